@@ -1,0 +1,81 @@
+"""fullint: TFLite / LiteRT models in which every operator computes on integers, and the proof of it.
+
+The names below are the public API. They are loaded when first used, so that `import fullint` is quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fullint.build import Builder
+    from fullint.errors import (
+        AccuracyError,
+        Blocker,
+        FullintError,
+        ModelFormatError,
+        NotIntegerError,
+        RuntimeFailure,
+        SamplesError,
+        UsageError,
+        VerificationError,
+    )
+    from fullint.inspection import inspect
+    from fullint.quantize import Plan, Result, plan, quantize
+    from fullint.samples import ImageOptions
+    from fullint.tflite import read_model, write_model
+
+_HOMES = {
+    "Builder": "build",
+    "inspect": "inspection",
+    "plan": "quantize",
+    "Plan": "quantize",
+    "quantize": "quantize",
+    "Result": "quantize",
+    "ImageOptions": "samples",
+    "read_model": "tflite",
+    "write_model": "tflite",
+    "AccuracyError": "errors",
+    "Blocker": "errors",
+    "FullintError": "errors",
+    "ModelFormatError": "errors",
+    "NotIntegerError": "errors",
+    "RuntimeFailure": "errors",
+    "SamplesError": "errors",
+    "UsageError": "errors",
+    "VerificationError": "errors",
+}
+
+__all__ = [
+    "AccuracyError",
+    "Blocker",
+    "Builder",
+    "FullintError",
+    "ImageOptions",
+    "ModelFormatError",
+    "NotIntegerError",
+    "Plan",
+    "Result",
+    "RuntimeFailure",
+    "SamplesError",
+    "UsageError",
+    "VerificationError",
+    "__version__",
+    "inspect",
+    "plan",
+    "quantize",
+    "read_model",
+    "write_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fullint' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"fullint.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,234 @@
+"""A terse way to make a model without TensorFlow, for tests and for anyone who wants one.
+
+    g = Builder()
+    x = g.input(1, 8, 8, 3)
+    y = g.conv(x, filters=4, activation="RELU")
+    g.output(g.op("SOFTMAX", g.dense(g.reshape(y, 1, -1), 10), beta=1.0))
+    open("tiny.tflite", "wb").write(g.bytes())
+
+Weights come from the builder's own random generator, so the same calls give the same bytes. `op`
+makes any operator; it works out the output shape where that follows from the inputs and otherwise
+asks for it. A misspelt option is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fullint.ir import Array, Graph, Model, Op, Signature, Tensor, constant
+from fullint.tflite import schema, write_model
+
+PADDING = {"SAME": 0, "VALID": 1}
+ACTIVATIONS = {"NONE": 0, "RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3, "TANH": 4, "SIGN_BIT": 5}
+
+_BROADCAST = frozenset(
+    "ADD SUB MUL DIV MAXIMUM MINIMUM SQUARED_DIFFERENCE POW FLOOR_DIV FLOOR_MOD LESS LESS_EQUAL GREATER"
+    " GREATER_EQUAL EQUAL NOT_EQUAL LOGICAL_AND LOGICAL_OR SELECT SELECT_V2 PRELU".split()
+)
+_BOOLEAN = frozenset("LESS LESS_EQUAL GREATER GREATER_EQUAL EQUAL NOT_EQUAL LOGICAL_AND LOGICAL_OR".split())
+
+
+def make_op(kind: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor], **options: Any) -> Op:
+    """An operator whose options are the schema's defaults but for the ones given (snake_case).
+
+    Raises:
+        TypeError: an option that the operator does not have.
+    """
+    options_type = schema.options_type(kind)
+    fields = dict(schema.option_fields(options_type)) if options_type != "NONE" else {}
+    for name, value in options.items():
+        if name not in fields:
+            raise TypeError(f'{kind} has no option "{name}"; it has: {", ".join(fields) or "none"}')
+        fields[name] = value
+    return Op(kind, list(inputs), list(outputs), fields, options_type)
+
+
+class Builder:
+    """One model in the making; see the module's example."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.graph = Graph(name="main")
+        self.rng = np.random.default_rng(seed)
+        self._counts: dict[str, int] = {}
+
+    def _name(self, stem: str) -> str:
+        n = self._counts[stem] = self._counts.get(stem, -1) + 1
+        return f"{stem}_{n}" if n else stem
+
+    def input(self, *shape: int, dtype: str = "float32", name: str | None = None) -> Tensor:
+        """A graph input. A dimension of -1 is dynamic and 1 for now."""
+        fixed = tuple(1 if n < 0 else n for n in shape)
+        tensor = Tensor(name or self._name("input"), fixed, dtype)
+        if fixed != tuple(shape):
+            tensor.shape_signature = tuple(shape)
+        self.graph.inputs.append(tensor)
+        return tensor
+
+    def const(self, value: Any, dtype: str = "float32", name: str | None = None) -> Tensor:
+        """A constant; Python numbers become `dtype`, arrays keep their own type."""
+        array = value if isinstance(value, np.ndarray) else np.asarray(value, dtype)
+        return constant(name or self._name("const"), array)
+
+    def random(self, *shape: int, scale: float = 1.0) -> Tensor:
+        """A constant drawn from a normal distribution."""
+        return self.const((self.rng.normal(size=shape) * scale).astype(np.float32), name=self._name("weights"))
+
+    def op(
+        self,
+        kind: str,
+        *inputs: Tensor | None,
+        shape: Sequence[int] | None = None,
+        dtype: str | None = None,
+        outputs: int = 1,
+        name: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Any operator. Returns its output tensor, or a list of them where `outputs` > 1."""
+        given = tuple(shape) if shape is not None else _shape(kind, inputs)
+        first = next(t for t in inputs if t is not None)
+        element = dtype or ("bool" if kind in _BOOLEAN else _data_operand(kind, inputs, first).dtype)
+        made = [Tensor(name or self._name(kind.lower()), given, element) for _ in range(outputs)]
+        self.graph.ops.append(make_op(kind, inputs, made, **options))
+        return made[0] if outputs == 1 else made
+
+    def conv(
+        self,
+        x: Tensor,
+        filters: int = 4,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        padding: str = "SAME",
+        activation: str = "NONE",
+        groups: int = 1,
+        weights: Tensor | None = None,
+        bias: Tensor | bool | None = True,
+    ) -> Tensor:
+        """CONV_2D on NHWC. `bias`: True makes a random one, None or False leaves it out."""
+        channels = x.shape[3] // groups
+        w = weights or self.random(filters, kernel, kernel, channels, scale=(kernel * kernel * channels) ** -0.5)
+        b = self._bias(bias, w.shape[0])
+        shape = (*_spatial(x, w.shape[1:3], stride, padding), w.shape[0])
+        return self._conv("CONV_2D", [x, w, b], shape, stride, padding, activation)
+
+    def depthwise(
+        self,
+        x: Tensor,
+        multiplier: int = 1,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        padding: str = "SAME",
+        activation: str = "NONE",
+        bias: Tensor | bool | None = True,
+    ) -> Tensor:
+        """DEPTHWISE_CONV_2D on NHWC."""
+        channels = x.shape[3] * multiplier
+        w = self.random(1, kernel, kernel, channels, scale=1 / kernel)
+        shape = (*_spatial(x, (kernel, kernel), stride, padding), channels)
+        inputs = [x, w, self._bias(bias, channels)]
+        y = self._conv("DEPTHWISE_CONV_2D", inputs, shape, stride, padding, activation)
+        self.graph.ops[-1].options["depth_multiplier"] = multiplier
+        return y
+
+    def transpose_conv(self, x: Tensor, filters: int = 4, kernel: int = 3, *, stride: int = 2, activation: str = "NONE") -> Tensor:
+        """TRANSPOSE_CONV with SAME padding: height and width grow by `stride`."""
+        shape = (x.shape[0], x.shape[1] * stride, x.shape[2] * stride, filters)
+        w = self.random(filters, kernel, kernel, x.shape[3], scale=(kernel * kernel * x.shape[3]) ** -0.5)
+        sizes = self.const(np.asarray(shape, np.int32))
+        inputs = [sizes, w, x, self._bias(True, filters)]
+        return self._conv("TRANSPOSE_CONV", inputs, shape, stride, "SAME", activation)
+
+    def dense(self, x: Tensor, units: int, *, activation: str = "NONE", bias: Tensor | bool | None = True) -> Tensor:
+        """FULLY_CONNECTED on the last axis."""
+        w = self.random(units, x.shape[-1], scale=x.shape[-1] ** -0.5)
+        keep = len(x.shape) > 2
+        return self.op(
+            "FULLY_CONNECTED",
+            x,
+            w,
+            self._bias(bias, units),
+            shape=(*x.shape[:-1], units),
+            fused_activation_function=ACTIVATIONS[activation],
+            keep_num_dims=keep,
+        )
+
+    def reshape(self, x: Tensor, *shape: int) -> Tensor:
+        """RESHAPE; one dimension may be -1."""
+        known = int(np.prod([n for n in shape if n >= 0]))
+        full = tuple(x.size // known if n < 0 else n for n in shape)
+        return self.op("RESHAPE", x, self.const(np.asarray(full, np.int32)), shape=full, new_shape=list(full))
+
+    def output(self, *tensors: Tensor) -> None:
+        """Add graph outputs."""
+        self.graph.outputs.extend(tensors)
+
+    def model(self, signature: str | None = None) -> Model:
+        """The model as it stands. `signature` adds an entry point of that name."""
+        self.graph.sync_tensors()
+        model = Model([self.graph])
+        if signature:
+            ins = [(t.name, t) for t in self.graph.inputs]
+            outs = [(t.name, t) for t in self.graph.outputs]
+            model.signatures.append(Signature(signature, self.graph, ins, outs))  # type: ignore[arg-type]
+        return model
+
+    def bytes(self, signature: str | None = None) -> bytes:
+        """The model as a `.tflite` file."""
+        return write_model(self.model(signature))
+
+    def _bias(self, bias: Tensor | bool | None, channels: int) -> Tensor | None:
+        if isinstance(bias, Tensor):
+            return bias
+        return self.random(channels, scale=0.1) if bias else None
+
+    def _conv(self, kind: str, inputs: list[Tensor | None], shape: tuple[int, ...], stride: int, padding: str, activation: str) -> Tensor:
+        out: Tensor = self.op(
+            kind,
+            *inputs,
+            shape=shape,
+            dtype="float32",
+            stride_w=stride,
+            stride_h=stride,
+            padding=PADDING[padding],
+            fused_activation_function=ACTIVATIONS[activation],
+        )
+        return out
+
+
+def _data_operand(kind: str, inputs: Sequence[Tensor | None], first: Tensor) -> Tensor:
+    """The operand whose element type the output has."""
+    position = {"SELECT": 1, "SELECT_V2": 1, "SPLIT": 1, "FILL": 1}.get(kind, 0)
+    return inputs[position] or first
+
+
+def _spatial(x: Tensor, kernel: Sequence[int], stride: int, padding: str) -> tuple[int, int, int]:
+    n, h, w, _ = x.shape
+    if padding == "SAME":
+        return n, -(-h // stride), -(-w // stride)
+    return n, (h - kernel[0]) // stride + 1, (w - kernel[1]) // stride + 1
+
+
+def _shape(kind: str, inputs: Sequence[Tensor | None]) -> tuple[int, ...]:
+    """Output shape where it follows from the inputs: element-wise operators."""
+    shapes = [t.shape for t in inputs if t is not None]
+    if kind in _BROADCAST:
+        return np.broadcast_shapes(*shapes)
+    if len(shapes) == 1:
+        return shapes[0]
+    raise TypeError(f"{kind}: give its output `shape`")
+
+
+def samples_like(model: Model, count: int, seed: int = 0) -> list[dict[str, Array]]:
+    """`count` random samples for a model's inputs: normal floats, small integers, booleans."""
+    rng = np.random.default_rng(seed)
+
+    def draw(t: Tensor) -> Array:
+        if t.is_float:
+            return rng.normal(size=t.shape).astype(np.float32)
+        return rng.integers(0, 2, t.shape).astype(t.dtype)
+
+    return [{t.name: draw(t) for t in model.main.inputs} for _ in range(count)]

@@ -1,0 +1,304 @@
+"""The certificate: the written bytes verified, executed on every kernel set, and compared with float.
+
+    SQNR = 10 log10( sum ref^2 / sum (ref - out)^2 )  dB      all samples together, per output
+
+The float model and the result run in processes of their own. XNNPACK runs all held-back samples; the
+other kernel sets, which are slow, as many as their multiply-accumulates allow. Where a set lacks an
+operator or is known to get one wrong, the op table says so, and so does the certificate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fullint.cost import total_macs
+from fullint.errors import RuntimeFailure, VerificationError
+from fullint.ir import Array, Model, Tensor
+from fullint.numerics import dequantize, quantize
+from fullint.ops import KERNEL_SETS, ROWS
+from fullint.report import Certificate, KernelSet, OutputQuality
+from fullint.sandbox import Sandbox, model_file
+from fullint.verify import contract_problems
+
+SLOW_SET_MACS = 600_000_000
+SLOW_SET_SAMPLES = 4
+"""The reference kernels do about a giga-MAC per second; one sample is always run."""
+CHECKS = (
+    "no float operand or result",
+    "weights int8 in [-127, 127] with zero point 0, biases int32 with scale s_in * s_w",
+    "shared and fixed scales as the kernels demand",
+    "no constant shared by tensors of different parameters",
+    "static shapes",
+    "operator versions",
+)
+DISAGREEMENT_DB = 6.0
+"""A kernel set this much farther from float than XNNPACK computes something else."""
+
+
+@dataclass
+class Score:
+    """Sums of one output over samples."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+    largest: float = 0.0
+    rows: int = 0
+    agree: int = 0
+    elements: int = 0
+    equal: int = 0
+
+    def add(self, reference: Array, output: Array, classes: bool) -> None:
+        """One sample: the float model's output and the result's, both real values."""
+        if reference.dtype.kind != "f":
+            self.elements += reference.size
+            self.equal += int((reference == output).sum())
+            return
+        error = (reference - output).astype(np.float64)
+        self.signal += float(np.square(reference, dtype=np.float64).sum())
+        self.noise += float(np.square(error).sum())
+        self.largest = max(self.largest, float(np.abs(error).max(initial=0.0)))
+        if classes:
+            a, b = (x.reshape(-1, x.shape[-1]).argmax(axis=1) for x in (reference, output))
+            self.rows += a.size
+            self.agree += int((a == b).sum())
+
+    @property
+    def sqnr(self) -> float | None:
+        """dB; 200 where there is no error at all; None for integer outputs."""
+        if self.elements:
+            return None
+        if self.noise == 0:
+            return 200.0
+        return 10 * math.log10(max(self.signal, 1e-300) / self.noise)
+
+
+@dataclass
+class Trial:
+    """The result on one kernel set, while samples come in."""
+
+    name: str
+    samples: int = 0
+    scores: list[Score] = field(default_factory=list)
+    steps: int = 0
+
+    @property
+    def sqnr(self) -> float | None:
+        """Mean over the float outputs."""
+        return mean_sqnr(self.scores)
+
+
+def mean_sqnr(scores: Iterable[Score]) -> float | None:
+    """Mean of the outputs' SQNR, None where no output is float."""
+    known = [s.sqnr for s in scores if s.sqnr is not None]
+    return sum(known) / len(known) if known else None
+
+
+def certify(
+    original: str,
+    result: Model,
+    data: bytes,
+    held: Iterable[Sequence[Array]],
+    box: Sandbox,
+    *,
+    held_back: bool,
+    uncalibrated: bool,
+    float_io: bool,
+) -> Certificate:
+    """Verify and execute a result.
+
+    Args:
+        original: path of the model it was made from.
+        result: `data` as read again.
+        data: the bytes to be handed out.
+        held: samples, in graph input order, as the original takes them.
+        box: a child process, free for use.
+        held_back: whether the samples took no part in calibration.
+        uncalibrated: whether the ranges come from synthetic samples.
+        float_io: whether float inputs and outputs were asked for.
+
+    Raises:
+        VerificationError: a rule of the contract is broken, or a kernel set disagrees for no known reason.
+        RuntimeFailure: the original does not run.
+    """
+    problems = list(contract_problems(result, float_io))
+    if problems:
+        raise VerificationError(problems)
+    with model_file(data) as path, Sandbox("the result") as other:
+        run = _Run(original, path, result, box, other)
+        run.compare(held)
+        sets = run.kernel_sets()
+    trial = run.trials["xnnpack"]
+    qualities = [_quality(t, s) for t, s in zip(result.main.outputs, trial.scores, strict=True)]
+    return Certificate(
+        integer=True,
+        checks=CHECKS,
+        samples=trial.samples,
+        held_back=held_back,
+        uncalibrated=uncalibrated,
+        sqnr_db=trial.sqnr,
+        outputs=tuple(qualities),
+        kernel_sets=sets,
+    )
+
+
+class _Run:
+    """One certification's executions."""
+
+    def __init__(self, original: str, path: str, result: Model, box: Sandbox, other: Sandbox) -> None:
+        self.original, self.path, self.result = original, path, result
+        self.box, self.other = box, other
+        self.trials = {name: Trial(name, scores=[Score() for _ in result.main.outputs]) for name in KERNEL_SETS}
+        self.failures: dict[str, RuntimeFailure] = {}
+        self.kept: list[tuple[list[Array], list[Array], list[Array]]] = []
+        self.classes = [_looks_like_classes(t) for t in result.main.outputs]
+
+    def compare(self, held: Iterable[Sequence[Array]]) -> None:
+        """Run the float model and the result side by side, then the result on the other sets."""
+        budget = max(1, min(SLOW_SET_SAMPLES, SLOW_SET_MACS // max(total_macs(self.result), 1)))
+        opened = False
+        for sample in held:
+            if not opened:
+                self._open(sample)
+                opened = True
+            ready = _inputs(self.result, sample)
+            self.box.send("run", list(sample))
+            self.other.send("run", ready)
+            reference = self.box.receive()
+            try:
+                outputs = self.other.receive()
+            except RuntimeFailure as e:
+                raise VerificationError([f"XNNPACK: {e}"]) from e
+            self._score("xnnpack", reference, outputs)
+            if len(self.kept) < budget:
+                self.kept.append((ready, reference, outputs))
+        self._slow_sets()
+
+    def _open(self, sample: Sequence[Array]) -> None:
+        self.box.send("open", self.original, "xnnpack", 1, [a.shape for a in sample])
+        self.other.send("open", self.path, "xnnpack", 1)
+        self.box.receive()
+        try:
+            self.other.receive()
+        except RuntimeFailure as e:
+            raise VerificationError([f"XNNPACK: {e}"]) from e
+
+    def _slow_sets(self) -> None:
+        """builtin and reference at the same time, one per child."""
+        pairs = (("reference", self.box), ("builtin", self.other))
+        running = [(n, b) for n, b in pairs if self._try(n, b, "open", self.path, n, 1)]
+        running = [(n, b) for n, b in running if self._receive(n, b) is not None]
+        for ready, reference, xnnpack in self.kept:
+            running = [(n, b) for n, b in running if self._try(n, b, "run", ready)]
+            still = []
+            for name, box in running:
+                outputs = self._receive(name, box)
+                if outputs is not None:
+                    still.append((name, box))
+                    self._score(name, reference, outputs)
+                    self.trials[name].steps = max(self.trials[name].steps, _steps(xnnpack, outputs))
+            running = still
+
+    def _try(self, name: str, box: Sandbox, command: str, *arguments: object) -> bool:
+        try:
+            box.send(command, *arguments)
+        except RuntimeFailure as e:
+            self.failures[name] = e
+            return False
+        return True
+
+    def _receive(self, name: str, box: Sandbox) -> list[Array] | None:
+        try:
+            return box.receive() or []
+        except RuntimeFailure as e:
+            self.failures[name] = e
+            return None
+
+    def _score(self, name: str, reference: Sequence[Array], outputs: Sequence[Array]) -> None:
+        trial = self.trials[name]
+        trial.samples += 1
+        tensors = self.result.main.outputs
+        for i, (score, tensor, ref, out) in enumerate(zip(trial.scores, tensors, reference, outputs, strict=True)):
+            score.add(real(ref, None), real(out, tensor), self.classes[i])
+
+    def kernel_sets(self) -> tuple[KernelSet, ...]:
+        """The verdict per kernel set; an unexplained failure or disagreement is an error."""
+        return tuple(self._verdict(name) for name in KERNEL_SETS)
+
+    def _verdict(self, name: str) -> KernelSet:
+        trial, failure = self.trials[name], self.failures.get(name)
+        absent, wrong = _facts(self.result, name)
+        facts = tuple(absent + wrong)
+        if failure is not None:
+            if not facts:
+                raise VerificationError([f"{name} kernels: {failure}"])
+            return KernelSet(name, "absent" if absent else "faulty", facts=facts)
+        base = mean_sqnr(self.trials["xnnpack"].scores)
+        apart = trial.sqnr is not None and base is not None and trial.steps > 2 and trial.sqnr < base - DISAGREEMENT_DB
+        if apart and trial.sqnr is not None and trial.sqnr < 40 and not wrong and self._same_samples_apart(name):
+            raise VerificationError([f"the {name} kernels give {trial.sqnr:.1f} dB where XNNPACK gives {base:.1f} dB"])
+        status = "faulty" if apart and wrong else "ran"
+        return KernelSet(name, status, trial.samples, trial.sqnr, trial.steps, facts)
+
+    def _same_samples_apart(self, name: str) -> bool:
+        """XNNPACK's score on the few samples the slow set ran, to compare like with like."""
+        scores = [Score() for _ in self.result.main.outputs]
+        for _, reference, outputs in self.kept:
+            for i, (s, t) in enumerate(zip(scores, self.result.main.outputs, strict=True)):
+                s.add(real(reference[i], None), real(outputs[i], t), False)
+        base, own = mean_sqnr(scores), self.trials[name].sqnr
+        return base is not None and own is not None and own < base - DISAGREEMENT_DB
+
+
+def real(value: Array, tensor: Tensor | None) -> Array:
+    """An output's real values: dequantized where it is quantized."""
+    quantized = tensor is not None and tensor.quant is not None and tensor.quant.scale.size == 1
+    if quantized and value.dtype in (np.int8, np.uint8, np.int16):
+        assert tensor is not None and tensor.quant is not None
+        return dequantize(value, tensor.quant)
+    return value
+
+
+def _inputs(result: Model, sample: Sequence[Array]) -> list[Array]:
+    """A float sample as the result takes it."""
+    ready = []
+    for tensor, array in zip(result.main.inputs, sample, strict=True):
+        if tensor.dtype in ("int8", "uint8") and array.dtype == np.float32 and tensor.quant is not None:
+            array = quantize(array, tensor.quant, tensor.dtype)
+        ready.append(np.ascontiguousarray(array).reshape(tensor.shape))
+    return ready
+
+
+def _steps(a: Sequence[Array], b: Sequence[Array]) -> int:
+    """Largest difference of codes; float outputs do not count."""
+    worst = 0
+    for x, y in zip(a, b, strict=True):
+        if x.dtype in (np.int8, np.uint8, np.int16) and x.shape == y.shape:
+            worst = max(worst, int(np.abs(x.astype(np.int32) - y.astype(np.int32)).max(initial=0)))
+    return worst
+
+
+def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:
+    """What the op table knows against a kernel set: (operators it lacks, operators it gets wrong)."""
+    absent: dict[str, None] = {}
+    wrong: dict[str, None] = {}
+    for _, op in model.ops():
+        row = ROWS.get(op.kind)
+        fault = row.fault(op, kernels) if row else None
+        if fault is not None:
+            (absent if fault.absent else wrong)[f"{op.kind}: {fault.what}"] = None
+    return list(absent), list(wrong)
+
+
+def _looks_like_classes(t: Tensor) -> bool:
+    return len(t.shape) == 2 and 2 <= t.shape[-1] <= 100_000 and t.shape[0] <= 4096
+
+
+def _quality(t: Tensor, s: Score) -> OutputQuality:
+    if s.elements:
+        return OutputQuality(t.name, equal=s.equal / s.elements)
+    top1 = s.agree / s.rows if s.rows else None
+    return OutputQuality(t.name, s.sqnr, s.largest, top1)

@@ -1,0 +1,35 @@
+"""How many multiply-accumulates an operator does: what its time is mostly made of.
+
+    conv    MACs = output elements * kernel height * kernel width * input channels (per group)
+    dense   MACs = output elements * input features
+"""
+
+from __future__ import annotations
+
+from fullint.ir import Model, Op
+
+
+def macs(op: Op) -> int:
+    """Multiply-accumulates of one operator, 0 for those that do none to speak of."""
+    w = op.input(1)
+    if w is None or not op.outputs:
+        return 0
+    out = op.outputs[0]
+    match op.kind:
+        case "CONV_2D" if len(w.shape) == 4:
+            return out.size * w.shape[1] * w.shape[2] * w.shape[3]
+        case "DEPTHWISE_CONV_2D" if len(w.shape) == 4:
+            return out.size * w.shape[1] * w.shape[2]
+        case "TRANSPOSE_CONV" if len(w.shape) == 4 and (x := op.input(2)) is not None:
+            return x.size * w.shape[0] * w.shape[1] * w.shape[2]
+        case "FULLY_CONNECTED" if len(w.shape) == 2:
+            return out.size * w.shape[1]
+        case "BATCH_MATMUL" if (a := op.input(0)) is not None and a.shape:
+            return out.size * a.shape[-2 if op.options.get("adj_x") and len(a.shape) > 1 else -1]
+        case _:
+            return 0
+
+
+def total_macs(model: Model) -> int:
+    """Multiply-accumulates of the graph that runs."""
+    return sum(macs(op) for op in model.main.ops)

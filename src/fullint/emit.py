@@ -1,0 +1,246 @@
+"""The integer graph: an `Assignment` carried out.
+
+    float x --CONV_2D--> float y        =>    int8 x --CONV_2D--> int8 y      weights int8, bias int32
+    cut:      x ---> CONCATENATION      =>    x --QUANTIZE--> x' ---> CONCATENATION
+    given:    i8 --DEQUANTIZE--> x      =>    i8 (the same tensor, where the parameters are)
+
+This is the one place that applies an assignment; it decides nothing. Each consumer gets its own
+copy of a constant, and equal copies are the same tensor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fullint.assign import Assignment
+from fullint.build import make_op
+from fullint.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, twin
+from fullint.numerics import quantize
+from fullint.ops import ROWS, Role
+from fullint.ops.releases import METADATA_KEY, min_runtime_version
+from fullint.rewrite import Change
+
+IO_TYPES = ("int8", "uint8", "float32")
+
+
+@dataclass
+class Emitted:
+    """The integer model and what came about on the way."""
+
+    model: Model
+    requantizes: list[Change] = field(default_factory=list)
+    int8: dict[Tensor, Tensor] = field(default_factory=dict)
+    """Float activation of the given model -> its integer form."""
+
+
+def emit(model: Model, assignment: Assignment, io: str = "int8") -> Emitted:
+    """Build the all-integer model. `model` is not changed; untouched parts are shared with it.
+
+    Args:
+        model: prepared, with one graph that has float operands.
+        assignment: parameters of every float tensor of the main graph.
+        io: element type of the graph inputs and outputs that were float.
+    """
+    emitter = _Emitter(model.main, assignment, io)
+    graph = emitter.run()
+    signatures = [_signature(s, model.main, graph) for s in model.signatures]
+    result = Model(
+        [graph, *model.graphs[1:]],
+        signatures,
+        list(model.metadata),
+        model.metadata_buffers,
+        model.description,
+        model.version,
+        model.external_groups,
+        model.external_buffers,
+    )
+    stamp_runtime(result)
+    return Emitted(result, emitter.requantizes, emitter.int8)
+
+
+def stamp_runtime(model: Model) -> None:
+    """Make the `min_runtime_version` metadata true (16 bytes, zero padded, as the runtime reads it)."""
+    text = np.zeros(16, np.uint8)
+    raw = np.frombuffer(min_runtime_version(model).encode(), np.uint8)
+    text[: raw.size] = raw
+    entry = (METADATA_KEY, Buffer(text))
+    names = [n for n, _ in model.metadata]
+    if METADATA_KEY in names:
+        model.metadata[names.index(METADATA_KEY)] = entry
+    else:
+        model.metadata.append(entry)
+
+
+def _signature(old: Signature, before: Graph, after: Graph) -> Signature:
+    if old.graph is not before:
+        return old
+    ins = dict(zip(before.inputs, after.inputs, strict=True))
+    outs = dict(zip(before.outputs, after.outputs, strict=True))
+    return Signature(old.key, after, [(n, ins[t]) for n, t in old.inputs], [(n, outs[t]) for n, t in old.outputs])
+
+
+class _Emitter:
+    """One emission of one graph."""
+
+    def __init__(self, graph: Graph, assignment: Assignment, io: str) -> None:
+        self.old = graph
+        self.assignment = assignment
+        self.io = io
+        self.new = Graph(graph.name, debug_metadata_index=graph.debug_metadata_index)
+        self.int8: dict[Tensor, Tensor] = {}
+        self.copies: dict[tuple[Buffer, str, bytes], Tensor] = {}
+        self.requantized: dict[tuple[Tensor, bytes], Tensor] = {}
+        self.requantizes: list[Change] = []
+        self.origin = -1
+
+    def run(self) -> Graph:
+        self.new.inputs = [self._graph_input(t) for t in self.old.inputs]
+        for op in self.old.ops:
+            self.origin = op.origin
+            self._op(op)
+        self.origin = -1
+        self.new.outputs = [self._graph_output(t) for t in self.old.outputs]
+        self.new.sync_tensors()
+        return self.new
+
+    def _tensor(self, t: Tensor) -> Tensor:
+        """The integer form of a float activation; anything else stays itself."""
+        if t.dtype != "float32":
+            return t
+        if t not in self.int8:
+            q = twin(t)
+            q.dtype, q.quant, q.shape_signature = "int8", self.assignment.params[t], None
+            self.int8[t] = q
+        return self.int8[t]
+
+    def _graph_input(self, t: Tensor) -> Tensor:
+        if t.dtype != "float32":
+            return t
+        inner = self._tensor(t)
+        if self.io == "int8":
+            return inner
+        outer = self._border(t, inner)
+        inner.name = f"{t.name}/int8"
+        self._add(make_op("QUANTIZE", [outer], [inner]))
+        return outer
+
+    def _graph_output(self, t: Tensor) -> Tensor:
+        if t.dtype != "float32":
+            return t
+        inner = self._constant_output(t) if t.is_constant else self._tensor(t)
+        if self.io == "int8" or (inner in self.new.inputs and self.io == "int8"):
+            return inner
+        outer = self._border(t, inner)
+        inner.name = f"{t.name}/int8" if inner.name == t.name else inner.name
+        self._add(make_op("DEQUANTIZE" if self.io == "float32" else "QUANTIZE", [inner], [outer]))
+        if self.io == "float32":
+            self.new.ops[-1].version = 2
+        return outer
+
+    def _constant_output(self, t: Tensor) -> Tensor:
+        from fullint.numerics import activation_params
+
+        quant = activation_params(float(t.array.min(initial=0)), float(t.array.max(initial=0)))
+        return self._copy(t, quant, "int8")
+
+    def _border(self, t: Tensor, inner: Tensor) -> Tensor:
+        outer = twin(t)
+        outer.dtype, outer.shape_signature = self.io, None
+        assert inner.quant is not None
+        outer.quant = None if self.io == "float32" else Quant.of(inner.quant.scale, inner.quant.zero_point + 128)
+        return outer
+
+    def _op(self, op: Op) -> None:
+        if op.kind in ("QUANTIZE", "DEQUANTIZE") and any(t.dtype == "float32" for t in op.operands()):
+            self._bridge(op)
+        elif any(t.is_float for t in op.operands()):
+            self._integer_op(op)
+        else:
+            self.new.ops.append(op)
+
+    def _bridge(self, op: Op) -> None:
+        """QUANTIZE and DEQUANTIZE of a half-quantized model: nothing, or a requantize."""
+        source, out = op.inputs[0], op.outputs[0]
+        assert source is not None
+        if op.kind == "DEQUANTIZE":
+            params = self.assignment.params[out]
+            if source.dtype == "int8" and params.same_as(source.quant) and out not in self.old.outputs:
+                self.int8[out] = source
+                return
+            self._add(make_op("QUANTIZE", [source], [self._tensor(out)]))
+            return
+        if source.is_constant:
+            assert out.quant is not None
+            out.buffer = Buffer.of(quantize(source.array, out.quant, out.dtype))
+            return
+        inner = self._tensor(source)
+        if inner.quant is not None and inner.quant.same_as(out.quant) and out.dtype == "int8":
+            self._alias(source, out)
+        else:
+            self._add(make_op("QUANTIZE", [inner], [out]))
+            self._note(self.new.ops[-1], op.kind, "the file's own QUANTIZE asks for other parameters")
+
+    def _alias(self, source: Tensor, out: Tensor) -> None:
+        """Let what was written before the QUANTIZE write its result."""
+        inner = self.int8[source]
+        if source in self.old.inputs or source in self.old.outputs or out in self.old.outputs:
+            out.name = inner.name if inner in self.new.inputs else out.name
+        for op in self.new.ops:
+            op.outputs = [out if t is inner else t for t in op.outputs]
+            op.inputs = [out if t is inner else t for t in op.inputs]
+        self.new.inputs = [out if t is inner else t for t in self.new.inputs]
+        self.int8[source] = out
+
+    def _integer_op(self, op: Op) -> None:
+        row = ROWS[op.kind]
+        inputs = [None if t is None else self._input(op, i, t, row.role(i)) for i, t in enumerate(op.inputs)]
+        options = {**op.options}
+        if "quantized_bias_type" in options:
+            options["quantized_bias_type"] = 0
+        new = Op(op.kind, inputs, [self._tensor(t) for t in op.outputs], options, op.options_type, op.extra)
+        new.version = row.version_of(new)
+        self._add(new)
+
+    def _input(self, op: Op, index: int, t: Tensor, role: Role) -> Tensor:
+        if t.dtype != "float32":
+            return t
+        quant = self.assignment.of(op, index)
+        if t.is_constant:
+            assert quant is not None
+            return self._copy(t, quant, "int32" if role is Role.BIAS else "int8", narrow=role is Role.WEIGHT)
+        inner = self._tensor(t)
+        if quant is None or quant.same_as(inner.quant):
+            return inner
+        return self._requantize(op, index, inner, quant)
+
+    def _requantize(self, op: Op, index: int, inner: Tensor, quant: Quant) -> Tensor:
+        key = (inner, _key(quant))
+        if key not in self.requantized:
+            other = twin(inner, f"{inner.name}/requantized")
+            other.quant = quant
+            why = next((c.why for c in self.assignment.cuts if c.op is op and c.input == index), "parameters differ")
+            self._add(make_op("QUANTIZE", [inner], [other]))
+            self._note(self.new.ops[-1], op.kind, why)
+            self.requantized[key] = other
+        return self.requantized[key]
+
+    def _copy(self, t: Tensor, quant: Quant, dtype: str, *, narrow: bool = False) -> Tensor:
+        assert t.buffer is not None
+        key = (t.buffer, dtype + str(t.shape), _key(quant))
+        if key not in self.copies:
+            codes = quantize(t.array, quant, dtype, narrow=narrow)
+            self.copies[key] = Tensor(t.name, t.shape, dtype, Buffer.of(codes), quant, has_rank=t.has_rank)
+        return self.copies[key]
+
+    def _add(self, op: Op) -> None:
+        op.origin = self.origin if op.origin < 0 else op.origin
+        self.new.ops.append(op)
+
+    def _note(self, op: Op, kind: str, why: str) -> None:
+        self.requantizes.append(Change("requantize", op.origin, kind, op.outputs[0].name, why))
+
+
+def _key(quant: Quant) -> bytes:
+    return quant.scale.tobytes() + quant.zero_point.tobytes() + bytes([quant.axis])

@@ -1,0 +1,199 @@
+"""Running models: the child process's side. The only module that imports the interpreter.
+
+Some models crash the runtime, so nothing runs in the user's process: `sandbox.Sandbox` starts this
+module's `main` in a process of its own and speaks to it over two pipes, one pickled (command,
+arguments) after another. Each command is a method of `Child`; its return value, or the error it
+raised, is the reply.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from fullint.ir import Array
+
+_RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
+
+
+def open_interpreter(path: str, kernels: str, threads: int, shapes: Sequence[Sequence[int]] | None = None) -> Any:
+    """An allocated interpreter on one kernel set.
+
+    Args:
+        path: the model's file.
+        kernels: "xnnpack", "builtin" or "reference".
+        threads: threads of one inference.
+        shapes: shape of each graph input, where it differs from the file's.
+    """
+    from ai_edge_litert import interpreter as litert
+
+    resolver = getattr(litert.OpResolverType, _RESOLVERS[kernels])
+    runner = litert.Interpreter(path, experimental_op_resolver_type=resolver, num_threads=threads)
+    for detail, shape in zip(runner.get_input_details(), shapes or (), strict=False):
+        if tuple(detail["shape"]) != tuple(shape):
+            runner.resize_tensor_input(detail["index"], list(shape))
+    runner.allocate_tensors()
+    return runner
+
+
+def invoke(runner: Any, arrays: Sequence[Array]) -> None:
+    """Set the inputs, in graph order, and run."""
+    for detail, array in zip(runner.get_input_details(), arrays, strict=True):
+        runner.set_tensor(detail["index"], array)
+    runner.invoke()
+
+
+class Child:
+    """The commands a child process takes."""
+
+    def __init__(self) -> None:
+        self.runner: Any = None
+        self.statistics: _Statistics | None = None
+
+    def open(self, path: str, kernels: str, threads: int, shapes: Any = None) -> None:
+        """Load a model to be run by `run`."""
+        self.runner = None  # the old model's memory first
+        self.runner = open_interpreter(path, kernels, threads, shapes)
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """One inference; the outputs in graph order."""
+        invoke(self.runner, arrays)
+        return [self.runner.get_tensor(d["index"]) for d in self.runner.get_output_details()]
+
+    def close(self) -> None:
+        """Give the model's memory back."""
+        self.runner = None
+
+    def shapes(self, path: str, shapes: Any = None) -> list[tuple[int, ...]]:
+        """The shape every tensor of the main graph has once the inputs have theirs."""
+        runner = open_interpreter(path, "builtin", 1, shapes)
+        details = runner.get_input_details()
+        invoke(runner, [np.zeros(d["shape"], d["dtype"]) for d in details])
+        found = {d["index"]: tuple(int(n) for n in d["shape"]) for d in runner.get_tensor_details()}
+        return [found.get(i, ()) for i in range(max(found, default=-1) + 1)]
+
+    def measure(self, path: str, threads: int) -> None:
+        """Start gathering minima and maxima of the model's first output (see `calibrate`)."""
+        self.statistics = _Statistics(path, threads)
+
+    def sample(self, index: int, arrays: Sequence[Array]) -> None:
+        """Run one sample; `measured` says what came of it."""
+        assert self.statistics is not None
+        self.statistics.put(index, arrays)
+
+    def measured(self) -> tuple[Array, Array, tuple[int, int] | None]:
+        """(minima, maxima, first (sample, output) that was not finite)."""
+        assert self.statistics is not None
+        statistics, self.statistics = self.statistics, None
+        return statistics.finish()
+
+
+class _Statistics:
+    """One interpreter per thread, one thread per interpreter: scales better than threads within one."""
+
+    def __init__(self, path: str, threads: int) -> None:
+        self.work: queue.Queue[tuple[int, Sequence[Array]] | None] = queue.Queue(maxsize=2 * threads)
+        self.results: list[_Extremes] = [_Extremes() for _ in range(threads)]
+        self.error: BaseException | None = None
+        first = open_interpreter(path, "xnnpack", 1)
+        self.threads = [
+            threading.Thread(target=self._loop, args=(path, r, first if i == 0 else None), daemon=True)
+            for i, r in enumerate(self.results)
+        ]
+        for t in self.threads:
+            t.start()
+
+    def put(self, index: int, arrays: Sequence[Array]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.work.put((index, arrays))
+
+    def _loop(self, path: str, result: _Extremes, runner: Any) -> None:
+        while (item := self.work.get()) is not None:
+            if self.error is not None:
+                continue
+            try:
+                runner = runner or open_interpreter(path, "xnnpack", 1)
+                invoke(runner, item[1])
+                detail = runner.get_output_details()[0]
+                result.add(item[0], runner.get_tensor(detail["index"]))
+            except Exception as e:  # handed to the parent by the next command
+                self.error = e
+
+    def finish(self) -> tuple[Array, Array, tuple[int, int] | None]:
+        for _ in self.threads:
+            self.work.put(None)
+        for t in self.threads:
+            t.join()
+        if self.error is not None:
+            raise self.error
+        seen = [r for r in self.results if r.low is not None]
+        low = np.min([r.low for r in seen], axis=0)
+        high = np.max([r.high for r in seen], axis=0)
+        bad = min((r.bad for r in seen if r.bad is not None), default=None)
+        return low, high, bad
+
+
+class _Extremes:
+    """Running minimum and maximum of a vector, and the first value that was not a number."""
+
+    def __init__(self) -> None:
+        self.low: Array | None = None
+        self.high: Array | None = None
+        self.bad: tuple[int, int] | None = None
+
+    def add(self, index: int, values: Array) -> None:
+        finite = np.isfinite(values)
+        if not finite.all():
+            found = (index, int(np.argmin(finite)))
+            self.bad = found if self.bad is None else min(self.bad, found)
+        self.low = values.copy() if self.low is None else np.minimum(self.low, values)
+        self.high = values.copy() if self.high is None else np.maximum(self.high, values)
+
+
+def main() -> None:
+    """Serve commands from standard input until it ends."""
+    source = os.fdopen(os.dup(0), "rb")
+    sink = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the runtime prints must not get between the replies
+    serve(source, sink)
+
+
+def serve(source: BinaryIO, sink: BinaryIO) -> None:
+    """The loop: read a command, do it, reply. `sample` has no reply."""
+    child = Child()
+    failure: str | None = None
+    while True:
+        try:
+            command, arguments = pickle.load(source)
+        except EOFError:
+            return
+        reply: tuple[bool, Any]
+        try:
+            reply = (True, getattr(child, command)(*arguments))
+        except Exception as e:
+            reply = (False, _message(e))
+        if command == "sample":
+            failure = failure or (None if reply[0] else reply[1])
+            continue
+        if failure is not None:
+            reply, failure = (False, failure), None
+        pickle.dump(reply, sink, protocol=5)
+        sink.flush()
+
+
+def _message(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if not isinstance(error, RuntimeError | ValueError) else str(error)
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parents[1])]
+    main()

@@ -1,0 +1,104 @@
+"""Scales and zero points, and the arithmetic between real and integer values.
+
+    q = clamp(round(r / scale) + zero_point, lo, hi)        r = (q - zero_point) * scale
+
+Rounding is to nearest; ties go to even here, away from zero in the kernels (no code differs but at
+exact ties). Activations are int8 in
+[-128, 127] with any zero point; weights are int8 in [-127, 127] with zero point 0; a bias is int32
+with scale s_in * s_w and zero point 0 (LiteRT 8-bit quantization specification).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fullint.ir import Array, Quant
+
+INT8_MIN, INT8_MAX = -128, 127
+WEIGHT_MAX = 127
+BIAS_MAX = 2**30
+"""Largest bias code allowed: half of int32, so that the accumulator has room (as TensorFlow does)."""
+TINY_RANGE = 1e-7
+"""A range narrower than this is widened: a scale near zero overflows the kernels' multipliers."""
+RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "int32": (-(2**31), 2**31 - 1)}
+
+
+def activation_params(low: float, high: float) -> Quant:
+    """int8 parameters for values in [low, high]; 0 is always exactly representable.
+
+    scale = (high - low) / 255, zero_point = round(-128 - low / scale)
+    """
+    low, high = min(float(low), 0.0), max(float(high), 0.0)
+    if high - low < TINY_RANGE:
+        return Quant.of(1.0 / 128, 0)
+    scale = np.float32((high - low) / 255)
+    zero = int(np.clip(round_half_away(INT8_MIN - low / float(scale)), INT8_MIN, INT8_MAX))
+    return Quant.of(scale, zero)
+
+
+def representable(quant: Quant) -> tuple[float, float]:
+    """The smallest and largest real value int8 can hold under per-tensor parameters."""
+    s, z = float(quant.scale[0]), int(quant.zero_point[0])
+    return (INT8_MIN - z) * s, (INT8_MAX - z) * s
+
+
+def weight_scales(weights: Array, axis: int | None) -> Array:
+    """Symmetric scales of weights: max|w| / 127, one per index of `axis`, or one for all (axis None).
+
+    A channel of zeros gets the scale of the whole tensor, so that its bias has a sane one too.
+    """
+    w = np.abs(np.asarray(weights, np.float32))
+    whole = float(w.max(initial=0.0)) or 1.0
+    peak = w.max(axis=tuple(i for i in range(w.ndim) if i != axis), initial=0.0) if axis is not None else np.array([whole])
+    peak = np.where(peak < whole * 1e-6, whole, peak)
+    return (peak / WEIGHT_MAX).astype(np.float32)
+
+
+def quantize(values: Array, quant: Quant, dtype: str = "int8", *, narrow: bool = False) -> Array:
+    """Real values to codes of `dtype`, saturated; `narrow` keeps int8 within [-127, 127]."""
+    low, high = RANGES[dtype]
+    low = -high if narrow else low
+    scale, zero = _along(quant, values.ndim)
+    wide = np.float64 if dtype == "int32" else np.float32
+    codes = np.divide(values, scale, dtype=wide)
+    np.rint(codes, out=codes)
+    codes += zero
+    np.clip(codes, low, high, out=codes)
+    return codes.astype(dtype)
+
+
+def dequantize(codes: Array, quant: Quant) -> Array:
+    """Codes to real values, float32."""
+    scale, zero = _along(quant, codes.ndim)
+    return ((codes.astype(np.float32) - zero.astype(np.float32)) * scale).astype(np.float32)
+
+
+def round_half_away(values: Array | float) -> Array:
+    """Nearest integer, ties away from zero (C's round)."""
+    v = np.asarray(values)
+    return np.trunc(v + np.copysign(v.dtype.type(0.5) if v.dtype.kind == "f" else 0.5, v))
+
+
+def bias_scales(input_scale: float, scales: Array) -> Array:
+    """s_in * s_w in float32, the scale the kernels take a bias to have."""
+    return (np.float32(input_scale) * scales.astype(np.float32)).astype(np.float32)
+
+
+def scales_for_bias(scales: Array, input_scale: float, bias: Array) -> Array:
+    """Weight scales, raised where the bias would pass `BIAS_MAX` codes.
+
+        |b| / (s_in * s_w) <= 2^30    <=>    s_w >= |b| / (s_in * 2^30)
+    """
+    needed = np.abs(bias.astype(np.float64)) / (float(input_scale) * BIAS_MAX)
+    if scales.size == 1:
+        needed = needed.max(initial=0.0)
+    raised = np.maximum(scales.astype(np.float64), needed * (1 + 1e-6))
+    return np.atleast_1d(np.where(needed > scales, raised, scales)).astype(np.float32)
+
+
+def _along(quant: Quant, ndim: int) -> tuple[Array, Array]:
+    if not quant.per_channel:
+        return quant.scale.reshape(()), quant.zero_point.reshape(())
+    shape = [1] * ndim
+    shape[quant.axis] = -1
+    return quant.scale.reshape(shape), quant.zero_point.reshape(shape)

@@ -1,0 +1,143 @@
+"""What one row of the op table says.
+
+A row is the whole truth about one operator in int8: the role of each operand, where the output's
+scale comes from, the operator version to stamp, and on which kernel set it is absent or wrong.
+Assignment, rewriting, verification and the reports all read rows; none knows an operator by name
+otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from fullint.ir import Op, Quant
+
+KERNEL_SETS = ("xnnpack", "builtin", "reference")
+"""LiteRT's default kernels (XNNPACK delegate over optimized ones), those without a delegate, and the
+reference implementations."""
+
+
+class Role(Enum):
+    """What an operand is to the quantizer."""
+
+    OWN = "own"  # an activation or a constant with its own scale and zero point
+    SAME = "same"  # shares scale and zero point with the row's other SAME operands and outputs
+    WEIGHT = "weight"  # a constant: int8 in [-127, 127], zero point 0, per channel along `axis`
+    BIAS = "bias"  # a constant: int32, scale = input scale * weight scale
+    RAW = "raw"  # integers or booleans that stay as they are: indices, shapes, conditions
+    ANY = "any"  # read for its shape only; any type will do
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The output's range is measured while calibrating."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """The kernel demands these parameters of its output."""
+
+    scale: float
+    zero_point: int
+
+    @property
+    def quant(self) -> Quant:
+        """The demanded parameters."""
+        return Quant.of(self.scale, self.zero_point)
+
+
+@dataclass(frozen=True)
+class Same:
+    """The output has the parameters of the SAME inputs."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """The output holds integers or booleans."""
+
+
+Output = Observed | Fixed | Same | Raw
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A kernel set that lacks an operator (`absent`), or computes it wrongly, and how that is known."""
+
+    what: str
+    absent: bool = False
+    when: Callable[[Op], bool] = lambda op: True
+
+
+@dataclass(frozen=True)
+class OpRow:
+    """One operator in int8.
+
+    Attributes:
+        kind: TFLite's name.
+        inputs: the role of each input; the last one repeats for operators of any number of inputs.
+        outputs: where each output's parameters come from; the last one repeats.
+        version: operator version in int8, or a function of the int8 operator.
+        source: the kernel that makes the row true, in LiteRT's tree.
+        because: the one thing to know about it.
+        axis: dimension of the weights that channels run along.
+        weight, bias, data: positions of those operands, for operators that have weights.
+        fuses: activations the int8 kernel can apply to its output.
+        faults: kernel sets that lack it or get it wrong.
+        refuses: why an operator of this kind cannot be int8 after all, or None.
+        exact: the output holds a subset of the input's values (nothing is computed).
+        steps: how far, in output steps, an int8 kernel may be from the rounded float result.
+    """
+
+    kind: str
+    inputs: tuple[Role, ...]
+    outputs: tuple[Output, ...]
+    version: int | Callable[[Op], int]
+    source: str
+    because: str = ""
+    axis: int | None = None
+    weight: int | None = None
+    bias: int | None = None
+    data: int = 0
+    fuses: tuple[str, ...] = ()
+    faults: Mapping[str, Fault] = field(default_factory=dict)
+    refuses: Callable[[Op], str | None] = lambda op: None
+    exact: bool = False
+    steps: int = 1
+
+    def role(self, index: int) -> Role:
+        """Role of input `index`."""
+        return self.inputs[min(index, len(self.inputs) - 1)]
+
+    def output(self, index: int) -> Output:
+        """Where output `index` takes its parameters from."""
+        return self.outputs[min(index, len(self.outputs) - 1)]
+
+    def version_of(self, op: Op) -> int:
+        """The version to stamp on an int8 operator."""
+        return self.version(op) if callable(self.version) else self.version
+
+    def fault(self, op: Op, kernels: str) -> Fault | None:
+        """The fault of a kernel set that this operator meets, if any."""
+        found = self.faults.get(kernels)
+        return found if found and found.when(op) else None
+
+
+def static(*positions: int) -> Callable[[Op], str | None]:
+    """A `refuses` that demands constants at these inputs."""
+
+    def refuse(op: Op) -> str | None:
+        for i in positions:
+            t = op.input(i)
+            if t is not None and not t.is_constant:
+                return f'its input {i} "{t.name}" is computed at run time; the int8 kernel needs a constant there'
+        return None
+
+    return refuse
+
+
+def rank(op: Op, index: int = 0) -> int:
+    """Rank of an input, 0 where it is absent."""
+    t = op.input(index)
+    return len(t.shape) if t is not None else 0

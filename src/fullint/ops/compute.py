@@ -1,0 +1,97 @@
+"""Rows of the operators that multiply by weights."""
+
+from __future__ import annotations
+
+from fullint.ir import Op
+from fullint.ops.base import Observed, OpRow, Role, static
+
+_CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
+
+
+def _conv_version(op: Op) -> int:
+    x, w = op.input(0), op.input(1)
+    grouped = x is not None and w is not None and len(x.shape) == 4 and len(w.shape) == 4 and x.shape[3] != w.shape[3]
+    return 6 if grouped else 3
+
+
+def _dense_version(op: Op) -> int:
+    if op.input(2) is None:
+        return 6
+    return 5 if op.options.get("keep_num_dims") else 4
+
+
+def _transpose_conv_version(op: Op) -> int:
+    if op.options.get("fused_activation_function"):
+        return 4
+    return 3 if op.input(3) is not None else 2
+
+
+def _dense_refuses(op: Op) -> str | None:
+    if op.options.get("weights_format"):
+        return "its weights are shuffled (weights_format SHUFFLED4x16INT8)"
+    return static(1, 2)(op)
+
+
+ROWS = (
+    OpRow(
+        "CONV_2D",
+        (Role.OWN, Role.WEIGHT, Role.BIAS),
+        (Observed(),),
+        _conv_version,
+        "kernels/conv.cc",
+        "the bias's scale is not checked: s_in * s_w must be written right",
+        axis=0,
+        weight=1,
+        bias=2,
+        fuses=_CLAMPS,
+        refuses=static(1, 2),
+    ),
+    OpRow(
+        "DEPTHWISE_CONV_2D",
+        (Role.OWN, Role.WEIGHT, Role.BIAS),
+        (Observed(),),
+        3,
+        "kernels/depthwise_conv.cc",
+        "channels run along the weights' last dimension",
+        axis=3,
+        weight=1,
+        bias=2,
+        fuses=_CLAMPS,
+        refuses=static(1, 2),
+    ),
+    OpRow(
+        "FULLY_CONNECTED",
+        (Role.OWN, Role.WEIGHT, Role.BIAS),
+        (Observed(),),
+        _dense_version,
+        "kernels/fully_connected.cc",
+        "per channel since LiteRT knows it; TensorFlow Lite Micro may want --dense-per-tensor",
+        axis=0,
+        weight=1,
+        bias=2,
+        fuses=_CLAMPS,
+        refuses=_dense_refuses,
+    ),
+    OpRow(
+        "TRANSPOSE_CONV",
+        (Role.RAW, Role.WEIGHT, Role.OWN, Role.BIAS),
+        (Observed(),),
+        _transpose_conv_version,
+        "kernels/transpose_conv.cc",
+        "inputs are (output shape, weights, data, bias)",
+        axis=0,
+        weight=1,
+        bias=3,
+        data=2,
+        fuses=_CLAMPS,
+        refuses=static(1, 3),
+    ),
+    OpRow(
+        "BATCH_MATMUL",
+        (Role.OWN, Role.OWN),
+        (Observed(),),
+        2,
+        "kernels/batch_matmul.cc",
+        "both operands may be activations",
+    ),
+)

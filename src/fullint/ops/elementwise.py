@@ -1,0 +1,126 @@
+"""Rows of element-wise operators: arithmetic, comparisons, selection, unary functions."""
+
+from __future__ import annotations
+
+from fullint.ir import Op
+from fullint.ops.base import Fault, Fixed, Observed, OpRow, Raw, Role, Same, rank
+
+_CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
+_NO_REF = {"reference": Fault("the reference kernels do not register it", absent=True)}
+
+
+def _wide_broadcast(op: Op) -> bool:
+    a, b = op.input(0), op.input(1)
+    return a is not None and b is not None and a.shape != b.shape and max(len(a.shape), len(b.shape)) > 4
+
+
+def _mul_version(op: Op) -> int:
+    a, b, out = op.input(0), op.input(1), op.outputs[0]
+    if a is None or b is None or not (a.quant and b.quant and out.quant):
+        return 2
+    product = float(a.quant.scale[0]) * float(b.quant.scale[0]) / float(out.quant.scale[0])
+    return 3 if product >= 1 else 2
+
+
+def _binary(kind: str, version: object, source: str, because: str = "", steps: int = 1) -> OpRow:
+    return OpRow(
+        kind,
+        (Role.OWN, Role.OWN),
+        (Observed(),),
+        version,  # type: ignore[arg-type]
+        source,
+        because,
+        fuses=_CLAMPS,
+        steps=steps,
+    )
+
+
+def _comparison(kind: str) -> OpRow:
+    return OpRow(
+        kind,
+        (Role.SAME, Role.SAME),
+        (Raw(),),
+        2,
+        "kernels/comparisons.cc",
+        "equal parameters on both sides make the comparison exact; the kernel wants scales below 1",
+    )
+
+
+def _unary(kind: str, version: int, source: str, because: str = "", **more: object) -> OpRow:
+    return OpRow(kind, (Role.OWN,), (Observed(),), version, source, because, **more)  # type: ignore[arg-type]
+
+
+def _fixed(kind: str, scale: float, zero: int, source: str, **more: object) -> OpRow:
+    because = f"the kernel demands scale {scale:g} and zero point {zero} of its output"
+    return OpRow(kind, (Role.OWN,), (Fixed(scale, zero),), 2, source, because, **more)  # type: ignore[arg-type]
+
+
+def _many_classes(op: Op) -> bool:
+    x = op.input(0)
+    return x is not None and bool(x.shape) and x.shape[-1] >= 512
+
+
+ROWS = (
+    _binary("ADD", 2, "kernels/add.cc"),
+    _binary("SUB", lambda op: 3 if _wide_broadcast(op) else 2, "kernels/sub.cc"),
+    _binary("MUL", _mul_version, "kernels/mul.cc"),
+    _binary("DIV", lambda op: 2 if _wide_broadcast(op) else 1, "kernels/div.cc", "a divisor of code zero point fails the run", steps=2),
+    OpRow(
+        "SQUARED_DIFFERENCE",
+        (Role.OWN, Role.OWN),
+        (Observed(),),
+        2,
+        "kernels/squared_difference.cc",
+    ),
+    *(
+        OpRow(
+            kind,
+            (Role.SAME, Role.SAME),
+            (Same(),),
+            lambda op: 3 if _wide_broadcast(op) else 2,
+            "kernels/maximum_minimum.cc",
+            "the kernel compares codes: unequal scales are accepted and silently wrong",
+        )
+        for kind in ("MAXIMUM", "MINIMUM")
+    ),
+    *(_comparison(k) for k in ("LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL", "EQUAL", "NOT_EQUAL")),
+    OpRow(
+        "SELECT",
+        (Role.RAW, Role.SAME, Role.SAME),
+        (Same(),),
+        lambda op: 3 if max(rank(op, i) for i in range(3)) == 5 else 1,
+        "kernels/select.cc",
+        exact=True,
+    ),
+    OpRow("SELECT_V2", (Role.RAW, Role.SAME, Role.SAME), (Same(),), 1, "kernels/select.cc", exact=True),
+    _unary("RELU", 2, "kernels/activations.cc"),
+    _unary("RELU6", 2, "kernels/activations.cc"),
+    _unary("RELU_N1_TO_1", 1, "kernels/activations.cc"),
+    _unary("RELU_0_TO_1", 1, "kernels/activations.cc"),
+    _unary("LEAKY_RELU", 1, "kernels/activations.cc"),
+    OpRow("PRELU", (Role.OWN, Role.OWN), (Observed(),), 1, "kernels/activations.cc", "alpha is a constant with its own scale"),
+    _unary("HARD_SWISH", 1, "kernels/activations.cc", steps=2),
+    _unary("GELU", 2, "kernels/activations.cc"),
+    _unary("ELU", 1, "kernels/activations.cc", faults=_NO_REF),
+    _unary("EXP", 2, "kernels/exp.cc"),
+    _unary("LOG", 2, "kernels/elementwise.cc"),
+    _unary("SQRT", 2, "kernels/elementwise.cc"),
+    _unary("RSQRT", 2, "kernels/elementwise.cc", "a code below the zero point fails the run", steps=2),
+    _unary("ABS", 2, "kernels/elementwise.cc"),
+    _fixed("LOGISTIC", 1 / 256, -128, "kernels/activations.cc"),
+    _fixed("TANH", 1 / 128, 0, "kernels/activations.cc"),
+    _fixed(
+        "SOFTMAX",
+        1 / 256,
+        -128,
+        "kernels/activations.cc",
+        faults={
+            "reference": Fault(
+                "the reference kernel aborts the process where the sum of exp(x - max) reaches about 512",
+                when=_many_classes,
+            )
+        },
+    ),
+    _fixed("LOG_SOFTMAX", 16 / 256, 127, "kernels/activations.cc"),
+    _fixed("L2_NORMALIZATION", 1 / 128, 0, "kernels/l2norm.cc", fuses=()),
+)

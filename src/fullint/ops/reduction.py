@@ -1,0 +1,27 @@
+"""Rows of the reductions that compute a new value."""
+
+from __future__ import annotations
+
+from fullint.ops.base import Fault, Observed, OpRow, Role, static
+
+ROWS = (
+    OpRow(
+        "MEAN",
+        (Role.OWN, Role.RAW),
+        (Observed(),),
+        2,
+        "kernels/reduce.cc",
+        "input and output scales may differ",
+        refuses=static(1),
+    ),
+    OpRow(
+        "SUM",
+        (Role.OWN, Role.RAW),
+        (Observed(),),
+        2,
+        "kernels/reduce.cc",
+        "written as MEAN times a constant, which is right on every kernel set",
+        refuses=static(1),
+        faults={"reference": Fault("the reference kernel does not rescale: -1 for -32")},
+    ),
+)

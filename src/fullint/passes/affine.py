@@ -1,0 +1,160 @@
+"""Multiplications and additions of constants fold into the convolution beside them.
+
+    y = conv(x, W) + b                W: [out, ...] (DEPTHWISE: [..., out]), b: [out]
+
+after:    m * y + a   =  conv(x, W * m) + (b * m + a)        m, a: per output channel, or one number
+before:   conv(x * m) =  conv(x, W * m)                      m: per input channel, or one number
+
+A batch norm that the exporter left as MUL and ADD goes both ways like this. m = 1 / c for a DIV.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fullint.ir import Array, Op, Tensor, Uses, constant
+from fullint.ops import ROWS
+from fullint.rewrite import No, Rewrite
+
+CONVS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+
+
+def fold_affine_after(op: Op, uses: Uses) -> Rewrite | No | None:
+    """MUL, DIV, ADD or SUB of a constant after a convolution."""
+    match = _with_constant(op)
+    if match is None:
+        return None
+    x, c, swapped = match
+    conv = uses.producer.get(x)
+    if conv is None or conv.kind not in CONVS or conv.options.get("fused_activation_function"):
+        return None
+    if uses.only_reader(x) is not op:
+        return No("the convolution's output is read elsewhere too")
+    if (op.kind == "DIV" and swapped) or not _ready(conv):
+        return None
+    channels = op.outputs[0].shape[-1]
+    vector = _per_channel(c.array, x.shape, channels)
+    if vector is None:
+        return No(f"the constant {list(c.shape)} does not run along the channels")
+    mul, add = _affine(op.kind, vector, swapped)
+    if not np.isfinite(mul).all():
+        return No("the factor is not finite")
+    row = ROWS[conv.kind]
+    weights, bias = conv.inputs[row.weight or 0], conv.input(row.bias or 0)
+    assert weights is not None
+    w = weights.array * _along(mul, weights, row.axis or 0)
+    b = (bias.array.reshape(-1) if bias is not None else np.float32(0)) * mul + add
+    new = _with_weights(conv, _keeping_grid(weights, w, mul), constant(f"{x.name}/bias", np.broadcast_to(b, (channels,)).astype(np.float32)))
+    new.outputs = list(op.outputs)
+    new.options["fused_activation_function"] = op.options.get("fused_activation_function", 0)
+    return Rewrite((conv, op), (new,), f"{op.kind} of a constant folded into the {conv.kind} before it")
+
+
+def fold_mul_before(op: Op, uses: Uses) -> Rewrite | No | None:
+    """MUL or DIV of a constant before a convolution."""
+    if op.kind not in CONVS or not _ready(op):
+        return None
+    row = ROWS[op.kind]
+    x, weights = op.inputs[row.data], op.inputs[row.weight or 0]
+    mul = uses.producer.get(x) if x is not None else None
+    if x is None or weights is None or mul is None or mul.kind not in ("MUL", "DIV"):
+        return None
+    match = _with_constant(mul)
+    if match is None or (mul.kind == "DIV" and match[2]) or mul.options.get("fused_activation_function"):
+        return None
+    source, c, _ = match
+    if uses.only_reader(x) is not op:
+        return No("the product is read elsewhere too")
+    if source.shape != x.shape or op.kind == "TRANSPOSE_CONV" and x.shape[-1] != weights.shape[-1]:
+        return No("the multiplication broadcasts its input")
+    vector = _per_channel(c.array, x.shape, x.shape[-1])
+    if vector is None:
+        return No(f"the constant {list(c.shape)} does not run along the channels")
+    factor = 1 / vector if mul.kind == "DIV" else vector
+    if not np.isfinite(factor).all():
+        return No("the factor is not finite")
+    scaled = _scale_inputs(op, weights, factor)
+    if scaled is None:
+        return No("a grouped convolution has its own input channels per group")
+    new = _with_weights(op, constant(weights.name, scaled.astype(np.float32)), op.input(row.bias or 0))
+    new.inputs[row.data] = source
+    return Rewrite((mul, op), (new,), f"{mul.kind} of a constant folded into the {op.kind} after it")
+
+
+def _scale_inputs(op: Op, weights: Tensor, factor: Array) -> Array | None:
+    """Weights times the factor of the input channel each of them meets."""
+    w = weights.array
+    if op.kind == "DEPTHWISE_CONV_2D":
+        return w * np.repeat(factor, w.shape[3] // factor.size) if factor.size > 1 else w * factor
+    if factor.size > 1 and factor.size != w.shape[-1]:
+        return None
+    return w * factor
+
+
+def _with_constant(op: Op) -> tuple[Tensor, Tensor, bool] | None:
+    """(data, constant, constant comes first) of a binary operator with one float constant."""
+    if op.kind not in ("ADD", "SUB", "MUL", "DIV") or len(op.inputs) != 2:
+        return None
+    a, b = op.inputs
+    if a is None or b is None or a.dtype != "float32" or b.dtype != "float32":
+        return None
+    if b.buffer is not None and not a.is_constant:
+        return a, b, False
+    if a.buffer is not None and not b.is_constant:
+        return b, a, True
+    return None
+
+
+def _affine(kind: str, c: Array, swapped: bool) -> tuple[Array, Array]:
+    """(m, a) with result = m * y + a."""
+    one, zero = np.ones_like(c), np.zeros_like(c)
+    if kind == "MUL":
+        return c, zero
+    if kind == "DIV":
+        with np.errstate(divide="ignore"):
+            return 1 / c, zero
+    if kind == "ADD":
+        return one, c
+    return (-one, c) if swapped else (one, -c)
+
+
+def _per_channel(c: Array, shape: tuple[int, ...], channels: int) -> Array | None:
+    """The constant as one value per channel, or None where it varies along another axis."""
+    if c.size == 1:
+        return c.reshape(1)
+    if c.size == channels and c.shape[-1] == channels and c.ndim <= len(shape):
+        return c.reshape(-1)
+    return None
+
+
+def _along(vector: Array, weights: Tensor, axis: int) -> Array:
+    if vector.size == 1:
+        return vector.reshape(())
+    shape = [1] * len(weights.shape)
+    shape[axis] = -1
+    return vector.reshape(shape)
+
+
+def _ready(conv: Op) -> bool:
+    """Whether weights and bias are float32 constants."""
+    row = ROWS[conv.kind]
+    weights, bias = conv.input(row.weight or 0), conv.input(row.bias or 0)
+    return (
+        weights is not None
+        and weights.buffer is not None
+        and weights.dtype == "float32"
+        and (bias is None or (bias.buffer is not None and bias.dtype == "float32"))
+    )
+
+
+def _keeping_grid(weights: Tensor, w: Array, mul: Array) -> Tensor:
+    """The new weights; a grid survives when nothing was multiplied."""
+    return constant(weights.name, w.astype(np.float32), weights.quant if (mul == 1).all() else None)
+
+
+def _with_weights(conv: Op, weights: Tensor, bias: Tensor | None) -> Op:
+    row = ROWS[conv.kind]
+    inputs: list[Tensor | None] = list(conv.inputs)
+    inputs += [None] * ((row.bias or 0) + 1 - len(inputs))
+    inputs[row.weight or 0], inputs[row.bias or 0] = weights, bias
+    return Op(conv.kind, inputs, list(conv.outputs), {**conv.options}, conv.options_type, version=conv.version)

@@ -1,0 +1,36 @@
+"""A bias is a vector with one value per output channel, and each convolution has one.
+
+    bias [1, 1, 1, C] or [1]      =>   bias [C]
+    CONV_2D(x, w)                 =>   CONV_2D(x, w, zeros[C])      (XNNPACK takes no convolution without)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fullint.ir import Op, Tensor, Uses, constant
+from fullint.ops import ROWS
+from fullint.rewrite import No, Rewrite
+
+
+def bias_vector(op: Op, uses: Uses) -> Rewrite | No | None:
+    """Give a float convolution a bias of the right shape."""
+    row = ROWS.get(op.kind)
+    if row is None or row.bias is None or row.weight is None or not op.outputs[0].is_float:
+        return None
+    weights, bias = op.input(row.weight), op.input(row.bias)
+    if weights is None or row.axis is None or len(weights.shape) <= row.axis:
+        return None
+    channels = weights.shape[row.axis]
+    if bias is None:
+        value, why = np.zeros(channels, np.float32), "a bias of zeros added"
+    elif bias.shape == (channels,) or bias.buffer is None or bias.dtype != "float32":
+        return None
+    elif bias.size in (1, channels):
+        value, why = np.broadcast_to(bias.array.reshape(-1), (channels,)), "bias made a vector"
+    else:
+        return No(f"a bias of {bias.size} values for {channels} channels")
+    inputs: list[Tensor | None] = [*op.inputs, *[None] * (row.bias + 1 - len(op.inputs))]
+    name = bias.name if bias is not None else f"{op.outputs[0].name}/bias"
+    inputs[row.bias] = constant(name, value)
+    return Rewrite((op,), (Op(op.kind, inputs, op.outputs, op.options, op.options_type, version=op.version),), why)

@@ -1,0 +1,34 @@
+"""Operators and tensors that no output depends on are dropped.
+
+    x -> CONV_2D -> y (nobody reads y, no output)      =>      (nothing)
+
+Operators with effects of their own (variables, hash tables, control flow, custom code) stay.
+"""
+
+from __future__ import annotations
+
+from fullint.ir import Model, Op
+from fullint.rewrite import Change
+
+EFFECTS = frozenset(
+    "ASSIGN_VARIABLE CALL_ONCE VAR_HANDLE READ_VARIABLE HASHTABLE HASHTABLE_IMPORT IF WHILE CALL CUSTOM".split()
+)
+
+
+def drop_unused(model: Model) -> list[Change]:
+    """Drop what has no effect, and tensors that nothing refers to any more."""
+    changes: list[Change] = []
+    for graph in model.graphs:
+        needed = set(graph.outputs)
+        kept: list[Op] = []
+        for op in reversed(graph.ops):
+            live = op.kind in EFFECTS or any(t.is_variable for t in op.operands())
+            if live or not needed.isdisjoint(op.outputs):
+                needed.update(t for t in op.inputs if t is not None)
+                kept.append(op)
+            else:
+                output = op.outputs[0].name if op.outputs else ""
+                changes.append(Change("drop_unused", op.origin, op.kind, output, "no output depends on it"))
+        graph.ops = kept[::-1]
+        graph.sync_tensors()
+    return changes

@@ -1,0 +1,61 @@
+"""Constants stored in a compressed type become float32.
+
+    const f16 -- DEQUANTIZE --> x          =>   const f32 x
+    const i8  -- DEQUANTIZE --> x          =>   const f32 x   (x remembers the grid it lies on)
+    CONV_2D(f32, const i8 weights) (dynamic range)   =>   CONV_2D(f32, const f32 weights)
+
+The float32 constant keeps the int8 parameters in `quant`: when it is quantized again on the same
+grid nothing is lost.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fullint.ir import Op, Quant, Tensor, Uses, constant
+from fullint.numerics import dequantize
+from fullint.rewrite import No, Rewrite
+
+HYBRID = frozenset("CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED TRANSPOSE_CONV BATCH_MATMUL GATHER EMBEDDING_LOOKUP".split())
+_STORED = ("int8", "uint8", "int16", "float16")
+
+
+def expand_dequantize(op: Op, uses: Uses) -> Rewrite | No | None:
+    """DEQUANTIZE of a constant is the constant itself."""
+    if op.kind != "DEQUANTIZE" or op.inputs[0] is None or not op.inputs[0].is_constant:
+        return None
+    source, out = op.inputs[0], op.outputs[0]
+    if source.buffer is None or source.sparsity is not None or source.dtype not in _STORED:
+        return No(f"a {source.dtype} constant that is sparse, external or packed is not expanded")
+    wide = _widen(source)
+    if out in uses.outputs:
+        return No("the constant is an output of the graph")
+    out.buffer, out.quant, out.shape = wide.buffer, wide.quant, wide.shape
+    return Rewrite((op,), (), f"{source.dtype} constant expanded to float32")
+
+
+def expand_hybrid(op: Op, uses: Uses) -> Rewrite | No | None:
+    """Integer constants under a float operator (dynamic-range weights) become float."""
+    if op.kind not in HYBRID or not op.outputs or not op.outputs[0].is_float:
+        return None
+    stored = [i for i, t in enumerate(op.inputs) if t is not None and t.quant and t.dtype in _STORED and t.is_constant]
+    stored += [i for i, t in enumerate(op.inputs) if t is not None and t.dtype == "float16" and t.is_constant]
+    if not stored:
+        return None
+    if any((t := op.inputs[i]) is None or t.buffer is None or t.sparsity is not None for i in stored):
+        return No("sparse or external constants are not expanded")
+    inputs = [_widen(t) if i in stored and t is not None else t for i, t in enumerate(op.inputs)]
+    options = {**op.options}
+    if "asymmetric_quantize_inputs" in options:
+        options["asymmetric_quantize_inputs"] = False
+    new = Op(op.kind, inputs, op.outputs, options, op.options_type, op.extra, 1)
+    return Rewrite((op,), (new,), "dynamic-range weights expanded to float32")
+
+
+def _widen(source: Tensor) -> Tensor:
+    if source.dtype == "float16":
+        return constant(source.name, source.array.astype(np.float32))
+    if source.quant is None or not source.quant.scale.size:
+        return constant(source.name, source.array.astype(np.float32))
+    grid: Quant | None = source.quant if source.dtype == "int8" else None
+    return constant(source.name, dequantize(source.array, source.quant), grid)

@@ -1,0 +1,356 @@
+"""The main job: float model in, all-integer model out, or the reason why not.
+
+    read -> fix shapes -> prepare -> calibrate -> assign -> emit -> write -> verify, execute, compare
+
+Each arrow is a module; this one only strings them together and keeps the clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fullint import __version__
+from fullint.assign import Assignment, Granularity, assign, blockers, observed_tensors
+from fullint.calibrate import calibrate
+from fullint.certificate import certify
+from fullint.diagnose import worst_operators
+from fullint.emit import IO_TYPES, Emitted, emit
+from fullint.errors import AccuracyError, NotIntegerError, UsageError, VerificationError
+from fullint.ir import Array, Buffer, Model
+from fullint.passes import prepare
+from fullint.passes.static_shapes import fix_batch, fold_constants
+from fullint.report import (
+    SCHEMA_VERSION,
+    Certificate,
+    CutReport,
+    QuantizeReport,
+    count_conv,
+    count_float,
+    operator_counts,
+)
+from fullint.rewrite import Change
+from fullint.samples import WAYS, ImageOptions, Samples, Split, open_samples, slots, synthetic
+from fullint.sandbox import Sandbox, model_file
+from fullint.tflite import read_model, write_model
+from fullint.verify import check_readable, contract_problems
+
+Progress = Callable[[str, int, int | None], None]
+"""(stage, done, total or None), called as the work goes on."""
+
+WARN_SQNR = 15.0
+SYNTHETIC_SAMPLES = 32
+UNCALIBRATED_KEY = "fullint_uncalibrated"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Every choice a user has; `quantize` documents them."""
+
+    num_samples: int | None = None
+    per_tensor: bool = False
+    dense_per_tensor: bool = False
+    io: str = "int8"
+    batch: int = 1
+    threads: int | None = None
+    min_sqnr: float = 5.0
+    synthetic: bool = False
+    images: ImageOptions = field(default_factory=ImageOptions)
+
+    def check(self) -> None:
+        """Raise UsageError where a value makes no sense."""
+        if self.io not in IO_TYPES:
+            raise UsageError(f'io must be one of {", ".join(IO_TYPES)}, not "{self.io}"')
+        if self.batch < 1:
+            raise UsageError("batch must be at least 1")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError("threads must be at least 1")
+        if self.images.layout.upper() not in ("NHWC", "NCHW"):
+            raise UsageError(f'layout must be NHWC or NCHW, not "{self.images.layout}"')
+
+
+@dataclass(frozen=True)
+class Result:
+    """An all-integer model and how it came about.
+
+    Attributes:
+        model: the `.tflite` file's bytes.
+        report: what `--json` prints.
+    """
+
+    model: bytes
+    report: QuantizeReport
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The decisions, before anything is rewritten: what `--plan` prints."""
+
+    model: Model
+    assignment: Assignment
+
+
+def quantize(
+    model: str | Path | bytes,
+    samples: Any = None,
+    *,
+    num_samples: int | None = None,
+    per_tensor: bool = False,
+    dense_per_tensor: bool = False,
+    io: str = "int8",
+    batch: int = 1,
+    threads: int | None = None,
+    min_sqnr: float = 5.0,
+    synthetic: bool = False,
+    images: ImageOptions | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Make a TFLite model all integer, verified and executed.
+
+    Args:
+        model: path or bytes of a float (or half-quantized) `.tflite`.
+        samples: representative samples (see `fullint.samples`): a path, arrays, an iterable of
+            arrays, tuples or dicts, or a function that returns one.
+        num_samples: use the first this many samples.
+        per_tensor: one scale per weight tensor instead of one per output channel.
+        dense_per_tensor: the same for FULLY_CONNECTED alone.
+        io: type of the inputs and outputs that were float: "int8", "uint8" or "float32".
+        batch: size to fix a dynamic batch at.
+        threads: samples run at the same time while calibrating; the number of cores by default.
+        min_sqnr: dB below which there is no result.
+        synthetic: calibrate on random numbers; for speed trials only.
+        images: how a folder of images becomes samples.
+        progress: called with (stage, done, total) as the work goes on.
+
+    Raises:
+        NotIntegerError: operators that cannot be integer; its `blockers` names each.
+        AccuracyError: the result's SQNR is below `min_sqnr`.
+        VerificationError: the result broke a rule of the contract.
+        SamplesError, ModelFormatError, UsageError, RuntimeFailure: bad samples, file, options, or a
+            model the runtime does not run.
+    """
+    options = Options(num_samples, per_tensor, dense_per_tensor, io, batch, threads, min_sqnr, synthetic, images or ImageOptions())
+    options.check()
+    with _Job(model, samples, options, progress) as job:
+        return job.result()
+
+
+def plan(model: str | Path | bytes, samples: Any = None, *, progress: Progress | None = None, **options: Any) -> Plan:
+    """The parameters `quantize` would give every tensor, with its options; nothing is written."""
+    checked = Options(**options)
+    checked.check()
+    with _Job(model, samples, checked, progress) as job:
+        return job.plan()
+
+
+class _Job:
+    """One run of the pipeline."""
+
+    def __init__(self, source: str | Path | bytes, samples: Any, options: Options, progress: Progress | None) -> None:
+        self.source, self.samples, self.options = source, samples, options
+        self.progress: Progress = progress or (lambda stage, done, total: None)
+        self.seconds: dict[str, float] = {}
+        self.changes: list[Change] = []
+        self.warnings: list[str] = []
+        self.box_peak = 0
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> _Job:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Keep the clock of one stage."""
+        self.progress(name, 0, None)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 4)
+
+    def result(self) -> Result:
+        self._read()
+        if not any(op_float for op_float in (count_float(self.model),)):
+            return self._already_integer()
+        planned = self._plan()
+        with self.stage("rewrite"):
+            emitted = emit(planned.model, planned.assignment, self.options.io)
+            if self.options.synthetic:
+                emitted.model.metadata.append((UNCALIBRATED_KEY, Buffer.of(_ascii("synthetic samples"))))
+            data = write_model(emitted.model)
+        certificate = self._certify(data)
+        self._judge(certificate, planned, emitted)
+        return Result(data, self._report("quantized", data, planned.assignment, emitted, certificate))
+
+    def plan(self) -> Plan:
+        self._read()
+        return self._plan()
+
+    def _read(self) -> None:
+        self.box = self._stack.enter_context(Sandbox())
+        with self.stage("read"):
+            self.model = read_model(self.source if isinstance(self.source, bytes) else Path(self.source))
+            check_readable(self.model)
+            if isinstance(self.source, bytes):
+                self.path = self._stack.enter_context(model_file(self.source))
+            else:
+                self.path = str(self.source)
+
+    def _plan(self) -> Plan:
+        self._need_samples()
+        with self.stage("prepare"):
+            self._prepare()
+        found = blockers(self.model)
+        if found:
+            raise NotIntegerError(found)
+        self.split = Split(self._open_samples())
+        with self.stage("calibrate"):
+            threads = self.options.threads or _cores()
+            tensors = observed_tensors(self.model.main)
+            ranges = calibrate(self.model, tensors, self._counted(), self.box, threads)
+        with self.stage("assign"):
+            granularity = Granularity(self.options.per_tensor, self.options.dense_per_tensor)
+            assignment = assign(self.model.main, ranges, granularity)
+        return Plan(self.model, assignment)
+
+    def _need_samples(self) -> None:
+        if self.samples is None and not self.options.synthetic:
+            raise UsageError("no representative samples; " + WAYS)
+        if self.samples is not None and self.options.synthetic:
+            raise UsageError("give samples or synthetic, not both")
+
+    def _prepare(self) -> None:
+        def shapes_of(shapes: list[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
+            found: Sequence[tuple[int, ...]] = self.box.call("shapes", self.path, shapes)
+            return found
+
+        def evaluate(part: Model) -> list[Array]:
+            with model_file(write_model(part)) as path:
+                self.box.call("open", path, "builtin", 1)
+                values: list[Array] = self.box.call("run", [])
+                return values
+
+        self.changes += fix_batch(self.model, self.options.batch, shapes_of)
+        self.changes += fold_constants(self.model, evaluate)
+        self.changes += prepare(self.model)
+
+    def _open_samples(self) -> Samples:
+        inputs = slots(self.model)
+        if self.options.synthetic:
+            return synthetic(inputs, self.options.num_samples or SYNTHETIC_SAMPLES)
+        return open_samples(self.samples, inputs, self.options.num_samples, self.options.images, self.options.batch)
+
+    def _counted(self) -> Iterator[tuple[int, list[Array]]]:
+        total = self.split.samples.count
+        for index, sample in self.split.calibrating():
+            yield index, sample
+            self.progress("calibrate", index + 1, total)
+
+    def _certify(self, data: bytes) -> Certificate:
+        with self.stage("certify"):
+            self.box_peak = max(self.box_peak, self.box.peak_memory())
+            return certify(
+                self.path,
+                read_model(data),
+                data,
+                self.split.held,
+                self.box,
+                held_back=self.split.held_back,
+                uncalibrated=self.options.synthetic,
+                float_io=self.options.io == "float32",
+            )
+
+    def _judge(self, certificate: Certificate, planned: Plan, emitted: Emitted) -> None:
+        """Refuse a result below `min_sqnr`, warn of one that is close."""
+        if not self.split.held_back:
+            self.warnings.append("fewer than ten samples: the certificate uses the samples that calibrated")
+        if certificate.uncalibrated:
+            self.warnings.append("calibrated on random numbers: the result is for speed trials only")
+        sqnr = certificate.sqnr_db
+        if sqnr is None or sqnr >= WARN_SQNR:
+            return
+        worst = worst_operators(planned.model, emitted, self.split.last)
+        named = "; ".join(worst) if worst else "no operator stands out"
+        if sqnr < self.options.min_sqnr and not certificate.uncalibrated:
+            raise AccuracyError(
+                f"the result is only {sqnr:.1f} dB from the float model (at least {self.options.min_sqnr:g} asked for)\n"
+                f"  where it is lost: {named}\n  try: more samples, --min-sqnr, or per-channel weights"
+            )
+        self.warnings.append(f"SQNR {sqnr:.1f} dB is below {WARN_SQNR:g}; where it is lost: {named}")
+
+    def _already_integer(self) -> Result:
+        data = self.source if isinstance(self.source, bytes) else Path(self.source).read_bytes()
+        problems = list(contract_problems(read_model(data)))
+        dynamic = [p for p in problems if p.endswith("has a dynamic shape")]
+        if len(problems) > len(dynamic):
+            raise VerificationError([p for p in problems if p not in dynamic])
+        with self.stage("certify"):
+            self.box.call("shapes", self.path)
+        self.warnings += dynamic[:1]
+        report = self._report("already-integer", data, Assignment(), Emitted(self.model), None)
+        return Result(data, report)
+
+    def _report(
+        self, status: str, data: bytes, assignment: Assignment, emitted: Emitted, certificate: Certificate | None
+    ) -> QuantizeReport:
+        before = len(self.source) if isinstance(self.source, bytes) else Path(self.source).stat().st_size
+        split: Split | None = getattr(self, "split", None)
+        return QuantizeReport(
+            schema_version=SCHEMA_VERSION,
+            fullint=__version__,
+            status=status,
+            options=self._option_report(),
+            operators=sum(1 for _ in emitted.model.ops()),
+            float_operators=count_float(emitted.model),
+            operator_counts=operator_counts(emitted.model),
+            conv_2d=count_conv(emitted.model),
+            changes=tuple(c for c in self.changes if c.done),
+            cuts=tuple(CutReport(c.op.origin, c.op.kind, c.op.outputs[0].name, c.input, c.why) for c in assignment.cuts),
+            requantizes=tuple(emitted.requantizes),
+            notes=(*assignment.notes, *(f'{c.rule} left {c.kind} "{c.output}": {c.why}' for c in self.changes if not c.done)),
+            warnings=tuple(self.warnings),
+            samples={"calibrated": split.calibrated, "total": split.total, "held_back": split.held_back} if split else {},
+            sizes={"before": before, "after": len(data)},
+            seconds=dict(self.seconds),
+            peak_memory_bytes=_own_peak() + max(self.box_peak, self.box.peak_memory()),
+            certificate=certificate,
+        )
+
+    def _option_report(self) -> dict[str, Any]:
+        o = self.options
+        given = isinstance(self.source, bytes)
+        digest = hashlib.sha256(self.source).hexdigest() if isinstance(self.source, bytes) else None
+        return {
+            "model": f"{digest}" if given else str(self.source),
+            "num_samples": o.num_samples,
+            "per_tensor": o.per_tensor,
+            "dense_per_tensor": o.dense_per_tensor,
+            "io": o.io,
+            "batch": o.batch,
+            "min_sqnr": o.min_sqnr,
+            "synthetic": o.synthetic,
+        }
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _own_peak() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _ascii(text: str) -> Array:
+    import numpy as np
+
+    return np.frombuffer(text.encode("ascii"), np.uint8).copy()

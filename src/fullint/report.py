@@ -1,0 +1,148 @@
+"""What fullint reports, as frozen dataclasses. `--json` prints exactly these.
+
+`SCHEMA_VERSION` grows when a field changes its meaning or goes away; new fields do not count.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from fullint.ir import Model, Op
+from fullint.rewrite import Change
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class KernelSet:
+    """How the result did on one kernel set.
+
+    Attributes:
+        name: "xnnpack", "builtin" or "reference".
+        status: "ran", "absent" (it lacks an operator) or "faulty" (a known fault of its kernels).
+        samples: how many samples it ran.
+        sqnr_db: mean over the outputs, against the float model, on those samples.
+        disagreement_steps: largest difference of its outputs from XNNPACK's, in output steps.
+        facts: what is known of its kernels for the operators of this model.
+    """
+
+    name: str
+    status: str
+    samples: int = 0
+    sqnr_db: float | None = None
+    disagreement_steps: int | None = None
+    facts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OutputQuality:
+    """One output against the float model.
+
+    Attributes:
+        name: tensor name.
+        sqnr_db: 10 log10(sum ref^2 / sum err^2) over all samples; None for integer outputs.
+        largest_error: largest absolute difference, in the output's own unit.
+        top1_agreement: share of rows whose largest entry is the same, where the output looks like classes.
+        equal: share of equal elements, for integer and boolean outputs.
+    """
+
+    name: str
+    sqnr_db: float | None = None
+    largest_error: float | None = None
+    top1_agreement: float | None = None
+    equal: float | None = None
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was checked on the very bytes that were handed out, and what came of it."""
+
+    integer: bool
+    checks: tuple[str, ...]
+    samples: int
+    held_back: bool
+    uncalibrated: bool
+    sqnr_db: float | None
+    outputs: tuple[OutputQuality, ...]
+    kernel_sets: tuple[KernelSet, ...]
+
+
+@dataclass(frozen=True)
+class ConvCount:
+    """How many CONV_2D there are, and how many have int8 weights and an int32 bias."""
+
+    total: int
+    int8_weights_int32_bias: int
+
+
+@dataclass(frozen=True)
+class CutReport:
+    """A requantize that sharing parameters would have cost accuracy without, and why."""
+
+    index: int
+    kind: str
+    output: str
+    input: int
+    why: str
+
+
+@dataclass(frozen=True)
+class QuantizeReport:
+    """Everything `quantize` did and found; see the field names."""
+
+    schema_version: int
+    fullint: str
+    status: str
+    options: dict[str, Any]
+    operators: int
+    float_operators: int
+    operator_counts: dict[str, int]
+    conv_2d: ConvCount
+    changes: tuple[Change, ...] = ()
+    cuts: tuple[CutReport, ...] = ()
+    requantizes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    samples: dict[str, Any] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
+    certificate: Certificate | None = None
+
+    def to_json(self) -> str:
+        """The report as JSON, indented."""
+        return to_json(self)
+
+
+def to_json(report: Any) -> str:
+    """Any report dataclass as JSON."""
+    return json.dumps(dataclasses.asdict(report), indent=2, ensure_ascii=False)
+
+
+def operator_counts(model: Model) -> dict[str, int]:
+    """Operators by kind, the commonest first."""
+    counts = Counter(op.kind for _, op in model.ops())
+    return dict(sorted(counts.items(), key=lambda kv: (-kv[1], kv[0])))
+
+
+def is_float_op(op: Op) -> bool:
+    """Whether an operator touches a float operand."""
+    return any(t.is_float for t in op.operands())
+
+
+def count_float(model: Model) -> int:
+    """Operators that touch a float operand."""
+    return sum(is_float_op(op) for _, op in model.ops())
+
+
+def count_conv(model: Model) -> ConvCount:
+    """CONV_2D, and those with int8 weights and int32 bias."""
+    convs = [op for _, op in model.ops() if op.kind == "CONV_2D"]
+    sound = sum(
+        (w := op.input(1)) is not None and w.dtype == "int8" and (b := op.input(2)) is not None and b.dtype == "int32" for op in convs
+    )
+    return ConvCount(len(convs), sound)

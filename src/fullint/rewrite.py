@@ -1,0 +1,106 @@
+"""Rewriting a graph: rules decide, one engine applies.
+
+A rule looks at one operator and returns
+    None      not my pattern,
+    No        my pattern, but not here, and why (kept for the report),
+    Rewrite   the operators to take out, those to put in, and why.
+
+New operators write the tensors that the old ones wrote and others still read, so nothing else has
+to change. The engine applies all rewrites of a sweep that do not overlap, and sweeps again until
+nothing fires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fullint.ir import Graph, Model, Op, Uses
+
+MAX_SWEEPS = 1000
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """A change to a graph, as a value."""
+
+    old: tuple[Op, ...]
+    new: tuple[Op, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class No:
+    """A pattern that was recognised and left alone, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was done, for the report: the pass, the operator it met and why."""
+
+    rule: str
+    index: int
+    kind: str
+    output: str
+    why: str
+    done: bool = True
+
+
+Rule = Callable[[Op, Uses], Rewrite | No | None]
+
+
+def sweep(model: Model, rule: Rule) -> list[Change]:
+    """Apply one rule to all graphs until it no longer fires."""
+    changes: list[Change] = []
+    for graph in model.graphs:
+        changes += _sweep_graph(graph, rule)
+    return changes
+
+
+def _sweep_graph(graph: Graph, rule: Rule) -> list[Change]:
+    done: list[Change] = []
+    for _ in range(MAX_SWEEPS):
+        found, refused = _decide(graph, rule)
+        if not found:
+            return done + refused
+        done += [_change(rule, r.old[-1], r.why) for r in found]
+        _apply(graph, found)
+    raise AssertionError(f"{rule.__name__} does not come to an end")
+
+
+def _decide(graph: Graph, rule: Rule) -> tuple[list[Rewrite], list[Change]]:
+    uses = Uses(graph)
+    taken: set[Op] = set()
+    found: list[Rewrite] = []
+    refused: list[Change] = []
+    for op in graph.ops:
+        verdict = rule(op, uses)
+        if isinstance(verdict, No):
+            refused.append(_change(rule, op, verdict.why, done=False))
+        elif verdict is not None and taken.isdisjoint(verdict.old):
+            taken.update(verdict.old)
+            found.append(verdict)
+    return found, refused
+
+
+def _apply(graph: Graph, found: Sequence[Rewrite]) -> None:
+    """Take the old operators out; the new ones stand where the last old one stood."""
+    gone = {op for r in found for op in r.old}
+    index = {op: i for i, op in enumerate(graph.ops)}
+    place = {max(r.old, key=index.__getitem__): r.new for r in found}
+    ops: list[Op] = []
+    for op in graph.ops:
+        if op in place:
+            for new in place[op]:
+                new.origin = op.origin if new.origin < 0 else new.origin
+                ops.append(new)
+        if op not in gone:
+            ops.append(op)
+    graph.ops = ops
+
+
+def _change(rule: Rule, op: Op, why: str, *, done: bool = True) -> Change:
+    output = op.outputs[0].name if op.outputs else ""
+    return Change(rule.__name__, op.origin, op.kind, output, why, done)

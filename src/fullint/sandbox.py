@@ -1,0 +1,122 @@
+"""Running models: the user's side. Every interpreter lives in a child process.
+
+    with Sandbox() as box:
+        box.call("open", path, "reference", 1, None)
+        outputs = box.call("run", arrays)
+
+A crash there (a segmentation fault, an abort) is an exception here. The child starts while its first
+command is being made up; importing NumPy and the runtime takes it a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from fullint.errors import RuntimeFailure
+
+_NOISE = ("INFO:", "WARNING:", "W0000", "I0000", "VERBOSE:")
+
+
+class Sandbox:
+    """One child process that serves the commands of `execute.Child`."""
+
+    def __init__(self, what: str = "the model") -> None:
+        self.what = what
+        self._log = tempfile.TemporaryFile()
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "fullint.execute"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**environment, "PYTHONPATH": _import_path()},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def send(self, command: str, *arguments: Any) -> None:
+        """Give a command. Every command but "sample" is answered; `receive` waits for the answer."""
+        assert self._process.stdin is not None
+        try:
+            pickle.dump((command, arguments), self._process.stdin, protocol=5)
+            if command != "sample":
+                self._process.stdin.flush()
+        except (BrokenPipeError, OSError) as e:
+            raise self._crash() from e
+
+    def receive(self) -> Any:
+        """The answer to the oldest command not yet answered.
+
+        Raises:
+            RuntimeFailure: the runtime refused, or the child crashed.
+        """
+        assert self._process.stdout is not None
+        try:
+            done, value = pickle.load(self._process.stdout)
+        except (EOFError, pickle.UnpicklingError) as e:
+            raise self._crash() from e
+        if not done:
+            raise RuntimeFailure(f"LiteRT refuses {self.what}: {value}")
+        return value
+
+    def call(self, command: str, *arguments: Any) -> Any:
+        """Send and receive."""
+        self.send(command, *arguments)
+        return self.receive()
+
+    def peak_memory(self) -> int:
+        """Largest resident size of the child so far, bytes (0 where the system does not tell)."""
+        with contextlib.suppress(OSError, ValueError):
+            text = Path(f"/proc/{self._process.pid}/status").read_text()
+            return 1024 * next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM"))
+        return 0
+
+    def close(self) -> None:
+        """End the child."""
+        with contextlib.suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._log.close()
+
+    def _crash(self) -> RuntimeFailure:
+        code = self._process.wait()
+        cause = signal.strsignal(-code) if code < 0 else f"exit code {code}"
+        said = "; ".join(self._last_words())
+        return RuntimeFailure(f"LiteRT crashed on {self.what} ({cause}){': ' + said if said else ''}", crashed=True)
+
+    def _last_words(self) -> list[str]:
+        self._log.seek(0)
+        lines = self._log.read()[-4000:].decode(errors="replace").splitlines()
+        return [line.strip() for line in lines if line.strip() and not line.startswith(_NOISE)][-2:]
+
+
+@contextlib.contextmanager
+def model_file(data: bytes) -> Iterator[str]:
+    """A temporary file that holds a model, for the runtime to map."""
+    with tempfile.NamedTemporaryFile(prefix="fullint-", suffix=".tflite") as f:
+        f.write(data)
+        f.flush()
+        yield f.name
+
+
+def _import_path() -> str:
+    """So that the child finds the same fullint and the same packages as this process."""
+    return os.pathsep.join([str(Path(__file__).parents[1]), *(p for p in sys.path if p)])
