@@ -60,7 +60,7 @@ def quantize(values: Array, quant: Quant, dtype: str = "int8", *, narrow: bool =
     low = -high if narrow else low
     scale, zero = _along(quant, values.ndim)
     wide = np.float64 if dtype == "int32" else np.float32
-    codes = np.divide(values, scale, dtype=wide)
+    codes = np.asarray(np.divide(values, scale, dtype=wide))
     np.rint(codes, out=codes)
     codes += zero
     np.clip(codes, low, high, out=codes)

@@ -48,13 +48,13 @@ def _graph_problems(graph: Graph) -> Iterator[str]:
     for tensor in graph.tensors:
         yield from _tensor_problems(tensor)
     known = set(graph.tensors)
-    ready = {t for t in graph.tensors if t.is_constant or t.is_variable} | set(graph.inputs)
+    ready = set(graph.inputs)
     produced: set[Tensor] = set()
     for index, op in enumerate(graph.ops):
         name = f"op {index} {op.kind}"
         yield from (f"{name}: {p}" for p in _arity_problems(op))
         for t in op.inputs:
-            if t is not None and t not in ready:
+            if t is not None and t not in ready and not t.is_constant and not t.is_variable:
                 yield f'{name} reads "{t.name}" before anything writes it'
         for t in op.outputs:
             if t in produced or t in graph.inputs:
@@ -66,7 +66,7 @@ def _graph_problems(graph: Graph) -> Iterator[str]:
         if not known.issuperset(op.operands()):
             known.update(op.operands())  # new tensors are listed when the graph is synchronised
             yield from (p for t in op.operands() if t not in graph.tensors for p in _tensor_problems(t))
-    yield from (f'the graph output "{t.name}" is never written' for t in graph.outputs if t not in ready)
+    yield from (f'the graph output "{t.name}" is never written' for t in graph.outputs if t not in ready and not t.is_constant)
 
 
 def _arity_problems(op: Op) -> Iterator[str]:
