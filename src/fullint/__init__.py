@@ -23,17 +23,17 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from fullint.inspection import inspect
-    from fullint.quantize import Plan, Result, plan, quantize
+    from fullint.pipeline import Plan, Result, plan, quantize
     from fullint.samples import ImageOptions
     from fullint.tflite import read_model, write_model
 
 _HOMES = {
     "Builder": "build",
     "inspect": "inspection",
-    "plan": "quantize",
-    "Plan": "quantize",
-    "quantize": "quantize",
-    "Result": "quantize",
+    "plan": "pipeline",
+    "Plan": "pipeline",
+    "quantize": "pipeline",
+    "Result": "pipeline",
     "ImageOptions": "samples",
     "read_model": "tflite",
     "write_model": "tflite",

@@ -165,7 +165,7 @@ class _Run:
             if not opened:
                 self._open(sample)
                 opened = True
-            ready = _inputs(self.result, sample)
+            ready = integer_inputs(self.result, sample)
             self.box.send("run", list(sample))
             self.other.send("run", ready)
             reference = self.box.receive()
@@ -263,8 +263,8 @@ def real(value: Array, tensor: Tensor | None) -> Array:
     return value
 
 
-def _inputs(result: Model, sample: Sequence[Array]) -> list[Array]:
-    """A float sample as the result takes it."""
+def integer_inputs(result: Model, sample: Sequence[Array]) -> list[Array]:
+    """A float sample as an integer model takes it: quantized, in the shape of its inputs."""
     ready = []
     for tensor, array in zip(result.main.inputs, sample, strict=True):
         if tensor.dtype in ("int8", "uint8") and array.dtype == np.float32 and tensor.quant is not None:

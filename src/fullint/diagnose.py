@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fullint.certificate import Score, _inputs, real
+from fullint.certificate import Score, integer_inputs, real
 from fullint.emit import Emitted
 from fullint.errors import RuntimeFailure
 from fullint.ir import Array, Graph, Model, Tensor
@@ -31,7 +31,7 @@ def worst_operators(model: Model, emitted: Emitted, sample: Sequence[Array] | No
     pairs = [(t, emitted.int8[t]) for op in model.main.ops for t in op.outputs if t in emitted.int8 and not t.is_constant]
     try:
         reference = _all_values(model, [a for a, _ in pairs], sample)
-        result = _all_values(emitted.model, [b for _, b in pairs], _inputs(emitted.model, sample))
+        result = _all_values(emitted.model, [b for _, b in pairs], integer_inputs(emitted.model, sample))
     except RuntimeFailure:
         return []
     sqnr: dict[Tensor, float] = {}

@@ -10,6 +10,7 @@ copy of a constant, and equal copies are the same tensor.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from fullint.assign import Assignment
 from fullint.build import make_op
 from fullint.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, twin
-from fullint.numerics import quantize
+from fullint.numerics import activation_params, quantize
 from fullint.ops import ROWS, Role
 from fullint.ops.releases import METADATA_KEY, min_runtime_version
 from fullint.rewrite import Change
@@ -35,15 +36,14 @@ class Emitted:
     """Float activation of the given model -> its integer form."""
 
 
-def emit(model: Model, assignment: Assignment, io: str = "int8") -> Emitted:
-    """Build the all-integer model. `model` is not changed; untouched parts are shared with it.
+def emit(model: Model, assignment: Assignment) -> Emitted:
+    """Build the all-integer model, int8 in and out. `model` is not changed; untouched parts are shared.
 
     Args:
         model: prepared, with one graph that has float operands.
         assignment: parameters of every float tensor of the main graph.
-        io: element type of the graph inputs and outputs that were float.
     """
-    emitter = _Emitter(model.main, assignment, io)
+    emitter = _Emitter(model.main, assignment)
     graph = emitter.run()
     signatures = [_signature(s, model.main, graph) for s in model.signatures]
     result = Model(
@@ -56,8 +56,46 @@ def emit(model: Model, assignment: Assignment, io: str = "int8") -> Emitted:
         model.external_groups,
         model.external_buffers,
     )
-    stamp_runtime(result)
     return Emitted(result, emitter.requantizes, emitter.int8)
+
+
+def set_io(model: Model, io: str, inputs: AbstractSet[Tensor], outputs: AbstractSet[Tensor]) -> None:
+    """Give graph inputs and outputs the asked type, in place, and stamp what the runtime has to be.
+
+        int8       nothing to do
+        uint8      u8 --QUANTIZE--> i8 ... i8 --QUANTIZE--> u8       (zero point + 128)
+        float32    f32 --QUANTIZE--> i8 ... i8 --DEQUANTIZE--> f32
+
+    Args:
+        inputs, outputs: those that were float; the others keep their type.
+    """
+    graph = model.main
+    if io != "int8":
+        first = {t: _border(t, io) for t in graph.inputs if t in inputs}
+        last = {t: _border(t, io) for t in dict.fromkeys(graph.outputs) if t in outputs}
+        before = [make_op("QUANTIZE", [o], [t]) for t, o in first.items()]
+        after = [make_op("DEQUANTIZE" if io == "float32" else "QUANTIZE", [t], [o]) for t, o in last.items()]
+        for op in after:
+            op.version = 2 if op.kind == "DEQUANTIZE" else 1
+        graph.ops = [*before, *graph.ops, *after]
+        graph.inputs = [first.get(t, t) for t in graph.inputs]
+        graph.outputs = [last.get(t, t) for t in graph.outputs]
+        for s in model.signatures:
+            if s.graph is graph:
+                s.inputs = [(n, first.get(t, t)) for n, t in s.inputs]
+                s.outputs = [(n, last.get(t, t)) for n, t in s.outputs]
+        graph.sync_tensors()
+    stamp_runtime(model)
+
+
+def _border(inner: Tensor, io: str) -> Tensor:
+    """The tensor outside: it takes the name, and the integer one inside a name of its own."""
+    outer = twin(inner)
+    outer.dtype = io
+    assert inner.quant is not None
+    outer.quant = None if io == "float32" else Quant.of(inner.quant.scale, inner.quant.zero_point + 128)
+    inner.name = f"{inner.name}/int8"
+    return outer
 
 
 def stamp_runtime(model: Model) -> None:
@@ -84,10 +122,9 @@ def _signature(old: Signature, before: Graph, after: Graph) -> Signature:
 class _Emitter:
     """One emission of one graph."""
 
-    def __init__(self, graph: Graph, assignment: Assignment, io: str) -> None:
+    def __init__(self, graph: Graph, assignment: Assignment) -> None:
         self.old = graph
         self.assignment = assignment
-        self.io = io
         self.new = Graph(graph.name, debug_metadata_index=graph.debug_metadata_index)
         self.int8: dict[Tensor, Tensor] = {}
         self.copies: dict[tuple[Buffer, str, bytes], Tensor] = {}
@@ -96,7 +133,7 @@ class _Emitter:
         self.origin = -1
 
     def run(self) -> Graph:
-        self.new.inputs = [self._graph_input(t) for t in self.old.inputs]
+        self.new.inputs = [self._tensor(t) for t in self.old.inputs]
         for op in self.old.ops:
             self.origin = op.origin
             self._op(op)
@@ -115,42 +152,10 @@ class _Emitter:
             self.int8[t] = q
         return self.int8[t]
 
-    def _graph_input(self, t: Tensor) -> Tensor:
-        if t.dtype != "float32":
-            return t
-        inner = self._tensor(t)
-        if self.io == "int8":
-            return inner
-        outer = self._border(t, inner)
-        inner.name = f"{t.name}/int8"
-        self._add(make_op("QUANTIZE", [outer], [inner]))
-        return outer
-
     def _graph_output(self, t: Tensor) -> Tensor:
-        if t.dtype != "float32":
-            return t
-        inner = self._constant_output(t) if t.is_constant else self._tensor(t)
-        if self.io == "int8" or (inner in self.new.inputs and self.io == "int8"):
-            return inner
-        outer = self._border(t, inner)
-        inner.name = f"{t.name}/int8" if inner.name == t.name else inner.name
-        self._add(make_op("DEQUANTIZE" if self.io == "float32" else "QUANTIZE", [inner], [outer]))
-        if self.io == "float32":
-            self.new.ops[-1].version = 2
-        return outer
-
-    def _constant_output(self, t: Tensor) -> Tensor:
-        from fullint.numerics import activation_params
-
-        quant = activation_params(float(t.array.min(initial=0)), float(t.array.max(initial=0)))
-        return self._copy(t, quant, "int8")
-
-    def _border(self, t: Tensor, inner: Tensor) -> Tensor:
-        outer = twin(t)
-        outer.dtype, outer.shape_signature = self.io, None
-        assert inner.quant is not None
-        outer.quant = None if self.io == "float32" else Quant.of(inner.quant.scale, inner.quant.zero_point + 128)
-        return outer
+        if t.dtype != "float32" or not t.is_constant:
+            return self._tensor(t)
+        return self._copy(t, activation_params(float(t.array.min(initial=0)), float(t.array.max(initial=0))), "int8")
 
     def _op(self, op: Op) -> None:
         if op.kind in ("QUANTIZE", "DEQUANTIZE") and any(t.dtype == "float32" for t in op.operands()):

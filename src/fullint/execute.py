@@ -80,17 +80,20 @@ class Child:
         found = {d["index"]: tuple(int(n) for n in d["shape"]) for d in runner.get_tensor_details()}
         return [found.get(i, ()) for i in range(max(found, default=-1) + 1)]
 
-    def measure(self, path: str, threads: int) -> None:
-        """Start gathering minima and maxima of the model's first output (see `calibrate`)."""
-        self.statistics = _Statistics(path, threads)
+    def measure(self, path: str, threads: int, keep: int = 0) -> None:
+        """Start gathering minima and maxima of the model's first output (see `calibrate`).
+
+        The last output is kept as it is for samples of an index below `keep`.
+        """
+        self.statistics = _Statistics(path, threads, keep)
 
     def sample(self, index: int, arrays: Sequence[Array]) -> None:
         """Run one sample; `measured` says what came of it."""
         assert self.statistics is not None
         self.statistics.put(index, arrays)
 
-    def measured(self) -> tuple[Array, Array, tuple[int, int] | None]:
-        """(minima, maxima, first (sample, output) that was not finite)."""
+    def measured(self) -> tuple[Array, Array, tuple[int, int] | None, Array]:
+        """(minima, maxima, first (sample, position) that was not finite, kept vectors in sample order)."""
         assert self.statistics is not None
         statistics, self.statistics = self.statistics, None
         return statistics.finish()
@@ -99,7 +102,8 @@ class Child:
 class _Statistics:
     """One interpreter per thread, one thread per interpreter: scales better than threads within one."""
 
-    def __init__(self, path: str, threads: int) -> None:
+    def __init__(self, path: str, threads: int, keep: int) -> None:
+        self.keep = keep
         self.work: queue.Queue[tuple[int, Sequence[Array]] | None] = queue.Queue(maxsize=2 * threads)
         self.results: list[_Extremes] = [_Extremes() for _ in range(threads)]
         self.error: BaseException | None = None
@@ -123,12 +127,14 @@ class _Statistics:
             try:
                 runner = runner or open_interpreter(path, "xnnpack", 1)
                 invoke(runner, item[1])
-                detail = runner.get_output_details()[0]
-                result.add(item[0], runner.get_tensor(detail["index"]))
+                details = runner.get_output_details()
+                result.add(item[0], runner.get_tensor(details[0]["index"]))
+                if item[0] < self.keep:
+                    result.kept[item[0]] = runner.get_tensor(details[-1]["index"])
             except Exception as e:  # handed to the parent by the next command
                 self.error = e
 
-    def finish(self) -> tuple[Array, Array, tuple[int, int] | None]:
+    def finish(self) -> tuple[Array, Array, tuple[int, int] | None, Array]:
         for _ in self.threads:
             self.work.put(None)
         for t in self.threads:
@@ -139,7 +145,8 @@ class _Statistics:
         low = np.min([r.low for r in seen], axis=0)
         high = np.max([r.high for r in seen], axis=0)
         bad = min((r.bad for r in seen if r.bad is not None), default=None)
-        return low, high, bad
+        kept = {index: value for r in seen for index, value in r.kept.items()}
+        return low, high, bad, np.array([kept[i] for i in sorted(kept)])
 
 
 class _Extremes:
@@ -149,6 +156,7 @@ class _Extremes:
         self.low: Array | None = None
         self.high: Array | None = None
         self.bad: tuple[int, int] | None = None
+        self.kept: dict[int, Array] = {}
 
     def add(self, index: int, values: Array) -> None:
         finite = np.isfinite(values)

@@ -109,10 +109,11 @@ class Sandbox:
 
 
 @contextlib.contextmanager
-def model_file(data: bytes) -> Iterator[str]:
+def model_file(data: bytes | memoryview) -> Iterator[str]:
     """A temporary file that holds a model, for the runtime to map."""
     with tempfile.NamedTemporaryFile(prefix="fullint-", suffix=".tflite") as f:
         f.write(data)
+        del data  # a hundred megabytes, maybe, that nobody needs while the model runs
         f.flush()
         yield f.name
 

@@ -19,6 +19,11 @@ def write_model(model: Model) -> bytes:
     Raises:
         FullintError: it would be larger than the format's 2 GB.
     """
+    return bytes(write_view(model))
+
+
+def write_view(model: Model) -> memoryview:
+    """The same without the last copy, for bytes that only go to a file."""
     import flatbuffers
 
     writer = _Writer(model)
@@ -26,9 +31,17 @@ def write_model(model: Model) -> bytes:
     size = sum(b.data.nbytes for b in writer.buffers if b is not None)
     if size >= 2**31 - 2**20:
         raise FullintError(f"the model would have {size / 2**30:.1f} GB of constants; a flatbuffer holds 2 GB")
-    builder = flatbuffers.Builder(size + 4096 + 256 * len(writer.buffers))
+    builder = flatbuffers.Builder(size + _room_for_tables(model))
     builder.Finish(packed.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return memoryview(builder.Bytes)[builder.Head() :]
+
+
+def _room_for_tables(model: Model) -> int:
+    """A generous guess of what everything but constants takes: growing the builder copies it all."""
+    names = sum(len(t.name) for g in model.graphs for t in g.tensors)
+    scales = sum(t.quant.scale.size for g in model.graphs for t in g.tensors if t.quant is not None)
+    items = sum(len(g.tensors) + len(g.ops) for g in model.graphs)
+    return 65536 + 4 * names + 16 * scales + 512 * items
 
 
 class _Writer:

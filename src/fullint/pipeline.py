@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from fullint import __version__
-from fullint.assign import Assignment, Granularity, assign, blockers, observed_tensors
-from fullint.calibrate import calibrate
-from fullint.certificate import certify
+from fullint.assign import Assignment, Granularity, Range, assign, blockers, observed_tensors
+from fullint.calibrate import Stats, calibrate
+from fullint.certificate import certify, integer_inputs
+from fullint.correct_bias import correct_bias, heads, means_model, sample_count
 from fullint.diagnose import worst_operators
-from fullint.emit import IO_TYPES, Emitted, emit
+from fullint.emit import IO_TYPES, Emitted, emit, set_io
+from fullint.equalize import equalize, streams
 from fullint.errors import AccuracyError, NotIntegerError, UsageError, VerificationError
-from fullint.ir import Array, Buffer, Model
+from fullint.ir import Array, Buffer, Model, Tensor
 from fullint.passes import prepare
 from fullint.passes.static_shapes import fix_batch, fold_constants
 from fullint.report import (
@@ -40,7 +42,7 @@ from fullint.report import (
 from fullint.rewrite import Change
 from fullint.samples import WAYS, ImageOptions, Samples, Split, open_samples, slots, synthetic
 from fullint.sandbox import Sandbox, model_file
-from fullint.tflite import read_model, write_model
+from fullint.tflite import read_model, write_model, write_view
 from fullint.verify import check_readable, contract_problems
 
 Progress = Callable[[str, int, int | None], None]
@@ -161,6 +163,7 @@ class _Job:
         self.changes: list[Change] = []
         self.warnings: list[str] = []
         self.box_peak = 0
+        self.kept: list[list[Array]] = []
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> _Job:
@@ -183,7 +186,14 @@ class _Job:
             return self._already_integer()
         planned = self._plan()
         with self.stage("rewrite"):
-            emitted = emit(planned.model, planned.assignment, self.options.io)
+            emitted = emit(planned.model, planned.assignment)
+        with self.stage("correct_bias"):
+            self._correct_bias(emitted)
+        with self.stage("rewrite"):
+            old, new = planned.model.main, emitted.model.main
+            inputs = {n for o, n in zip(old.inputs, new.inputs, strict=True) if o.is_float}
+            outputs = {n for o, n in zip(old.outputs, new.outputs, strict=True) if o.is_float}
+            set_io(emitted.model, self.options.io, inputs, outputs)
             if self.options.synthetic:
                 emitted.model.metadata.append((UNCALIBRATED_KEY, Buffer.of(_ascii("synthetic samples"))))
             data = write_model(emitted.model)
@@ -216,11 +226,34 @@ class _Job:
         with self.stage("calibrate"):
             threads = self.options.threads or _cores()
             tensors = observed_tensors(self.model.main)
-            ranges = calibrate(self.model, tensors, self._counted(), self.box, threads)
+            streamed = {t for s in streams(self.model.main) for t in s.tensors if t.shape[-1] == s.channels}
+            self.heads = heads(self.model.main)
+            self.keep = sample_count(self.model) if self.heads else 0
+            outputs = [h.op.outputs[0] for h in self.heads]
+            stats = calibrate(self.model, tensors, streamed, self._counted(), self.box, threads, outputs, self.keep)
+            self.means = stats.means
+        with self.stage("equalize"):
+            ranges = self._equalize(stats)
         with self.stage("assign"):
             granularity = Granularity(self.options.per_tensor, self.options.dense_per_tensor)
             assignment = assign(self.model.main, ranges, granularity)
         return Plan(self.model, assignment)
+
+    def _equalize(self, stats: Stats) -> dict[Tensor, Range]:
+        changes, channels = equalize(self.model.main, stats.channels, per_tensor=self.options.per_tensor)
+        self.changes += changes
+        return stats.ranges | {t: (float(low.min()), float(high.max())) for t, (low, high) in channels.items()}
+
+    def _correct_bias(self, emitted: Emitted) -> None:
+        if len(self.kept) < 2 or not self.heads:
+            return
+        inputs = emitted.model
+        with model_file(write_view(means_model(emitted, self.heads))) as path:
+            self.box.call("measure", path, self.options.threads or _cores(), self.keep)
+            for index, sample in enumerate(self.kept):
+                self.box.send("sample", index, integer_inputs(inputs, sample))
+            measured = self.box.call("measured")[3]
+        self.changes += correct_bias(emitted, self.heads, self.means, measured)
 
     def _need_samples(self) -> None:
         if self.samples is None and not self.options.synthetic:
@@ -252,6 +285,8 @@ class _Job:
     def _counted(self) -> Iterator[tuple[int, list[Array]]]:
         total = self.split.samples.count
         for index, sample in self.split.calibrating():
+            if index < self.keep:
+                self.kept.append(sample)
             yield index, sample
             self.progress("calibrate", index + 1, total)
 

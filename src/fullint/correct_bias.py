@@ -1,0 +1,139 @@
+"""The last layers' biases take back the mean error that has gathered before them.
+
+    b' = b - shrink(mean over samples of (y_int - y_float))        per output channel of a head
+
+A head is a weighted operator whose result reaches a graph output through nothing but operators that
+keep channels in place (SOFTMAX, RESHAPE, CONCATENATION, …). Rounding and clipping shift the mean of
+every layer a little; at the head the shifts of all of them have added up, and the bias is the place
+to undo them (Nagel et al. 2019, empirical bias correction, at the one layer where it costs a few
+runs). A mean of few samples is noisy, so it is shrunk: e * max(0, 1 - SE^2 / e^2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fullint.build import make_op
+from fullint.cost import total_macs
+from fullint.emit import Emitted
+from fullint.ir import Array, Buffer, Graph, Model, Op, Tensor, Uses, constant, twin
+from fullint.ops import ROWS
+from fullint.rewrite import Change
+
+_PASSING = frozenset(
+    "SOFTMAX LOGISTIC TANH LOG_SOFTMAX RESHAPE SQUEEZE EXPAND_DIMS CONCATENATION TRANSPOSE ADD MUL SUB QUANTIZE STRIDED_SLICE SLICE".split()
+)
+MOST_SAMPLES = 32
+SAMPLE_BYTES = 12_000_000
+BUDGET_MACS = 12_000_000_000
+
+
+@dataclass(frozen=True)
+class Head:
+    """A weighted operator of the float model next to an output, and its channels."""
+
+    op: Op
+    channels: int
+
+
+def heads(graph: Graph) -> list[Head]:
+    """The operators whose biases can take an output's mean error back."""
+    uses = Uses(graph)
+    waiting, seen, found = list(graph.outputs), set[Tensor](), []
+    while waiting:
+        t = waiting.pop()
+        op = uses.producer.get(t)
+        if t in seen or op is None:
+            continue
+        seen.add(t)
+        row = ROWS.get(op.kind)
+        if row is not None and row.weight is not None:
+            bias = op.input(row.bias or 0)
+            plain = not op.options.get("fused_activation_function") and t.dtype == "float32"
+            if plain and bias is not None and bias.buffer is not None:
+                found.append(Head(op, t.shape[-1]))
+        elif op.kind in _PASSING:
+            waiting += [x for x in op.inputs if x is not None and x.dtype == "float32" and not x.is_constant]
+    return found
+
+
+def sample_count(model: Model) -> int:
+    """How many samples the correction may keep and run: bounded in memory and in work."""
+    size = sum(t.size * 4 for t in model.main.inputs)
+    return max(1, min(MOST_SAMPLES, SAMPLE_BYTES // max(size, 1), max(4, BUDGET_MACS // max(total_macs(model), 1))))
+
+
+def append_means(tensors: Sequence[Tensor], ops: list[Op]) -> Tensor:
+    """Operators that give the channel means of tensors as one float vector."""
+    parts: list[Tensor] = []
+    for t in tensors:
+        real = t
+        if t.dtype != "float32":
+            real = twin(t, f"{t.name}/real")
+            real.dtype, real.quant = "float32", None
+            ops.append(make_op("DEQUANTIZE", [t], [real]))
+            ops[-1].version = 2
+        if len(t.shape) > 1:
+            mean = Tensor(f"{t.name}/mean", (t.shape[-1],), "float32")
+            axes = constant(f"{t.name}/axes", np.arange(len(t.shape) - 1, dtype=np.int32))
+            ops.append(make_op("MEAN", [real, axes], [mean], keep_dims=False))
+            real = mean
+        parts.append(real)
+    vector = Tensor("means", (sum(t.shape[-1] for t in tensors),), "float32")
+    ops.append(make_op("CONCATENATION", parts, [vector], axis=0))
+    return vector
+
+
+def means_model(emitted: Emitted, found: Sequence[Head]) -> Model:
+    """The integer model with its heads' channel means as its only output."""
+    old = emitted.model.main
+    ops: list[Op] = []
+    vector = append_means([emitted.int8[h.op.outputs[0]] for h in found], ops)
+    graph = Graph(old.name, [], list(old.inputs), [vector], [*old.ops, *ops])
+    graph.sync_tensors()
+    return Model([graph, *emitted.model.graphs[1:]], version=emitted.model.version)
+
+
+def correct_bias(emitted: Emitted, found: Sequence[Head], reference: Array, measured: Array) -> list[Change]:
+    """Shift the heads' int32 biases, in place.
+
+    Args:
+        emitted: the integer model.
+        found: its heads.
+        reference, measured: channel means of the float and the integer model, [samples, channels of all heads].
+    """
+    writers: Mapping[Tensor, Op] = {t: op for op in emitted.model.main.ops for t in op.outputs}
+    changes = []
+    start = 0
+    for head in found:
+        piece = slice(start, start + head.channels)
+        start += head.channels
+        error = (measured[:, piece] - reference[:, piece]).astype(np.float64)
+        shift = _shrunk(error)
+        op = writers[emitted.int8[head.op.outputs[0]]]
+        index = ROWS[op.kind].bias or 0
+        bias = op.inputs[index]
+        assert bias is not None and bias.quant is not None
+        codes = np.rint(shift / bias.quant.scale.astype(np.float64)).astype(np.int64)
+        limit = 2**31 - 1
+        moved = np.clip(bias.array.astype(np.int64) - codes, -limit, limit).astype(np.int32)
+        own = twin(bias)
+        own.buffer = Buffer.of(moved)
+        op.inputs[index] = own
+        rms = float(np.sqrt(np.square(shift).mean()))
+        changes.append(Change("correct_bias", head.op.origin, op.kind, op.outputs[0].name, f"mean error of {rms:.3g} taken back"))
+    emitted.model.main.sync_tensors()
+    return changes
+
+
+def _shrunk(error: Array) -> Array:
+    """Channel means of the error, the less the fewer samples and the larger their spread."""
+    mean = error.mean(axis=0)
+    if len(error) < 2:
+        return np.zeros_like(mean)
+    noise = error.var(axis=0, ddof=1) / len(error)
+    keep: Array = np.maximum(0.0, 1 - noise / np.maximum(np.square(mean), 1e-30))
+    return mean * keep

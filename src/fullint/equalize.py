@@ -1,0 +1,293 @@
+"""Channels of unequal size are brought to one size, so that they share a scale without loss.
+
+    y = relu(W1 x + b1),  z = W2 y + b2
+
+    for any s > 0, per channel of y:     y' = y / s,   W1' = W1 / s (rows),   b1' = b1 / s,
+                                         W2' = W2 * s (columns),              z unchanged
+
+The float model computes the same; the integer one has less noise. A channel that uses a tenth of its
+tensor's range has a tenth of the resolution; s_i = (A_i / A_max)^p, A_i the channel's largest value,
+gives it back. The rescaling runs through everything positively homogeneous (RELU, additions,
+pooling, …), so whole residual streams are rescaled together. (After Nagel et al., "Data-free
+quantization through weight equalization and bias correction", 2019, with activations' sizes in
+place of weights'.)
+
+The power p weighs the noise of activations against that of weights:
+
+    noise(s) =   step_y(s)^2 * sum_i s_i^2 |W2_i|^2                       rounding y'
+               + sum_o step_W2(s, o)^2 * sum_i E[y_i^2] / s_i^2           rounding W2'
+               + step_W1(s)^2 * sum_i s_i^2 |W2_i|^2 * E[x^2]             rounding W1' (per tensor)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fullint.build import ACTIVATIONS
+from fullint.ir import Array, Graph, Op, Tensor, Uses, constant
+from fullint.ops import ROWS
+from fullint.rewrite import Change
+
+ChannelRanges = Mapping[Tensor, tuple[Array, Array]]
+"""Per tensor: smallest and largest value of each channel, float32 [channels]."""
+
+POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+SMALLEST = 1e-3
+"""A channel is never blown up by more than the inverse of this."""
+ENERGY = 0.1
+"""E[y^2] of a channel as a share of its largest square, typical of what follows a RELU."""
+
+_THROUGH = frozenset(
+    "RELU LEAKY_RELU PRELU MAX_POOL_2D AVERAGE_POOL_2D PAD RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR MEAN RESHAPE SQUEEZE".split()
+)
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+_LINEAR = (ACTIVATIONS["NONE"], ACTIVATIONS["RELU"])
+_RELU6 = ACTIVATIONS["RELU6"]
+
+
+@dataclass
+class Stream:
+    """Tensors whose channels are rescaled together, and what writes and reads them."""
+
+    channels: int
+    tensors: list[Tensor] = field(default_factory=list)
+    producers: list[Op] = field(default_factory=list)
+    consumers: list[Op] = field(default_factory=list)
+    constants: list[tuple[Op, int]] = field(default_factory=list)
+    clipped: bool = False
+    blocked: str | None = None
+
+
+def streams(graph: Graph) -> list[Stream]:
+    """Every stream that can be rescaled."""
+    finder = _Finder(graph)
+    return [s for s in finder.streams() if s.blocked is None and s.producers and s.consumers]
+
+
+class _Finder:
+    """Walks out from each tensor through operators that keep channels apart."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.uses = Uses(graph)
+        self.ends = set(graph.inputs) | set(graph.outputs)
+        self.seen: set[Tensor] = set()
+
+    def streams(self) -> list[Stream]:
+        found = []
+        for op in self.graph.ops:
+            out = op.outputs[0] if op.outputs else None
+            if op.kind in _WEIGHTED and out is not None and out not in self.seen:
+                found.append(self._walk(out))
+        return found
+
+    def _walk(self, start: Tensor) -> Stream:
+        stream = Stream(start.shape[-1] if start.shape else 0)
+        waiting = [start]
+        while waiting:
+            t = waiting.pop()
+            if t in self.seen:
+                continue
+            self.seen.add(t)
+            stream.tensors.append(t)
+            if t in self.ends or t.dtype != "float32" or not t.shape or t.shape[-1] % max(stream.channels, 1):
+                stream.blocked = f'"{t.name}" must keep its values'
+            producer = self.uses.producer.get(t)
+            if producer is not None:
+                waiting += self._backwards(producer, stream)
+            for reader, index in self.uses.of(t):
+                waiting += self._forwards(reader, index, t, stream)
+        return stream
+
+    def _backwards(self, op: Op, stream: Stream) -> list[Tensor]:
+        if op.kind in _WEIGHTED:
+            activation = op.options.get("fused_activation_function", 0)
+            stream.clipped |= activation == _RELU6
+            if activation not in (*_LINEAR, _RELU6) or not _constant_weights(op) or op.outputs[0].shape[-1] != stream.channels:
+                stream.blocked = f"{op.kind} cannot rescale its output"
+            stream.producers.append(op)
+            return []
+        return self._through(op, stream)
+
+    def _forwards(self, op: Op, index: int, t: Tensor, stream: Stream) -> list[Tensor]:
+        if op.kind in _WEIGHTED and index == ROWS[op.kind].data:
+            if not _constant_weights(op) or not _columns_fit(op, t, stream.channels):
+                stream.blocked = f"{op.kind} cannot take a rescaled input"
+            stream.consumers.append(op)
+            return []
+        return self._through(op, stream)
+
+    def _through(self, op: Op, stream: Stream) -> list[Tensor]:
+        """An operator the rescaling passes: its data operands and its output."""
+        if op.kind in ("ADD", "SUB") and op.options.get("fused_activation_function", 0) in _LINEAR:
+            for i, x in enumerate(op.inputs):
+                if x is not None and x.is_constant:
+                    if x.shape[-1:] not in ((stream.channels,),) and not (x.size == 1 and x.array.reshape(-1)[0] == 0):
+                        stream.blocked = f"{op.kind} adds a constant that does not run along the channels"
+                    elif (op, i) not in stream.constants:
+                        stream.constants.append((op, i))
+            data = [x for x in op.inputs if x is not None and not x.is_constant]
+            if any(x.shape[-1] != op.outputs[0].shape[-1] for x in data):
+                stream.blocked = f"{op.kind} broadcasts channels"
+            return [*data, op.outputs[0]]
+        if op.kind in _THROUGH and _keeps_channels(op):
+            if op.kind == "RELU6":
+                stream.clipped = True
+            x = op.inputs[0]
+            return [x, op.outputs[0]] if x is not None else []
+        stream.blocked = f"{op.kind} mixes or bends channels"
+        return []
+
+
+def _keeps_channels(op: Op) -> bool:
+    x, out = op.input(0), op.outputs[0]
+    if x is None or not x.shape or not out.shape:
+        return False
+    if op.kind in ("RESHAPE", "SQUEEZE"):
+        return out.shape[-1] % x.shape[-1] == 0
+    if op.kind == "MEAN":
+        axes = op.input(1)
+        return axes is not None and axes.buffer is not None and all(int(a) % len(x.shape) != len(x.shape) - 1 for a in axes.array.reshape(-1))
+    if op.kind == "PAD":
+        pads = op.input(1)
+        return pads is not None and pads.buffer is not None and not pads.array[-1].any()
+    return x.shape[-1] == out.shape[-1]
+
+
+def _constant_weights(op: Op) -> bool:
+    row = ROWS[op.kind]
+    w, b = op.input(row.weight or 0), op.input(row.bias or 0)
+    sound = w is not None and w.buffer is not None and w.dtype == "float32"
+    return sound and (b is None or (b.buffer is not None and b.dtype == "float32"))
+
+
+def _columns_fit(op: Op, t: Tensor, channels: int) -> bool:
+    w = op.input(ROWS[op.kind].weight or 0)
+    assert w is not None
+    if op.kind == "DEPTHWISE_CONV_2D":
+        return w.shape[3] == channels
+    return w.shape[-1] % channels == 0 and w.shape[-1] == t.shape[-1]
+
+
+def equalize(graph: Graph, ranges: ChannelRanges, *, per_tensor: bool) -> tuple[list[Change], dict[Tensor, tuple[Array, Array]]]:
+    """Rescale every stream of a float graph, in place.
+
+    Returns:
+        What was done, and the channel ranges of the rescaled model.
+    """
+    changes: list[Change] = []
+    after = dict(ranges)
+    for stream in streams(graph):
+        measured = [t for t in stream.tensors if t in ranges and ranges[t][0].size == stream.channels]
+        if not measured:
+            continue
+        power, s = _choose(stream, [ranges[t] for t in measured], per_tensor)
+        if power == 0:
+            continue
+        _rescale(stream, s)
+        for t in measured:
+            low, high = after[t]
+            after[t] = (low / s, high / s)
+        first = stream.producers[0]
+        changes.append(
+            Change("equalize", first.origin, first.kind, first.outputs[0].name, f"{stream.channels} channels, power {power:g}")
+        )
+    return changes, after
+
+
+def _choose(stream: Stream, ranges: Sequence[tuple[Array, Array]], per_tensor: bool) -> tuple[float, Array]:
+    """The power with the least noise, and its factors."""
+    size = np.max([np.maximum(np.abs(low), np.abs(high)) for low, high in ranges], axis=0).astype(np.float64)
+    top = float(size.max(initial=0.0))
+    if top <= 0 or not np.isfinite(size).all():
+        return 0.0, np.ones(stream.channels, np.float32)
+    relative = np.maximum(size / top, SMALLEST)
+    columns = [(_columns(op, stream.channels), op.kind == "DEPTHWISE_CONV_2D") for op in stream.consumers]
+    rows = [_rows(op) for op in stream.producers]
+    best: tuple[float, float, Array] | None = None
+    for power in POWERS:
+        s = relative**power
+        noise = _noise(s, size, ranges, columns, rows, per_tensor)
+        if best is None or noise < best[0] * 0.98:
+            best = (noise, power, s)
+    assert best is not None
+    return best[1], best[2].astype(np.float32)
+
+
+def _noise(
+    s: Array,
+    size: Array,
+    ranges: Sequence[tuple[Array, Array]],
+    columns: Sequence[tuple[Array, bool]],
+    rows: Sequence[Array],
+    per_tensor: bool,
+) -> float:
+    """The module's estimate.
+
+    Args:
+        columns: per consumer, |W| as [outputs, channels], and whether it is depthwise.
+        rows: per producer, the size of each row and the energy of what it multiplies.
+    """
+    gain = sum(np.square(c).sum(axis=0) for c, _ in columns)
+    total = 0.0
+    for low, high in ranges:
+        step = (max(float((high / s).max()), 0) - min(float((low / s).min()), 0)) / 255
+        total += step**2 * float((np.square(s) * gain).sum()) / 12
+    energy = ENERGY * np.square(size / s)
+    for c, depthwise in columns:
+        scaled = c * s
+        if depthwise and not per_tensor:
+            total += float((np.square(scaled[0] / 127) * energy).sum()) / 12
+            continue
+        steps = scaled.max(axis=1)
+        steps = np.full_like(steps, steps.max(initial=0.0)) if per_tensor else steps
+        total += float(np.square(steps / 127).sum()) / 12 * float(energy.sum())
+    if per_tensor:
+        for r in rows:
+            step = float((r[0] / s).max()) / 127
+            total += step**2 / 12 * float((np.square(s) * gain).sum()) * r[1][0]
+    return total
+
+
+def _columns(op: Op, channels: int) -> Array:
+    """|W| of a consumer as [outputs, channels], or [1, channels] depthwise; taps are summed in energy."""
+    w = op.inputs[ROWS[op.kind].weight or 0]
+    assert w is not None
+    flat = np.square(w.array.reshape(w.shape[0], -1, channels))
+    return np.sqrt(flat.sum(axis=1, dtype=np.float64))
+
+
+def _rows(op: Op) -> Array:
+    """Largest |W| of each output channel of a producer, and a guess of its input's energy."""
+    row = ROWS[op.kind]
+    w = op.inputs[row.weight or 0]
+    assert w is not None and row.axis is not None
+    a = np.abs(w.array.astype(np.float64))
+    peak = a.max(axis=tuple(i for i in range(a.ndim) if i != row.axis))
+    taps = a.size / a.shape[row.axis]
+    return np.stack([peak, np.full_like(peak, taps * ENERGY)])
+
+
+def _rescale(stream: Stream, s: Array) -> None:
+    for op in stream.producers:
+        row = ROWS[op.kind]
+        w, b = op.inputs[row.weight or 0], op.input(row.bias or 0)
+        assert w is not None and row.axis is not None
+        shape = [1] * len(w.shape)
+        shape[row.axis] = -1
+        op.inputs[row.weight or 0] = constant(w.name, (w.array / s.reshape(shape)).astype(np.float32))
+        if b is not None:
+            op.inputs[row.bias or 0] = constant(b.name, (b.array / s).astype(np.float32))
+    for op in stream.consumers:
+        w = op.inputs[ROWS[op.kind].weight or 0]
+        assert w is not None
+        factor = np.tile(s, w.shape[-1] // s.size)
+        op.inputs[ROWS[op.kind].weight or 0] = constant(w.name, (w.array * factor).astype(np.float32))
+    for op, i in stream.constants:
+        c = op.inputs[i]
+        assert c is not None
+        if c.size > 1:
+            op.inputs[i] = constant(c.name, (c.array / s).astype(np.float32))
