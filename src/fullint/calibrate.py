@@ -21,7 +21,6 @@ from fullint.correct_bias import append_means
 from fullint.errors import SamplesError
 from fullint.ir import Array, Graph, Model, Op, Tensor, constant
 from fullint.sandbox import Sandbox, model_file
-from fullint.tflite import write_view
 
 _NOT_NEGATIVE = (ACTIVATIONS["RELU"], ACTIVATIONS["RELU6"])
 
@@ -81,7 +80,7 @@ def calibrate(
             pass
         return Stats({}, {}, np.zeros((0, 0), np.float32))
     measuring, probes = measuring_model(model, tensors, by_channel, heads)
-    with model_file(write_view(measuring)) as path:
+    with model_file(measuring) as path:
         box.call("measure", path, threads, keep if heads else 0)
         for index, arrays in samples:
             box.send("sample", index, list(arrays))
@@ -101,7 +100,7 @@ def measuring_model(
     made_by = {t: op for op in old.ops for t in op.outputs}
     writer = _ProbeWriter(by_channel)
     for t in tensors:
-        if t in by_channel or not _starts_at_zero(made_by.get(t)):
+        if not _starts_at_zero(made_by.get(t)):
             writer.add(t, 0)
         writer.add(t, 1)
     outputs = [writer.finish()]

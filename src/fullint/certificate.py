@@ -9,9 +9,11 @@ operator or is known to get one wrong, the op table says so, and so does the cer
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +28,7 @@ from fullint.verify import contract_problems
 
 SLOW_SET_MACS = 600_000_000
 SLOW_SET_SAMPLES = 4
+FIRST_SAMPLES = 8
 """The reference kernels do about a giga-MAC per second; one sample is always run."""
 CHECKS = (
     "no float operand or result",
@@ -104,6 +107,7 @@ def certify(
     data: bytes,
     held: Iterable[Sequence[Array]],
     box: Sandbox,
+    other: Sandbox,
     *,
     held_back: bool,
     uncalibrated: bool,
@@ -116,7 +120,7 @@ def certify(
         result: `data` as read again.
         data: the bytes to be handed out.
         held: samples, in graph input order, as the original takes them.
-        box: a child process, free for use.
+        box, other: child processes, free for use.
         held_back: whether the samples took no part in calibration.
         uncalibrated: whether the ranges come from synthetic samples.
         float_io: whether float inputs and outputs were asked for.
@@ -128,7 +132,7 @@ def certify(
     problems = list(contract_problems(result, float_io))
     if problems:
         raise VerificationError(problems)
-    with model_file(data) as path, Sandbox("the result") as other:
+    with model_file(data) as path:
         run = _Run(original, path, result, box, other)
         run.compare(held)
         sets = run.kernel_sets()
@@ -154,72 +158,66 @@ class _Run:
         self.box, self.other = box, other
         self.trials = {name: Trial(name, scores=[Score() for _ in result.main.outputs]) for name in KERNEL_SETS}
         self.failures: dict[str, RuntimeFailure] = {}
-        self.kept: list[tuple[list[Array], list[Array], list[Array]]] = []
+        self.alike: dict[str, Trial] = {}
         self.classes = [_looks_like_classes(t) for t in result.main.outputs]
 
     def compare(self, held: Iterable[Sequence[Array]]) -> None:
-        """Run the float model and the result side by side, then the result on the other sets."""
-        budget = max(1, min(SLOW_SET_SAMPLES, SLOW_SET_MACS // max(total_macs(self.result), 1)))
-        opened = False
-        for sample in held:
-            if not opened:
-                self._open(sample)
-                opened = True
-            ready = integer_inputs(self.result, sample)
-            self.box.send("run", list(sample))
-            self.other.send("run", ready)
-            reference = self.box.receive()
-            try:
-                outputs = self.other.receive()
-            except RuntimeFailure as e:
-                raise VerificationError([f"XNNPACK: {e}"]) from e
-            self._score("xnnpack", reference, outputs)
-            if len(self.kept) < budget:
-                self.kept.append((ready, reference, outputs))
-        self._slow_sets()
+        """Run everything, both children busy:
 
-    def _open(self, sample: Sequence[Array]) -> None:
-        self.box.send("open", self.original, "xnnpack", 1, [a.shape for a in sample])
-        self.other.send("open", self.path, "xnnpack", 1)
-        self.box.receive()
+            box     float on the first samples, XNNPACK on them      float on the rest
+            other   reference, builtin on a few of them              XNNPACK on the rest
+        """
+        budget = max(1, min(SLOW_SET_SAMPLES, SLOW_SET_MACS // max(total_macs(self.result), 1)))
+        samples = iter(held)
+        first = list(itertools.islice(samples, FIRST_SAMPLES))
+        if not first:
+            return
+        shapes = [a.shape for a in first[0]]
+        ready = [integer_inputs(self.result, sample) for sample in first]
+        slow = _Slow("reference", self.other, self.path, ready[:budget])
+        self.box.call("open", self.original, "xnnpack", 1, shapes)
+        references = [self.box.call("run", list(sample)) for sample in first]
+        self._call(self.box, "open", self.path, "xnnpack", 1)
+        results = [self._call(self.box, "run", sample) for sample in ready]
+        outputs = {"reference": slow.outputs(self.failures)}
+        outputs["builtin"] = _Slow("builtin", self.other, self.path, ready[:budget]).outputs(self.failures)
+        self._score_first(references, results, outputs)
+        self._rest(samples, shapes)
+
+    def _score_first(self, references: list[list[Array]], results: list[list[Array]], slow: dict[str, list[list[Array]]]) -> None:
+        for reference, result in zip(references, results, strict=True):
+            self._score("xnnpack", reference, result)
+        for name, outputs in slow.items():
+            for reference, result, output in zip(references, results, outputs, strict=False):
+                self._score(name, reference, output)
+                self.trials[name].steps = max(self.trials[name].steps, _steps(result, output))
+            self.alike[name] = Trial(name, scores=[Score() for _ in self.result.main.outputs])
+            for reference, result in zip(references[: len(outputs)], results, strict=False):
+                self._add(self.alike[name], reference, result)
+
+    def _rest(self, samples: Iterator[Sequence[Array]], shapes: list[tuple[int, ...]]) -> None:
+        """The samples that are left: the float model and the result side by side."""
+        opened = False
+        for sample in samples:
+            if not opened:
+                self.box.call("open", self.original, "xnnpack", 1, shapes)
+                self._call(self.other, "open", self.path, "xnnpack", 1)
+                opened = True
+            self.box.send("run", list(sample))
+            result = self._call(self.other, "run", integer_inputs(self.result, sample))
+            self._score("xnnpack", self.box.receive(), result)
+
+    def _call(self, box: Sandbox, command: str, *arguments: object) -> Any:
+        """A command to the result on XNNPACK, where no failure is forgiven."""
         try:
-            self.other.receive()
+            return box.call(command, *arguments)
         except RuntimeFailure as e:
             raise VerificationError([f"XNNPACK: {e}"]) from e
 
-    def _slow_sets(self) -> None:
-        """builtin and reference at the same time, one per child."""
-        pairs = (("reference", self.box), ("builtin", self.other))
-        running = [(n, b) for n, b in pairs if self._try(n, b, "open", self.path, n, 1)]
-        running = [(n, b) for n, b in running if self._receive(n, b) is not None]
-        for ready, reference, xnnpack in self.kept:
-            running = [(n, b) for n, b in running if self._try(n, b, "run", ready)]
-            still = []
-            for name, box in running:
-                outputs = self._receive(name, box)
-                if outputs is not None:
-                    still.append((name, box))
-                    self._score(name, reference, outputs)
-                    self.trials[name].steps = max(self.trials[name].steps, _steps(xnnpack, outputs))
-            running = still
-
-    def _try(self, name: str, box: Sandbox, command: str, *arguments: object) -> bool:
-        try:
-            box.send(command, *arguments)
-        except RuntimeFailure as e:
-            self.failures[name] = e
-            return False
-        return True
-
-    def _receive(self, name: str, box: Sandbox) -> list[Array] | None:
-        try:
-            return box.receive() or []
-        except RuntimeFailure as e:
-            self.failures[name] = e
-            return None
-
     def _score(self, name: str, reference: Sequence[Array], outputs: Sequence[Array]) -> None:
-        trial = self.trials[name]
+        self._add(self.trials[name], reference, outputs)
+
+    def _add(self, trial: Trial, reference: Sequence[Array], outputs: Sequence[Array]) -> None:
         trial.samples += 1
         tensors = self.result.main.outputs
         for i, (score, tensor, ref, out) in enumerate(zip(trial.scores, tensors, reference, outputs, strict=True)):
@@ -245,13 +243,36 @@ class _Run:
         return KernelSet(name, status, trial.samples, trial.sqnr, trial.steps, facts)
 
     def _apart(self, name: str) -> bool:
-        """XNNPACK's score on the few samples the slow set ran, to compare like with like."""
-        scores = [Score() for _ in self.result.main.outputs]
-        for _, reference, outputs in self.kept:
-            for i, (s, t) in enumerate(zip(scores, self.result.main.outputs, strict=True)):
-                s.add(real(reference[i], None), real(outputs[i], t), False)
-        base, own = mean_sqnr(scores), self.trials[name].sqnr
+        """Whether a slow set is much farther from float than XNNPACK on the same samples."""
+        base, own = self.alike[name].sqnr, self.trials[name].sqnr
         return base is not None and own is not None and own < base - DISAGREEMENT_DB
+
+
+class _Slow:
+    """The result on a kernel set that is slow, started now and waited for later."""
+
+    def __init__(self, name: str, box: Sandbox, path: str, samples: Sequence[list[Array]]) -> None:
+        self.name, self.box, self.count = name, box, len(samples)
+        self.failure: RuntimeFailure | None = None
+        try:
+            box.send("open", path, name, 1)
+            for sample in samples:
+                box.send("run", sample)
+        except RuntimeFailure as e:
+            self.failure = e
+
+    def outputs(self, failures: dict[str, RuntimeFailure]) -> list[list[Array]]:
+        """Its outputs, sample by sample; a failure is put among `failures`."""
+        found: list[list[Array]] = []
+        try:
+            if self.failure is not None:
+                raise self.failure
+            self.box.receive()
+            found.extend(self.box.receive() for _ in range(self.count))
+        except RuntimeFailure as e:
+            failures[self.name] = e
+            self.box.restart()
+        return found
 
 
 def real(value: Array, tensor: Tensor | None) -> Array:

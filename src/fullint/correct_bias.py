@@ -26,9 +26,9 @@ from fullint.rewrite import Change
 _PASSING = frozenset(
     "SOFTMAX LOGISTIC TANH LOG_SOFTMAX RESHAPE SQUEEZE EXPAND_DIMS CONCATENATION TRANSPOSE ADD MUL SUB QUANTIZE STRIDED_SLICE SLICE".split()
 )
-MOST_SAMPLES = 32
-SAMPLE_BYTES = 12_000_000
-BUDGET_MACS = 12_000_000_000
+MOST_SAMPLES, FEWEST_SAMPLES = 32, 6
+SAMPLE_BYTES = 10_000_000
+BUDGET_MACS = 4_000_000_000
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,10 @@ def heads(graph: Graph) -> list[Head]:
 
 
 def sample_count(model: Model) -> int:
-    """How many samples the correction may keep and run: bounded in memory and in work."""
+    """How many samples the correction may keep and run, bounded in memory and in work; 0: too few to help."""
     size = sum(t.size * 4 for t in model.main.inputs)
-    return max(1, min(MOST_SAMPLES, SAMPLE_BYTES // max(size, 1), max(4, BUDGET_MACS // max(total_macs(model), 1))))
+    count = min(MOST_SAMPLES, SAMPLE_BYTES // max(size, 1), BUDGET_MACS // max(total_macs(model), 1))
+    return count if count >= FEWEST_SAMPLES else 0
 
 
 def append_means(tensors: Sequence[Tensor], ops: list[Op]) -> Tensor:

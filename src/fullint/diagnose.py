@@ -13,7 +13,6 @@ from fullint.emit import Emitted
 from fullint.errors import RuntimeFailure
 from fullint.ir import Array, Graph, Model, Tensor
 from fullint.sandbox import Sandbox, model_file
-from fullint.tflite import write_model
 
 WORST = 3
 
@@ -53,7 +52,7 @@ def _all_values(model: Model, tensors: Sequence[Tensor], sample: Sequence[Array]
     old = model.main
     graph = Graph(old.name, list(old.tensors), list(old.inputs), list(tensors), list(old.ops))
     graph.sync_tensors()
-    with model_file(write_model(Model([graph, *model.graphs[1:]], version=model.version))) as path, Sandbox() as box:
+    with model_file(Model([graph, *model.graphs[1:]], version=model.version)) as path, Sandbox() as box:
         box.call("open", path, "xnnpack", 1)
         values: list[Array] = box.call("run", list(sample))
         return values

@@ -35,6 +35,8 @@ ChannelRanges = Mapping[Tensor, tuple[Array, Array]]
 """Per tensor: smallest and largest value of each channel, float32 [channels]."""
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+ROWS_LOOKED_AT = 64
+"""Rounding steps of a consumer's outputs are estimated from this many of them."""
 SMALLEST = 1e-3
 """A channel is never blown up by more than the inverse of this."""
 ENERGY = 0.1
@@ -200,13 +202,13 @@ def equalize(graph: Graph, ranges: ChannelRanges, *, per_tensor: bool) -> tuple[
 
 def _choose(stream: Stream, ranges: Sequence[tuple[Array, Array]], per_tensor: bool) -> tuple[float, Array]:
     """The power with the least noise, and its factors."""
-    size = np.max([np.maximum(np.abs(low), np.abs(high)) for low, high in ranges], axis=0).astype(np.float64)
+    size = np.max([np.maximum(np.abs(low), np.abs(high)) for low, high in ranges], axis=0)
     top = float(size.max(initial=0.0))
     if top <= 0 or not np.isfinite(size).all():
         return 0.0, np.ones(stream.channels, np.float32)
     relative = np.maximum(size / top, SMALLEST)
-    columns = [(_columns(op, stream.channels), op.kind == "DEPTHWISE_CONV_2D") for op in stream.consumers]
-    rows = [_rows(op) for op in stream.producers]
+    columns = [_columns(op, stream.channels) for op in stream.consumers]
+    rows = [_rows(op) for op in stream.producers] if per_tensor else []
     best: tuple[float, float, Array] | None = None
     for power in POWERS:
         s = relative**power
@@ -217,34 +219,55 @@ def _choose(stream: Stream, ranges: Sequence[tuple[Array, Array]], per_tensor: b
     return best[1], best[2].astype(np.float32)
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """A consumer's weights as seen from the channels it reads.
+
+    Attributes:
+        gain: sum of W^2 over outputs and taps, per channel.
+        sizes: root of the sum of W^2 over taps, [some of the outputs, channels].
+        share: outputs that each row of `sizes` stands for.
+        depthwise: each channel has its own output, hence its own step per channel.
+    """
+
+    gain: Array
+    sizes: Array
+    share: float
+    depthwise: bool
+
+
+def _columns(op: Op, channels: int) -> _Columns:
+    w = op.inputs[ROWS[op.kind].weight or 0]
+    assert w is not None
+    flat = w.array.reshape(w.shape[0], -1, channels)
+    gain = np.einsum("otc,otc->c", flat, flat)
+    some = flat[:: max(1, -(-len(flat) // ROWS_LOOKED_AT))]
+    sizes = np.sqrt(np.einsum("otc,otc->oc", some, some))
+    return _Columns(gain, sizes, len(flat) / len(some), op.kind == "DEPTHWISE_CONV_2D")
+
+
 def _noise(
-    s: Array,
-    size: Array,
-    ranges: Sequence[tuple[Array, Array]],
-    columns: Sequence[tuple[Array, bool]],
-    rows: Sequence[Array],
-    per_tensor: bool,
+    s: Array, size: Array, ranges: Sequence[tuple[Array, Array]], columns: Sequence[_Columns], rows: Sequence[Array], per_tensor: bool
 ) -> float:
     """The module's estimate.
 
     Args:
-        columns: per consumer, |W| as [outputs, channels], and whether it is depthwise.
         rows: per producer, the size of each row and the energy of what it multiplies.
     """
-    gain = sum(np.square(c).sum(axis=0) for c, _ in columns)
+    gain = sum(c.gain for c in columns)
     total = 0.0
     for low, high in ranges:
         step = (max(float((high / s).max()), 0) - min(float((low / s).min()), 0)) / 255
         total += step**2 * float((np.square(s) * gain).sum()) / 12
     energy = ENERGY * np.square(size / s)
-    for c, depthwise in columns:
-        scaled = c * s
-        if depthwise and not per_tensor:
+    for c in columns:
+        scaled = c.sizes * s
+        if c.depthwise and not per_tensor:
             total += float((np.square(scaled[0] / 127) * energy).sum()) / 12
             continue
         steps = scaled.max(axis=1)
         steps = np.full_like(steps, steps.max(initial=0.0)) if per_tensor else steps
-        total += float(np.square(steps / 127).sum()) / 12 * float(energy.sum())
+        total += float(np.square(steps / 127).sum()) * c.share / 12 * float(energy.sum())
     if per_tensor:
         for r in rows:
             step = float((r[0] / s).max()) / 127
@@ -252,22 +275,14 @@ def _noise(
     return total
 
 
-def _columns(op: Op, channels: int) -> Array:
-    """|W| of a consumer as [outputs, channels], or [1, channels] depthwise; taps are summed in energy."""
-    w = op.inputs[ROWS[op.kind].weight or 0]
-    assert w is not None
-    flat = np.square(w.array.reshape(w.shape[0], -1, channels))
-    return np.sqrt(flat.sum(axis=1, dtype=np.float64))
-
-
 def _rows(op: Op) -> Array:
     """Largest |W| of each output channel of a producer, and a guess of its input's energy."""
     row = ROWS[op.kind]
     w = op.inputs[row.weight or 0]
     assert w is not None and row.axis is not None
-    a = np.abs(w.array.astype(np.float64))
-    peak = a.max(axis=tuple(i for i in range(a.ndim) if i != row.axis))
-    taps = a.size / a.shape[row.axis]
+    others = tuple(i for i in range(len(w.shape)) if i != row.axis)
+    peak = np.maximum(w.array.max(axis=others), -w.array.min(axis=others))
+    taps = w.size / w.shape[row.axis]
     return np.stack([peak, np.full_like(peak, taps * ENERGY)])
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from fullint.ir import Array
 
+READ_AHEAD = 6
 _RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
 
 
@@ -104,7 +105,7 @@ class _Statistics:
 
     def __init__(self, path: str, threads: int, keep: int) -> None:
         self.keep = keep
-        self.work: queue.Queue[tuple[int, Sequence[Array]] | None] = queue.Queue(maxsize=2 * threads)
+        self.work: queue.Queue[tuple[int, Sequence[Array]] | None] = queue.Queue(maxsize=threads)
         self.results: list[_Extremes] = [_Extremes() for _ in range(threads)]
         self.error: BaseException | None = None
         first = open_interpreter(path, "xnnpack", 1)
@@ -176,18 +177,21 @@ def main() -> None:
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """The loop: read a command, do it, reply. `sample` has no reply."""
+    """The loop: read a command, do it, reply. "sample" has no reply.
+
+    Commands are read ahead by a thread, so that the parent is not stuck sending while this side is
+    stuck replying; not far ahead, so that samples do not pile up.
+    """
+    commands: queue.Queue[tuple[str, tuple[Any, ...]] | None] = queue.Queue(maxsize=READ_AHEAD)
+    threading.Thread(target=_read, args=(source, commands), daemon=True).start()
     child = Child()
     failure: str | None = None
-    while True:
-        try:
-            command, arguments = pickle.load(source)
-        except EOFError:
-            return
+    while (item := commands.get()) is not None:
+        command, arguments = item
         reply: tuple[bool, Any]
         try:
             reply = (True, getattr(child, command)(*arguments))
-        except Exception as e:
+        except Exception as e:  # the parent raises it
             reply = (False, _message(e))
         if command == "sample":
             failure = failure or (None if reply[0] else reply[1])
@@ -196,6 +200,15 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             reply, failure = (False, failure), None
         pickle.dump(reply, sink, protocol=5)
         sink.flush()
+
+
+def _read(source: BinaryIO, commands: queue.Queue[Any]) -> None:
+    while True:
+        try:
+            commands.put(pickle.load(source))
+        except (EOFError, pickle.UnpicklingError):
+            commands.put(None)
+            return
 
 
 def _message(error: BaseException) -> str:

@@ -42,7 +42,7 @@ from fullint.report import (
 from fullint.rewrite import Change
 from fullint.samples import WAYS, ImageOptions, Samples, Split, open_samples, slots, synthetic
 from fullint.sandbox import Sandbox, model_file
-from fullint.tflite import read_model, write_model, write_view
+from fullint.tflite import read_model, write_model
 from fullint.verify import check_readable, contract_problems
 
 Progress = Callable[[str, int, int | None], None]
@@ -227,11 +227,12 @@ class _Job:
             threads = self.options.threads or _cores()
             tensors = observed_tensors(self.model.main)
             streamed = {t for s in streams(self.model.main) for t in s.tensors if t.shape[-1] == s.channels}
-            self.heads = heads(self.model.main)
-            self.keep = sample_count(self.model) if self.heads else 0
+            self.keep = sample_count(self.model)
+            self.heads = heads(self.model.main) if self.keep else []
             outputs = [h.op.outputs[0] for h in self.heads]
             stats = calibrate(self.model, tensors, streamed, self._counted(), self.box, threads, outputs, self.keep)
             self.means = stats.means
+        self.other = self._stack.enter_context(Sandbox("the result"))
         with self.stage("equalize"):
             ranges = self._equalize(stats)
         with self.stage("assign"):
@@ -248,7 +249,7 @@ class _Job:
         if len(self.kept) < 2 or not self.heads:
             return
         inputs = emitted.model
-        with model_file(write_view(means_model(emitted, self.heads))) as path:
+        with model_file(means_model(emitted, self.heads)) as path:
             self.box.call("measure", path, self.options.threads or _cores(), self.keep)
             for index, sample in enumerate(self.kept):
                 self.box.send("sample", index, integer_inputs(inputs, sample))
@@ -267,7 +268,7 @@ class _Job:
             return found
 
         def evaluate(part: Model) -> list[Array]:
-            with model_file(write_model(part)) as path:
+            with model_file(part) as path:
                 self.box.call("open", path, "builtin", 1)
                 values: list[Array] = self.box.call("run", [])
                 return values
@@ -299,6 +300,7 @@ class _Job:
                 data,
                 self.split.held,
                 self.box,
+                self.other,
                 held_back=self.split.held_back,
                 uncalibrated=self.options.synthetic,
                 float_io=self.options.io == "float32",

@@ -23,6 +23,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from fullint.errors import RuntimeFailure
+from fullint.ir import Model
+from fullint.tflite import write_file
 
 _NOISE = ("INFO:", "WARNING:", "W0000", "I0000", "VERBOSE:")
 
@@ -32,6 +34,14 @@ class Sandbox:
 
     def __init__(self, what: str = "the model") -> None:
         self.what = what
+        self._start()
+
+    def restart(self) -> None:
+        """A new child in place of one that has crashed or failed; answers not received are lost."""
+        self.close()
+        self._start()
+
+    def _start(self) -> None:
         self._log = tempfile.TemporaryFile()
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
         self._process = subprocess.Popen(
@@ -109,12 +119,14 @@ class Sandbox:
 
 
 @contextlib.contextmanager
-def model_file(data: bytes | memoryview) -> Iterator[str]:
+def model_file(model: bytes | Model) -> Iterator[str]:
     """A temporary file that holds a model, for the runtime to map."""
     with tempfile.NamedTemporaryFile(prefix="fullint-", suffix=".tflite") as f:
-        f.write(data)
-        del data  # a hundred megabytes, maybe, that nobody needs while the model runs
-        f.flush()
+        if isinstance(model, Model):
+            write_file(model, f.name)
+        else:
+            f.write(model)
+            f.flush()
         yield f.name
 
 

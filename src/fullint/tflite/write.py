@@ -13,17 +13,16 @@ from fullint.ir import Buffer, Graph, Model, Op, Quant, Tensor
 from fullint.tflite import schema
 
 
+_PAGE = 4096
+_ALIGNMENT = 64
+
+
 def write_model(model: Model) -> bytes:
     """The flatbuffer of a model.
 
     Raises:
         FullintError: it would be larger than the format's 2 GB.
     """
-    return bytes(write_view(model))
-
-
-def write_view(model: Model) -> memoryview:
-    """The same without the last copy, for bytes that only go to a file."""
     import flatbuffers
 
     writer = _Writer(model)
@@ -33,7 +32,29 @@ def write_view(model: Model) -> memoryview:
         raise FullintError(f"the model would have {size / 2**30:.1f} GB of constants; a flatbuffer holds 2 GB")
     builder = flatbuffers.Builder(size + _room_for_tables(model))
     builder.Finish(packed.Pack(builder), b"TFL3")
-    return memoryview(builder.Bytes)[builder.Head() :]
+    return bytes(memoryview(builder.Bytes)[builder.Head() :])
+
+
+def write_file(model: Model, path: str) -> None:
+    """Write a model for the runtime to map, constants behind the flatbuffer.
+
+    The format allows a buffer to lie at an offset of the file; that way nothing is copied in memory.
+    For files that live as long as a run: other readers may want constants inside (`write_model`).
+    """
+    import flatbuffers
+
+    base = -(-_room_for_tables(model) // _PAGE) * _PAGE
+    writer = _Writer(model, base)
+    builder = flatbuffers.Builder(base)
+    builder.Finish(writer.packed().Pack(builder), b"TFL3")
+    tables = memoryview(builder.Bytes)[builder.Head() :]
+    if len(tables) > base:
+        raise AssertionError("the room for tables was underestimated")
+    with open(path, "wb") as f:
+        f.write(tables)
+        for offset, buffer in writer.outside:
+            f.seek(offset)
+            buffer.data.tofile(f)
 
 
 def _room_for_tables(model: Model) -> int:
@@ -41,14 +62,17 @@ def _room_for_tables(model: Model) -> int:
     names = sum(len(t.name) for g in model.graphs for t in g.tensors)
     scales = sum(t.quant.scale.size for g in model.graphs for t in g.tensors if t.quant is not None)
     items = sum(len(g.tensors) + len(g.ops) for g in model.graphs)
-    return 65536 + 4 * names + 16 * scales + 512 * items
+    small = sum(n for n in {id(t.buffer): t.buffer.data.nbytes for g in model.graphs for t in g.tensors if t.buffer}.values() if n < _PAGE)
+    return 65536 + 4 * names + 16 * scales + 512 * items + small
 
 
 class _Writer:
     """One writing of one model."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, base: int | None = None) -> None:
         self.model = model
+        self.base = base
+        self.outside: list[tuple[int, Buffer]] = []
         self.s = schema.generated()
         self.buffers: list[Buffer | None] = [None]
         self.buffer_index: dict[Buffer, int] = {}
@@ -67,12 +91,20 @@ class _Writer:
             m.metadataBuffer = [self._buffer(b) for b in model.metadata_buffers]
         m.externalBufferGroups, m.externalBuffers = model.external_groups, model.external_buffers
         m.operatorCodes = [self._code(key) for key in self.codes]
-        m.buffers = []
-        for b in self.buffers:
-            t = self.s.BufferT()
-            t.data = None if b is None else b.data
-            m.buffers.append(t)
+        m.buffers = [self._data(b) for b in self.buffers]
         return m
+
+    def _data(self, buffer: Buffer | None) -> Any:
+        t = self.s.BufferT()
+        if buffer is None:
+            return t
+        if self.base is None or buffer.data.nbytes < _PAGE:
+            t.data = buffer.data
+            return t
+        t.offset, t.size = self.base, buffer.data.nbytes
+        self.outside.append((self.base, buffer))
+        self.base += -(-buffer.data.nbytes // _ALIGNMENT) * _ALIGNMENT
+        return t
 
     def _buffer(self, buffer: Buffer | None) -> int:
         if buffer is None:
