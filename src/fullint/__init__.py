@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     )
     from fullint.inspection import inspect
     from fullint.pipeline import Plan, Result, plan, quantize
-    from fullint.samples import ImageOptions
     from fullint.tflite import read_model, write_model
 
 _HOMES = {
@@ -34,7 +33,6 @@ _HOMES = {
     "Plan": "pipeline",
     "quantize": "pipeline",
     "Result": "pipeline",
-    "ImageOptions": "samples",
     "read_model": "tflite",
     "write_model": "tflite",
     "AccuracyError": "errors",
@@ -53,7 +51,6 @@ __all__ = [
     "Blocker",
     "Builder",
     "FullintError",
-    "ImageOptions",
     "ModelFormatError",
     "NotIntegerError",
     "Plan",

@@ -103,6 +103,7 @@ def mean_sqnr(scores: Iterable[Score]) -> float | None:
 
 def certify(
     original: str,
+    given: Sequence[Tensor],
     result: Model,
     data: bytes,
     held: Iterable[Sequence[Array]],
@@ -117,6 +118,7 @@ def certify(
 
     Args:
         original: path of the model it was made from.
+        given: its outputs, which say how to read them where they are quantized.
         result: `data` as read again.
         data: the bytes to be handed out.
         held: samples, in graph input order, as the original takes them.
@@ -133,7 +135,7 @@ def certify(
     if problems:
         raise VerificationError(problems)
     with model_file(data) as path:
-        run = _Run(original, path, result, box, other)
+        run = _Run(original, given, path, result, box, other)
         run.compare(held)
         sets = run.kernel_sets()
     trial = run.trials["xnnpack"]
@@ -153,8 +155,8 @@ def certify(
 class _Run:
     """One certification's executions."""
 
-    def __init__(self, original: str, path: str, result: Model, box: Sandbox, other: Sandbox) -> None:
-        self.original, self.path, self.result = original, path, result
+    def __init__(self, original: str, given: Sequence[Tensor], path: str, result: Model, box: Sandbox, other: Sandbox) -> None:
+        self.original, self.given, self.path, self.result = original, given, path, result
         self.box, self.other = box, other
         self.trials = {name: Trial(name, scores=[Score() for _ in result.main.outputs]) for name in KERNEL_SETS}
         self.failures: dict[str, RuntimeFailure] = {}
@@ -221,7 +223,7 @@ class _Run:
         trial.samples += 1
         tensors = self.result.main.outputs
         for i, (score, tensor, ref, out) in enumerate(zip(trial.scores, tensors, reference, outputs, strict=True)):
-            score.add(real(ref, None), real(out, tensor), self.classes[i])
+            score.add(real(ref, self.given[i]), real(out, tensor), self.classes[i])
 
     def kernel_sets(self) -> tuple[KernelSet, ...]:
         """The verdict per kernel set; an unexplained failure or disagreement is an error."""

@@ -11,14 +11,14 @@ copy of a constant, and equal copies are the same tensor.
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from fullint.assign import Assignment
 from fullint.build import make_op
 from fullint.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, twin
-from fullint.numerics import activation_params, quantize
+from fullint.numerics import activation_params, bias_scales, quantize
 from fullint.ops import ROWS, Role
 from fullint.ops.releases import METADATA_KEY, min_runtime_version
 from fullint.rewrite import Change
@@ -127,6 +127,7 @@ class _Emitter:
         self.assignment = assignment
         self.new = Graph(graph.name, debug_metadata_index=graph.debug_metadata_index)
         self.int8: dict[Tensor, Tensor] = {}
+        self.replaced: dict[Tensor, Tensor] = {}
         self.copies: dict[tuple[Buffer, str, bytes], Tensor] = {}
         self.requantized: dict[tuple[Tensor, bytes], Tensor] = {}
         self.requantizes: list[Change] = []
@@ -143,9 +144,9 @@ class _Emitter:
         return self.new
 
     def _tensor(self, t: Tensor) -> Tensor:
-        """The integer form of a float activation; anything else stays itself."""
+        """The integer form of a float activation; anything else stays itself, or what replaced it."""
         if t.dtype != "float32":
-            return t
+            return self.replaced.get(t, t)
         if t not in self.int8:
             q = twin(t)
             q.dtype, q.quant, q.shape_signature = "int8", self.assignment.params[t], None
@@ -163,40 +164,44 @@ class _Emitter:
         elif any(t.is_float for t in op.operands()):
             self._integer_op(op)
         else:
-            self.new.ops.append(op)
+            self._keep(op)
+
+    def _keep(self, op: Op) -> None:
+        """An operator that was integer already: the same, with its version and bias scale made true."""
+        inputs = [None if t is None else self.replaced.get(t, t) for t in op.inputs]
+        new = replace(op, inputs=inputs)
+        row = ROWS.get(op.kind)
+        if row is not None and any(t.dtype == "int8" for t in op.operands()):
+            new.version = max(op.version, row.version_of(new))
+            if row.weight is not None and row.bias is not None:
+                _true_zero_bias(new, row.data, row.weight, row.bias)
+        self._add(new)
 
     def _bridge(self, op: Op) -> None:
         """QUANTIZE and DEQUANTIZE of a half-quantized model: nothing, or a requantize."""
         source, out = op.inputs[0], op.outputs[0]
         assert source is not None
+        source = self.replaced.get(source, source)
         if op.kind == "DEQUANTIZE":
             params = self.assignment.params[out]
             if source.dtype == "int8" and params.same_as(source.quant) and out not in self.old.outputs:
                 self.int8[out] = source
-                return
-            self._add(make_op("QUANTIZE", [source], [self._tensor(out)]))
+            else:
+                self._add(make_op("QUANTIZE", [source], [self._tensor(out)]))
             return
         if source.is_constant:
             assert out.quant is not None
             out.buffer = Buffer.of(quantize(source.array, out.quant, out.dtype))
             return
         inner = self._tensor(source)
-        if inner.quant is not None and inner.quant.same_as(out.quant) and out.dtype == "int8":
-            self._alias(source, out)
+        ends = out in self.old.outputs and (source in self.old.inputs or source in self.old.outputs)
+        if inner.quant is not None and inner.quant.same_as(out.quant) and out.dtype == "int8" and not ends:
+            self.replaced[out] = inner
+            if out in self.old.outputs:
+                inner.name = out.name
         else:
             self._add(make_op("QUANTIZE", [inner], [out]))
             self._note(self.new.ops[-1], op.kind, "the file's own QUANTIZE asks for other parameters")
-
-    def _alias(self, source: Tensor, out: Tensor) -> None:
-        """Let what was written before the QUANTIZE write its result."""
-        inner = self.int8[source]
-        if source in self.old.inputs or source in self.old.outputs or out in self.old.outputs:
-            out.name = inner.name if inner in self.new.inputs else out.name
-        for op in self.new.ops:
-            op.outputs = [out if t is inner else t for t in op.outputs]
-            op.inputs = [out if t is inner else t for t in op.inputs]
-        self.new.inputs = [out if t is inner else t for t in self.new.inputs]
-        self.int8[source] = out
 
     def _integer_op(self, op: Op) -> None:
         row = ROWS[op.kind]
@@ -210,7 +215,7 @@ class _Emitter:
 
     def _input(self, op: Op, index: int, t: Tensor, role: Role) -> Tensor:
         if t.dtype != "float32":
-            return t
+            return self.replaced.get(t, t)
         quant = self.assignment.of(op, index)
         if t.is_constant:
             assert quant is not None
@@ -245,6 +250,18 @@ class _Emitter:
 
     def _note(self, op: Op, kind: str, why: str) -> None:
         self.requantizes.append(Change("requantize", op.origin, kind, op.outputs[0].name, why))
+
+
+def _true_zero_bias(op: Op, data: int, weight: int, bias: int) -> None:
+    """A bias of zeros may have any scale in the file (and be shared); give the operator its own, right one."""
+    x, w, b = op.input(data), op.input(weight), op.input(bias)
+    if x is None or w is None or b is None or b.buffer is None or x.quant is None or w.quant is None:
+        return
+    expected = Quant.of(bias_scales(float(x.quant.scale[0]), w.quant.scale))
+    if b.dtype == "int32" and not expected.same_as(b.quant) and not b.array.any():
+        own = twin(b)
+        own.buffer, own.quant = Buffer.of(b.array), expected
+        op.inputs[bias] = own
 
 
 def _key(quant: Quant) -> bytes:

@@ -14,7 +14,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,9 @@ class Options:
     threads: int | None = None
     min_sqnr: float = 5.0
     synthetic: bool = False
-    images: ImageOptions = field(default_factory=ImageOptions)
+    mean: float | Sequence[float] = 0.0
+    std: float | Sequence[float] = 255.0
+    layout: str = "NHWC"
 
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
@@ -75,8 +77,15 @@ class Options:
             raise UsageError("batch must be at least 1")
         if self.threads is not None and self.threads < 1:
             raise UsageError("threads must be at least 1")
-        if self.images.layout.upper() not in ("NHWC", "NCHW"):
-            raise UsageError(f'layout must be NHWC or NCHW, not "{self.images.layout}"')
+        if self.layout not in ("NHWC", "NCHW"):
+            raise UsageError(f'layout must be NHWC or NCHW, not "{self.layout}"')
+        if 0 in self.images.std:
+            raise UsageError("std must not be zero")
+
+    @property
+    def images(self) -> ImageOptions:
+        """How a folder of images becomes samples."""
+        return ImageOptions(_numbers(self.mean), _numbers(self.std), self.layout)
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,9 @@ def quantize(
     threads: int | None = None,
     min_sqnr: float = 5.0,
     synthetic: bool = False,
-    images: ImageOptions | None = None,
+    mean: float | Sequence[float] = 0.0,
+    std: float | Sequence[float] = 255.0,
+    layout: str = "NHWC",
     progress: Progress | None = None,
 ) -> Result:
     """Make a TFLite model all integer, verified and executed.
@@ -129,7 +140,8 @@ def quantize(
         threads: samples run at the same time while calibrating; the number of cores by default.
         min_sqnr: dB below which there is no result.
         synthetic: calibrate on random numbers; for speed trials only.
-        images: how a folder of images becomes samples.
+        mean, std: a folder of images becomes (pixel - mean) / std; one number, or one per channel.
+        layout: layout of the model's image input, "NHWC" or "NCHW".
         progress: called with (stage, done, total) as the work goes on.
 
     Raises:
@@ -139,7 +151,7 @@ def quantize(
         SamplesError, ModelFormatError, UsageError, RuntimeFailure: bad samples, file, options, or a
             model the runtime does not run.
     """
-    options = Options(num_samples, per_tensor, dense_per_tensor, io, batch, threads, min_sqnr, synthetic, images or ImageOptions())
+    options = Options(num_samples, per_tensor, dense_per_tensor, io, batch, threads, min_sqnr, synthetic, mean, std, layout)
     options.check()
     with _Job(model, samples, options, progress) as job:
         return job.result()
@@ -296,6 +308,7 @@ class _Job:
             self.box_peak = max(self.box_peak, self.box.peak_memory())
             return certify(
                 self.path,
+                self.model.main.outputs,
                 read_model(data),
                 data,
                 self.split.held,
@@ -376,6 +389,10 @@ class _Job:
             "min_sqnr": o.min_sqnr,
             "synthetic": o.synthetic,
         }
+
+
+def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:
+    return (float(value),) if isinstance(value, int | float) else tuple(float(v) for v in value)
 
 
 def _cores() -> int:

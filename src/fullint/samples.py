@@ -18,14 +18,15 @@ import sys
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fullint.errors import SamplesError
-from fullint.ir import NUMPY_TYPES, Array, Model, Tensor
+from fullint.ir import NUMPY_TYPES, Array, Model, Quant, Tensor
+from fullint.numerics import quantize
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 HELD_BACK_SHARE, HELD_BACK_MOST, HELD_BACK_FROM = 10, 64, 10
@@ -60,6 +61,7 @@ class Slot:
     aliases: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: str
+    quant: Quant | None = None
 
     def fit(self, value: Any, sample: int) -> Array:
         """A sample's array in the input's shape and type.
@@ -79,6 +81,8 @@ class Slot:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             kind = "NaN" if np.isnan(array).any() else "infinity"
             raise SamplesError(f"{where}: holds {kind}")
+        if self.quant is not None and array.dtype.kind == "f" and self.dtype in ("int8", "uint8", "int16"):
+            array = quantize(array.astype(np.float32), self.quant, self.dtype)
         target = NUMPY_TYPES[self.dtype]
         if self.dtype != "bool" and np.dtype(target).kind in "iu" and array.dtype != target:
             self._refuse_lossy(array, target, where)
@@ -99,7 +103,11 @@ def slots(model: Model) -> list[Slot]:
         if signature.graph is model.main:
             for name, tensor in signature.inputs:
                 aliases.setdefault(tensor, []).append(name or "")
-    return [Slot(t.name, tuple(aliases.get(t, ())), t.shape, t.dtype) for t in model.main.inputs]
+    return [Slot(t.name, tuple(aliases.get(t, ())), t.shape, t.dtype, _quant(t)) for t in model.main.inputs]
+
+
+def _quant(t: Tensor) -> Quant | None:
+    return t.quant if t.quant is not None and t.quant.scale.size == 1 else None
 
 
 @dataclass
@@ -130,7 +138,7 @@ class Samples:
         rows += [rows[-1]] * (self.batch - len(rows))
         out = []
         for position, slot in enumerate(self.inputs):
-            one = Slot(slot.name, slot.aliases, (1, *slot.shape[1:]), slot.dtype)
+            one = replace(slot, shape=(1, *slot.shape[1:]))
             out.append(np.concatenate([one.fit(values[position], index) for index, values in rows]))
         return out
 
@@ -167,13 +175,15 @@ def open_samples(
 
 
 def synthetic(inputs: Sequence[Slot], count: int) -> Samples:
-    """Random samples, for speed trials: standard normal floats, zeros elsewhere."""
+    """Random samples, for speed trials: standard normal numbers, zeros for indices and booleans."""
 
     def draw() -> Iterator[list[Array]]:
         rng = np.random.default_rng(0)
         for _ in range(count):
             yield [
-                rng.normal(size=s.shape).astype(np.float32) if s.dtype == "float32" else np.zeros(s.shape, NUMPY_TYPES[s.dtype])
+                rng.normal(size=s.shape).astype(np.float32)
+                if s.dtype == "float32" or s.quant is not None
+                else np.zeros(s.shape, NUMPY_TYPES[s.dtype])
                 for s in inputs
             ]
 

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from fullint.errors import RuntimeFailure
 from fullint.ir import Model
@@ -52,7 +52,7 @@ class Sandbox:
             env={**environment, "PYTHONPATH": _import_path()},
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Sandbox:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -1,0 +1,5 @@
+"""python -m fullint"""
+
+from fullint.cli import main
+
+main()

@@ -1,0 +1,131 @@
+"""What is in a model: operators, types, sizes, multiply-accumulates, signatures. Nothing is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fullint.cost import macs
+from fullint.ir import Model, Op, Tensor
+from fullint.report import SCHEMA_VERSION, count_conv, count_float, operator_counts, to_json
+from fullint.tflite import read_model
+from fullint.verify import check_readable
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor as inspection shows it; `quantization` is None where it has none."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    shape_signature: tuple[int, ...] | None
+    quantization: str | None
+    constant_bytes: int
+
+
+@dataclass(frozen=True)
+class OperatorInfo:
+    """An operator: `dtypes` are its operands', outputs after the arrow."""
+
+    graph: int
+    index: int
+    kind: str
+    version: int
+    output: str
+    output_shape: tuple[int, ...]
+    dtypes: str
+    macs: int
+    constant_bytes: int
+
+
+@dataclass(frozen=True)
+class SignatureInfo:
+    """A named entry point: (name, tensor name) of its inputs and outputs."""
+
+    key: str | None
+    inputs: tuple[tuple[str | None, str], ...]
+    outputs: tuple[tuple[str | None, str], ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Everything `inspect` tells."""
+
+    schema_version: int
+    file_bytes: int
+    constant_bytes: int
+    macs: int
+    operators: int
+    float_operators: int
+    operator_counts: dict[str, int]
+    conv_2d: dict[str, int]
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    signatures: tuple[SignatureInfo, ...]
+    metadata: tuple[str, ...]
+    description: str | None
+    subgraphs: int
+    operator_list: tuple[OperatorInfo, ...]
+
+    def to_json(self) -> str:
+        """The inspection as JSON, indented."""
+        return to_json(self)
+
+
+def inspect(model: str | Path | bytes) -> Inspection:
+    """Read a model and tell what is in it.
+
+    Args:
+        model: path or bytes of a `.tflite`.
+
+    Raises:
+        ModelFormatError: it is not a readable TFLite model.
+    """
+    read = read_model(model)
+    check_readable(read)
+    size = len(model) if isinstance(model, bytes) else Path(model).stat().st_size
+    operators = tuple(_operator(read, g, op) for g, op in read.ops())
+    buffers = {id(t.buffer): t.buffer.data.nbytes for g in read.graphs for t in g.tensors if t.buffer is not None}
+    convs = count_conv(read)
+    return Inspection(
+        schema_version=SCHEMA_VERSION,
+        file_bytes=size,
+        constant_bytes=sum(buffers.values()),
+        macs=sum(o.macs for o in operators),
+        operators=len(operators),
+        float_operators=count_float(read),
+        operator_counts=operator_counts(read),
+        conv_2d={"total": convs.total, "int8_weights_int32_bias": convs.int8_weights_int32_bias},
+        inputs=tuple(_tensor(t) for t in read.main.inputs),
+        outputs=tuple(_tensor(t) for t in read.main.outputs),
+        signatures=tuple(
+            SignatureInfo(s.key, tuple((n, t.name) for n, t in s.inputs), tuple((n, t.name) for n, t in s.outputs))
+            for s in read.signatures
+        ),
+        metadata=tuple(name or "" for name, _ in read.metadata),
+        description=read.description,
+        subgraphs=len(read.graphs),
+        operator_list=operators,
+    )
+
+
+def _operator(model: Model, graph: int, op: Op) -> OperatorInfo:
+    out = op.outputs[0] if op.outputs else None
+    inputs = " ".join(t.dtype if t is not None else "-" for t in op.inputs)
+    return OperatorInfo(
+        graph=graph,
+        index=op.origin,
+        kind=op.custom_code or op.kind,
+        version=op.version,
+        output=out.name if out else "",
+        output_shape=out.shape if out else (),
+        dtypes=f"{inputs} -> {' '.join(t.dtype for t in op.outputs)}",
+        macs=macs(op),
+        constant_bytes=sum(t.buffer.data.nbytes for t in op.inputs if t is not None and t.buffer is not None),
+    )
+
+
+def _tensor(t: Tensor) -> TensorInfo:
+    quant = str(t.quant) if t.quant is not None and t.quant.scale.size else None
+    return TensorInfo(t.name, t.dtype, t.shape, t.shape_signature, quant, t.buffer.data.nbytes if t.buffer is not None else 0)

@@ -1,0 +1,120 @@
+"""Reports for people: rich tables on standard output. The same facts as the JSON, fewer of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from fullint.report import SCHEMA_VERSION, Certificate, QuantizeReport
+
+if TYPE_CHECKING:
+    from fullint.demo import DemoReport
+    from fullint.inspection import Inspection
+    from fullint.pipeline import Plan
+
+
+def show_quantize(report: QuantizeReport, output: str) -> None:
+    """The report of `fullint quantize`."""
+    console = Console(highlight=False, soft_wrap=True)
+    if report.status == "already-integer":
+        console.print(f"{output}: the model was all integer already; verified, run, and copied unchanged")
+    else:
+        before, after = report.sizes["before"], report.sizes["after"]
+        console.print(f"[bold]{output}[/bold]: all integer, {_size(after)} (was {_size(before)})")
+    convs = report.conv_2d
+    console.print(f"  operators      {report.operators}, {report.float_operators} of them float  ({_counts(report.operator_counts)})")
+    if convs.total:
+        console.print(f"  CONV_2D        {convs.int8_weights_int32_bias} of {convs.total} with int8 weights and int32 bias")
+    if report.requantizes:
+        console.print(f"  requantizes    {len(report.requantizes)}")
+        for r in report.requantizes[:5]:
+            console.print(f"                 before {r.kind}, op {r.index}: {r.why}", markup=False)
+    if report.certificate is not None:
+        _certificate(console, report.certificate)
+    spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in report.seconds.items())
+    console.print(f"  time           {sum(report.seconds.values()):.2f} s ({spent})")
+    for warning in report.warnings:
+        console.print(f"[yellow]warning:[/yellow] {warning}")
+
+
+def _certificate(console: Console, c: Certificate) -> None:
+    held = "held back from calibration" if c.held_back else "the same that calibrated"
+    figure = f"{c.sqnr_db:.1f} dB" if c.sqnr_db is not None else "no float output"
+    console.print(f"  SQNR           {figure} against the float model, {c.samples} samples {held}")
+    for o in c.outputs:
+        parts = []
+        if o.sqnr_db is not None:
+            parts.append(f"{o.sqnr_db:.1f} dB")
+        if o.top1_agreement is not None:
+            parts.append(f"same top class in {100 * o.top1_agreement:.1f} %")
+        if o.equal is not None:
+            parts.append(f"{100 * o.equal:.2f} % equal")
+        console.print(f"    {o.name}: {', '.join(parts)}", markup=False)
+    for k in c.kernel_sets:
+        text = f"{k.samples} samples" + (f", at most {k.disagreement_steps} steps from XNNPACK" if k.name != "xnnpack" else "")
+        text = text if k.status == "ran" else "; ".join(k.facts)
+        console.print(f"  {k.name:<14} {k.status}: {text}", markup=False)
+
+
+def show_inspection(found: Inspection, name: str) -> None:
+    """The tables of `fullint inspect`."""
+    console = Console(highlight=False)
+    console.print(
+        f"[bold]{name}[/bold]: {_size(found.file_bytes)}, {found.operators} operators, {found.float_operators} of them float, "
+        f"{found.macs / 1e6:.2f} M MACs, {found.subgraphs} subgraph{'s' if found.subgraphs != 1 else ''}"
+    )
+    for what, tensors in (("input", found.inputs), ("output", found.outputs)):
+        for t in tensors:
+            signature = f" (signature {list(t.shape_signature)})" if t.shape_signature else ""
+            console.print(f'  {what} "{t.name}" {t.dtype}{list(t.shape)}{signature} {t.quantization or ""}', markup=False)
+    for s in found.signatures:
+        ins, outs = (", ".join(str(n) for n, _ in pairs) for pairs in (s.inputs, s.outputs))
+        console.print(f"  signature {s.key}: {ins} -> {outs}", markup=False)
+    table = Table("op", "kind", "version", "types", "output", "shape", "MACs", "constants", box=None)
+    for o in found.operator_list:
+        index = f"{o.graph}:{o.index}" if found.subgraphs > 1 else str(o.index)
+        shape = "x".join(str(n) for n in o.output_shape)
+        table.add_row(index, o.kind, str(o.version), o.dtypes, o.output, shape, f"{o.macs:,}" if o.macs else "", _size(o.constant_bytes))
+    console.print(table)
+
+
+def show_demo(report: DemoReport) -> None:
+    """Before and after, side by side."""
+    console = Console(highlight=False)
+    table = Table("", "float", "all integer", title="handwritten digits, a small trained network", title_justify="left", box=None)
+    table.add_row("operators", str(report.before.operators), str(report.after.operators))
+    table.add_row("float operators", str(report.before.float_operators), str(report.after.float_operators))
+    table.add_row("CONV_2D int8 weights, int32 bias", report.before.conv_2d, report.after.conv_2d)
+    table.add_row("size", _size(report.before.bytes), _size(report.after.bytes))
+    table.add_row(f"accuracy on {report.test_digits} digits", f"{100 * report.before.accuracy:.2f} %", f"{100 * report.after.accuracy:.2f} %")
+    table.add_row("latency (median, 1 thread)", f"{report.before.latency_us:.0f} us", f"{report.after.latency_us:.0f} us")
+    console.print(table)
+    if report.quantize.certificate is not None:
+        _certificate(console, report.quantize.certificate)
+
+
+def plan_json(plan: Plan) -> str:
+    """The assignment as JSON: every tensor's and every operand's parameters, and the cuts."""
+    a = plan.assignment
+    tensors = [{"tensor": t.name, "scale": q.scale.tolist(), "zero_point": q.zero_point.tolist()} for t, q in a.params.items()]
+    operands = [
+        {"op": op.origin, "kind": op.kind, "input": i, "axis": q.axis, "scale": q.scale.tolist(), "zero_point": q.zero_point.tolist()}
+        for (op, i), q in a.operand.items()
+    ]
+    cuts = [{"op": c.op.origin, "kind": c.op.kind, "input": c.input, "why": c.why} for c in a.cuts]
+    body = {"schema_version": SCHEMA_VERSION, "tensors": tensors, "operands": operands, "cuts": cuts, "notes": a.notes}
+    return json.dumps(body, indent=2, ensure_ascii=False)
+
+
+def _counts(counts: dict[str, int], most: int = 4) -> str:
+    named = [f"{n} {k}" for k, n in list(counts.items())[:most]]
+    return ", ".join(named) + (", …" if len(counts) > most else "")
+
+
+def _size(n: int) -> str:
+    if n < 10_000:
+        return f"{n} B"
+    return f"{n / 1e3:.1f} kB" if n < 1_000_000 else f"{n / 1e6:.2f} MB"
