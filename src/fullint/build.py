@@ -43,7 +43,10 @@ def make_op(kind: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor
         if name not in fields:
             raise TypeError(f'{kind} has no option "{name}"; it has: {", ".join(fields) or "none"}')
         fields[name] = value
-    return Op(kind, list(inputs), list(outputs), fields, options_type)
+    given = list(inputs)
+    while given and given[-1] is None:  # an optional input that is last is left out, not marked absent
+        given.pop()
+    return Op(kind, given, list(outputs), fields, options_type)
 
 
 class Builder:
@@ -134,33 +137,52 @@ class Builder:
         self.graph.ops[-1].options["depth_multiplier"] = multiplier
         return y
 
-    def transpose_conv(self, x: Tensor, filters: int = 4, kernel: int = 3, *, stride: int = 2, activation: str = "NONE") -> Tensor:
-        """TRANSPOSE_CONV with SAME padding: height and width grow by `stride`."""
-        shape = (x.shape[0], x.shape[1] * stride, x.shape[2] * stride, filters)
-        w = self.random(filters, kernel, kernel, x.shape[3], scale=(kernel * kernel * x.shape[3]) ** -0.5)
+    def transpose_conv(
+        self,
+        x: Tensor,
+        filters: int = 4,
+        kernel: int = 3,
+        *,
+        stride: int = 2,
+        activation: str = "NONE",
+        weights: Tensor | None = None,
+        bias: Tensor | bool | None = True,
+    ) -> Tensor:
+        """TRANSPOSE_CONV with SAME padding: height and width grow by `stride`. Weights are [out, h, w, in]."""
+        w = weights or self.random(filters, kernel, kernel, x.shape[3], scale=(kernel * kernel * x.shape[3]) ** -0.5)
+        shape = (x.shape[0], x.shape[1] * stride, x.shape[2] * stride, w.shape[0])
         sizes = self.const(np.asarray(shape, np.int32))
-        inputs = [sizes, w, x, self._bias(True, filters)]
+        inputs = [sizes, w, x, self._bias(bias, w.shape[0])]
         return self._conv("TRANSPOSE_CONV", inputs, shape, stride, "SAME", activation)
 
-    def dense(self, x: Tensor, units: int, *, activation: str = "NONE", bias: Tensor | bool | None = True) -> Tensor:
-        """FULLY_CONNECTED on the last axis."""
-        w = self.random(units, x.shape[-1], scale=x.shape[-1] ** -0.5)
-        keep = len(x.shape) > 2
-        return self.op(
+    def dense(
+        self,
+        x: Tensor,
+        units: int,
+        *,
+        activation: str = "NONE",
+        weights: Tensor | None = None,
+        bias: Tensor | bool | None = True,
+    ) -> Tensor:
+        """FULLY_CONNECTED on the last axis. Weights are [units, features]."""
+        w = weights or self.random(units, x.shape[-1], scale=x.shape[-1] ** -0.5)
+        out: Tensor = self.op(
             "FULLY_CONNECTED",
             x,
             w,
             self._bias(bias, units),
             shape=(*x.shape[:-1], units),
             fused_activation_function=ACTIVATIONS[activation],
-            keep_num_dims=keep,
+            keep_num_dims=len(x.shape) > 2,
         )
+        return out
 
     def reshape(self, x: Tensor, *shape: int) -> Tensor:
         """RESHAPE; one dimension may be -1."""
         known = int(np.prod([n for n in shape if n >= 0]))
         full = tuple(x.size // known if n < 0 else n for n in shape)
-        return self.op("RESHAPE", x, self.const(np.asarray(full, np.int32)), shape=full, new_shape=list(full))
+        out: Tensor = self.op("RESHAPE", x, self.const(np.asarray(full, np.int32)), shape=full, new_shape=list(full))
+        return out
 
     def output(self, *tensors: Tensor) -> None:
         """Add graph outputs."""

@@ -17,12 +17,14 @@ import numpy as np
 
 from fullint.assign import Assignment
 from fullint.build import make_op
+from fullint.errors import Blocker, NotIntegerError
 from fullint.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, twin
 from fullint.numerics import activation_params, bias_scales, quantize
 from fullint.ops import ROWS, Role
 from fullint.ops.releases import METADATA_KEY, min_runtime_version
 from fullint.rewrite import Change
 
+SCALE_WAY_OUT = "bring its operands to sizes nearer to each other; a mask of -1e38 does its work at -100 too"
 IO_TYPES = ("int8", "uint8", "float32")
 
 
@@ -42,9 +44,14 @@ def emit(model: Model, assignment: Assignment) -> Emitted:
     Args:
         model: prepared, with one graph that has float operands.
         assignment: parameters of every float tensor of the main graph.
+
+    Raises:
+        NotIntegerError: scales that a kernel does not take.
     """
     emitter = _Emitter(model.main, assignment)
     graph = emitter.run()
+    if emitter.blockers:
+        raise NotIntegerError(emitter.blockers)
     signatures = [_signature(s, model.main, graph) for s in model.signatures]
     result = Model(
         [graph, *model.graphs[1:]],
@@ -131,6 +138,7 @@ class _Emitter:
         self.copies: dict[tuple[Buffer, str, bytes], Tensor] = {}
         self.requantized: dict[tuple[Tensor, bytes], Tensor] = {}
         self.requantizes: list[Change] = []
+        self.blockers: list[Blocker] = []
         self.origin = -1
 
     def run(self) -> Graph:
@@ -211,6 +219,8 @@ class _Emitter:
             options["quantized_bias_type"] = 0
         new = Op(op.kind, inputs, [self._tensor(t) for t in op.outputs], options, op.options_type, op.extra)
         new.version = row.version_of(new)
+        if why := row.limits(new):
+            self.blockers.append(Blocker(0, op.origin, op.kind, op.outputs[0].name, why, SCALE_WAY_OUT))
         self._add(new)
 
     def _input(self, op: Op, index: int, t: Tensor, role: Role) -> Tensor:

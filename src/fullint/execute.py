@@ -13,6 +13,7 @@ import pickle
 import queue
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -68,6 +69,16 @@ class Child:
         """One inference; the outputs in graph order."""
         invoke(self.runner, arrays)
         return [self.runner.get_tensor(d["index"]) for d in self.runner.get_output_details()]
+
+    def latency(self, arrays: Sequence[Array], runs: int) -> list[float]:
+        """Seconds of each of `runs` inferences of the open model, after one that does not count."""
+        invoke(self.runner, arrays)
+        seconds = []
+        for _ in range(runs):
+            start = time.perf_counter()
+            self.runner.invoke()
+            seconds.append(time.perf_counter() - start)
+        return seconds
 
     def close(self) -> None:
         """Give the model's memory back."""

@@ -26,7 +26,7 @@ from fullint.correct_bias import correct_bias, heads, means_model, sample_count
 from fullint.diagnose import worst_operators
 from fullint.emit import IO_TYPES, Emitted, emit, set_io
 from fullint.equalize import equalize, streams
-from fullint.errors import AccuracyError, NotIntegerError, UsageError, VerificationError
+from fullint.errors import AccuracyError, NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.ir import Array, Buffer, Model, Tensor
 from fullint.passes import prepare
 from fullint.passes.static_shapes import fix_batch, fold_constants
@@ -260,13 +260,19 @@ class _Job:
     def _correct_bias(self, emitted: Emitted) -> None:
         if len(self.kept) < 2 or not self.heads:
             return
-        inputs = emitted.model
-        with model_file(means_model(emitted, self.heads)) as path:
-            self.box.call("measure", path, self.options.threads or _cores(), self.keep)
-            for index, sample in enumerate(self.kept):
-                self.box.send("sample", index, integer_inputs(inputs, sample))
-            measured = self.box.call("measured")[3]
+        try:
+            measured = self._integer_means(emitted)
+        except RuntimeFailure as e:
+            raise VerificationError([str(e)]) from e
         self.changes += correct_bias(emitted, self.heads, self.means, measured)
+
+    def _integer_means(self, emitted: Emitted) -> Array:
+        with model_file(means_model(emitted, self.heads)) as path:
+            self.other.call("measure", path, self.options.threads or _cores(), self.keep)
+            for index, sample in enumerate(self.kept):
+                self.other.send("sample", index, integer_inputs(emitted.model, sample))
+            means: Array = self.other.call("measured")[3]
+            return means
 
     def _need_samples(self) -> None:
         if self.samples is None and not self.options.synthetic:

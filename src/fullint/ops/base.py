@@ -86,6 +86,7 @@ class OpRow:
         fuses: activations the int8 kernel can apply to its output.
         faults: kernel sets that lack it or get it wrong.
         refuses: why an operator of this kind cannot be int8 after all, or None.
+        limits: why the kernel would refuse or abort on the scales an int8 operator has, or None.
         exact: the output holds a subset of the input's values (nothing is computed).
         steps: how far, in output steps, an int8 kernel may be from the rounded float result.
     """
@@ -103,6 +104,7 @@ class OpRow:
     fuses: tuple[str, ...] = ()
     faults: Mapping[str, Fault] = field(default_factory=dict)
     refuses: Callable[[Op], str | None] = lambda op: None
+    limits: Callable[[Op], str | None] = lambda op: None
     exact: bool = False
     steps: int = 1
 
@@ -135,6 +137,33 @@ def static(*positions: int) -> Callable[[Op], str | None]:
         return None
 
     return refuse
+
+
+def scale_ratio(most: float) -> Callable[[Op], str | None]:
+    """A `limits` on how much coarser an input's scale may be than the output's."""
+
+    def limit(op: Op) -> str | None:
+        out = op.outputs[0].quant
+        for t in op.inputs:
+            if t is not None and t.quant is not None and out is not None:
+                ratio = float(t.quant.scale[0]) / float(out.scale[0])
+                if not ratio < most:
+                    return f'the scale of "{t.name}" is {ratio:.3g} times the output\'s, the kernel takes less than {most:g}'
+        return None
+
+    return limit
+
+
+def scale_below(most: float) -> Callable[[Op], str | None]:
+    """A `limits` on the scale of the inputs themselves."""
+
+    def limit(op: Op) -> str | None:
+        for t in op.inputs:
+            if t is not None and t.quant is not None and not float(t.quant.scale[0]) < most:
+                return f'the scale of "{t.name}" is {float(t.quant.scale[0]):.3g}, the kernel takes less than {most:g}'
+        return None
+
+    return limit
 
 
 def rank(op: Op, index: int = 0) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from fullint.ir import Op
-from fullint.ops.base import Fault, Fixed, Observed, OpRow, Raw, Role, Same, rank
+from fullint.ops.base import Fault, Fixed, Observed, OpRow, Raw, Role, Same, rank, scale_below, scale_ratio
 
 _CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
+_SUM_LIMIT = scale_ratio(2.0**19)
+"""2 * s_in / (2^20 * s_out) must be below 1: the kernel aborts the process otherwise."""
 _NO_REF = {"reference": Fault("the reference kernels do not register it", absent=True)}
 
 
@@ -22,7 +24,7 @@ def _mul_version(op: Op) -> int:
     return 3 if product >= 1 else 2
 
 
-def _binary(kind: str, version: object, source: str, because: str = "", steps: int = 1) -> OpRow:
+def _binary(kind: str, version: object, source: str, because: str = "", steps: int = 1, **more: object) -> OpRow:
     return OpRow(
         kind,
         (Role.OWN, Role.OWN),
@@ -32,6 +34,7 @@ def _binary(kind: str, version: object, source: str, because: str = "", steps: i
         because,
         fuses=_CLAMPS,
         steps=steps,
+        **more,  # type: ignore[arg-type]
     )
 
 
@@ -43,6 +46,7 @@ def _comparison(kind: str) -> OpRow:
         2,
         "kernels/comparisons.cc",
         "equal parameters on both sides make the comparison exact; the kernel wants scales below 1",
+        limits=scale_below(1.0),
     )
 
 
@@ -61,8 +65,8 @@ def _many_classes(op: Op) -> bool:
 
 
 ROWS = (
-    _binary("ADD", 2, "kernels/add.cc"),
-    _binary("SUB", lambda op: 3 if _wide_broadcast(op) else 2, "kernels/sub.cc"),
+    _binary("ADD", 2, "kernels/add.cc", limits=_SUM_LIMIT),
+    _binary("SUB", lambda op: 3 if _wide_broadcast(op) else 2, "kernels/sub.cc", limits=_SUM_LIMIT),
     _binary("MUL", _mul_version, "kernels/mul.cc"),
     _binary("DIV", lambda op: 2 if _wide_broadcast(op) else 1, "kernels/div.cc", "a divisor of code zero point fails the run", steps=2),
     OpRow(

@@ -1,0 +1,90 @@
+"""The demo: a small trained network, its samples, and what quantizing it does.
+
+`digits.tflite`, `calibration.npz` and `test.npz` were made by tools/train_demo.py.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+
+import numpy as np
+
+from fullint.certificate import integer_inputs, real
+from fullint.ir import Array, Model
+from fullint.pipeline import Progress, quantize
+from fullint.report import SCHEMA_VERSION, QuantizeReport, count_conv, count_float, to_json
+from fullint.sandbox import Sandbox, model_file
+from fullint.tflite import read_model
+
+LATENCY_RUNS = 400
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model of the comparison."""
+
+    operators: int
+    float_operators: int
+    conv_2d: str
+    bytes: int
+    accuracy: float
+    latency_us: float
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """Before and after, and the report of the quantization between."""
+
+    schema_version: int
+    test_digits: int
+    before: Side
+    after: Side
+    quantize: QuantizeReport
+
+    def to_json(self) -> str:
+        """The figures as JSON, indented."""
+        return to_json(self)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The quantized model and the report."""
+
+    model: bytes
+    report: DemoReport
+
+
+def run_demo(progress: Progress | None = None) -> Demo:
+    """Quantize the digits network and measure both sides on digits it has not seen."""
+    home = files("fullint.demo")
+    before = (home / "digits.tflite").read_bytes()
+    with as_file(home / "calibration.npz") as samples:
+        result = quantize(before, samples, progress=progress)
+    with as_file(home / "test.npz") as path, np.load(path) as test:
+        images, labels = test["image"].astype(np.float32), test["label"]
+    sides = [_measure(data, images, labels) for data in (before, result.model)]
+    return Demo(result.model, DemoReport(SCHEMA_VERSION, len(labels), sides[0], sides[1], result.report))
+
+
+def _measure(data: bytes, images: Array, labels: Array) -> Side:
+    model = read_model(data)
+    with model_file(data) as path, Sandbox() as box:
+        box.call("open", path, "xnnpack", 1)
+        hits = sum(_digit(model, box, image) == int(label) for image, label in zip(images, labels, strict=True))
+        seconds = box.call("latency", integer_inputs(model, [images[:1]]), LATENCY_RUNS)
+    convs = count_conv(model)
+    return Side(
+        operators=sum(1 for _ in model.ops()),
+        float_operators=count_float(model),
+        conv_2d=f"{convs.int8_weights_int32_bias} of {convs.total}",
+        bytes=len(data),
+        accuracy=hits / len(labels),
+        latency_us=statistics.median(seconds) * 1e6,
+    )
+
+
+def _digit(model: Model, box: Sandbox, image: Array) -> int:
+    outputs = box.call("run", integer_inputs(model, [image]))
+    return int(real(outputs[0], model.main.outputs[0]).argmax())
