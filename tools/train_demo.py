@@ -3,7 +3,8 @@
     pip install torch scikit-learn && python tools/train_demo.py
 
 The network has the pattern that leaves convolutions in float elsewhere: convolutions without bias,
-each followed by an addition of a constant that several of them share; besides a concatenation, a
+each with one and the same constant of zeros in place
+of it and followed by an addition of a constant that several of them share; besides a concatenation, a
 transposed convolution and two heads (which digit it is, and the digit drawn again). Data: the
 handwritten digits of scikit-learn (UCI ML repository, 1797 images of 8x8).
 """
@@ -82,10 +83,12 @@ def export(net: Net) -> bytes:
     def const(p: torch.Tensor, *order: int, name: str) -> Tensor:
         return g.const(np.ascontiguousarray(p.detach().permute(*order).numpy(), np.float32), name=name)
 
+    zeros = [g.const(np.zeros(n, np.float32), name=f"zeros{n}") for n in (8, 16)]
     shared = [const(p, 0, name=n) for p, n in ((net.shared8, "shared8"), (net.shared16, "shared16"))]
 
     def layer(x: Tensor, weight: torch.Tensor, constant: Tensor, name: str, stride: int = 1) -> Tensor:
-        y = g.conv(x, weights=const(weight, 0, 2, 3, 1, name=f"{name}/weights"), bias=None, stride=stride)
+        bias = zeros[0] if weight.shape[0] == 8 else zeros[1]
+        y = g.conv(x, weights=const(weight, 0, 2, 3, 1, name=f"{name}/weights"), bias=bias, stride=stride)
         y.name = f"{name}/conv"
         return g.op("ADD", y, constant, fused_activation_function=1, name=f"{name}/add")
 

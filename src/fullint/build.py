@@ -108,12 +108,12 @@ class Builder:
         activation: str = "NONE",
         groups: int = 1,
         weights: Tensor | None = None,
-        bias: Tensor | bool | None = True,
+        bias: Tensor | bool = True,
     ) -> Tensor:
-        """CONV_2D on NHWC. `bias`: True makes a random one, None or False leaves it out."""
+        """CONV_2D on NHWC. `bias`: True makes a random one, False one of zeros (LiteRT demands one)."""
         channels = x.shape[3] // groups
         w = weights or self.random(filters, kernel, kernel, channels, scale=(kernel * kernel * channels) ** -0.5)
-        b = self._bias(bias, w.shape[0])
+        b = self._bias(bias, w.shape[0]) or self.const(np.zeros(w.shape[0], np.float32))
         shape = (*_spatial(x, w.shape[1:3], stride, padding), w.shape[0])
         return self._conv("CONV_2D", [x, w, b], shape, stride, padding, activation)
 
@@ -126,13 +126,13 @@ class Builder:
         stride: int = 1,
         padding: str = "SAME",
         activation: str = "NONE",
-        bias: Tensor | bool | None = True,
+        bias: Tensor | bool = True,
     ) -> Tensor:
         """DEPTHWISE_CONV_2D on NHWC."""
         channels = x.shape[3] * multiplier
         w = self.random(1, kernel, kernel, channels, scale=1 / kernel)
         shape = (*_spatial(x, (kernel, kernel), stride, padding), channels)
-        inputs = [x, w, self._bias(bias, channels)]
+        inputs = [x, w, self._bias(bias, channels) or self.const(np.zeros(channels, np.float32))]
         y = self._conv("DEPTHWISE_CONV_2D", inputs, shape, stride, padding, activation)
         self.graph.ops[-1].options["depth_multiplier"] = multiplier
         return y
@@ -146,7 +146,7 @@ class Builder:
         stride: int = 2,
         activation: str = "NONE",
         weights: Tensor | None = None,
-        bias: Tensor | bool | None = True,
+        bias: Tensor | bool = True,
     ) -> Tensor:
         """TRANSPOSE_CONV with SAME padding: height and width grow by `stride`. Weights are [out, h, w, in]."""
         w = weights or self.random(filters, kernel, kernel, x.shape[3], scale=(kernel * kernel * x.shape[3]) ** -0.5)
@@ -162,7 +162,7 @@ class Builder:
         *,
         activation: str = "NONE",
         weights: Tensor | None = None,
-        bias: Tensor | bool | None = True,
+        bias: Tensor | bool = True,
     ) -> Tensor:
         """FULLY_CONNECTED on the last axis. Weights are [units, features]."""
         w = weights or self.random(units, x.shape[-1], scale=x.shape[-1] ** -0.5)
@@ -202,7 +202,7 @@ class Builder:
         """The model as a `.tflite` file."""
         return write_model(self.model(signature))
 
-    def _bias(self, bias: Tensor | bool | None, channels: int) -> Tensor | None:
+    def _bias(self, bias: Tensor | bool, channels: int) -> Tensor | None:
         if isinstance(bias, Tensor):
             return bias
         return self.random(channels, scale=0.1) if bias else None
