@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from fullint.ir import Array, Graph, Model, Op, Signature, Tensor, constant
+from fullint.ops.releases import first_version
 from fullint.tflite import schema, write_model
 
 PADDING = {"SAME": 0, "VALID": 1}
@@ -46,7 +47,7 @@ def make_op(kind: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor
     given = list(inputs)
     while given and given[-1] is None:  # an optional input that is last is left out, not marked absent
         given.pop()
-    return Op(kind, given, list(outputs), fields, options_type)
+    return Op(kind, given, list(outputs), fields, options_type, version=first_version(kind))
 
 
 class Builder:
@@ -72,7 +73,7 @@ class Builder:
 
     def const(self, value: Any, dtype: str = "float32", name: str | None = None) -> Tensor:
         """A constant; Python numbers become `dtype`, arrays keep their own type."""
-        array = value if isinstance(value, np.ndarray) else np.asarray(value, dtype)
+        array = np.asarray(value) if isinstance(value, np.ndarray | np.generic) else np.asarray(value, dtype)
         return constant(name or self._name("const"), array)
 
     def random(self, *shape: int, scale: float = 1.0) -> Tensor:

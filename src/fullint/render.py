@@ -16,9 +16,18 @@ if TYPE_CHECKING:
     from fullint.pipeline import Plan
 
 
+PIPE_WIDTH = 200
+
+
+def _console() -> Console:
+    """Standard output: as wide as the terminal, and wide enough for whole lines where it is a pipe."""
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=PIPE_WIDTH)
+
+
 def show_quantize(report: QuantizeReport, output: str) -> None:
     """The report of `fullint quantize`."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     if report.status == "already-integer":
         console.print(f"{output}: the model was all integer already; verified, run, and copied unchanged")
     else:
@@ -61,7 +70,7 @@ def _certificate(console: Console, c: Certificate) -> None:
 
 def show_inspection(found: Inspection, name: str) -> None:
     """The tables of `fullint inspect`."""
-    console = Console(highlight=False)
+    console = _console()
     console.print(
         f"[bold]{name}[/bold]: {_size(found.file_bytes)}, {found.operators} operators, {found.float_operators} of them float, "
         f"{found.macs / 1e6:.2f} M MACs, {found.subgraphs} subgraph{'s' if found.subgraphs != 1 else ''}"
@@ -83,7 +92,7 @@ def show_inspection(found: Inspection, name: str) -> None:
 
 def show_demo(report: DemoReport) -> None:
     """Before and after, side by side."""
-    console = Console(highlight=False)
+    console = _console()
     table = Table("", "float", "all integer", title="handwritten digits, a small trained network", title_justify="left", box=None)
     table.add_row("operators", str(report.before.operators), str(report.after.operators))
     table.add_row("float operators", str(report.before.float_operators), str(report.after.float_operators))

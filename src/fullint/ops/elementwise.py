@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fullint.ir import Op
-from fullint.ops.base import Fault, Fixed, Observed, OpRow, Raw, Role, Same, rank, scale_below, scale_ratio
+from fullint.ops.base import KERNEL_SETS, Fault, Fixed, Observed, OpRow, Raw, Role, Same, rank, scale_below, scale_ratio
 
 _CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
 _SUM_LIMIT = scale_ratio(2.0**19)
@@ -68,7 +68,13 @@ ROWS = (
     _binary("ADD", 2, "kernels/add.cc", limits=_SUM_LIMIT),
     _binary("SUB", lambda op: 3 if _wide_broadcast(op) else 2, "kernels/sub.cc", limits=_SUM_LIMIT),
     _binary("MUL", _mul_version, "kernels/mul.cc"),
-    _binary("DIV", lambda op: 2 if _wide_broadcast(op) else 1, "kernels/div.cc", "a divisor of code zero point fails the run", steps=2),
+    _binary(
+        "DIV",
+        lambda op: 2 if _wide_broadcast(op) else 1,
+        "kernels/internal/reference/div.h",
+        "written as a product: the kernel is wrong for small dividends, and a divisor of zero fails the run",
+        faults=dict.fromkeys(KERNEL_SETS, Fault("a small dividend shifts by more than 31 bits and comes out at the end of the range")),
+    ),
     OpRow(
         "SQUARED_DIFFERENCE",
         (Role.OWN, Role.OWN),

@@ -195,6 +195,12 @@ def release_of(kind: str, version: int) -> tuple[int, ...]:
     return () if text == "-" else tuple(int(part) for part in text.split("."))
 
 
+def first_version(kind: str) -> int:
+    """The lowest version that was released; 1 but for an operator or two."""
+    known = RELEASES.get(kind, "").split()
+    return next((v + 1 for v, text in enumerate(known) if text != "-"), 1)
+
+
 def min_runtime_version(model: Model) -> str:
     """The oldest runtime that has every operator of a model at its version."""
     newest = max((release_of(op.kind, op.version) for _, op in model.ops()), default=())

@@ -9,6 +9,7 @@ from fullint.passes.activations import fuse_activation, unfuse_activation
 from fullint.passes.affine import fold_affine_after, fold_mul_before
 from fullint.passes.arithmetic import neg_as_mul, sum_as_mean
 from fullint.passes.bias import bias_vector
+from fullint.passes.division import div_as_product
 from fullint.passes.drop_unused import drop_unused
 from fullint.passes.expand_constants import expand_dequantize, expand_hybrid
 from fullint.rewrite import Change, Rule, sweep
@@ -23,6 +24,7 @@ PREPARE: tuple[Rule, ...] = (
     unfuse_activation,
     neg_as_mul,
     sum_as_mean,
+    div_as_product,
     bias_vector,
 )
 """Constants first, so that the folds see float32; the folds before activations are fused, since a

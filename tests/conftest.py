@@ -1,0 +1,42 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fullint import pipeline
+from fullint.build import Builder, samples_like
+from fullint.sandbox import Sandbox, model_file
+from fullint.tflite import read_model
+from fullint.verify import contract_problems
+
+CORPUS = os.environ.get("FULLINT_CORPUS")
+
+
+def corpus(*parts: str) -> list[Path]:
+    """Files of the corpus, none where there is no corpus."""
+    return sorted(Path(CORPUS, *parts[:-1]).glob(parts[-1])) if CORPUS else []
+
+
+@pytest.fixture
+def g() -> Builder:
+    return Builder()
+
+
+def run(model: object, arrays: list[np.ndarray], kernels: str = "xnnpack") -> list[np.ndarray]:
+    """Outputs of a model (bytes or Model), run in a process of its own."""
+    with model_file(model) as path, Sandbox() as box:
+        box.call("open", path, kernels, 1)
+        return box.call("run", arrays)
+
+
+def quantized(g: Builder, count: int = 20, **options: object) -> pipeline.Result:
+    """Quantize what a builder holds on random samples; the contract holds on the bytes."""
+    data = g.bytes()
+    result = pipeline.quantize(data, samples_like(read_model(data), count), **options)
+    assert list(contract_problems(read_model(result.model), options.get("io") == "float32")) == []
+    return result
+
+
+def kinds(data: bytes) -> list[str]:
+    return [op.kind for op in read_model(data).main.ops]

@@ -1,0 +1,123 @@
+"""Every row of the op table against the float operator, over the whole code range, on each kernel set."""
+
+import numpy as np
+import pytest
+from conftest import run
+from op_examples import EXAMPLES, codes
+
+from fullint.assign import assign, observed_tensors
+from fullint.build import Builder
+from fullint.certificate import integer_inputs, real
+from fullint.emit import emit
+from fullint.errors import RuntimeFailure
+from fullint.ir import Model
+from fullint.numerics import representable
+from fullint.ops import KERNEL_SETS, ROWS, Same
+from fullint.ops.releases import RELEASES, release_of
+from fullint.tflite import schema
+from fullint.verify import contract_problems
+
+
+def test_every_row_has_an_example() -> None:
+    assert set(ROWS) == set(EXAMPLES)
+
+
+def emitted(kind: str) -> tuple[Model, Model, list[np.ndarray], list[np.ndarray]]:
+    """(float model, int8 model, inputs, float outputs) of a kind's example."""
+    g = Builder()
+    values = EXAMPLES[kind](g)
+    model = g.model()
+    expected = run(model, values, "builtin")
+    spans = dict(zip(model.main.inputs, values, strict=True))
+    tensors = observed_tensors(model.main)
+    for t in tensors:
+        spans.setdefault(t, expected[model.main.outputs.index(t)] if t in model.main.outputs else np.zeros(1))
+    finite = {t: v[np.isfinite(v)] for t, v in spans.items() if v.dtype == np.float32}
+    if kind == "RSQRT":  # 1 / sqrt(0) has no int8; the largest value of the next code has
+        finite[model.main.outputs[0]] = np.minimum(finite[model.main.outputs[0]], 8.0)
+    if kind == "LOG":
+        finite[model.main.outputs[0]] = np.maximum(finite[model.main.outputs[0]], -5.0)
+    ranges = {t: (float(v.min()), float(v.max())) for t, v in finite.items()}
+    return model, emit(model, assign(model.main, ranges)).model, values, expected
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_int8_kernel_equals_float_operator(kind: str) -> None:
+    """Each kernel set agrees with float to the row's number of steps, or fails as the row says."""
+    _, model, values, expected = emitted(kind)
+    row = ROWS[kind]
+    op = next(op for op in model.main.ops if op.kind == kind)
+    assert list(contract_problems(model)) == []
+    for kernels in KERNEL_SETS:
+        fault = row.fault(op, kernels)
+        if fault is not None and fault.absent:
+            with pytest.raises(RuntimeFailure):
+                run(model, integer_inputs(model, values), kernels)
+            continue
+        outputs = run(model, integer_inputs(model, values), kernels)
+        sound = all(_agrees(t, out, ref, row.steps) for t, out, ref in zip(model.main.outputs, outputs, expected, strict=True))
+        assert sound == (fault is None), f"{kind} on {kernels}"
+
+
+def _agrees(tensor: object, out: np.ndarray, expected: np.ndarray, steps: int) -> bool:
+    if tensor.quant is None:
+        return bool((out == expected).all())
+    low, high = representable(tensor.quant)
+    error = np.abs(real(out, tensor) - np.clip(expected, low, high))
+    return bool(error.max() <= (steps + 0.01) * tensor.quant.scale[0])
+
+
+def test_reference_softmax_aborts_on_many_classes() -> None:
+    """The fault that the table records: a thousand near-equal logits end the process."""
+    g = Builder()
+    g.output(g.op("SOFTMAX", g.input(1, 1000), beta=1.0))
+    model = g.model()
+    int8 = emit(model, assign(model.main, {model.main.inputs[0]: (-1.0, 1.0)})).model
+    op = int8.main.ops[0]
+    assert ROWS["SOFTMAX"].fault(op, "reference") is not None
+    with pytest.raises(RuntimeFailure, match="crashed") as caught:
+        run(int8, [np.zeros((1, 1000), np.int8)], "reference")
+    assert caught.value.crashed
+    assert run(int8, [np.zeros((1, 1000), np.int8)], "builtin")[0].shape == (1, 1000)
+
+
+@pytest.mark.parametrize("kind", [k for k, row in ROWS.items() if isinstance(row.output(0), Same)])
+def test_same_scale_rows_share_parameters(kind: str) -> None:
+    """The operands a row ties come out with one scale and zero point."""
+    _, model, _, _ = emitted(kind)
+    op = next(op for op in model.main.ops if op.kind == kind)
+    quants = [t.quant for t in (*op.inputs, *op.outputs) if t is not None and t.dtype == "int8"]
+    assert all(q.same_as(quants[0]) for q in quants)
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_version_is_one_the_schema_and_releases_know(kind: str) -> None:
+    _, model, _, _ = emitted(kind)
+    op = next(op for op in model.main.ops if op.kind == kind)
+    assert kind in schema.values("BuiltinOperator")
+    assert release_of(kind, op.version) != (), f"{kind} version {op.version} was never released"
+
+
+def test_releases_are_in_order() -> None:
+    """A later version never runs on an older runtime."""
+    for kind, text in RELEASES.items():
+        known = [release_of(kind, v + 1) for v in range(len(text.split()))]
+        known = [r for r in known if r]
+        assert known == sorted(known) or kind in ("FULLY_CONNECTED",), kind
+
+
+def test_scale_limits_name_the_operand() -> None:
+    """An operand too coarse for the ADD kernel is refused before it aborts the process."""
+    from fullint.errors import NotIntegerError
+
+    g = Builder()
+    a, b = g.input(1, 4), g.input(1, 4)
+    y = g.op("ADD", a, b)
+    g.output(y)
+    model = g.model()
+    with pytest.raises(NotIntegerError, match="the kernel takes less than"):
+        emit(model, assign(model.main, {a: (-1, 1), b: (-1e30, 0), y: (-1, 1)}))
+
+
+def test_codes_cover_int8() -> None:
+    assert len(np.unique(codes(-4, 3))) == 256
