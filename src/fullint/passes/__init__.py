@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fullint.ir import Model
-from fullint.passes.activations import fuse_activation, unfuse_activation
+from fullint.passes.activations import fuse_activation
 from fullint.passes.affine import fold_affine_after, fold_mul_before
 from fullint.passes.arithmetic import neg_as_mul, sum_as_mean
 from fullint.passes.bias import bias_vector
@@ -21,7 +21,6 @@ PREPARE: tuple[Rule, ...] = (
     fold_affine_after,
     fold_mul_before,
     fuse_activation,
-    unfuse_activation,
     neg_as_mul,
     sum_as_mean,
     div_as_product,

@@ -1,19 +1,20 @@
-"""Activations fused into the operator before them, and fused ones that int8 has not taken out.
+"""Activations fused into the operator before them.
 
     CONV_2D -> RELU6             =>   CONV_2D(RELU6)
     CONV_2D -> MAXIMUM(0)        =>   CONV_2D(RELU)
-    CONV_2D(TANH)                =>   CONV_2D -> TANH
+
+A fused TANH or SIGN_BIT, which the format can say, is left as it is: LiteRT's float kernels do not
+apply it either.
 """
 
 from __future__ import annotations
 
-from fullint.build import ACTIVATIONS, make_op
-from fullint.ir import Op, Uses, twin
+from fullint.build import ACTIVATIONS
+from fullint.ir import Op, Uses
 from fullint.ops import ROWS
 from fullint.rewrite import No, Rewrite
 
 _CLAMPS = {"RELU": "RELU", "RELU6": "RELU6", "RELU_N1_TO_1": "RELU_N1_TO_1"}
-_NAMES = {v: k for k, v in ACTIVATIONS.items()}
 
 
 def fuse_activation(op: Op, uses: Uses) -> Rewrite | No | None:
@@ -31,16 +32,6 @@ def fuse_activation(op: Op, uses: Uses) -> Rewrite | No | None:
     new = Op(before.kind, before.inputs, op.outputs, {**before.options}, before.options_type, version=before.version)
     new.options["fused_activation_function"] = ACTIVATIONS[clamp]
     return Rewrite((before, op), (new,), f"{clamp} fused into {before.kind}")
-
-
-def unfuse_activation(op: Op, uses: Uses) -> Rewrite | No | None:
-    """TANH or SIGN_BIT fused into an operator, which no int8 kernel applies."""
-    name = _NAMES.get(op.options.get("fused_activation_function", 0), "NONE")
-    if name != "TANH" or not op.outputs[0].is_float:
-        return None
-    middle = twin(op.outputs[0], op.outputs[0].name + "/linear")
-    before = Op(op.kind, op.inputs, [middle], {**op.options, "fused_activation_function": 0}, op.options_type, version=op.version)
-    return Rewrite((op,), (before, make_op("TANH", [middle], op.outputs)), "TANH taken out of the operator")
 
 
 def _clamp(op: Op) -> str | None:

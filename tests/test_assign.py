@@ -1,0 +1,184 @@
+"""Scales and zero points, decided without a file."""
+
+import numpy as np
+import pytest
+
+from fullint.assign import Granularity, assign, blockers, observed_tensors
+from fullint.build import Builder
+from fullint.ir import Quant, Tensor, constant
+
+
+def whole(low: float, high: float) -> tuple[float, float]:
+    return (low, high)
+
+
+def params(g: Builder, ranges: dict[Tensor, tuple[float, float]], **granularity: bool):
+    g.graph.sync_tensors()
+    return assign(g.graph, ranges, Granularity(**granularity))
+
+
+def test_operators_that_move_share_their_input(g: Builder) -> None:
+    x = g.input(1, 4, 4, 2)
+    y = g.reshape(x, 1, -1)
+    g.output(y)
+    a = params(g, {x: (-1, 1)})
+    assert a.params[y].same_as(a.params[x])
+    assert observed_tensors(g.graph) == [x]
+
+
+def test_fixed_outputs_need_no_measuring(g: Builder) -> None:
+    x = g.input(1, 4)
+    y = g.op("SOFTMAX", x, beta=1.0)
+    g.output(y)
+    a = params(g, {x: (-1, 1)})
+    assert a.params[y].same_as(Quant.of(1 / 256, -128))
+    assert observed_tensors(g.graph) == [x]
+
+
+def test_fixed_member_that_cannot_hold_its_group_is_cut(g: Builder) -> None:
+    """LOGISTIC (0..1) and values of -1..2 in one CONCATENATION: a recorded cut, not a saturated group."""
+    x, z = g.input(1, 4), g.input(1, 4)
+    s = g.op("LOGISTIC", x)
+    y = g.op("CONCATENATION", s, z, shape=(1, 8), axis=1)
+    g.output(y)
+    a = params(g, {x: (-4, 4), z: (-1, 2)})
+    assert [(c.op.kind, c.input) for c in a.cuts] == [("CONCATENATION", 0)]
+    assert "too small for the group's" in a.cuts[0].why
+    assert a.params[s].same_as(Quant.of(1 / 256, -128))
+    assert a.params[z].same_as(a.params[y])
+    assert a.of(g.graph.ops[-1], 0).same_as(a.params[y])
+
+
+def test_equal_fixed_members_share(g: Builder) -> None:
+    parts = [g.op("LOGISTIC", g.input(1, 4)) for _ in range(2)]
+    y = g.op("CONCATENATION", *parts, shape=(1, 8), axis=1)
+    g.output(y)
+    a = params(g, {t: (-4, 4) for t in g.graph.inputs})
+    assert a.cuts == []
+    assert a.params[y].same_as(Quant.of(1 / 256, -128))
+
+
+def test_concatenation_gives_its_parameters_to_producers_it_alone_reads(g: Builder) -> None:
+    x, z = g.input(1, 4), g.input(1, 4)
+    parts = g.op("RELU", x), g.op("RELU", z)
+    y = g.op("CONCATENATION", *parts, shape=(1, 8), axis=1)
+    g.output(y)
+    a = params(g, {x: (-1, 1), z: (-9, 9), parts[0]: (0, 1), parts[1]: (0, 9)})
+    assert a.cuts == []
+    assert a.params[parts[0]].same_as(a.params[y])
+
+
+def test_a_tensor_that_others_read_too_keeps_its_resolution(g: Builder) -> None:
+    x, z = g.input(1, 4), g.input(1, 4)
+    p = g.op("RELU", x)
+    y = g.op("CONCATENATION", p, z, shape=(1, 8), axis=1)
+    g.output(y, g.op("ABS", p))
+    a = params(g, {x: (-1, 1), p: (0, 1), z: (-9, 9), g.graph.outputs[1]: (0, 1)})
+    assert len(a.cuts) == 1
+    assert "would coarsen" in a.cuts[0].why
+
+
+def test_clip_saturates_its_input(g: Builder) -> None:
+    """MINIMUM with a constant: what is cut off gets no codes."""
+    x = g.input(1, 4)
+    y = g.op("RELU", x)
+    z = g.op("MINIMUM", y, g.const(2.0))
+    g.output(z)
+    assert z in observed_tensors(g.graph)
+    a = params(g, {x: (-50, 50), y: (0, 50), z: (0, 2)})
+    assert float(a.params[y].scale[0]) == pytest.approx(2 / 255)
+
+
+def test_pad_value_widens_its_group(g: Builder) -> None:
+    x = g.input(1, 4)
+    y = g.op("PADV2", x, g.const(np.int32([[0, 0], [1, 1]])), g.const(-7.0), shape=(1, 6))
+    g.output(y)
+    a = params(g, {x: (-1, 1)})
+    assert a.params[x].same_as(a.params[y])
+    assert float(a.params[y].scale[0]) == pytest.approx(8 / 255)
+
+
+def test_shared_bias_has_a_scale_per_consumer(g: Builder) -> None:
+    """The case: one constant of zeros as bias of two convolutions."""
+    zeros = constant("zeros", np.zeros(4, np.float32))
+    x = g.input(1, 6, 6, 4)
+    a1 = g.conv(x, bias=zeros)
+    a2 = g.conv(a1, bias=zeros)
+    g.output(a2)
+    a = params(g, {x: (-1, 1), a1: (-3, 3), a2: (-5, 5)})
+    first, second = g.graph.ops
+    assert not a.operand[first, 2].same_as(a.operand[second, 2])
+    for op, data in ((first, x), (second, a1)):
+        expected = np.float32(a.params[data].scale[0]) * a.operand[op, 1].scale
+        np.testing.assert_array_equal(a.operand[op, 2].scale, expected)
+
+
+@pytest.mark.parametrize(
+    ("granularity", "conv", "dense"), [({}, 4, 3), ({"per_tensor": True}, 1, 1), ({"dense_per_tensor": True}, 4, 1)]
+)
+def test_granularity(g: Builder, granularity: dict[str, bool], conv: int, dense: int) -> None:
+    x = g.input(1, 2, 2, 3)
+    y = g.conv(x)
+    z = g.dense(g.reshape(y, 1, -1), 3)
+    g.output(z)
+    a = params(g, {x: (-1, 1), y: (-1, 1), z: (-1, 1)}, **granularity)
+    assert a.operand[g.graph.ops[0], 1].scale.size == conv
+    assert a.operand[g.graph.ops[2], 1].scale.size == dense
+
+
+def test_weight_scale_is_raised_for_a_huge_bias(g: Builder) -> None:
+    x = g.input(1, 2, 2, 1)
+    y = g.conv(x, filters=1, kernel=1, weights=g.const(np.full((1, 1, 1, 1), 1e-6, np.float32)), bias=g.const(np.float32([1e6])))
+    g.output(y)
+    a = params(g, {x: (-1e-3, 1e-3), y: (0, 1e6)})
+    s = a.operand[g.graph.ops[0], 2].scale[0]
+    assert 1e6 / s <= 2**30 * 1.001
+    assert any("raised" in n for n in a.notes)
+
+
+def test_half_quantized_parameters_are_kept(g: Builder) -> None:
+    """DEQUANTIZE -> CONV_2D -> QUANTIZE: the file says both ends."""
+    x = g.input(1, 4, 4, 1, dtype="int8")
+    x.quant = Quant.of(0.05, 7)
+    f = g.op("DEQUANTIZE", x, dtype="float32")
+    c = g.conv(f, filters=1)
+    q = g.op("QUANTIZE", c, dtype="int8")
+    q.quant = Quant.of(0.1, -3)
+    g.output(q)
+    a = params(g, {c: (-100, 100)})
+    assert a.params[f].same_as(x.quant)
+    assert a.params[c].same_as(q.quant)
+    assert observed_tensors(g.graph) == [c]
+
+
+def test_assignment_prints(g: Builder) -> None:
+    x = g.input(1, 4)
+    g.output(g.op("RELU", x))
+    text = str(params(g, {x: (-1, 1), g.graph.outputs[0]: (0, 1)}))
+    assert "input: scale 0.00784314 zero point 0" in text.replace("zero point -1", "zero point 0")
+
+
+@pytest.mark.parametrize(
+    ("make", "cause"),
+    [
+        (lambda g, x: g.op("SIN", x), "no int8 kernel"),
+        (lambda g, x: g.conv(x, weights=g.input(4, 3, 3, 2)), "computed at run time"),
+        (lambda g, x: g.op("ADD", x, g.const(np.float32([np.nan, 1]))), "not finite"),
+        (lambda g, x: g.op("CAST", x, dtype="int32"), "no int8 kernel"),
+    ],
+)
+def test_blockers_say_which_and_why(g: Builder, make, cause: str) -> None:
+    y = make(g, g.input(1, 4, 4, 2))
+    y.name = "culprit"
+    g.output(y)
+    found = blockers(g.model())
+    assert len(found) == 1
+    assert found[0].output == "culprit"
+    assert cause in found[0].cause
+    assert found[0].way_out
+
+
+def test_integer_operators_block_nothing(g: Builder) -> None:
+    a = g.input(1, 4, dtype="int32")
+    g.output(g.op("FLOOR_MOD", a, g.const(np.int32(3))))
+    assert blockers(g.model()) == []

@@ -1,0 +1,202 @@
+"""Each pass: the float model computes the same before and after, and looks as the pass says."""
+
+import numpy as np
+import pytest
+from conftest import run
+
+from fullint.build import Builder, samples_like
+from fullint.ir import Model, Quant, Tensor, constant
+from fullint.passes import PREPARE, prepare
+from fullint.passes.static_shapes import fix_batch, fold_constants
+from fullint.tflite import read_bytes, write_model
+
+
+def prepared(g: Builder) -> tuple[list[str], list[str]]:
+    """(kinds of operators, notes of what was left) after preparation; outputs are checked to be equal."""
+    model = read_bytes(g.bytes())
+    samples = [list(s.values()) for s in samples_like(model, 2)]
+    before = [run(model, s, "builtin") for s in samples]
+    changes = prepare(model)
+    for s, expected in zip(samples, before, strict=True):
+        for a, b in zip(run(model, s, "builtin"), expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+    return [op.kind for op in model.main.ops], [c.why for c in changes if not c.done]
+
+
+def image(g: Builder) -> Tensor:
+    return g.input(1, 6, 6, 3)
+
+
+@pytest.mark.parametrize("kind", ["ADD", "SUB", "MUL", "DIV"])
+@pytest.mark.parametrize("layer", ["conv", "depthwise", "transpose_conv"])
+def test_constant_after_a_convolution_folds(g: Builder, kind: str, layer: str) -> None:
+    y = getattr(g, layer)(image(g))
+    g.output(g.op(kind, y, g.const(np.linspace(0.5, 2, y.shape[-1]).astype(np.float32)), fused_activation_function=1))
+    assert len(prepared(g)[0]) == 1
+
+
+def test_constant_minus_convolution_folds(g: Builder) -> None:
+    g.output(g.op("SUB", g.const(np.float32(1)), g.conv(image(g)), shape=(1, 6, 6, 4), dtype="float32"))
+    assert prepared(g)[0] == ["CONV_2D"]
+
+
+def test_batch_norm_after_a_dense_layer_folds(g: Builder) -> None:
+    y = g.dense(g.input(2, 5), 4)
+    y = g.op("ADD", g.op("MUL", y, g.random(4)), g.random(4))
+    g.output(y)
+    assert prepared(g)[0] == ["FULLY_CONNECTED"]
+
+
+@pytest.mark.parametrize("layer", ["conv", "depthwise", "transpose_conv"])
+def test_factor_before_a_convolution_folds(g: Builder, layer: str) -> None:
+    x = g.op("MUL", image(g), g.const(np.array([0.5, 2, 3], np.float32)))
+    g.output(getattr(g, layer)(x))
+    assert len(prepared(g)[0]) == 1
+
+
+def test_what_is_read_twice_is_not_folded(g: Builder) -> None:
+    """A refusal has a reason."""
+    y = g.conv(image(g))
+    g.output(g.op("MUL", y, g.random(4)), g.op("RELU", y))
+    kinds, left = prepared(g)
+    assert kinds == ["CONV_2D", "MUL", "RELU"]
+    assert "the convolution's output is read elsewhere too" in left
+
+
+def test_constant_along_another_axis_is_not_folded(g: Builder) -> None:
+    g.output(g.op("ADD", g.conv(image(g)), g.random(6, 1)))
+    kinds, left = prepared(g)
+    assert kinds == ["CONV_2D", "ADD"]
+    assert any("does not run along the channels" in why for why in left)
+
+
+@pytest.mark.parametrize(("kind", "fused"), [("RELU", 1), ("RELU6", 3), ("RELU_N1_TO_1", 2)])
+def test_activation_fuses(g: Builder, kind: str, fused: int) -> None:
+    g.output(g.op(kind, g.conv(image(g))))
+    model = read_bytes(g.bytes())
+    prepare(model)
+    assert [(op.kind, op.options["fused_activation_function"]) for op in model.main.ops] == [("CONV_2D", fused)]
+
+
+def test_maximum_with_zero_is_relu(g: Builder) -> None:
+    g.output(g.op("MAXIMUM", g.conv(image(g)), g.const(0.0)))
+    assert prepared(g)[0] == ["CONV_2D"]
+
+
+def test_fused_tanh_stays_what_the_runtime_makes_of_it(g: Builder) -> None:
+    g.output(g.conv(image(g), activation="TANH"))
+    assert prepared(g)[0] == ["CONV_2D"]
+
+
+def test_neg_sum_and_div_are_rewritten(g: Builder) -> None:
+    x = g.input(1, 4, 4, 2)
+    e = g.op("EXP", x)
+    total = g.op("SUM", e, g.const(np.array([1, 2], np.int32)), shape=(1, 1, 1, 2), keep_dims=True)
+    g.output(g.op("NEG", g.op("DIV", e, total)))
+    kinds, _ = prepared(g)
+    assert not {"NEG", "SUM", "DIV"} & set(kinds)
+    assert "MEAN" in kinds
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_div_by_an_activation(g: Builder, positive: bool) -> None:
+    """Of either sign, as long as it is not zero."""
+    x, y = g.input(1, 8), g.input(1, 8)
+    divisor = g.op("ADD", g.op("ABS", y), g.const(0.5)) if positive else g.op("SUB", g.op("MUL", y, g.const(0.01)), g.const(1.5))
+    g.output(g.op("DIV", x, divisor))
+    kinds, _ = prepared(g)
+    assert "DIV" not in kinds
+    assert kinds.count("MUL") == (2 if positive else 5)
+
+
+def test_bias_becomes_a_vector(g: Builder) -> None:
+    bias = constant("b", np.float32([[[[1, 2, 3, 4]]]]))
+    x = image(g)
+    g.output(g.op("CONV_2D", x, g.random(4, 1, 1, 3), bias, shape=(1, 6, 6, 4), stride_w=1, stride_h=1))
+    model = g.model()
+    prepare(model)
+    assert model.main.ops[0].inputs[2].shape == (4,)
+
+
+def test_dense_layer_without_bias_gets_one(g: Builder) -> None:
+    g.output(g.dense(g.input(1, 4), 3, bias=False))
+    model = read_bytes(g.bytes())
+    prepare(model)
+    assert len(model.main.ops[0].inputs) == 3
+    assert prepared(g)[0] == ["FULLY_CONNECTED"]
+
+
+def test_unused_operators_go(g: Builder) -> None:
+    x = image(g)
+    g.conv(x)
+    g.output(g.conv(x))
+    assert prepared(g)[0] == ["CONV_2D"]
+
+
+def test_float16_constants_become_float32(g: Builder) -> None:
+    half = g.const(g.rng.normal(size=(4, 3, 3, 3)).astype(np.float16))
+    w = g.op("DEQUANTIZE", half, dtype="float32")
+    g.output(g.conv(image(g), weights=w))
+    assert prepared(g)[0] == ["CONV_2D"]
+
+
+def test_dynamic_range_weights_keep_their_grid(g: Builder) -> None:
+    """int8 weights that were expanded come back as the very codes they were."""
+    codes = g.rng.integers(-127, 128, (4, 3, 3, 3)).astype(np.int8)
+    w = constant("w", codes, Quant.of(0.01, 0))
+    x = image(g)
+    g.output(g.op("CONV_2D", x, w, g.random(4), shape=(1, 6, 6, 4), stride_w=1, stride_h=1))
+    from fullint import quantize
+
+    result = quantize(write_model(g.model()), [np.ones((1, 6, 6, 3), np.float32) * k for k in (1, -1)], min_sqnr=-100)
+    op = read_bytes(result.model).main.ops[0]
+    np.testing.assert_array_equal(op.inputs[1].array, codes)
+
+
+def test_passes_leave_what_they_do_not_know(g: Builder) -> None:
+    """No pass of the pipeline touches an integer model."""
+    a = g.input(1, 4, dtype="int32")
+    g.output(g.op("ADD", a, g.const(np.int32([1, 2, 3, 4]))))
+    assert prepared(g)[0] == ["ADD"]
+    assert len(PREPARE) == len(set(PREPARE))
+
+
+def fixed(g: Builder, batch: int) -> Model:
+    from fullint.sandbox import Sandbox, model_file
+
+    data = g.bytes()
+    model = read_bytes(data)
+    with Sandbox() as box, model_file(data) as path:
+        fix_batch(model, batch, lambda shapes: box.call("shapes", path, shapes))
+
+        def evaluate(part: Model) -> list[np.ndarray]:
+            return run(part, [], "builtin")
+
+        fold_constants(model, evaluate)
+    return model
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_batch_is_fixed_and_shape_arithmetic_folds(g: Builder, batch: int) -> None:
+    """SHAPE -> STRIDED_SLICE -> PACK -> RESHAPE becomes RESHAPE with a constant."""
+    x = g.input(-1, 4, 2)
+    shape = g.op("SHAPE", x, shape=(3,), dtype="int32", out_type=2)
+    ends = [g.const(np.int32([n])) for n in (0, 1, 1)]
+    first = g.op("STRIDED_SLICE", shape, *ends, shape=(), dtype="int32", shrink_axis_mask=1)
+    target = g.op("PACK", first, g.const(np.int32(8)), shape=(2,), dtype="int32", values_count=2)
+    y = g.op("RESHAPE", x, target, shape=(1, 8))
+    y.shape_signature = (-1, 8)
+    g.output(y)
+    model = fixed(g, batch)
+    assert [op.kind for op in model.main.ops] == ["RESHAPE"]
+    assert model.main.ops[0].inputs[1].array.tolist() == [batch, 8]
+    assert model.main.outputs[0].shape == (batch, 8)
+    assert all(t.shape_signature is None for t in model.main.tensors)
+
+
+def test_constant_arithmetic_is_done_once(g: Builder) -> None:
+    c = g.op("MUL", g.const(np.float32([1, 2])), g.const(np.float32([3, 4])))
+    g.output(g.op("ADD", g.input(1, 2), c))
+    model = fixed(g, 1)
+    assert [op.kind for op in model.main.ops] == ["ADD"]
+    assert model.main.ops[0].inputs[1].array.tolist() == [3, 8]

@@ -1,0 +1,203 @@
+"""Every rule of structure and of the contract is reached by a model made to break it."""
+
+import numpy as np
+import pytest
+from conftest import quantized
+
+from fullint.build import Builder
+from fullint.errors import ModelFormatError, VerificationError
+from fullint.ir import Buffer, Model, Op, Quant, Tensor, constant, twin
+from fullint.tflite import read_bytes
+from fullint.verify import check_readable, check_structure, contract_problems, structure_problems
+
+
+def small() -> Model:
+    g = Builder()
+    x = g.input(1, 6, 6, 2)
+    y = g.conv(x, activation="RELU")
+    y = g.op("CONCATENATION", y, g.conv(x), shape=(1, 6, 6, 8), axis=3)
+    g.output(g.op("SOFTMAX", g.dense(g.reshape(y, 1, -1), 4), beta=1.0))
+    return read_bytes(quantized(g).model)
+
+
+def op_of(model: Model, kind: str) -> Op:
+    return next(op for op in model.main.ops if op.kind == kind)
+
+
+def test_a_sound_model_has_no_problem() -> None:
+    assert list(contract_problems(small())) == []
+
+
+def float_tensor(m: Model) -> None:
+    op_of(m, "SOFTMAX").outputs[0].dtype = "float32"
+
+
+def wrong_bias_scale(m: Model) -> None:
+    b = op_of(m, "CONV_2D").inputs[2]
+    b.quant = Quant.of(b.quant.scale * 1.001)
+
+
+def short_bias_scales(m: Model) -> None:
+    b = op_of(m, "CONV_2D").inputs[2]
+    b.quant = Quant.of(b.quant.scale[0])
+
+
+def int8_bias(m: Model) -> None:
+    op = op_of(m, "CONV_2D")
+    op.inputs[2] = constant("b", np.zeros(4, np.int8), op.inputs[2].quant)
+
+
+def weights_at_minus_128(m: Model) -> None:
+    w = op_of(m, "CONV_2D").inputs[1]
+    a = w.array.copy()
+    a.reshape(-1)[0] = -128
+    w.buffer = Buffer.of(a)
+
+
+def weights_with_zero_point(m: Model) -> None:
+    w = op_of(m, "CONV_2D").inputs[1]
+    w.quant = Quant.of(w.quant.scale, 3)
+
+
+def weights_along_the_wrong_axis(m: Model) -> None:
+    w = op_of(m, "CONV_2D").inputs[1]
+    w.quant = Quant(np.full(3, 0.1, np.float32), np.zeros(3, np.int64), 1)
+
+
+def unequal_group(m: Model) -> None:
+    op_of(m, "CONCATENATION").inputs[0].quant = Quant.of(0.5, 0)
+
+
+def wrong_fixed_output(m: Model) -> None:
+    op_of(m, "SOFTMAX").outputs[0].quant = Quant.of(1 / 255, -128)
+
+
+def old_version(m: Model) -> None:
+    op_of(m, "CONV_2D").version = 1
+
+
+def shared_bytes(m: Model) -> None:
+    convs = [op for op in m.main.ops if op.kind == "CONV_2D"]
+    convs[1].inputs[1].buffer = convs[0].inputs[1].buffer
+
+
+def dynamic_shape(m: Model) -> None:
+    m.main.inputs[0].shape_signature = (-1, 6, 6, 2)
+
+
+def no_scales(m: Model) -> None:
+    op_of(m, "CONV_2D").inputs[0].quant = None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (float_tensor, "touches float"),
+        (wrong_bias_scale, "is not s_in * s_w"),
+        (short_bias_scales, "has 1 scales, the weights 4"),
+        (int8_bias, "must be int32"),
+        (weights_at_minus_128, "hold -128"),
+        (weights_with_zero_point, "zero point 0"),
+        (weights_along_the_wrong_axis, "run along axis 1"),
+        (unequal_group, "must share scale and zero point"),
+        (wrong_fixed_output, "must have scale 0.00390625"),
+        (old_version, "is stamped version 1"),
+        (shared_bytes, "share bytes"),
+        (dynamic_shape, "dynamic shape"),
+        (no_scales, "raw int8"),
+    ],
+)
+def test_contract_names_what_is_broken(spoil, says: str) -> None:
+    model = small()
+    spoil(model)
+    assert any(says in p for p in contract_problems(model)), list(contract_problems(model))
+
+
+def before_written(m: Model) -> None:
+    m.main.ops.reverse()
+
+
+def written_twice(m: Model) -> None:
+    m.main.ops[1].outputs = m.main.ops[0].outputs
+
+
+def constant_written(m: Model) -> None:
+    m.main.ops[0].outputs[0].buffer = Buffer.of(np.zeros(144, np.int8))
+
+
+def missing_inputs(m: Model) -> None:
+    m.main.ops[0].inputs = m.main.ops[0].inputs[:1]
+
+
+def no_output(m: Model) -> None:
+    m.main.ops[-1].outputs = []
+
+
+def wrong_bytes(m: Model) -> None:
+    m.main.ops[0].inputs[1].buffer = Buffer.of(np.zeros(7, np.int8))
+
+
+def impossible_shape(m: Model) -> None:
+    m.main.inputs[0].shape = (1, -5)
+
+
+def absurd_size(m: Model) -> None:
+    m.main.inputs[0].shape = (2**20, 2**20)
+
+
+def wrong_scale_count(m: Model) -> None:
+    t = m.main.inputs[0]
+    t.quant = Quant.of(np.ones(5), 0, 3)
+
+
+def nan_scale(m: Model) -> None:
+    m.main.inputs[0].quant = Quant.of(np.nan)
+
+
+def zero_point_outside(m: Model) -> None:
+    m.main.inputs[0].quant = Quant.of(1.0, 300)
+
+
+def output_from_nowhere(m: Model) -> None:
+    m.main.outputs.append(Tensor("ghost", (1,), "int8"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (before_written, "before anything writes it"),
+        (written_twice, "written already"),
+        (constant_written, "writes the constant"),
+        (missing_inputs, "inputs, needs"),
+        (no_output, "has no output"),
+        (wrong_bytes, "bytes, the file has"),
+        (impossible_shape, "impossible shape"),
+        (absurd_size, "too many elements"),
+        (wrong_scale_count, "scales along axis"),
+        (nan_scale, "not a positive number"),
+        (zero_point_outside, "outside its type"),
+        (output_from_nowhere, "is never written"),
+    ],
+)
+def test_structure_names_what_is_broken(spoil, says: str) -> None:
+    model = small()
+    spoil(model)
+    problems = list(structure_problems(model))
+    assert any(says in p for p in problems), problems
+    with pytest.raises(VerificationError):
+        check_structure(model)
+    with pytest.raises(ModelFormatError, match="damaged"):
+        check_readable(model)
+
+
+def test_zero_biases_may_share_bytes() -> None:
+    """Zeros are zeros under any scale."""
+    model = small()
+    convs = [op for op in model.main.ops if op.kind == "CONV_2D"]
+    for op in convs:
+        own = twin(op.inputs[2])
+        own.buffer = Buffer.of(np.zeros(4, np.int32))
+        op.inputs[2] = own
+    convs[1].inputs[2].buffer = convs[0].inputs[2].buffer
+    model.main.sync_tensors()
+    assert list(contract_problems(model)) == []
