@@ -22,6 +22,7 @@ from fullint.ops import ROWS, Fixed, Observed, OpRow, Role, Same
 
 Range = tuple[float, float]
 
+SCALE_MIN, SCALE_MAX = 1e-36, 1e36
 FIXED_SLACK = 1.01
 """A fixed range may be exceeded by this factor before its edge is cut (half a step at full scale)."""
 FREE_RATIO = 1.5
@@ -111,6 +112,22 @@ def _blocker(number: int, op: Op) -> Blocker | None:
         if t is not None and t.is_float and row.role(i) is Role.RAW:
             return block(f'its input {i} "{t.name}" must be an integer', "give it an integer")
     return None
+
+
+def scale_blockers(graph: Graph, assignment: Assignment) -> list[Blocker]:
+    """Operators one of whose operands would have a scale that is no normal float32 number."""
+    found = []
+    for op in graph.ops:
+        for i, t in enumerate(op.inputs):
+            quant = assignment.of(op, i)
+            if t is None or quant is None or ((quant.scale >= SCALE_MIN) & (quant.scale <= SCALE_MAX)).all():
+                continue
+            worst = float(quant.scale[np.argmax(np.abs(np.log(np.maximum(quant.scale.astype(np.float64), 1e-60))))])
+            cause = f'the scale of its input {i} "{t.name}" would be {worst:.3g}, which float32 or a kernel\'s multiplier cannot hold'
+            way_out = "bring the values of its inputs and weights to a usual size"
+            found.append(Blocker(0, op.origin, op.kind, op.outputs[0].name, cause, way_out))
+            break
+    return found
 
 
 def observed_tensors(graph: Graph) -> list[Tensor]:
@@ -321,7 +338,8 @@ def _weights_and_biases(graph: Graph, result: Assignment, granularity: Granulari
             scales = raised
         result.operand[op, row.weight] = Quant.of(scales, 0, axis or 0)
         if row.bias is not None and b is not None:
-            result.operand[op, row.bias] = Quant.of(np.float32(s_in) * scales, 0, 0)
+            with np.errstate(over="ignore", under="ignore"):
+                result.operand[op, row.bias] = Quant.of(np.float32(s_in) * scales, 0, 0)
 
 
 def _grid(w: Tensor, axis: int | None) -> Array:

@@ -112,7 +112,9 @@ def correct_bias(emitted: Emitted, found: Sequence[Head], reference: Array, meas
     for head in found:
         piece = slice(start, start + head.channels)
         start += head.channels
-        error = (measured[:, piece] - reference[:, piece]).astype(np.float64)
+        error = measured[:, piece].astype(np.float64) - reference[:, piece].astype(np.float64)
+        if not np.isfinite(error).all():
+            continue
         shift = _shrunk(error)
         op = writers[emitted.int8[head.op.outputs[0]]]
         index = ROWS[op.kind].bias or 0

@@ -37,6 +37,7 @@ ChannelRanges = Mapping[Tensor, tuple[Array, Array]]
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ROWS_LOOKED_AT = 64
 """Rounding steps of a consumer's outputs are estimated from this many of them."""
+LARGEST = 1e30
 SMALLEST = 1e-3
 """A channel is never blown up by more than the inverse of this."""
 ENERGY = 0.1
@@ -162,8 +163,12 @@ def _keeps_channels(op: Op) -> bool:
 def _constant_weights(op: Op) -> bool:
     row = ROWS[op.kind]
     w, b = op.input(row.weight or 0), op.input(row.bias or 0)
-    sound = w is not None and w.buffer is not None and w.dtype == "float32"
-    return sound and (b is None or (b.buffer is not None and b.dtype == "float32"))
+    return w is not None and _moderate(w) and (b is None or _moderate(b))
+
+
+def _moderate(t: Tensor) -> bool:
+    """A float32 constant of numbers that can be multiplied by a thousand."""
+    return t.buffer is not None and t.dtype == "float32" and t.size > 0 and t.array.max() < LARGEST and t.array.min() > -LARGEST
 
 
 def _columns_fit(op: Op, t: Tensor, channels: int) -> bool:
@@ -197,6 +202,7 @@ def equalize(graph: Graph, ranges: ChannelRanges, *, per_tensor: bool) -> tuple[
         changes.append(
             Change("equalize", first.origin, first.kind, first.outputs[0].name, f"{stream.channels} channels, power {power:g}")
         )
+    graph.sync_tensors()
     return changes, after
 
 
@@ -212,7 +218,10 @@ def _choose(stream: Stream, ranges: Sequence[tuple[Array, Array]], per_tensor: b
     best: tuple[float, float, Array] | None = None
     for power in POWERS:
         s = relative**power
-        noise = _noise(s, size, ranges, columns, rows, per_tensor)
+        with np.errstate(over="ignore", invalid="ignore"):
+            noise = _noise(s, size, ranges, columns, rows, per_tensor)
+        if not np.isfinite(noise):
+            return 0.0, s
         if best is None or noise < best[0] * 0.98:
             best = (noise, power, s)
     assert best is not None

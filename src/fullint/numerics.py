@@ -93,7 +93,8 @@ def scales_for_bias(scales: Array, input_scale: float, bias: Array) -> Array:
     if scales.size == 1:
         needed = needed.max(initial=0.0)
     raised = np.maximum(scales.astype(np.float64), needed * (1 + 1e-6))
-    return np.atleast_1d(np.where(needed > scales, raised, scales)).astype(np.float32)
+    with np.errstate(over="ignore"):
+        return np.atleast_1d(np.where(needed > scales, raised, scales)).astype(np.float32)
 
 
 def _along(quant: Quant, ndim: int) -> tuple[Array, Array]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fullint import __version__
-from fullint.assign import Assignment, Granularity, Range, assign, blockers, observed_tensors
+from fullint.assign import Assignment, Granularity, Range, assign, blockers, observed_tensors, scale_blockers
 from fullint.calibrate import Stats, calibrate
 from fullint.certificate import certify, integer_inputs
 from fullint.correct_bias import correct_bias, heads, means_model, sample_count
@@ -194,7 +194,7 @@ class _Job:
 
     def result(self) -> Result:
         self._read()
-        if not any(op_float for op_float in (count_float(self.model),)):
+        if not count_float(self.model):
             return self._already_integer()
         planned = self._plan()
         with self.stage("rewrite"):
@@ -250,6 +250,9 @@ class _Job:
         with self.stage("assign"):
             granularity = Granularity(self.options.per_tensor, self.options.dense_per_tensor)
             assignment = assign(self.model.main, ranges, granularity)
+            found = scale_blockers(self.model.main, assignment)
+        if found:
+            raise NotIntegerError(found)
         return Plan(self.model, assignment)
 
     def _equalize(self, stats: Stats) -> dict[Tensor, Range]:
@@ -332,7 +335,7 @@ class _Job:
         if certificate.uncalibrated:
             self.warnings.append("calibrated on random numbers: the result is for speed trials only")
         sqnr = certificate.sqnr_db
-        if sqnr is None or sqnr >= WARN_SQNR:
+        if sqnr is None or sqnr >= max(WARN_SQNR, self.options.min_sqnr):
             return
         worst = worst_operators(planned.model, emitted, self.split.last)
         named = "; ".join(worst) if worst else "no operator stands out"

@@ -1,0 +1,129 @@
+"""Equalization and bias correction: the float model is unchanged, the integer one is nearer to it."""
+
+import numpy as np
+import pytest
+from conftest import run
+
+from fullint import correct_bias as bias
+from fullint import pipeline
+from fullint.assign import assign
+from fullint.build import Builder, samples_like
+from fullint.emit import emit
+from fullint.equalize import equalize, streams
+from fullint.ir import Model, Tensor
+from fullint.tflite import read_bytes
+
+UNEVEN = np.geomspace(0.01, 1, 8).astype(np.float32)
+
+
+def uneven(g: Builder) -> Tensor:
+    """Convolutions whose channels differ a hundredfold, with a residual, a pool and a flattened head."""
+    x = g.input(1, 8, 8, 3, name="x")
+    w = g.const((g.rng.normal(size=(8, 3, 3, 3)) * UNEVEN[:, None, None, None]).astype(np.float32))
+    a = g.conv(x, weights=w, bias=False, activation="RELU")
+    b = g.conv(a, filters=8, activation="RELU")
+    w2 = g.const((g.rng.normal(size=(8, 3, 3, 8)) * UNEVEN[:, None, None, None] / UNEVEN / 8).astype(np.float32))
+    c = g.op("ADD", a, g.conv(b, weights=w2, bias=False), fused_activation_function=1)
+    pooled = g.op("AVERAGE_POOL_2D", c, shape=(1, 2, 2, 8), stride_w=4, stride_h=4, filter_width=4, filter_height=4, padding=1)
+    g.output(g.dense(g.reshape(pooled, 1, -1), 5, weights=g.const((g.rng.normal(size=(5, 32)) / np.tile(UNEVEN, 4)).astype(np.float32))))
+    return x
+
+
+def channel_ranges(model: Model, samples: list[list[np.ndarray]]) -> dict[Tensor, tuple[np.ndarray, np.ndarray]]:
+    found = {}
+    for s in streams(model.main):
+        for t in s.tensors:
+            if t.shape[-1] == s.channels:
+                whole = Model([type(model.main)("all", list(model.main.tensors), list(model.main.inputs), [t], list(model.main.ops))])
+                values = np.concatenate([run(whole, x)[0].reshape(-1, s.channels) for x in samples])
+                found[t] = (values.min(axis=0), values.max(axis=0))
+    return found
+
+
+@pytest.mark.parametrize("per_tensor", [False, True])
+def test_equalized_float_model_computes_the_same(g: Builder, per_tensor: bool) -> None:
+    uneven(g)
+    model = read_bytes(g.bytes())
+    samples = [list(s.values()) for s in samples_like(model, 4)]
+    before = [run(model, s)[0] for s in samples]
+    changes, _ = equalize(model.main, channel_ranges(model, samples), per_tensor=per_tensor)
+    assert changes
+    for s, expected in zip(samples, before, strict=True):
+        np.testing.assert_allclose(run(model, s)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_equalized_ranges_are_the_ones_that_come(g: Builder) -> None:
+    """The ranges after rescaling are computed, not measured again; they must be true."""
+    uneven(g)
+    model = read_bytes(g.bytes())
+    samples = [list(s.values()) for s in samples_like(model, 4)]
+    _, after = equalize(model.main, channel_ranges(model, samples), per_tensor=False)
+    for t, (low, high) in channel_ranges(model, samples).items():
+        np.testing.assert_allclose(after[t][0], low, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(after[t][1], high, rtol=1e-3, atol=1e-5)
+
+
+def test_equalizing_brings_the_result_nearer(g: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    uneven(g)
+    data = g.bytes()
+    samples = samples_like(read_bytes(data), 40)
+    with_it = pipeline.quantize(data, samples).report.certificate.sqnr_db
+    monkeypatch.setattr("fullint.equalize.POWERS", (0.0,))
+    without = pipeline.quantize(data, samples, min_sqnr=-100).report.certificate.sqnr_db
+    assert with_it > without + 3
+
+
+def test_streams_stop_where_values_must_stay(g: Builder) -> None:
+    """A graph output, a sigmoid and a mixed-channel operator keep their operand as it is."""
+    x = g.input(1, 8, 8, 3)
+    a, b, c = g.conv(x), g.conv(x), g.conv(x)
+    g.output(a, g.op("LOGISTIC", b), g.op("TRANSPOSE", c, g.const(np.int32([0, 3, 1, 2])), shape=(1, 4, 8, 8)))
+    assert streams(g.model().main) == []
+
+
+def test_relu6_is_never_scaled_past_its_clip(g: Builder) -> None:
+    x = g.input(1, 4, 4, 2)
+    y = g.conv(x, filters=4, activation="RELU6")
+    g.output(g.conv(y))
+    model = g.model()
+    equalize(model.main, {y: (np.zeros(4, np.float32), np.float32([6, 3, 1, 0.1]))}, per_tensor=False)
+    big = [np.random.default_rng(0).normal(size=(1, 4, 4, 2)).astype(np.float32)]
+    assert run(model, big)[0].shape == (1, 4, 4, 4)
+    whole = Model([type(model.main)("all", list(model.main.tensors), list(model.main.inputs), [y], list(model.main.ops))])
+    assert run(whole, big)[0].max() <= 6
+
+
+def test_bias_takes_back_a_mean_error(g: Builder) -> None:
+    """A head whose integer mean is off by a constant is shifted by it; noise alone shifts nothing."""
+    x = g.input(1, 4)
+    y = g.dense(x, 3)
+    g.output(g.op("SOFTMAX", y, beta=1.0))
+    model = g.model()
+    emitted = emit(model, assign(model.main, {x: (-1, 1), y: (-4, 4)}))
+    heads = bias.heads(model.main)
+    assert [h.op.kind for h in heads] == ["FULLY_CONNECTED"]
+    old = emitted.model.main.ops[0].inputs[2]
+    reference = np.zeros((20, 3), np.float32)
+    noise = np.random.default_rng(0).normal(size=(20, 3)) * 0.01
+    measured = (np.float32([0.5, 0, -0.25]) + noise).astype(np.float32)
+    bias.correct_bias(emitted, heads, reference, measured)
+    new = emitted.model.main.ops[0].inputs[2]
+    moved = (new.array - old.array) * old.quant.scale
+    np.testing.assert_allclose(moved, [-0.5, 0, 0.25], atol=0.01)
+
+
+def test_single_sample_corrects_nothing() -> None:
+    assert (bias._shrunk(np.ones((1, 3))) == 0).all()
+
+
+def test_correction_is_bounded_in_work(g: Builder) -> None:
+    x = g.input(1, 2048, 2048, 3)
+    g.output(g.conv(x, filters=64))
+    assert bias.sample_count(g.model()) == 0
+
+
+def test_heads_are_found_through_what_keeps_channels(g: Builder) -> None:
+    x = g.input(1, 4, 4, 2)
+    a, b = g.conv(x), g.conv(x, activation="RELU")
+    g.output(g.reshape(g.op("CONCATENATION", a, b, shape=(1, 4, 4, 8), axis=3), 1, -1))
+    assert [h.op.outputs[0] for h in bias.heads(g.model().main)] == [a]

@@ -1,0 +1,189 @@
+"""The commands as a user types them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_quantize import network
+
+from fullint.build import Builder, samples_like
+from fullint.tflite import read_bytes, read_model
+
+
+def fullint(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fullint", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with a model, samples, an impossible model, and bad files."""
+    g = Builder()
+    network(g)
+    data = g.bytes()
+    (tmp_path / "model.tflite").write_bytes(data)
+    np.savez(tmp_path / "samples.npz", x=np.stack([s["x"][0] for s in samples_like(read_bytes(data), 20)]))
+    bad = Builder()
+    bad.output(bad.op("SIN", bad.input(1, 8, 8, 3), name="wave"))
+    (tmp_path / "sine.tflite").write_bytes(bad.bytes())
+    (tmp_path / "broken.tflite").write_bytes(data[: len(data) // 2])
+    return tmp_path
+
+
+def test_quantize(home: Path) -> None:
+    done = fullint("quantize", "model.tflite", "-c", "samples.npz", "-o", "out.tflite", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert "all integer" in done.stdout
+    assert "3 of 3 with int8 weights and int32 bias" in done.stdout
+    assert done.stderr == ""
+    assert not any(t.is_float for t in read_model(home / "out.tflite").main.tensors)
+
+
+def test_json_report(home: Path) -> None:
+    done = fullint("quantize", "model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--json", cwd=home)
+    body = json.loads(done.stdout)
+    assert body["schema_version"] == 1
+    assert body["float_operators"] == 0
+    assert body["sizes"]["after"] == (home / "out.tflite").stat().st_size
+
+
+def test_impossible_model(home: Path) -> None:
+    done = fullint("quantize", "sine.tflite", "--synthetic", "-o", "out.tflite", "--json", cwd=home)
+    assert done.returncode == 1
+    assert 'op 0 SIN "wave"' in done.stderr
+    assert json.loads(done.stdout)["blockers"][0]["kind"] == "SIN"
+    assert not (home / "out.tflite").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["model.tflite", "-o", "out.tflite"], "no representative samples"),
+        (["model.tflite", "-c", "samples.npz"], "give -o FILE"),
+        (["nowhere.tflite", "-c", "samples.npz", "-o", "out.tflite"], "cannot be read"),
+        (["broken.tflite", "-c", "samples.npz", "-o", "out.tflite"], "truncated or damaged"),
+        (["samples.npz", "-c", "samples.npz", "-o", "out.tflite"], "not a TFLite model"),
+        (["model.tflite", "-c", "nowhere.npz", "-o", "out.tflite"], "no such file"),
+        (["model.tflite", "-c", "model.tflite", "-o", "out.tflite"], "not a .npz"),
+        (["model.tflite", "-c", "samples.npz", "--synthetic", "-o", "out.tflite"], "not both"),
+        (["model.tflite", "-c", "samples.npz", "-o", "no/such/folder.tflite"], "cannot be written"),
+        (["model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--mean", "x"], "not a number"),
+        (["model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--batch", "7"], "fixed batch"),
+        (["model.tflite", "--perchannel"], "No such option"),
+    ],
+)
+def test_bad_use_is_one_message_and_exit_2(home: Path, arguments: list[str], says: str) -> None:
+    done = fullint("quantize", *arguments, cwd=home)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (home / "out.tflite").exists()
+
+
+def test_output_is_not_overwritten_without_force(home: Path) -> None:
+    (home / "out.tflite").write_bytes(b"old")
+    done = fullint("quantize", "model.tflite", "-c", "samples.npz", "-o", "out.tflite", cwd=home)
+    assert done.returncode == 2
+    assert "--force" in done.stderr
+    assert (home / "out.tflite").read_bytes() == b"old"
+
+
+def test_failing_force_leaves_the_old_file(home: Path) -> None:
+    (home / "out.tflite").write_bytes(b"old")
+    for arguments in (["sine.tflite", "--synthetic"], ["broken.tflite", "--synthetic"], ["model.tflite", "-c", "samples.npz", "--min-sqnr", "99"]):
+        assert fullint("quantize", *arguments, "-o", "out.tflite", "--force", cwd=home).returncode > 0
+    assert (home / "out.tflite").read_bytes() == b"old"
+    assert sorted(p.name for p in home.iterdir()) == ["broken.tflite", "model.tflite", "out.tflite", "samples.npz", "sine.tflite"]
+
+
+def test_force_overwrites(home: Path) -> None:
+    (home / "out.tflite").write_bytes(b"old")
+    assert fullint("quantize", "model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--force", cwd=home).returncode == 0
+    assert len((home / "out.tflite").read_bytes()) > 1000
+
+
+def test_integer_model_is_copied(home: Path) -> None:
+    fullint("quantize", "model.tflite", "-c", "samples.npz", "-o", "out.tflite", cwd=home)
+    done = fullint("quantize", "out.tflite", "-o", "again.tflite", cwd=home)
+    assert done.returncode == 0
+    assert "all integer already" in done.stdout
+    assert (home / "again.tflite").read_bytes() == (home / "out.tflite").read_bytes()
+
+
+def test_plan(home: Path) -> None:
+    done = fullint("quantize", "model.tflite", "-c", "samples.npz", "--plan", cwd=home)
+    assert done.returncode == 0
+    assert "x: scale" in done.stdout
+    body = json.loads(fullint("quantize", "model.tflite", "-c", "samples.npz", "--plan", "--json", cwd=home).stdout)
+    assert body["tensors"][0]["tensor"] == "x"
+
+
+def test_inspect(home: Path) -> None:
+    done = fullint("inspect", "model.tflite", cwd=home)
+    assert "CONV_2D" in done.stdout
+    body = json.loads(fullint("inspect", "model.tflite", "--json", cwd=home).stdout)
+    assert body["operators"] == len(body["operator_list"])
+    assert body["float_operators"] == body["operators"]
+    assert body["macs"] == sum(o["macs"] for o in body["operator_list"]) > 0
+    assert fullint("inspect", "broken.tflite", cwd=home).returncode == 2
+
+
+def test_demo(tmp_path: Path) -> None:
+    body = json.loads(fullint("demo", "--json", "-o", tmp_path / "demo.tflite").stdout)
+    assert body["after"]["float_operators"] == 0
+    assert body["after"]["conv_2d"] == "6 of 6"
+    assert body["after"]["bytes"] == (tmp_path / "demo.tflite").stat().st_size < body["before"]["bytes"] / 2
+    assert body["after"]["accuracy"] > body["before"]["accuracy"] - 0.005
+    assert body["before"]["accuracy"] > 0.95
+
+
+def test_demo_network_has_the_pattern_of_the_case() -> None:
+    """Bias-free convolutions: one constant of zeros for several, and one addend for several."""
+    import fullint.demo
+
+    model = read_model(Path(fullint.demo.__file__).parent / "digits.tflite")
+    convs = [op for op in model.main.ops if op.kind == "CONV_2D"]
+    adds = [op for op in model.main.ops if op.kind == "ADD"]
+    assert convs[0].inputs[2] is convs[1].inputs[2]
+    assert adds[0].inputs[1] is adds[1].inputs[1]
+    assert {"CONCATENATION", "TRANSPOSE_CONV"} <= {op.kind for op in model.main.ops}
+    assert len(model.main.outputs) == 2
+
+
+def test_help_starts_quickly() -> None:
+    best = 9.0
+    for _ in range(5):
+        start = time.perf_counter()
+        assert fullint("--help").returncode == 0
+        best = min(best, time.perf_counter() - start)
+    assert best < 0.3
+
+
+def test_importing_fullint_imports_nothing_heavy() -> None:
+    code = "import fullint, sys; sys.exit('numpy' in sys.modules or 'ai_edge_litert' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_closed_pipe_is_no_error(home: Path) -> None:
+    command = f"{sys.executable} -m fullint inspect model.tflite | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=home, check=False)
+    assert "Traceback" not in done.stderr
+
+
+def test_own_failure_is_one_line(home: Path) -> None:
+    """A bug of ours asks to be reported, without a traceback unless one is asked for."""
+    code = "import fullint.pipeline as p; p.quantize = lambda *a, **k: 1 / 0; from fullint.cli import main; main()"
+    arguments = ["quantize", "model.tflite", "-c", "samples.npz", "-o", "out.tflite"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=home, check=False)
+    assert done.returncode == 2
+    assert "please report it" in done.stderr
+    assert "Traceback" not in done.stderr
+    env = {**os.environ, "FULLINT_TRACEBACK": "1"}
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=home, env=env, check=False)
+    assert "ZeroDivisionError" in done.stderr
+    assert "Traceback" in done.stderr

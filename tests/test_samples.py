@@ -1,0 +1,191 @@
+"""Samples from every source, checked, and split."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fullint.errors import SamplesError
+from fullint.ir import Quant
+from fullint.samples import ImageOptions, Slot, Split, open_samples, synthetic
+
+ONE = [Slot("image", ("img",), (1, 4, 2), "float32")]
+TWO = [Slot("a", (), (1, 4), "float32"), Slot("b", (), (1, 2), "int32")]
+
+
+def rows(count: int, *shape: int) -> np.ndarray:
+    return np.arange(count * int(np.prod(shape)), dtype=np.float32).reshape(count, *shape)
+
+
+def taken(source: object, inputs: list[Slot] = ONE, **more: object) -> list[list[np.ndarray]]:
+    return list(open_samples(source, inputs, **more))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("name", ["image", "img", "whatever"])
+def test_npz_by_input_name_signature_name_or_order(tmp_path: Path, save, name: str) -> None:
+    save(tmp_path / "s.npz", **{name: rows(3, 4, 2)})
+    got = taken(str(tmp_path / "s.npz"))
+    np.testing.assert_array_equal(np.concatenate([s[0] for s in got]), rows(3, 4, 2))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_goes_by_name_before_order(tmp_path: Path, save) -> None:
+    save(tmp_path / "s.npz", b=np.ones((3, 2), np.int32), a=rows(3, 4))
+    first = taken(tmp_path / "s.npz", TWO)[0]
+    assert [a.dtype.name for a in first] == ["float32", "int32"]
+    assert first[1].tolist() == [[1, 1]]
+
+
+def test_fortran_order_and_other_types(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", image=np.asfortranarray(rows(3, 4, 2).astype(np.float64)))
+    np.testing.assert_array_equal(taken(tmp_path / "s.npz")[2][0][0], rows(3, 4, 2)[2])
+
+
+def test_npy(tmp_path: Path) -> None:
+    np.save(tmp_path / "s.npy", rows(3, 4, 2).astype(np.uint8))
+    assert taken(tmp_path / "s.npy")[1][0].dtype == np.float32
+
+
+def test_mapped_file_is_not_read_whole(tmp_path: Path) -> None:
+    """An uncompressed .npz is mapped: its rows are views of the file."""
+    from fullint.samples import _Column  # the one place that shows it
+
+    np.savez(tmp_path / "s.npz", image=rows(3, 4, 2))
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "s.npz") as z:
+        row = next(iter(_Column(tmp_path / "s.npz", z, z.infolist()[0])))
+    base = row
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    assert isinstance(base, np.memmap)
+
+
+def test_python_file(tmp_path: Path) -> None:
+    (tmp_path / "data.py").write_text("import numpy as np\ndef representative():\n    for i in range(3):\n        yield [np.full((1, 4, 2), i)]\n")
+    got = taken(f"{tmp_path}/data.py:representative")
+    assert [s[0][0, 0, 0] for s in got] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        rows(3, 4, 2),
+        {"image": rows(3, 4, 2)},
+        list(rows(3, 4, 2)),
+        [(r,) for r in rows(3, 4, 2)],
+        [{"img": r[None]} for r in rows(3, 4, 2)],
+        lambda: iter(rows(3, 4, 2)),
+    ],
+    ids=["array", "dict", "list", "tuples", "dicts", "function"],
+)
+def test_python_sources(source: object) -> None:
+    np.testing.assert_array_equal(np.concatenate([s[0] for s in taken(source)]), rows(3, 4, 2))
+
+
+def test_images(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for i in range(3):
+        Image.fromarray(np.full((9, 7, 3), 51 * i, np.uint8)).save(tmp_path / f"{i}.png")
+    slot = [Slot("x", (), (1, 4, 4, 3), "float32")]
+    assert [float(s[0].mean()) for s in taken(tmp_path, slot)] == pytest.approx([0, 0.2, 0.4])
+    planar = [Slot("x", (), (1, 1, 4, 4), "float32")]
+    options = ImageOptions((51.0,), (2.0,), "NCHW")
+    got = taken(tmp_path, planar, images=options)
+    assert got[2][0].shape == (1, 1, 4, 4)
+    assert float(got[2][0].mean()) == pytest.approx(25.5)
+    with pytest.raises(SamplesError, match="holds no images"):
+        (tmp_path / "empty").mkdir()
+        taken(tmp_path / "empty", slot)
+
+
+def test_num_samples_limits() -> None:
+    assert len(taken(rows(5, 4, 2), num_samples=2)) == 2
+    assert open_samples(rows(5, 4, 2), ONE, num_samples=2).count == 2
+    with pytest.raises(SamplesError, match="at least 1"):
+        taken(rows(5, 4, 2), num_samples=0)
+
+
+def test_float_samples_of_a_quantized_input_are_quantized() -> None:
+    slot = [Slot("x", (), (1, 2), "int8", Quant.of(0.5, 1))]
+    assert taken(np.float32([[1.0, -1.0]]), slot)[0][0].tolist() == [[3, -1]]
+
+
+def test_batches_are_stacked() -> None:
+    slot = [Slot("x", (), (2, 4), "float32")]
+    got = taken(rows(3, 4), slot, batch=2)
+    assert [s[0].shape for s in got] == [(2, 4), (2, 4)]
+    np.testing.assert_array_equal(got[1][0][0], rows(3, 4)[2])
+
+
+@pytest.mark.parametrize(
+    ("source", "inputs", "says"),
+    [
+        (rows(3, 5, 2), ONE, 'sample 0, input "image": has shape [5, 2], the model takes [1, 4, 2]'),
+        ([rows(1, 4, 2), np.full((1, 4, 2), np.nan)], ONE, 'sample 1, input "image": holds NaN'),
+        ([np.full((1, 4, 2), np.inf)], ONE, "holds infinity"),
+        ([np.array([["a"] * 2] * 4)], ONE, "has type"),
+        ([], ONE, "empty"),
+        (iter([]), ONE, "empty"),
+        ([{"other": 1}], ONE, 'has nothing for input "image"; it has "other"'),
+        ([(1, 2, 3)], TWO, "has 3 arrays, the model has 2 inputs"),
+        ([np.zeros(4)], TWO, "is one array, the model has 2 inputs"),
+        ([(np.zeros(4), np.array([0.5, 1]))], TWO, "holds fractions"),
+        ([(np.zeros(4), np.array([2**40, 1]))], TWO, "outside int32"),
+        ({"a": rows(3, 4), "b": rows(2, 2)}, TWO, "different numbers of samples"),
+        (42, ONE, "must be a path"),
+        ("/nowhere/at/all.npz", ONE, "no such file"),
+        ("/nowhere/at/all.py:f", ONE, "no such file"),
+        (__file__, ONE, "not a .npz"),
+        (f"{__file__}:no_such_function", ONE, "has no function"),
+    ],
+)
+def test_what_does_not_fit_is_named(source: object, inputs: list[Slot], says: str) -> None:
+    with pytest.raises(SamplesError) as caught:
+        list(Split(open_samples(source, inputs)).calibrating())
+    assert says in str(caught.value)
+
+
+def test_broken_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"PK nonsense")
+    (tmp_path / "a.npy").write_bytes(b"nonsense")
+    for name in ("a.npz", "a.npy"):
+        with pytest.raises(SamplesError, match="not a readable"):
+            taken(tmp_path / name)
+    np.savez(tmp_path / "o.npz", image=np.array([{}], dtype=object))
+    with pytest.raises(SamplesError, match="not a readable"):
+        taken(tmp_path / "o.npz")
+
+
+def test_failing_function_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data.py").write_text("def f():\n    yield [1 / 0]\n")
+    with pytest.raises(SamplesError, match="ZeroDivisionError"):
+        taken(f"{tmp_path}/data.py:f")
+
+
+@pytest.mark.parametrize(("count", "held"), [(10, 1), (19, 1), (20, 2), (200, 20), (1000, 64)])
+@pytest.mark.parametrize("known", [True, False])
+def test_last_tenth_is_held_back(count: int, held: int, known: bool) -> None:
+    data = rows(count, 4, 2)
+    split = Split(open_samples(data if known else (r for r in data), ONE))
+    calibrating = [s[0][0, 0, 0] for _, s in split.calibrating()]
+    kept = [s[0][0, 0, 0] for s in split.held]
+    assert calibrating + kept == data[:, 0, 0].tolist()
+    assert (len(kept), split.calibrated, split.total, split.held_back) == (held, count - held, count, True)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_under_ten_samples_serve_both_ends(known: bool) -> None:
+    data = rows(9, 4, 2)
+    split = Split(open_samples(data if known else (r for r in data), ONE))
+    assert len(list(split.calibrating())) == 9
+    assert len(list(split.held)) == 9
+    assert not split.held_back
+
+
+def test_synthetic_samples_repeat() -> None:
+    a, b = (list(synthetic(TWO, 3)) for _ in range(2))
+    np.testing.assert_array_equal(a[2][0], b[2][0])
+    assert a[0][1].tolist() == [[0, 0]]
