@@ -169,7 +169,7 @@ class _Groups:
         self.uses = Uses(graph)
         self.result = result
         self.parent: dict[Tensor, Tensor] = {}
-        self.range: dict[Tensor, Range] = dict(ranges)
+        self.range: dict[Tensor, Range] = {t: _useful(t, r, self.uses) for t, r in ranges.items()}
         self.fixed: dict[Tensor, Quant] = {}
         self.constants: list[tuple[Op, int, Tensor]] = []
         for op in graph.ops:
@@ -361,6 +361,16 @@ def _clips(op: Op) -> bool:
     the clipping, and no code is spent on what is cut off.
     """
     return op.kind in ("MAXIMUM", "MINIMUM") and sum(t is not None and not t.is_constant for t in op.inputs) == 1
+
+
+def _useful(t: Tensor, span: Range, uses: Uses) -> Range:
+    """The part of a range that makes a difference to those who read it (sigmoid(50) is sigmoid(7))."""
+    rows = [ROWS.get(op.kind) for op, _ in uses.of(t)]
+    ends = [row.saturates for row in rows if row is not None and row.saturates is not None]
+    if not rows or len(ends) < len(rows) or t in uses.outputs:
+        return span
+    end = max(ends)
+    return max(span[0], -end), min(span[1], end)
 
 
 def _given(op: Op) -> Quant | None:

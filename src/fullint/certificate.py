@@ -19,7 +19,7 @@ import numpy as np
 
 from fullint.cost import total_macs
 from fullint.errors import RuntimeFailure, VerificationError
-from fullint.ir import Array, Model, Tensor
+from fullint.ir import Array, Model, Quant, Tensor
 from fullint.numerics import dequantize, quantize
 from fullint.ops import KERNEL_SETS, ROWS
 from fullint.report import Certificate, KernelSet, OutputQuality
@@ -49,14 +49,18 @@ class Score:
 
     signal: float = 0.0
     noise: float = 0.0
+    rounding: float = 0.0
     largest: float = 0.0
     rows: int = 0
     agree: int = 0
     elements: int = 0
     equal: int = 0
 
-    def add(self, reference: Array, output: Array, classes: bool) -> None:
-        """One sample: the float model's output and the result's, both real values."""
+    def add(self, reference: Array, output: Array, classes: bool = False, grid: Quant | None = None) -> None:
+        """One sample: the float model's output and the result's, both real values.
+
+        `grid` is the result's own: what rounding alone would cost is added up too.
+        """
         if reference.dtype.kind != "f":
             self.elements += reference.size
             self.equal += int((reference == output).sum())
@@ -64,6 +68,8 @@ class Score:
         error = (reference - output).astype(np.float64)
         self.signal += float(np.square(reference, dtype=np.float64).sum())
         self.noise += float(np.square(error).sum())
+        if grid is not None:
+            self.rounding += float(np.square((reference - dequantize(quantize(reference, grid), grid)).astype(np.float64)).sum())
         self.largest = max(self.largest, float(np.abs(error).max(initial=0.0)))
         if classes:
             a, b = (x.reshape(-1, x.shape[-1]).argmax(axis=1) for x in (reference, output))
@@ -75,9 +81,16 @@ class Score:
         """dB; 200 where there is no error at all; None for integer outputs."""
         if self.elements:
             return None
-        if self.noise == 0:
-            return 200.0
-        return 10 * math.log10(max(self.signal, 1e-300) / self.noise)
+        return _decibels(self.signal, self.noise)
+
+    @property
+    def limit(self) -> float | None:
+        """The SQNR of the float output rounded to the result's own steps: no int8 output can do better."""
+        return _decibels(self.signal, self.rounding) if self.rounding else None
+
+
+def _decibels(signal: float, noise: float) -> float:
+    return 200.0 if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise)
 
 
 @dataclass
@@ -161,6 +174,7 @@ class _Run:
         self.trials = {name: Trial(name, scores=[Score() for _ in result.main.outputs]) for name in KERNEL_SETS}
         self.failures: dict[str, RuntimeFailure] = {}
         self.alike: dict[str, Trial] = {}
+        self.grids = [_grid(result, t) for t in result.main.outputs]
         self.classes = [_looks_like_classes(t) for t in result.main.outputs]
 
     def compare(self, held: Iterable[Sequence[Array]]) -> None:
@@ -223,7 +237,7 @@ class _Run:
         trial.samples += 1
         tensors = self.result.main.outputs
         for i, (score, tensor, ref, out) in enumerate(zip(trial.scores, tensors, reference, outputs, strict=True)):
-            score.add(real(ref, self.given[i]), real(out, tensor), self.classes[i])
+            score.add(real(ref, self.given[i]), real(out, tensor), self.classes[i], self.grids[i])
 
     def kernel_sets(self) -> tuple[KernelSet, ...]:
         """The verdict per kernel set; an unexplained failure or disagreement is an error."""
@@ -317,6 +331,15 @@ def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:
     return list(absent), list(wrong)
 
 
+def _grid(result: Model, t: Tensor) -> Quant | None:
+    """int8 parameters of an output, seen through the QUANTIZE or DEQUANTIZE that makes the border."""
+    if t.dtype == "int8" and t.quant is not None:
+        return t.quant
+    made_by = next((op for op in result.main.ops if t in op.outputs and op.kind in ("QUANTIZE", "DEQUANTIZE")), None)
+    inner = made_by.inputs[0] if made_by is not None else None
+    return inner.quant if inner is not None and inner.dtype == "int8" else None
+
+
 def _looks_like_classes(t: Tensor) -> bool:
     return len(t.shape) == 2 and 2 <= t.shape[-1] <= 100_000 and t.shape[0] <= 4096
 
@@ -325,4 +348,4 @@ def _quality(t: Tensor, s: Score) -> OutputQuality:
     if s.elements:
         return OutputQuality(t.name, equal=s.equal / s.elements)
     top1 = s.agree / s.rows if s.rows else None
-    return OutputQuality(t.name, s.sqnr, s.largest, top1)
+    return OutputQuality(t.name, s.sqnr, s.limit, s.largest, top1)

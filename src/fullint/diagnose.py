@@ -36,7 +36,7 @@ def worst_operators(model: Model, emitted: Emitted, sample: Sequence[Array] | No
     sqnr: dict[Tensor, float] = {}
     for (a, b), x, y in zip(pairs, reference, result, strict=True):
         score = Score()
-        score.add(x, real(y, b), False)
+        score.add(x, real(y, b))
         sqnr[a] = score.sqnr if score.sqnr is not None else 200.0
     lost = []
     for op in model.main.ops:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fullint import __version__
 from fullint.assign import Assignment, Granularity, Range, assign, blockers, observed_tensors, scale_blockers
 from fullint.calibrate import Stats, calibrate
@@ -28,6 +30,7 @@ from fullint.emit import IO_TYPES, Emitted, emit, set_io
 from fullint.equalize import equalize, streams
 from fullint.errors import AccuracyError, NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.ir import Array, Buffer, Model, Tensor
+from fullint.numerics import representable
 from fullint.passes import prepare
 from fullint.passes.static_shapes import fix_batch, fold_constants
 from fullint.report import (
@@ -49,6 +52,8 @@ Progress = Callable[[str, int, int | None], None]
 """(stage, done, total or None), called as the work goes on."""
 
 WARN_SQNR = 15.0
+LIMIT_SLACK = 1.0
+"""dB. A result this near to what its outputs' steps allow has lost nothing on the way."""
 SYNTHETIC_SAMPLES = 32
 UNCALIBRATED_KEY = "fullint_uncalibrated"
 
@@ -258,16 +263,19 @@ class _Job:
     def _equalize(self, stats: Stats) -> dict[Tensor, Range]:
         changes, channels = equalize(self.model.main, stats.channels, per_tensor=self.options.per_tensor)
         self.changes += changes
-        return stats.ranges | {t: (float(low.min()), float(high.max())) for t, (low, high) in channels.items()}
+        self.ranges = stats.ranges | {t: (float(low.min()), float(high.max())) for t, (low, high) in channels.items()}
+        return self.ranges
 
     def _correct_bias(self, emitted: Emitted) -> None:
+        every, self.heads = self.heads, [h for h in self.heads if _holds(emitted.int8[h.op.outputs[0]], self.ranges[h.op.outputs[0]])]
         if len(self.kept) < 2 or not self.heads:
             return
+        sound = np.concatenate([np.full(h.channels, h in self.heads) for h in every])
         try:
             measured = self._integer_means(emitted)
         except RuntimeFailure as e:
             raise VerificationError([str(e)]) from e
-        self.changes += correct_bias(emitted, self.heads, self.means, measured)
+        self.changes += correct_bias(emitted, self.heads, self.means[:, sound], measured)
 
     def _integer_means(self, emitted: Emitted) -> Array:
         with model_file(means_model(emitted, self.heads)) as path:
@@ -337,6 +345,10 @@ class _Job:
         sqnr = certificate.sqnr_db
         if sqnr is None or sqnr >= max(WARN_SQNR, self.options.min_sqnr):
             return
+        limits = [o.limit_db for o in certificate.outputs if o.limit_db is not None]
+        if limits and sqnr >= sum(limits) / len(limits) - LIMIT_SLACK:
+            self.warnings.append(f"SQNR {sqnr:.1f} dB is about the best that int8 outputs of the calibrated ranges allow on these samples")
+            return
         worst = worst_operators(planned.model, emitted, self.split.last)
         named = "; ".join(worst) if worst else "no operator stands out"
         if sqnr < self.options.min_sqnr and not certificate.uncalibrated:
@@ -400,6 +412,14 @@ class _Job:
         }
 
 
+def _holds(t: Tensor, span: Range) -> bool:
+    """Whether nothing of a range is saturated on purpose (its mean then says nothing)."""
+    assert t.quant is not None
+    low, high = representable(t.quant)
+    step = float(t.quant.scale[0])
+    return low - step <= span[0] and span[1] <= high + step
+
+
 def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:
     return (float(value),) if isinstance(value, int | float) else tuple(float(v) for v in value)
 
@@ -414,6 +434,4 @@ def _own_peak() -> int:
 
 
 def _ascii(text: str) -> Array:
-    import numpy as np
-
     return np.frombuffer(text.encode("ascii"), np.uint8).copy()

@@ -117,8 +117,8 @@ ROWS = (
     _unary("SQRT", 2, "kernels/elementwise.cc"),
     _unary("RSQRT", 2, "kernels/elementwise.cc", "a code below the zero point fails the run", steps=2),
     _unary("ABS", 2, "kernels/elementwise.cc"),
-    _fixed("LOGISTIC", 1 / 256, -128, "kernels/activations.cc"),
-    _fixed("TANH", 1 / 128, 0, "kernels/activations.cc"),
+    _fixed("LOGISTIC", 1 / 256, -128, "kernels/activations.cc", saturates=7.0),
+    _fixed("TANH", 1 / 128, 0, "kernels/activations.cc", saturates=4.0),
     _fixed(
         "SOFTMAX",
         1 / 256,
