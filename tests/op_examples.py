@@ -59,7 +59,15 @@ def comparison(kind: str):
     return make
 
 
-def move(kind: str, shape: tuple[int, ...], *consts: object, inputs: tuple[int, ...] = (1, 4, 8, 8), outputs: int = 1, data: int = 0, **options: object):
+def move(
+    kind: str,
+    shape: tuple[int, ...],
+    *consts: object,
+    inputs: tuple[int, ...] = (1, 4, 8, 8),
+    outputs: int = 1,
+    data: int = 0,
+    **options: object,
+):
     """An operator on one data input of all codes; `consts` are its int32 constants, in order around it."""
 
     def make(g: Builder) -> Values:

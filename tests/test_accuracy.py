@@ -25,7 +25,11 @@ def uneven(g: Builder) -> Tensor:
     w2 = g.const((g.rng.normal(size=(8, 3, 3, 8)) * UNEVEN[:, None, None, None] / UNEVEN / 8).astype(np.float32))
     c = g.op("ADD", a, g.conv(b, weights=w2, bias=False), fused_activation_function=1)
     pooled = g.op("AVERAGE_POOL_2D", c, shape=(1, 2, 2, 8), stride_w=4, stride_h=4, filter_width=4, filter_height=4, padding=1)
-    g.output(g.dense(g.reshape(pooled, 1, -1), 5, weights=g.const((g.rng.normal(size=(5, 32)) / np.tile(UNEVEN, 4)).astype(np.float32))))
+    g.output(
+        g.dense(
+            g.reshape(pooled, 1, -1), 5, weights=g.const((g.rng.normal(size=(5, 32)) / np.tile(UNEVEN, 4)).astype(np.float32))
+        )
+    )
     return x
 
 
@@ -34,7 +38,9 @@ def channel_ranges(model: Model, samples: list[list[np.ndarray]]) -> dict[Tensor
     for s in streams(model.main):
         for t in s.tensors:
             if t.shape[-1] == s.channels:
-                whole = Model([type(model.main)("all", list(model.main.tensors), list(model.main.inputs), [t], list(model.main.ops))])
+                whole = Model(
+                    [type(model.main)("all", list(model.main.tensors), list(model.main.inputs), [t], list(model.main.ops))]
+                )
                 values = np.concatenate([run(whole, x)[0].reshape(-1, s.channels) for x in samples])
                 found[t] = (values.min(axis=0), values.max(axis=0))
     return found

@@ -53,7 +53,7 @@ def test_equal_fixed_members_share(g: Builder) -> None:
     parts = [g.op("LOGISTIC", g.input(1, 4)) for _ in range(2)]
     y = g.op("CONCATENATION", *parts, shape=(1, 8), axis=1)
     g.output(y)
-    a = params(g, {t: (-4, 4) for t in g.graph.inputs})
+    a = params(g, dict.fromkeys(g.graph.inputs, (-4, 4)))
     assert a.cuts == []
     assert a.params[y].same_as(Quant.of(1 / 256, -128))
 

@@ -95,7 +95,11 @@ def test_output_is_not_overwritten_without_force(home: Path) -> None:
 
 def test_failing_force_leaves_the_old_file(home: Path) -> None:
     (home / "out.tflite").write_bytes(b"old")
-    for arguments in (["sine.tflite", "--synthetic"], ["broken.tflite", "--synthetic"], ["model.tflite", "-c", "samples.npz", "--min-sqnr", "99"]):
+    for arguments in (
+        ["sine.tflite", "--synthetic"],
+        ["broken.tflite", "--synthetic"],
+        ["model.tflite", "-c", "samples.npz", "--min-sqnr", "99"],
+    ):
         assert fullint("quantize", *arguments, "-o", "out.tflite", "--force", cwd=home).returncode > 0
     assert (home / "out.tflite").read_bytes() == b"old"
     assert sorted(p.name for p in home.iterdir()) == ["broken.tflite", "model.tflite", "out.tflite", "samples.npz", "sine.tflite"]
@@ -184,6 +188,8 @@ def test_own_failure_is_one_line(home: Path) -> None:
     assert "please report it" in done.stderr
     assert "Traceback" not in done.stderr
     env = {**os.environ, "FULLINT_TRACEBACK": "1"}
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=home, env=env, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=home, env=env, check=False
+    )
     assert "ZeroDivisionError" in done.stderr
     assert "Traceback" in done.stderr

@@ -237,8 +237,8 @@ def test_dynamic_batch(g: Builder) -> None:
     model = read_bytes(result.model)
     assert model.main.inputs[0].shape == (4, 8)
     assert model.main.outputs[0].shape == (4, 4)
+    network(g2 := Builder())
     with pytest.raises(UsageError, match="fixed batch"):
-        network(g2 := Builder())
         fullint.quantize(g2.bytes(), synthetic=True, batch=2)
 
 

@@ -46,7 +46,17 @@ def described(model: Model) -> list[object]:
             row = [op.kind, op.version, refs, op.options_type, {k: value(v) for k, v in op.options.items()}, extra]
             middle = None if op.intermediates is None else [at[t] for t in op.intermediates]
             custom = None if op.custom_options is None else op.custom_options.tobytes()
-            out.append([*row, op.custom_code, custom, op.custom_options_format, op.mutating_variable_inputs, middle, op.debug_metadata_index])
+            out.append(
+                [
+                    *row,
+                    op.custom_code,
+                    custom,
+                    op.custom_options_format,
+                    op.mutating_variable_inputs,
+                    middle,
+                    op.debug_metadata_index,
+                ]
+            )
     for s in model.signatures:
         at = {t: i for i, t in enumerate(s.graph.tensors)}
         out.append((s.key, graph_at[s.graph], [(n, at[t]) for n, t in s.inputs], [(n, at[t]) for n, t in s.outputs]))
@@ -68,15 +78,28 @@ def everything() -> Model:
     for graph in inner:
         graph.sync_tensors()
     out = Tensor("if", (1,), "float32")
-    a = Tensor("a", (1,), "float32", quant=Quant(np.zeros(0, np.float32), np.zeros(0, np.int64), 0, np.float32([-1.0]), np.float32([2.0])))
+    a = Tensor(
+        "a",
+        (1,),
+        "float32",
+        quant=Quant(np.zeros(0, np.float32), np.zeros(0, np.int64), 0, np.float32([-1.0]), np.float32([2.0])),
+    )
     fields = {"then_subgraph_index": inner[0], "else_subgraph_index": inner[1]}
     main.main.inputs += [condition, a]
     main.main.ops.append(Op("IF", [condition, a], [out], fields, "IfOptions"))
-    custom = Op("CUSTOM", [None, a], [Tensor("custom", (1,), "float32")], custom_code="Mine", custom_options=np.arange(5, dtype=np.uint8))
-    custom.mutating_variable_inputs, custom.intermediates = [False, True], [Tensor("middle", (2,), "int8", quant=Quant.of(0.5, 3))]
+    custom = Op(
+        "CUSTOM", [None, a], [Tensor("custom", (1,), "float32")], custom_code="Mine", custom_options=np.arange(5, dtype=np.uint8)
+    )
+    custom.mutating_variable_inputs, custom.intermediates = (
+        [False, True],
+        [Tensor("middle", (2,), "int8", quant=Quant.of(0.5, 3))],
+    )
     main.main.ops.append(custom)
     composite = Op("STABLEHLO_COMPOSITE", [a], [Tensor("composite", (1,), "float32")])
-    composite.extra = ("StableHLOCompositeOptions", {**schema.option_fields("StableHLOCompositeOptions"), "decomposition_subgraph_index": inner[0]})
+    composite.extra = (
+        "StableHLOCompositeOptions",
+        {**schema.option_fields("StableHLOCompositeOptions"), "decomposition_subgraph_index": inner[0]},
+    )
     composite.extra[1]["name"] = b"softmax"
     main.main.ops.append(composite)
     main.main.outputs += [out, custom.outputs[0], composite.outputs[0]]

@@ -63,7 +63,9 @@ def test_mapped_file_is_not_read_whole(tmp_path: Path) -> None:
 
 
 def test_python_file(tmp_path: Path) -> None:
-    (tmp_path / "data.py").write_text("import numpy as np\ndef representative():\n    for i in range(3):\n        yield [np.full((1, 4, 2), i)]\n")
+    (tmp_path / "data.py").write_text(
+        "import numpy as np\ndef representative():\n    for i in range(3):\n        yield [np.full((1, 4, 2), i)]\n"
+    )
     got = taken(f"{tmp_path}/data.py:representative")
     assert [s[0][0, 0, 0] for s in got] == [0, 1, 2]
 
@@ -96,8 +98,8 @@ def test_images(tmp_path: Path) -> None:
     got = taken(tmp_path, planar, images=options)
     assert got[2][0].shape == (1, 1, 4, 4)
     assert float(got[2][0].mean()) == pytest.approx(25.5)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(SamplesError, match="holds no images"):
-        (tmp_path / "empty").mkdir()
         taken(tmp_path / "empty", slot)
 
 

@@ -99,7 +99,10 @@ def export(net: Net) -> bytes:
     c = layer(both, net.w3, shared[1], "down", stride=2)
     e = layer(layer(c, net.w4, shared[1], "fourth"), net.w5, shared[1], "fifth")
     logits = g.dense(
-        g.reshape(e, 1, -1), 10, weights=const(net.dense.weight, 0, 1, name="dense/weights"), bias=const(net.dense.bias, 0, name="dense/bias")
+        g.reshape(e, 1, -1),
+        10,
+        weights=const(net.dense.weight, 0, 1, name="dense/weights"),
+        bias=const(net.dense.bias, 0, name="dense/bias"),
     )
     up = g.transpose_conv(
         e, weights=const(net.up, 1, 2, 3, 0, name="up/weights"), bias=const(net.up_bias, 0, name="up/bias"), activation="RELU"

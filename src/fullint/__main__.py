@@ -1,4 +1,4 @@
-"""python -m fullint"""
+"""Serves `python -m fullint`."""
 
 from fullint.cli import main
 

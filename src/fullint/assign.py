@@ -10,7 +10,7 @@ int8 -> int8 QUANTIZE.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -108,9 +108,9 @@ def _blocker(number: int, op: Op) -> Blocker | None:
             return block(f'its constant "{t.name}" holds values that are not finite', "replace them by large finite numbers")
         if t.is_variable:
             return block(f'"{t.name}" is state kept between runs', "feed the state in and out instead")
-    for i, t in enumerate(op.inputs):
-        if t is not None and t.is_float and row.role(i) is Role.RAW:
-            return block(f'its input {i} "{t.name}" must be an integer', "give it an integer")
+    for i, x in enumerate(op.inputs):
+        if x is not None and x.is_float and row.role(i) is Role.RAW:
+            return block(f'its input {i} "{x.name}" must be an integer', "give it an integer")
     return None
 
 
@@ -123,7 +123,9 @@ def scale_blockers(graph: Graph, assignment: Assignment) -> list[Blocker]:
             if t is None or quant is None or ((quant.scale >= SCALE_MIN) & (quant.scale <= SCALE_MAX)).all():
                 continue
             worst = float(quant.scale[np.argmax(np.abs(np.log(np.maximum(quant.scale.astype(np.float64), 1e-60))))])
-            cause = f'the scale of its input {i} "{t.name}" would be {worst:.3g}, which float32 or a kernel\'s multiplier cannot hold'
+            cause = (
+                f'the scale of its input {i} "{t.name}" would be {worst:.3g}, which float32 or a kernel\'s multiplier cannot hold'
+            )
             way_out = "bring the values of its inputs and weights to a usual size"
             found.append(Blocker(0, op.origin, op.kind, op.outputs[0].name, cause, way_out))
             break
@@ -220,8 +222,8 @@ class _Groups:
         if not same:
             return
         anchor = outputs[0] if outputs else self._first_data(op, same)
-        for t in outputs[1:]:
-            self._union(anchor, t)
+        for other in outputs[1:]:
+            self._union(anchor, other)
         if len(same) > 1 and not _clips(op):
             self._widen(anchor, self._joint(op, same))
         for i in same:
@@ -351,7 +353,8 @@ def _grid(w: Tensor, axis: int | None) -> Array:
     if not w.quant.per_channel and codes > 127.5:
         return weight_scales(w.array, axis)
     count = w.shape[axis] if axis is not None else 1
-    return np.broadcast_to(w.quant.scale, (count,)).copy()
+    scales: Array = np.broadcast_to(w.quant.scale, (count,)).copy()
+    return scales
 
 
 def _clips(op: Op) -> bool:
@@ -406,5 +409,3 @@ def _range_of(array: Array) -> Range:
 
 def _show(span: Range) -> str:
     return f"[{span[0]:.4g}, {span[1]:.4g}]"
-
-

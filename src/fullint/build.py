@@ -133,7 +133,7 @@ class Builder:
         channels = x.shape[3] * multiplier
         w = self.random(1, kernel, kernel, channels, scale=1 / kernel)
         shape = (*_spatial(x, (kernel, kernel), stride, padding), channels)
-        inputs = [x, w, self._bias(bias, channels) or self.const(np.zeros(channels, np.float32))]
+        inputs: list[Tensor | None] = [x, w, self._bias(bias, channels) or self.const(np.zeros(channels, np.float32))]
         y = self._conv("DEPTHWISE_CONV_2D", inputs, shape, stride, padding, activation)
         self.graph.ops[-1].options["depth_multiplier"] = multiplier
         return y
@@ -153,7 +153,7 @@ class Builder:
         w = weights or self.random(filters, kernel, kernel, x.shape[3], scale=(kernel * kernel * x.shape[3]) ** -0.5)
         shape = (x.shape[0], x.shape[1] * stride, x.shape[2] * stride, w.shape[0])
         sizes = self.const(np.asarray(shape, np.int32))
-        inputs = [sizes, w, x, self._bias(bias, w.shape[0])]
+        inputs: list[Tensor | None] = [sizes, w, x, self._bias(bias, w.shape[0])]
         return self._conv("TRANSPOSE_CONV", inputs, shape, stride, "SAME", activation)
 
     def dense(
@@ -208,7 +208,9 @@ class Builder:
             return bias
         return self.random(channels, scale=0.1) if bias else None
 
-    def _conv(self, kind: str, inputs: list[Tensor | None], shape: tuple[int, ...], stride: int, padding: str, activation: str) -> Tensor:
+    def _conv(
+        self, kind: str, inputs: list[Tensor | None], shape: tuple[int, ...], stride: int, padding: str, activation: str
+    ) -> Tensor:
         out: Tensor = self.op(
             kind,
             *inputs,

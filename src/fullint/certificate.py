@@ -178,10 +178,10 @@ class _Run:
         self.classes = [_looks_like_classes(t) for t in result.main.outputs]
 
     def compare(self, held: Iterable[Sequence[Array]]) -> None:
-        """Run everything, both children busy:
+        """Run everything, both children busy.
 
-            box     float on the first samples, XNNPACK on them      float on the rest
-            other   reference, builtin on a few of them              XNNPACK on the rest
+        box     float on the first samples, XNNPACK on them      float on the rest
+        other   reference, builtin on a few of them              XNNPACK on the rest
         """
         budget = max(1, min(SLOW_SET_SAMPLES, SLOW_SET_MACS // max(total_macs(self.result), 1)))
         samples = iter(held)

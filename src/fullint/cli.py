@@ -44,7 +44,7 @@ class Numbers(click.ParamType[tuple[float, ...]]):
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="fullint %(version)s")
 def main() -> None:
-    """Turn TFLite / LiteRT models into models in which every operator computes on integers.
+    r"""Turn TFLite / LiteRT models into models in which every operator computes on integers.
 
     \b
     Example:
@@ -54,24 +54,34 @@ def main() -> None:
 
 @main.command()
 @click.argument("model", type=click.Path())
-@click.option("-c", "--samples", metavar="DATA", help="Representative samples: .npz, .npy, a folder of images, or file.py:function.")
+@click.option(
+    "-c", "--samples", metavar="DATA", help="Representative samples: .npz, .npy, a folder of images, or file.py:function."
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Where to write the result.")
 @click.option("--num-samples", type=int, help="Use the first N samples.")
 @click.option("--per-tensor", is_flag=True, help="One scale per weight tensor instead of one per output channel.")
 @click.option("--dense-per-tensor", is_flag=True, help="The same for FULLY_CONNECTED alone.")
-@click.option("--io", type=click.Choice(["int8", "uint8", "float32"]), default="int8", show_default=True, help="Type of float inputs and outputs.")
+@click.option(
+    "--io",
+    type=click.Choice(["int8", "uint8", "float32"]),
+    default="int8",
+    show_default=True,
+    help="Type of float inputs and outputs.",
+)
 @click.option("--batch", type=int, default=1, show_default=True, help="Fix a dynamic batch at this size.")
 @click.option("--threads", type=int, help="Samples run at the same time.  [default: number of cores]")
 @click.option("--min-sqnr", type=float, default=5.0, show_default=True, metavar="DB", help="Write nothing below this SQNR.")
 @click.option("--synthetic", is_flag=True, help="Calibrate on random numbers: for speed trials only.")
 @click.option("--mean", type=Numbers(), default="0", show_default=True, help="Images: subtracted from each pixel (0..255).")
 @click.option("--std", type=Numbers(), default="255", show_default=True, help="Images: what is left is divided by this.")
-@click.option("--layout", type=click.Choice(["NHWC", "NCHW"]), default="NHWC", show_default=True, help="Images: layout of the input.")
+@click.option(
+    "--layout", type=click.Choice(["NHWC", "NCHW"]), default="NHWC", show_default=True, help="Images: layout of the input."
+)
 @click.option("--plan", is_flag=True, help="Print the scale and zero point of every tensor and write nothing.")
 @click.option("--force", is_flag=True, help="Overwrite the output.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: bool, **options: Any) -> None:
-    """Make MODEL all integer: int8 operators, int32 biases, verified and executed.
+    r"""Make MODEL all integer: int8 operators, int32 biases, verified and executed.
 
     \b
     Example:
@@ -99,7 +109,7 @@ def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: b
 @click.argument("model", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def inspect(model: str, as_json: bool) -> None:
-    """Show what is in MODEL: operators, types, sizes, MACs, signatures. Nothing is run.
+    r"""Show what is in MODEL: operators, types, sizes, MACs, signatures. Nothing is run.
 
     \b
     Example:
@@ -120,7 +130,7 @@ def inspect(model: str, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Overwrite the output.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def demo(output: str | None, force: bool, as_json: bool) -> None:
-    """Quantize a small trained network that comes with fullint, and show before and after.
+    r"""Quantize a small trained network that comes with fullint, and show before and after.
 
     \b
     Example:
@@ -157,8 +167,8 @@ def write_atomically(path: str, data: bytes) -> None:
             f.write(data)
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, target)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(target)
     except OSError as e:
         Path(temporary).unlink(missing_ok=True)
         raise UsageError(f"{path}: cannot be written: {e.strerror}") from e
@@ -189,7 +199,9 @@ def _errors(as_json: bool) -> Iterator[None]:
     except Exception as e:
         if os.environ.get(TRACEBACK):
             raise
-        click.echo(f"error: fullint itself failed ({type(e).__name__}: {e}); {TRACEBACK}=1 shows where, please report it", err=True)
+        click.echo(
+            f"error: fullint itself failed ({type(e).__name__}: {e}); {TRACEBACK}=1 shows where, please report it", err=True
+        )
         sys.exit(2)
 
 
@@ -199,7 +211,13 @@ def _fail(error: FullintError, as_json: bool) -> None:
         from dataclasses import asdict
 
         blockers = [asdict(b) for b in error.blockers] if isinstance(error, NotIntegerError) else []
-        body = {"schema_version": 1, "status": "failed", "error": type(error).__name__, "message": str(error), "blockers": blockers}
+        body = {
+            "schema_version": 1,
+            "status": "failed",
+            "error": type(error).__name__,
+            "message": str(error),
+            "blockers": blockers,
+        }
         _print(json.dumps(body, indent=2, ensure_ascii=False))
 
 

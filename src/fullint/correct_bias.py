@@ -24,7 +24,8 @@ from fullint.ops import ROWS
 from fullint.rewrite import Change
 
 _PASSING = frozenset(
-    "SOFTMAX LOGISTIC TANH LOG_SOFTMAX RESHAPE SQUEEZE EXPAND_DIMS CONCATENATION TRANSPOSE ADD MUL SUB QUANTIZE STRIDED_SLICE SLICE".split()
+    "SOFTMAX LOGISTIC TANH LOG_SOFTMAX RESHAPE SQUEEZE EXPAND_DIMS CONCATENATION TRANSPOSE ADD MUL SUB QUANTIZE"
+    " STRIDED_SLICE SLICE".split()
 )
 MOST_SAMPLES, FEWEST_SAMPLES = 32, 6
 SAMPLE_BYTES = 10_000_000
@@ -139,4 +140,5 @@ def _shrunk(error: Array) -> Array:
         return np.zeros_like(mean)
     noise = error.var(axis=0, ddof=1) / len(error)
     keep: Array = np.maximum(0.0, 1 - noise / np.maximum(np.square(mean), 1e-30))
-    return mean * keep
+    shift: Array = mean * keep
+    return shift

@@ -1,7 +1,7 @@
 """How many multiply-accumulates an operator does: what its time is mostly made of.
 
-    conv    MACs = output elements * kernel height * kernel width * input channels (per group)
-    dense   MACs = output elements * input features
+conv    MACs = output elements * kernel height * kernel width * input channels (per group)
+dense   MACs = output elements * input features
 """
 
 from __future__ import annotations

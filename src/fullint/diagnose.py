@@ -45,7 +45,11 @@ def worst_operators(model: Model, emitted: Emitted, sample: Sequence[Array] | No
                 before = min((sqnr[x] for x in op.inputs if x is not None and x in sqnr), default=60.0)
                 lost.append((before - sqnr[t], op, t))
     lost.sort(key=lambda item: -item[0])
-    return [f'op {op.origin} {op.kind} "{t.name}" ({sqnr[t]:.1f} dB, {drop:.1f} lost there)' for drop, op, t in lost[:WORST] if drop > 0]
+    return [
+        f'op {op.origin} {op.kind} "{t.name}" ({sqnr[t]:.1f} dB, {drop:.1f} lost there)'
+        for drop, op, t in lost[:WORST]
+        if drop > 0
+    ]
 
 
 def _all_values(model: Model, tensors: Sequence[Tensor], sample: Sequence[Array]) -> list[Array]:

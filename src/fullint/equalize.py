@@ -153,7 +153,11 @@ def _keeps_channels(op: Op) -> bool:
         return out.shape[-1] % x.shape[-1] == 0
     if op.kind == "MEAN":
         axes = op.input(1)
-        return axes is not None and axes.buffer is not None and all(int(a) % len(x.shape) != len(x.shape) - 1 for a in axes.array.reshape(-1))
+        return (
+            axes is not None
+            and axes.buffer is not None
+            and all(int(a) % len(x.shape) != len(x.shape) - 1 for a in axes.array.reshape(-1))
+        )
     if op.kind == "PAD":
         pads = op.input(1)
         return pads is not None and pads.buffer is not None and not pads.array[-1].any()
@@ -256,7 +260,12 @@ def _columns(op: Op, channels: int) -> _Columns:
 
 
 def _noise(
-    s: Array, size: Array, ranges: Sequence[tuple[Array, Array]], columns: Sequence[_Columns], rows: Sequence[Array], per_tensor: bool
+    s: Array,
+    size: Array,
+    ranges: Sequence[tuple[Array, Array]],
+    columns: Sequence[_Columns],
+    rows: Sequence[Array],
+    per_tensor: bool,
 ) -> float:
     """The module's estimate.
 

@@ -154,8 +154,8 @@ class _Statistics:
         if self.error is not None:
             raise self.error
         seen = [r for r in self.results if r.low is not None]
-        low = np.min([r.low for r in seen], axis=0)
-        high = np.max([r.high for r in seen], axis=0)
+        low = np.min([r.low for r in seen if r.low is not None], axis=0)
+        high = np.max([r.high for r in seen if r.high is not None], axis=0)
         bad = min((r.bad for r in seen if r.bad is not None), default=None)
         kept = {index: value for r in seen for index, value in r.kept.items()}
         return low, high, bad, np.array([kept[i] for i in sorted(kept)])

@@ -133,7 +133,8 @@ class Tensor:
         """The constant's value, shape `shape`, dtype per `dtype` (a view, not to be written to)."""
         if self.buffer is None:
             raise ValueError(f'tensor "{self.name}" is not a constant')
-        return self.buffer.data.view(NUMPY_TYPES[self.dtype]).reshape(self.shape)
+        view: Array = self.buffer.data.view(NUMPY_TYPES[self.dtype]).reshape(self.shape)
+        return view
 
 
 def constant(name: str, value: Array, quant: Quant | None = None) -> Tensor:

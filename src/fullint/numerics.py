@@ -64,30 +64,34 @@ def quantize(values: Array, quant: Quant, dtype: str = "int8", *, narrow: bool =
     np.rint(codes, out=codes)
     codes += zero
     np.clip(codes, low, high, out=codes)
-    return codes.astype(dtype)
+    done: Array = codes.astype(dtype)
+    return done
 
 
 def dequantize(codes: Array, quant: Quant) -> Array:
     """Codes to real values, float32."""
     scale, zero = _along(quant, codes.ndim)
-    return ((codes.astype(np.float32) - zero.astype(np.float32)) * scale).astype(np.float32)
+    values: Array = ((codes.astype(np.float32) - zero.astype(np.float32)) * scale).astype(np.float32)
+    return values
 
 
 def round_half_away(values: Array | float) -> Array:
     """Nearest integer, ties away from zero (C's round)."""
     v = np.asarray(values)
-    return np.trunc(v + np.copysign(v.dtype.type(0.5) if v.dtype.kind == "f" else 0.5, v))
+    nearest: Array = np.trunc(v + np.copysign(v.dtype.type(0.5) if v.dtype.kind == "f" else 0.5, v))
+    return nearest
 
 
 def bias_scales(input_scale: float, scales: Array) -> Array:
     """s_in * s_w in float32, the scale the kernels take a bias to have."""
-    return (np.float32(input_scale) * scales.astype(np.float32)).astype(np.float32)
+    product: Array = (np.float32(input_scale) * scales.astype(np.float32)).astype(np.float32)
+    return product
 
 
 def scales_for_bias(scales: Array, input_scale: float, bias: Array) -> Array:
     """Weight scales, raised where the bias would pass `BIAS_MAX` codes.
 
-        |b| / (s_in * s_w) <= 2^30    <=>    s_w >= |b| / (s_in * 2^30)
+    |b| / (s_in * s_w) <= 2^30    <=>    s_w >= |b| / (s_in * 2^30)
     """
     needed = np.abs(bias.astype(np.float64)) / (float(input_scale) * BIAS_MAX)
     if scales.size == 1:

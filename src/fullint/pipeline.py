@@ -267,7 +267,10 @@ class _Job:
         return self.ranges
 
     def _correct_bias(self, emitted: Emitted) -> None:
-        every, self.heads = self.heads, [h for h in self.heads if _holds(emitted.int8[h.op.outputs[0]], self.ranges[h.op.outputs[0]])]
+        every, self.heads = (
+            self.heads,
+            [h for h in self.heads if _holds(emitted.int8[h.op.outputs[0]], self.ranges[h.op.outputs[0]])],
+        )
         if len(self.kept) < 2 or not self.heads:
             return
         sound = np.concatenate([np.full(h.channels, h in self.heads) for h in every])
@@ -347,7 +350,9 @@ class _Job:
             return
         limits = [o.limit_db for o in certificate.outputs if o.limit_db is not None]
         if limits and sqnr >= sum(limits) / len(limits) - LIMIT_SLACK:
-            self.warnings.append(f"SQNR {sqnr:.1f} dB is about the best that int8 outputs of the calibrated ranges allow on these samples")
+            self.warnings.append(
+                f"SQNR {sqnr:.1f} dB is about the best that int8 outputs of the calibrated ranges allow on these samples"
+            )
             return
         worst = worst_operators(planned.model, emitted, self.split.last)
         named = "; ".join(worst) if worst else "no operator stands out"
@@ -434,4 +439,5 @@ def _own_peak() -> int:
 
 
 def _ascii(text: str) -> Array:
-    return np.frombuffer(text.encode("ascii"), np.uint8).copy()
+    codes: Array = np.frombuffer(text.encode("ascii"), np.uint8).copy()
+    return codes

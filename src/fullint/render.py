@@ -34,7 +34,9 @@ def show_quantize(report: QuantizeReport, output: str) -> None:
         before, after = report.sizes["before"], report.sizes["after"]
         console.print(f"[bold]{output}[/bold]: all integer, {_size(after)} (was {_size(before)})")
     convs = report.conv_2d
-    console.print(f"  operators      {report.operators}, {report.float_operators} of them float  ({_counts(report.operator_counts)})")
+    console.print(
+        f"  operators      {report.operators}, {report.float_operators} of them float  ({_counts(report.operator_counts)})"
+    )
     if convs.total:
         console.print(f"  CONV_2D        {convs.int8_weights_int32_bias} of {convs.total} with int8 weights and int32 bias")
     if report.requantizes:
@@ -86,7 +88,9 @@ def show_inspection(found: Inspection, name: str) -> None:
     for o in found.operator_list:
         index = f"{o.graph}:{o.index}" if found.subgraphs > 1 else str(o.index)
         shape = "x".join(str(n) for n in o.output_shape)
-        table.add_row(index, o.kind, str(o.version), o.dtypes, o.output, shape, f"{o.macs:,}" if o.macs else "", _size(o.constant_bytes))
+        table.add_row(
+            index, o.kind, str(o.version), o.dtypes, o.output, shape, f"{o.macs:,}" if o.macs else "", _size(o.constant_bytes)
+        )
     console.print(table)
 
 
@@ -98,7 +102,11 @@ def show_demo(report: DemoReport) -> None:
     table.add_row("float operators", str(report.before.float_operators), str(report.after.float_operators))
     table.add_row("CONV_2D int8 weights, int32 bias", report.before.conv_2d, report.after.conv_2d)
     table.add_row("size", _size(report.before.bytes), _size(report.after.bytes))
-    table.add_row(f"accuracy on {report.test_digits} digits", f"{100 * report.before.accuracy:.2f} %", f"{100 * report.after.accuracy:.2f} %")
+    table.add_row(
+        f"accuracy on {report.test_digits} digits",
+        f"{100 * report.before.accuracy:.2f} %",
+        f"{100 * report.after.accuracy:.2f} %",
+    )
     table.add_row("latency (median, 1 thread)", f"{report.before.latency_us:.0f} us", f"{report.after.latency_us:.0f} us")
     console.print(table)
     if report.quantize.certificate is not None:
@@ -110,7 +118,14 @@ def plan_json(plan: Plan) -> str:
     a = plan.assignment
     tensors = [{"tensor": t.name, "scale": q.scale.tolist(), "zero_point": q.zero_point.tolist()} for t, q in a.params.items()]
     operands = [
-        {"op": op.origin, "kind": op.kind, "input": i, "axis": q.axis, "scale": q.scale.tolist(), "zero_point": q.zero_point.tolist()}
+        {
+            "op": op.origin,
+            "kind": op.kind,
+            "input": i,
+            "axis": q.axis,
+            "scale": q.scale.tolist(),
+            "zero_point": q.zero_point.tolist(),
+        }
         for (op, i), q in a.operand.items()
     ]
     cuts = [{"op": c.op.origin, "kind": c.op.kind, "input": c.input, "why": c.why} for c in a.cuts]

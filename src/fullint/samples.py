@@ -431,7 +431,7 @@ def _from_images(folder: Path, inputs: Sequence[Slot], images: ImageOptions) -> 
         try:
             with Image.open(file) as picture:
                 mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
-                pixels = np.asarray(picture.convert(mode).resize((width, height), Image.Resampling.BILINEAR), np.float32)
+                pixels: Array = np.asarray(picture.convert(mode).resize((width, height), Image.Resampling.BILINEAR), np.float32)
         except OSError as e:
             raise SamplesError(f"{file}: not a readable image ({e})") from e
         pixels = pixels.reshape(height, width, channels)

@@ -13,8 +13,6 @@ from fullint.ops.base import (
     Same,
 )
 
-ROWS: dict[str, OpRow] = {
-    row.kind: row for row in (*compute.ROWS, *elementwise.ROWS, *movement.ROWS, *reduction.ROWS)
-}
+ROWS: dict[str, OpRow] = {row.kind: row for row in (*compute.ROWS, *elementwise.ROWS, *movement.ROWS, *reduction.ROWS)}
 
 __all__ = ["KERNEL_SETS", "ROWS", "Fault", "Fixed", "Observed", "OpRow", "Output", "Raw", "Role", "Same"]

@@ -73,7 +73,9 @@ ROWS = (
         lambda op: 2 if _wide_broadcast(op) else 1,
         "kernels/internal/reference/div.h",
         "written as a product: the kernel is wrong for small dividends, and a divisor of zero fails the run",
-        faults=dict.fromkeys(KERNEL_SETS, Fault("a small dividend shifts by more than 31 bits and comes out at the end of the range")),
+        faults=dict.fromkeys(
+            KERNEL_SETS, Fault("a small dividend shifts by more than 31 bits and comes out at the end of the range")
+        ),
     ),
     OpRow(
         "SQUARED_DIFFERENCE",

@@ -44,7 +44,9 @@ def fold_affine_after(op: Op, uses: Uses) -> Rewrite | No | None:
     assert weights is not None
     w = weights.array * _along(mul, weights, row.axis or 0)
     b = (bias.array.reshape(-1) if bias is not None else np.float32(0)) * mul + add
-    new = _with_weights(conv, _keeping_grid(weights, w, mul), constant(f"{x.name}/bias", np.broadcast_to(b, (channels,)).astype(np.float32)))
+    new = _with_weights(
+        conv, _keeping_grid(weights, w, mul), constant(f"{x.name}/bias", np.broadcast_to(b, (channels,)).astype(np.float32))
+    )
     new.outputs = list(op.outputs)
     new.options["fused_activation_function"] = op.options.get("fused_activation_function", 0)
     return Rewrite((conv, op), (new,), f"{op.kind} of a constant folded into the {conv.kind} before it")
@@ -65,7 +67,7 @@ def fold_mul_before(op: Op, uses: Uses) -> Rewrite | No | None:
     source, c, _ = match
     if uses.only_reader(x) is not op:
         return No("the product is read elsewhere too")
-    if source.shape != x.shape or op.kind == "TRANSPOSE_CONV" and x.shape[-1] != weights.shape[-1]:
+    if source.shape != x.shape or (op.kind == "TRANSPOSE_CONV" and x.shape[-1] != weights.shape[-1]):
         return No("the multiplication broadcasts its input")
     vector = _per_channel(c.array, x.shape, x.shape[-1])
     if vector is None:

@@ -1,7 +1,7 @@
 """Operators without a right int8 kernel that another operator equals exactly.
 
-    NEG(x)            =>   MUL(x, -1)
-    SUM(x, axes)      =>   MUL(MEAN(x, axes), N)          N = product of the reduced dimensions
+NEG(x)            =>   MUL(x, -1)
+SUM(x, axes)      =>   MUL(MEAN(x, axes), N)          N = product of the reduced dimensions
 """
 
 from __future__ import annotations

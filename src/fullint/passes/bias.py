@@ -1,7 +1,7 @@
 """A bias is a vector with one value per output channel, and each convolution has one.
 
-    bias [1, 1, 1, C] or [1]      =>   bias [C]
-    CONV_2D(x, w)                 =>   CONV_2D(x, w, zeros[C])      (XNNPACK takes no convolution without)
+bias [1, 1, 1, C] or [1]      =>   bias [C]
+CONV_2D(x, w)                 =>   CONV_2D(x, w, zeros[C])      (XNNPACK takes no convolution without)
 """
 
 from __future__ import annotations

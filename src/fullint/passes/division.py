@@ -35,7 +35,9 @@ def div_as_product(op: Op, uses: Uses) -> Rewrite | No | None:
         if not np.isfinite(inverse).all():
             return No("it divides by a constant zero")
         factor = constant(f"{b.name}/inverse", inverse)
-        return Rewrite((op,), (make_op("MUL", [a, factor], [out], fused_activation_function=fused),), "division by a constant is a product")
+        return Rewrite(
+            (op,), (make_op("MUL", [a, factor], [out], fused_activation_function=fused),), "division by a constant is a product"
+        )
     ops: list[Op] = []
     if _lower_bound(b, uses, _DEPTH) > 0:
         inverse_of, left = b, a

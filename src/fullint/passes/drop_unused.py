@@ -10,9 +10,7 @@ from __future__ import annotations
 from fullint.ir import Model, Op
 from fullint.rewrite import Change
 
-EFFECTS = frozenset(
-    "ASSIGN_VARIABLE CALL_ONCE VAR_HANDLE READ_VARIABLE HASHTABLE HASHTABLE_IMPORT IF WHILE CALL CUSTOM".split()
-)
+EFFECTS = frozenset("ASSIGN_VARIABLE CALL_ONCE VAR_HANDLE READ_VARIABLE HASHTABLE HASHTABLE_IMPORT IF WHILE CALL CUSTOM".split())
 
 
 def drop_unused(model: Model) -> list[Change]:

@@ -34,7 +34,7 @@ def values(enum: str) -> dict[str, int]:
 
 @cache
 def snake(camel: str) -> str:
-    """fusedActivationFunction -> fused_activation_function."""
+    """FusedActivationFunction -> fused_activation_function."""
     return re.sub(r"([A-Z])", lambda m: "_" + m[1].lower(), camel)
 
 

@@ -12,7 +12,6 @@ from fullint.errors import FullintError
 from fullint.ir import Buffer, Graph, Model, Op, Quant, Tensor
 from fullint.tflite import schema
 
-
 _PAGE = 4096
 _ALIGNMENT = 64
 
@@ -62,7 +61,9 @@ def _room_for_tables(model: Model) -> int:
     names = sum(len(t.name) for g in model.graphs for t in g.tensors)
     scales = sum(t.quant.scale.size for g in model.graphs for t in g.tensors if t.quant is not None)
     items = sum(len(g.tensors) + len(g.ops) for g in model.graphs)
-    small = sum(n for n in {id(t.buffer): t.buffer.data.nbytes for g in model.graphs for t in g.tensors if t.buffer}.values() if n < _PAGE)
+    small = sum(
+        n for n in {id(t.buffer): t.buffer.data.nbytes for g in model.graphs for t in g.tensors if t.buffer}.values() if n < _PAGE
+    )
     return 65536 + 4 * names + 16 * scales + 512 * items + small
 
 
