@@ -1,0 +1,111 @@
+"""What the docs say is run or compared."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import fullint
+from fullint import inspection, report
+from fullint.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+DEMO = ROOT / "src" / "fullint" / "demo"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("digits.tflite", "calibration.npz"):
+        (tmp_path / name).write_bytes((DEMO / name).read_bytes())
+    return tmp_path
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """(language, code) of the blocks marked to be run."""
+    return re.findall(r"<!-- run -->\n```(\w*)\n(.*?)```", text, re.DOTALL)
+
+
+def test_readme_quickstart_runs(folder: Path) -> None:
+    """The commands and the Python of the README, pasted as they are."""
+    found = blocks(README)
+    assert [language for language, _ in found] == ["", "python"]
+    for line in found[0][1].strip().splitlines():
+        words = line.split()
+        assert words[0] == "fullint"
+        done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    done = subprocess.run([sys.executable, "-c", found[1][1]], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("0 float operators\n")
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_has_help_with_an_example_that_runs(folder: Path, name: str) -> None:
+    text = main.commands[name].get_help(click.Context(main.commands[name], info_name=f"fullint {name}"))
+    example = re.search(r"Example:\s+(fullint .*)", text)
+    assert example, "no example"
+    words = example[1].replace("model.tflite", "digits.tflite").replace("samples.npz", "calibration.npz").split()
+    done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"`fullint {name}" in README + (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_option_has_help() -> None:
+    for command in main.commands.values():
+        for p in command.params:
+            assert not isinstance(p, click.Option) or p.help, p.name
+
+
+def test_options_have_the_names_and_defaults_of_the_api() -> None:
+    """fullint quantize --min-sqnr is quantize(min_sqnr=...), with the same default."""
+    import inspect
+
+    api = inspect.signature(fullint.quantize).parameters
+    cli = main.commands["quantize"].make_context("fullint quantize", ["model.tflite"]).params
+    only_cli = {"model", "samples", "output", "plan", "force", "as_json"}
+    assert set(cli) - only_cli == set(api) - {"model", "samples", "progress"}
+    for name in set(cli) - only_cli:
+        expected = api[name].default
+        assert cli[name] == ((expected,) if name in ("mean", "std") else expected), name
+
+
+def test_generated_pages_are_fresh() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "gen_docs.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [report.QuantizeReport, report.Certificate, report.OutputQuality, report.KernelSet, inspection.Inspection, fullint.Blocker],
+)
+def test_every_field_of_the_reports_is_documented(kind: type) -> None:
+    page = (ROOT / "docs" / "report.md").read_text()
+    for field in dataclasses.fields(kind):
+        if field.name not in ("name",):
+            assert f"`{field.name}`" in page or field.name in ("schema_version",), field.name
+
+
+def test_public_names_are_there_and_documented() -> None:
+    for name in fullint.__all__:
+        assert getattr(fullint, name).__doc__ or name == "__version__"
+
+
+def test_links_point_at_files() -> None:
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_readme_lists_every_module() -> None:
+    listed = README[README.index("## How the code is laid out") :]
+    for path in (ROOT / "src" / "fullint").iterdir():
+        if path.name.startswith("__") or path.suffix not in (".py", "") or path.name == "py.typed":
+            continue
+        assert path.name in listed or path.stem + "/" in listed, path.name

@@ -1,0 +1,83 @@
+"""Writes the generated pages: docs/commands.md from --help, docs/ops.md from the op table.
+
+python tools/gen_docs.py           write them
+python tools/gen_docs.py --check   exit 1 where a page on disk is stale
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from fullint.cli import main
+from fullint.ops import KERNEL_SETS, ROWS, Fixed, Observed, Raw, Role, Same
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def commands() -> str:
+    """Every command's help."""
+    parts = ["# Commands\n\nMade from `--help` by `tools/gen_docs.py`."]
+    for name, command in [("", main), *sorted(main.commands.items())]:
+        context = click.Context(command, info_name=f"fullint {name}".strip(), max_content_width=100, terminal_width=100)
+        parts.append(f"## {context.info_name}\n\n```text\n{command.get_help(context)}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def ops() -> str:
+    """The op table as a page."""
+    lines = [
+        "# Operators in int8",
+        "",
+        "Made from the op table by `tools/gen_docs.py`. Each row is proved by a test that runs the int8 operator against the",
+        "float one over the whole code range, on every kernel set.",
+        "",
+        "*own*: an operand with its own scale and zero point; *same*: operands that share them; *weight*: int8 constants,",
+        "per channel along the axis; *bias*: int32, scale = input scale × weight scale; *raw*: integers that stay; *any*: read",
+        "for its shape only.",
+        "",
+        "| operator | inputs | output | kernel | to know | lacking or wrong |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind in sorted(ROWS):
+        row = ROWS[kind]
+        inputs = ", ".join(f"weight (axis {row.axis})" if r is Role.WEIGHT else r.value for r in row.inputs)
+        faults = "; ".join(f"{s}: {row.faults[s].what}" for s in KERNEL_SETS if s in row.faults)
+        if len(row.faults) == len(KERNEL_SETS):
+            faults = f"all: {next(iter(row.faults.values())).what}"
+        lines.append(f"| `{kind}` | {inputs} | {output(row.outputs[0])} | {row.source} | {row.because} | {faults} |")
+    return "\n".join(lines) + "\n"
+
+
+def output(rule: object) -> str:
+    """Where an output's parameters come from, in words."""
+    match rule:
+        case Fixed(scale=scale, zero_point=zero):
+            return f"fixed: 1/{1 / scale:g}, {zero}"
+        case Observed():
+            return "measured"
+        case Same():
+            return "same"
+        case Raw():
+            return "raw"
+    raise AssertionError(rule)
+
+
+def run(check: bool) -> int:
+    """Write the pages, or compare them."""
+    stale = []
+    for name, text in (("commands.md", commands()), ("ops.md", ops())):
+        page = DOCS / name
+        if check and (not page.exists() or page.read_text() != text):
+            stale.append(name)
+        elif not check:
+            page.write_text(text)
+    if stale:
+        print(f"stale: {', '.join(stale)}; run python tools/gen_docs.py")
+    return bool(stale)
+
+
+if __name__ == "__main__":
+    sys.exit(run("--check" in sys.argv[1:]))
