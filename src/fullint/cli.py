@@ -44,7 +44,7 @@ class Numbers(click.ParamType[tuple[float, ...]]):
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="fullint %(version)s")
 def main() -> None:
-    r"""Turn TFLite / LiteRT models into models in which every operator computes on integers.
+    """Turn TFLite / LiteRT models into models in which every operator computes on integers.
 
     \b
     Example:
@@ -81,7 +81,7 @@ def main() -> None:
 @click.option("--force", is_flag=True, help="Overwrite the output.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: bool, **options: Any) -> None:
-    r"""Make MODEL all integer: int8 operators, int32 biases, verified and executed.
+    """Make MODEL all integer: int8 operators, int32 biases, verified and executed.
 
     \b
     Example:
@@ -109,7 +109,7 @@ def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: b
 @click.argument("model", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def inspect(model: str, as_json: bool) -> None:
-    r"""Show what is in MODEL: operators, types, sizes, MACs, signatures. Nothing is run.
+    """Show what is in MODEL: operators, types, sizes, MACs, signatures. Nothing is run.
 
     \b
     Example:
@@ -130,7 +130,7 @@ def inspect(model: str, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Overwrite the output.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def demo(output: str | None, force: bool, as_json: bool) -> None:
-    r"""Quantize a small trained network that comes with fullint, and show before and after.
+    """Quantize a small trained network that comes with fullint, and show before and after.
 
     \b
     Example:
