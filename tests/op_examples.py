@@ -203,7 +203,6 @@ def gather(kind: str, indices: object, shape: tuple[int, ...]):
 
 
 POOL = {"stride_w": 2, "stride_h": 2, "filter_width": 2, "filter_height": 2, "padding": PADDING["VALID"]}
-SQUASHED = {"low": -6.0, "high": 6.0}
 
 EXAMPLES: dict[str, Callable[[Builder], Values]] = {
     "CONV_2D": conv("RELU"),
@@ -229,8 +228,8 @@ EXAMPLES: dict[str, Callable[[Builder], Values]] = {
     "SQRT": unary("SQRT", 0.0, 4.0),
     "RSQRT": unary("RSQRT", 0.0, 4.0),
     "ABS": unary("ABS"),
-    "LOGISTIC": unary("LOGISTIC", **SQUASHED),
-    "TANH": unary("TANH", **SQUASHED),
+    "LOGISTIC": unary("LOGISTIC", -7.0, 7.0),
+    "TANH": unary("TANH", -4.0, 4.0),
     "SOFTMAX": unary("SOFTMAX", shape=(64, 4), beta=1.0),
     "LOG_SOFTMAX": unary("LOG_SOFTMAX", -2.0, 2.0, shape=(64, 4)),
     "L2_NORMALIZATION": unary("L2_NORMALIZATION", shape=(64, 4)),
