@@ -52,7 +52,7 @@ def test_equalized_float_model_computes_the_same(g: Builder, per_tensor: bool) -
     model = read_bytes(g.bytes())
     samples = [list(s.values()) for s in samples_like(model, 4)]
     before = [run(model, s)[0] for s in samples]
-    changes, _ = equalize(model.main, channel_ranges(model, samples), per_tensor=per_tensor)
+    changes, _ = equalize(model.main, streams(model.main), channel_ranges(model, samples), per_tensor=per_tensor)
     assert changes
     for s, expected in zip(samples, before, strict=True):
         np.testing.assert_allclose(run(model, s)[0], expected, rtol=1e-4, atol=1e-5)
@@ -63,7 +63,7 @@ def test_equalized_ranges_are_the_ones_that_come(g: Builder) -> None:
     uneven(g)
     model = read_bytes(g.bytes())
     samples = [list(s.values()) for s in samples_like(model, 4)]
-    _, after = equalize(model.main, channel_ranges(model, samples), per_tensor=False)
+    _, after = equalize(model.main, streams(model.main), channel_ranges(model, samples), per_tensor=False)
     for t, (low, high) in channel_ranges(model, samples).items():
         np.testing.assert_allclose(after[t][0], low, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(after[t][1], high, rtol=1e-3, atol=1e-5)
@@ -92,7 +92,7 @@ def test_relu6_is_never_scaled_past_its_clip(g: Builder) -> None:
     y = g.conv(x, filters=4, activation="RELU6")
     g.output(g.conv(y))
     model = g.model()
-    equalize(model.main, {y: (np.zeros(4, np.float32), np.float32([6, 3, 1, 0.1]))}, per_tensor=False)
+    equalize(model.main, streams(model.main), {y: (np.zeros(4, np.float32), np.float32([6, 3, 1, 0.1]))}, per_tensor=False)
     big = [np.random.default_rng(0).normal(size=(1, 4, 4, 2)).astype(np.float32)]
     assert run(model, big)[0].shape == (1, 4, 4, 4)
     whole = Model([type(model.main)("all", list(model.main.tensors), list(model.main.inputs), [y], list(model.main.ops))])

@@ -18,10 +18,13 @@ import numpy as np
 from fullint.assign import Range
 from fullint.build import ACTIVATIONS, make_op
 from fullint.correct_bias import append_means
+from fullint.cost import total_macs
 from fullint.errors import SamplesError
 from fullint.ir import Array, Graph, Model, Op, Tensor, constant
 from fullint.sandbox import Sandbox, model_file
 
+LARGE_MACS = 1_000_000_000
+"""From here on all threads work on one sample: see `execute._Statistics`."""
 _NOT_NEGATIVE = (ACTIVATIONS["RELU"], ACTIVATIONS["RELU6"])
 
 
@@ -81,7 +84,7 @@ def calibrate(
         return Stats({}, {}, np.zeros((0, 0), np.float32))
     measuring, probes = measuring_model(model, tensors, by_channel, heads)
     with model_file(measuring) as path:
-        box.call("measure", path, threads, keep if heads else 0)
+        box.call("measure", path, threads, keep if heads else 0, total_macs(model) >= LARGE_MACS)
         for index, arrays in samples:
             box.send("sample", index, list(arrays))
         low, high, bad, means = box.call("measured")

@@ -9,6 +9,7 @@ operator or is known to get one wrong, the op table says so, and so does the cer
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +29,7 @@ from fullint.verify import contract_problems
 
 SLOW_SET_MACS = 600_000_000
 SLOW_SET_SAMPLES = 4
-FIRST_SAMPLES = 8
+FIRST_SAMPLES, THREADS = 8, 2
 """The reference kernels do about a giga-MAC per second; one sample is always run."""
 CHECKS = (
     "no float operand or result",
@@ -190,13 +191,12 @@ class _Run:
             return
         shapes = [a.shape for a in first[0]]
         ready = [integer_inputs(self.result, sample) for sample in first]
-        slow = _Slow("reference", self.other, self.path, ready[:budget])
-        self.box.call("open", self.original, "xnnpack", 1, shapes)
+        slow = _Slow(("reference", "builtin"), self.other, self.path, ready[:budget])
+        self.box.call("open", self.original, "xnnpack", THREADS, shapes)
         references = [self.box.call("run", list(sample)) for sample in first]
-        self._call(self.box, "open", self.path, "xnnpack", 1)
+        self._call(self.box, "open", self.path, "xnnpack", THREADS)
         results = [self._call(self.box, "run", sample) for sample in ready]
-        outputs = {"reference": slow.outputs(self.failures)}
-        outputs["builtin"] = _Slow("builtin", self.other, self.path, ready[:budget]).outputs(self.failures)
+        outputs = {name: slow.outputs(self.failures) for name in ("reference", "builtin")}
         self._score_first(references, results, outputs)
         self._rest(samples, shapes)
 
@@ -265,30 +265,37 @@ class _Run:
 
 
 class _Slow:
-    """The result on a kernel set that is slow, started now and waited for later."""
+    """The result on the kernel sets that are slow, started now and waited for later."""
 
-    def __init__(self, name: str, box: Sandbox, path: str, samples: Sequence[list[Array]]) -> None:
-        self.name, self.box, self.count = name, box, len(samples)
-        self.failure: RuntimeFailure | None = None
-        try:
-            box.send("open", path, name, 1)
-            for sample in samples:
-                box.send("run", sample)
-        except RuntimeFailure as e:
-            self.failure = e
+    def __init__(self, names: Sequence[str], box: Sandbox, path: str, samples: Sequence[list[Array]]) -> None:
+        self.box, self.path, self.samples = box, path, samples
+        self.waiting = list(names)
+        self._start()
+
+    def _start(self) -> None:
+        with contextlib.suppress(RuntimeFailure):  # receiving says what happened
+            for name in self.waiting:
+                self.box.send("open", self.path, name, 1)
+                for sample in self.samples:
+                    self.box.send("run", sample)
 
     def outputs(self, failures: dict[str, RuntimeFailure]) -> list[list[Array]]:
-        """Its outputs, sample by sample; a failure is put among `failures`."""
+        """Outputs of the next kernel set, sample by sample; a failure is put among `failures`."""
+        name = self.waiting.pop(0)
         found: list[list[Array]] = []
-        try:
-            if self.failure is not None:
-                raise self.failure
-            self.box.receive()
-            found.extend(self.box.receive() for _ in range(self.count))
-        except RuntimeFailure as e:
-            failures[self.name] = e
-            self.box.restart()
-        return found
+        for index in range(len(self.samples) + 1):
+            try:
+                answer = self.box.receive()
+            except RuntimeFailure as e:
+                failures.setdefault(name, e)
+                if e.crashed:
+                    self.box.restart()
+                    self._start()
+                    break
+                continue
+            if index:
+                found.append(answer)
+        return found if name not in failures else []
 
 
 def real(value: Array, tensor: Tensor | None) -> Array:

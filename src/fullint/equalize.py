@@ -78,6 +78,7 @@ class _Finder:
         self.uses = Uses(graph)
         self.ends = set(graph.inputs) | set(graph.outputs)
         self.seen: set[Tensor] = set()
+        self.usable: dict[Op, bool] = {}
 
     def streams(self) -> list[Stream]:
         found = []
@@ -109,7 +110,11 @@ class _Finder:
         if op.kind in _WEIGHTED:
             activation = op.options.get("fused_activation_function", 0)
             stream.clipped |= activation == _RELU6
-            if activation not in (*_LINEAR, _RELU6) or not _constant_weights(op) or op.outputs[0].shape[-1] != stream.channels:
+            if (
+                activation not in (*_LINEAR, _RELU6)
+                or not self._constant_weights(op)
+                or op.outputs[0].shape[-1] != stream.channels
+            ):
                 stream.blocked = f"{op.kind} cannot rescale its output"
             stream.producers.append(op)
             return []
@@ -117,11 +122,18 @@ class _Finder:
 
     def _forwards(self, op: Op, index: int, t: Tensor, stream: Stream) -> list[Tensor]:
         if op.kind in _WEIGHTED and index == ROWS[op.kind].data:
-            if not _constant_weights(op) or not _columns_fit(op, t, stream.channels):
+            if not self._constant_weights(op) or not _columns_fit(op, t, stream.channels):
                 stream.blocked = f"{op.kind} cannot take a rescaled input"
             stream.consumers.append(op)
             return []
         return self._through(op, stream)
+
+    def _constant_weights(self, op: Op) -> bool:
+        if op not in self.usable:
+            row = ROWS[op.kind]
+            w, b = op.input(row.weight or 0), op.input(row.bias or 0)
+            self.usable[op] = w is not None and _moderate(w) and (b is None or _moderate(b))
+        return self.usable[op]
 
     def _through(self, op: Op, stream: Stream) -> list[Tensor]:
         """An operator the rescaling passes: its data operands and its output."""
@@ -164,12 +176,6 @@ def _keeps_channels(op: Op) -> bool:
     return x.shape[-1] == out.shape[-1]
 
 
-def _constant_weights(op: Op) -> bool:
-    row = ROWS[op.kind]
-    w, b = op.input(row.weight or 0), op.input(row.bias or 0)
-    return w is not None and _moderate(w) and (b is None or _moderate(b))
-
-
 def _moderate(t: Tensor) -> bool:
     """A float32 constant of numbers that can be multiplied by a thousand."""
     return t.buffer is not None and t.dtype == "float32" and t.size > 0 and t.array.max() < LARGEST and t.array.min() > -LARGEST
@@ -183,15 +189,17 @@ def _columns_fit(op: Op, t: Tensor, channels: int) -> bool:
     return w.shape[-1] % channels == 0 and w.shape[-1] == t.shape[-1]
 
 
-def equalize(graph: Graph, ranges: ChannelRanges, *, per_tensor: bool) -> tuple[list[Change], dict[Tensor, tuple[Array, Array]]]:
-    """Rescale every stream of a float graph, in place.
+def equalize(
+    graph: Graph, found: Sequence[Stream], ranges: ChannelRanges, *, per_tensor: bool
+) -> tuple[list[Change], dict[Tensor, tuple[Array, Array]]]:
+    """Rescale the streams of a float graph, in place.
 
     Returns:
         What was done, and the channel ranges of the rescaled model.
     """
     changes: list[Change] = []
     after = dict(ranges)
-    for stream in streams(graph):
+    for stream in found:
         measured = [t for t in stream.tensors if t in ranges and ranges[t][0].size == stream.channels]
         if not measured:
             continue
@@ -311,16 +319,16 @@ def _rescale(stream: Stream, s: Array) -> None:
         assert w is not None and row.axis is not None
         shape = [1] * len(w.shape)
         shape[row.axis] = -1
-        op.inputs[row.weight or 0] = constant(w.name, (w.array / s.reshape(shape)).astype(np.float32))
+        op.inputs[row.weight or 0] = constant(w.name, (w.array / s.reshape(shape)).astype(np.float32, copy=False))
         if b is not None:
-            op.inputs[row.bias or 0] = constant(b.name, (b.array / s).astype(np.float32))
+            op.inputs[row.bias or 0] = constant(b.name, (b.array / s).astype(np.float32, copy=False))
     for op in stream.consumers:
         w = op.inputs[ROWS[op.kind].weight or 0]
         assert w is not None
         factor = np.tile(s, w.shape[-1] // s.size)
-        op.inputs[ROWS[op.kind].weight or 0] = constant(w.name, (w.array * factor).astype(np.float32))
+        op.inputs[ROWS[op.kind].weight or 0] = constant(w.name, (w.array * factor).astype(np.float32, copy=False))
     for op, i in stream.constants:
         c = op.inputs[i]
         assert c is not None
         if c.size > 1:
-            op.inputs[i] = constant(c.name, (c.array / s).astype(np.float32))
+            op.inputs[i] = constant(c.name, (c.array / s).astype(np.float32, copy=False))

@@ -22,7 +22,7 @@ import numpy as np
 
 from fullint.ir import Array
 
-READ_AHEAD = 6
+SAMPLES_AHEAD = 4
 _RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
 
 
@@ -92,12 +92,13 @@ class Child:
         found = {d["index"]: tuple(int(n) for n in d["shape"]) for d in runner.get_tensor_details()}
         return [found.get(i, ()) for i in range(max(found, default=-1) + 1)]
 
-    def measure(self, path: str, threads: int, keep: int = 0) -> None:
+    def measure(self, path: str, threads: int, keep: int = 0, together: bool = False) -> None:
         """Start gathering minima and maxima of the model's first output (see `calibrate`).
 
-        The last output is kept as it is for samples of an index below `keep`.
+        The last output is kept as it is for samples of an index below `keep`. `together`: all threads
+        work on one sample after the other, instead of each on a sample of its own.
         """
-        self.statistics = _Statistics(path, threads, keep)
+        self.statistics = _Statistics(path, 1 if together else threads, threads if together else 1, keep)
 
     def sample(self, index: int, arrays: Sequence[Array]) -> None:
         """Run one sample; `measured` says what came of it."""
@@ -112,14 +113,19 @@ class Child:
 
 
 class _Statistics:
-    """One interpreter per thread, one thread per interpreter: scales better than threads within one."""
+    """Interpreters with threads of their own.
 
-    def __init__(self, path: str, threads: int, keep: int) -> None:
+    One interpreter per thread scales best; but a large network's weights are packed by each, so that
+    there one interpreter with all threads is as quick and takes half the memory.
+    """
+
+    def __init__(self, path: str, interpreters: int, threads: int, keep: int) -> None:
+        self.each = threads
         self.keep = keep
-        self.work: queue.Queue[tuple[int, Sequence[Array]] | None] = queue.Queue(maxsize=threads)
-        self.results: list[_Extremes] = [_Extremes() for _ in range(threads)]
+        self.work: queue.Queue[tuple[int, Sequence[Array]] | None] = queue.Queue(maxsize=interpreters)
+        self.results: list[_Extremes] = [_Extremes() for _ in range(interpreters)]
         self.error: BaseException | None = None
-        first = open_interpreter(path, "xnnpack", 1)
+        first = open_interpreter(path, "xnnpack", threads)
         self.threads = [
             threading.Thread(target=self._loop, args=(path, r, first if i == 0 else None), daemon=True)
             for i, r in enumerate(self.results)
@@ -137,7 +143,7 @@ class _Statistics:
             if self.error is not None:
                 continue
             try:
-                runner = runner or open_interpreter(path, "xnnpack", 1)
+                runner = runner or open_interpreter(path, "xnnpack", self.each)
                 invoke(runner, item[1])
                 details = runner.get_output_details()
                 result.add(item[0], runner.get_tensor(details[0]["index"]))
@@ -184,6 +190,8 @@ def main() -> None:
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the runtime prints must not get between the replies
+    import ai_edge_litert.interpreter  # noqa: F401 - loaded while the parent makes up its first command
+
     serve(source, sink)
 
 
@@ -191,10 +199,11 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     """The loop: read a command, do it, reply. "sample" has no reply.
 
     Commands are read ahead by a thread, so that the parent is not stuck sending while this side is
-    stuck replying; not far ahead, so that samples do not pile up.
+    stuck replying; only so many samples ahead, so that they do not pile up.
     """
-    commands: queue.Queue[tuple[str, tuple[Any, ...]] | None] = queue.Queue(maxsize=READ_AHEAD)
-    threading.Thread(target=_read, args=(source, commands), daemon=True).start()
+    commands: queue.Queue[tuple[str, tuple[Any, ...]] | None] = queue.Queue()
+    room = threading.Semaphore(SAMPLES_AHEAD)
+    threading.Thread(target=_read, args=(source, commands, room), daemon=True).start()
     child = Child()
     failure: str | None = None
     while (item := commands.get()) is not None:
@@ -205,6 +214,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
         except Exception as e:  # the parent raises it
             reply = (False, _message(e))
         if command == "sample":
+            room.release()
             failure = failure or (None if reply[0] else reply[1])
             continue
         if failure is not None:
@@ -213,10 +223,13 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
         sink.flush()
 
 
-def _read(source: BinaryIO, commands: queue.Queue[Any]) -> None:
+def _read(source: BinaryIO, commands: queue.Queue[Any], room: threading.Semaphore) -> None:
     while True:
         try:
-            commands.put(pickle.load(source))
+            item = pickle.load(source)
+            if item[0] == "sample":
+                room.acquire()
+            commands.put(item)
         except (EOFError, pickle.UnpicklingError):
             commands.put(None)
             return

@@ -20,6 +20,7 @@ BIAS_MAX = 2**30
 """Largest bias code allowed: half of int32, so that the accumulator has room (as TensorFlow does)."""
 TINY_RANGE = 1e-7
 """A range narrower than this is widened: a scale near zero overflows the kernels' multipliers."""
+BLOCK_BYTES = 262_144
 RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "int32": (-(2**31), 2**31 - 1)}
 
 
@@ -58,6 +59,8 @@ def quantize(values: Array, quant: Quant, dtype: str = "int8", *, narrow: bool =
     """Real values to codes of `dtype`, saturated; `narrow` keeps int8 within [-127, 127]."""
     low, high = RANGES[dtype]
     low = -high if narrow else low
+    if values.nbytes > 2 * BLOCK_BYTES and values.ndim > 1 and (not quant.per_channel or quant.axis == 0):
+        return _by_rows(values, quant, dtype, narrow=narrow)
     scale, zero = _along(quant, values.ndim)
     wide = np.float64 if dtype == "int32" else np.float32
     codes = np.asarray(np.divide(values, scale, dtype=wide))
@@ -66,6 +69,18 @@ def quantize(values: Array, quant: Quant, dtype: str = "int8", *, narrow: bool =
     np.clip(codes, low, high, out=codes)
     done: Array = codes.astype(dtype)
     return done
+
+
+def _by_rows(values: Array, quant: Quant, dtype: str, *, narrow: bool) -> Array:
+    """A large array in pieces that fit the processor's cache."""
+    out = np.empty(values.shape, dtype)
+    rows = max(1, BLOCK_BYTES * len(values) // values.nbytes)
+    for start in range(0, len(values), rows):
+        piece = slice(start, start + rows)
+        part = Quant(quant.scale[piece], quant.zero_point[piece]) if quant.per_channel else quant
+        block = values[piece].reshape(-1) if not part.per_channel and part.scale.size == 1 else values[piece]
+        out[piece] = quantize(block, part, dtype, narrow=narrow).reshape(values[piece].shape)
+    return out
 
 
 def dequantize(codes: Array, quant: Quant) -> Array:

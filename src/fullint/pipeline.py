@@ -204,6 +204,7 @@ class _Job:
         planned = self._plan()
         with self.stage("rewrite"):
             emitted = emit(planned.model, planned.assignment)
+        self.other = self._stack.enter_context(Sandbox("the result"))
         with self.stage("correct_bias"):
             self._correct_bias(emitted)
         with self.stage("rewrite"):
@@ -243,13 +244,13 @@ class _Job:
         with self.stage("calibrate"):
             threads = self.options.threads or _cores()
             tensors = observed_tensors(self.model.main)
-            streamed = {t for s in streams(self.model.main) for t in s.tensors if t.shape[-1] == s.channels}
+            self.streams = streams(self.model.main)
+            streamed = {t for s in self.streams for t in s.tensors if t.shape[-1] == s.channels}
             self.keep = sample_count(self.model)
             self.heads = heads(self.model.main) if self.keep else []
             outputs = [h.op.outputs[0] for h in self.heads]
             stats = calibrate(self.model, tensors, streamed, self._counted(), self.box, threads, outputs, self.keep)
             self.means = stats.means
-        self.other = self._stack.enter_context(Sandbox("the result"))
         with self.stage("equalize"):
             ranges = self._equalize(stats)
         with self.stage("assign"):
@@ -261,7 +262,7 @@ class _Job:
         return Plan(self.model, assignment)
 
     def _equalize(self, stats: Stats) -> dict[Tensor, Range]:
-        changes, channels = equalize(self.model.main, stats.channels, per_tensor=self.options.per_tensor)
+        changes, channels = equalize(self.model.main, self.streams, stats.channels, per_tensor=self.options.per_tensor)
         self.changes += changes
         self.ranges = stats.ranges | {t: (float(low.min()), float(high.max())) for t, (low, high) in channels.items()}
         return self.ranges
@@ -277,15 +278,15 @@ class _Job:
         try:
             measured = self._integer_means(emitted)
         except RuntimeFailure as e:
-            raise VerificationError([str(e)]) from e
+            raise VerificationError([str(e).replace(self.box.what, self.other.what)]) from e
         self.changes += correct_bias(emitted, self.heads, self.means[:, sound], measured)
 
     def _integer_means(self, emitted: Emitted) -> Array:
         with model_file(means_model(emitted, self.heads)) as path:
-            self.other.call("measure", path, self.options.threads or _cores(), self.keep)
+            self.box.call("measure", path, self.options.threads or _cores(), self.keep)
             for index, sample in enumerate(self.kept):
-                self.other.send("sample", index, integer_inputs(emitted.model, sample))
-            means: Array = self.other.call("measured")[3]
+                self.box.send("sample", index, integer_inputs(emitted.model, sample))
+            means: Array = self.box.call("measured")[3]
             return means
 
     def _need_samples(self) -> None:

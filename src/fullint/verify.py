@@ -63,9 +63,10 @@ def _graph_problems(graph: Graph) -> Iterator[str]:
                 yield f'{name} writes the constant "{t.name}"'
         produced.update(op.outputs)
         ready.update(op.outputs)
-        if not known.issuperset(op.operands()):
-            known.update(op.operands())  # new tensors are listed when the graph is synchronised
-            yield from (p for t in op.operands() if t not in graph.tensors for p in _tensor_problems(t))
+        for t in op.operands():
+            if t not in known:  # new tensors are listed when the graph is synchronised
+                known.add(t)
+                yield from _tensor_problems(t)
     yield from (f'the graph output "{t.name}" is never written' for t in graph.outputs if t not in ready and not t.is_constant)
 
 
