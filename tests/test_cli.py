@@ -159,6 +159,16 @@ def test_demo_network_has_the_pattern_of_the_case() -> None:
     assert len(model.main.outputs) == 2
 
 
+def test_files_of_the_user_do_not_get_in_the_way(home: Path) -> None:
+    """A folder with a queue.py and a numpy.py: the child process does not import them."""
+    for name in ("queue.py", "numpy.py", "pickle.py"):
+        (home / name).write_text("raise SystemExit('the wrong module')")
+    code = "import sys; sys.path[:] = filter(None, sys.path); from fullint.cli import main; main()"
+    arguments = ["quantize", "model.tflite", "-c", "samples.npz", "-o", "out.tflite"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=home, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_starts_quickly() -> None:
     best = 9.0
     for _ in range(5):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TRACEBACK = "FULLINT_TRACEBACK"
 
 
-class Numbers(click.ParamType[tuple[float, ...]]):
+class Numbers(click.ParamType):  # type: ignore[type-arg]
     """One number, or several joined by commas."""
 
     name = "NUMBER[,NUMBER...]"
@@ -96,7 +96,7 @@ def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: b
             return
         if output is None:
             raise UsageError("where should the result go? give -o FILE (or --plan)")
-        _refuse_overwrite(output, force)
+        _check_output(output, force)
         result = pipeline.quantize(model, progress=progress, **options)
         write_atomically(output, result.model)
         if as_json:
@@ -141,7 +141,7 @@ def demo(output: str | None, force: bool, as_json: bool) -> None:
         from fullint.demo import run_demo
 
         if output is not None:
-            _refuse_overwrite(output, force)
+            _check_output(output, force)
         outcome = run_demo(progress)
         if output is not None:
             write_atomically(output, outcome.model)
@@ -174,7 +174,11 @@ def write_atomically(path: str, data: bytes) -> None:
         raise UsageError(f"{path}: cannot be written: {e.strerror}") from e
 
 
-def _refuse_overwrite(path: str, force: bool) -> None:
+def _check_output(path: str, force: bool) -> None:
+    """Find out before the work, not after it, that the result has no place to go."""
+    folder = Path(path).parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"{path}: cannot be written: {'no such folder' if not folder.is_dir() else 'the folder is read-only'}")
     if Path(path).exists() and not force:
         raise OutputExistsError(f"{path} is there already; --force overwrites it")
 

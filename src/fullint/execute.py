@@ -11,11 +11,9 @@ from __future__ import annotations
 import os
 import pickle
 import queue
-import sys
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -238,7 +236,3 @@ def _read(source: BinaryIO, commands: queue.Queue[Any], room: threading.Semaphor
 def _message(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if not isinstance(error, RuntimeError | ValueError) else str(error)
 
-
-if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parents[1])]
-    main()

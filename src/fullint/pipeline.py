@@ -46,7 +46,7 @@ from fullint.rewrite import Change
 from fullint.samples import WAYS, ImageOptions, Samples, Split, open_samples, slots, synthetic
 from fullint.sandbox import Sandbox, model_file
 from fullint.tflite import read_model, write_model
-from fullint.verify import check_readable, contract_problems
+from fullint.verify import check_readable, check_structure, contract_problems
 
 Progress = Callable[[str, int, int | None], None]
 """(stage, done, total or None), called as the work goes on."""
@@ -308,6 +308,7 @@ class _Job:
 
         self.changes += fix_batch(self.model, self.options.batch, shapes_of)
         self.changes += fold_constants(self.model, evaluate)
+        check_structure(self.model)
         self.changes += prepare(self.model)
 
     def _open_samples(self) -> Samples:

@@ -33,6 +33,8 @@ from fullint.tflite import write_file
 
 F_SETPIPE_SZ, PIPE_BYTES = 1031, 2**20
 """Linux: a sample goes through a pipe of a megabyte in one piece, not in ten."""
+_BOOT = "import sys; sys.path[:] = filter(None, sys.path); from fullint.execute import main; main()"
+"""Without the current folder in the path: a file of the user's named like a module must not be imported."""
 _NOISE = ("INFO:", "WARNING:", "W0000", "I0000", "VERBOSE:")
 
 
@@ -52,7 +54,7 @@ class Sandbox:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fullint.execute"],
+            [sys.executable, "-c", _BOOT],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
