@@ -235,4 +235,3 @@ def _read(source: BinaryIO, commands: queue.Queue[Any], room: threading.Semaphor
 
 def _message(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if not isinstance(error, RuntimeError | ValueError) else str(error)
-

@@ -8,7 +8,6 @@ Each arrow is a module; this one only strings them together and keeps the clock.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import resource
 import sys
@@ -204,9 +203,10 @@ class _Job:
         planned = self._plan()
         with self.stage("rewrite"):
             emitted = emit(planned.model, planned.assignment)
-        self.other = self._stack.enter_context(Sandbox("the result"))
         with self.stage("correct_bias"):
             self._correct_bias(emitted)
+            self.kept.clear()
+        self.other = self._stack.enter_context(Sandbox("the result"))
         with self.stage("rewrite"):
             old, new = planned.model.main, emitted.model.main
             inputs = {n for o, n in zip(old.inputs, new.inputs, strict=True) if o.is_float}
@@ -278,7 +278,7 @@ class _Job:
         try:
             measured = self._integer_means(emitted)
         except RuntimeFailure as e:
-            raise VerificationError([str(e).replace(self.box.what, self.other.what)]) from e
+            raise VerificationError([str(e).replace(self.box.what, "the result")]) from e
         self.changes += correct_bias(emitted, self.heads, self.means[:, sound], measured)
 
     def _integer_means(self, emitted: Emitted) -> Array:
@@ -405,10 +405,8 @@ class _Job:
 
     def _option_report(self) -> dict[str, Any]:
         o = self.options
-        given = isinstance(self.source, bytes)
-        digest = hashlib.sha256(self.source).hexdigest() if isinstance(self.source, bytes) else None
         return {
-            "model": f"{digest}" if given else str(self.source),
+            "model": _digest(self.source) if isinstance(self.source, bytes) else str(self.source),
             "num_samples": o.num_samples,
             "per_tensor": o.per_tensor,
             "dense_per_tensor": o.dense_per_tensor,
@@ -438,6 +436,12 @@ def _cores() -> int:
 def _own_peak() -> int:
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _digest(data: bytes) -> str:
+    import hashlib
+
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _ascii(text: str) -> Array:

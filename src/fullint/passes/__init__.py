@@ -31,9 +31,11 @@ fused activation ends a fold; the bias last, since folds make and change it."""
 
 
 def prepare(model: Model, check: Callable[[Model], None] = check_structure) -> list[Change]:
-    """Run all of them in place; the structure is verified after each."""
+    """Run all of them in place; the structure is verified after each that did something."""
     changes = drop_unused(model)
     for rule in PREPARE:
-        changes += sweep(model, rule)
-        check(model)
+        done = sweep(model, rule)
+        changes += done
+        if any(c.done for c in done):
+            check(model)
     return changes + drop_unused(model)
