@@ -52,7 +52,8 @@ def test_equalized_float_model_computes_the_same(g: Builder, per_tensor: bool) -
     model = read_bytes(g.bytes())
     samples = [list(s.values()) for s in samples_like(model, 4)]
     before = [run(model, s)[0] for s in samples]
-    changes, _ = equalize(model.main, streams(model.main), channel_ranges(model, samples), per_tensor=per_tensor)
+    ranges = channel_ranges(model, samples)
+    changes, _ = equalize(model.main, streams(model.main), set(ranges), ranges, per_tensor=per_tensor)
     assert changes
     for s, expected in zip(samples, before, strict=True):
         np.testing.assert_allclose(run(model, s)[0], expected, rtol=1e-4, atol=1e-5)
@@ -63,7 +64,8 @@ def test_equalized_ranges_are_the_ones_that_come(g: Builder) -> None:
     uneven(g)
     model = read_bytes(g.bytes())
     samples = [list(s.values()) for s in samples_like(model, 4)]
-    _, after = equalize(model.main, streams(model.main), channel_ranges(model, samples), per_tensor=False)
+    ranges = channel_ranges(model, samples)
+    _, after = equalize(model.main, streams(model.main), set(ranges), ranges, per_tensor=False)
     for t, (low, high) in channel_ranges(model, samples).items():
         np.testing.assert_allclose(after[t][0], low, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(after[t][1], high, rtol=1e-3, atol=1e-5)
@@ -87,16 +89,44 @@ def test_streams_stop_where_values_must_stay(g: Builder) -> None:
     assert streams(g.model().main) == []
 
 
-def test_relu6_is_never_scaled_past_its_clip(g: Builder) -> None:
+def test_relu6_is_scaled_up_to_its_clip_only(g: Builder) -> None:
+    """Also where a sum behind it is larger: what was below 6 stays below 6, and what was clipped stays."""
     x = g.input(1, 4, 4, 2)
-    y = g.conv(x, filters=4, activation="RELU6")
-    g.output(g.conv(y))
+    a = g.conv(x, filters=4, activation="RELU6")
+    b = g.conv(x, filters=4)
+    c = g.op("ADD", a, b)
+    g.output(g.conv(c))
     model = g.model()
-    equalize(model.main, streams(model.main), {y: (np.zeros(4, np.float32), np.float32([6, 3, 1, 0.1]))}, per_tensor=False)
-    big = [np.random.default_rng(0).normal(size=(1, 4, 4, 2)).astype(np.float32)]
-    assert run(model, big)[0].shape == (1, 4, 4, 4)
-    whole = Model([type(model.main)("all", list(model.main.tensors), list(model.main.inputs), [y], list(model.main.ops))])
-    assert run(whole, big)[0].max() <= 6
+    high = np.float32([6, 3, 1, 0])
+    ranges = {a: (0 * high, high), b: (-2 * high, 2 * high), c: (-2 * high, 3 * high)}
+    weights = model.main.ops[0].inputs[1].array.copy()
+    changes, after = equalize(model.main, streams(model.main), set(ranges), ranges, per_tensor=False)
+    assert changes
+    s = (weights / model.main.ops[0].inputs[1].array)[:, 0, 0, 0]
+    assert s[0] == 1
+    assert s[3] == 1  # a dead channel keeps its size
+    assert 0.5 <= s[1] < 1
+    assert (after[a][1] <= 6.0001).all()
+
+
+@pytest.mark.parametrize("kind", ["AVERAGE_POOL_2D", "MAX_POOL_2D"])
+def test_a_pool_that_clips_ends_a_stream(g: Builder, kind: str) -> None:
+    y = g.conv(g.input(1, 4, 4, 2))
+    pool = {"stride_w": 2, "stride_h": 2, "filter_width": 2, "filter_height": 2, "fused_activation_function": 3}
+    g.output(g.conv(g.op(kind, y, shape=(1, 2, 2, 4), **pool)))
+    assert streams(g.model().main) == []
+
+
+def test_a_flattened_range_that_was_measured_ends_a_stream(g: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LEAKY_RELU on a flattened tensor: its range is known as a whole only."""
+    monkeypatch.setattr("fullint.equalize.POWERS", (1.0,))
+    y = g.conv(g.input(1, 4, 4, 2))
+    flat = g.op("LEAKY_RELU", g.reshape(y, 1, -1), alpha=0.1)
+    g.output(g.dense(flat, 3))
+    model = g.model()
+    ranges = {y: (np.float32([-1, -1, -1, -1]), np.float32([1, 0.1, 0.01, 1]))}
+    assert equalize(model.main, streams(model.main), {y, flat}, ranges, per_tensor=False)[0] == []
+    assert equalize(model.main, streams(model.main), {y}, ranges, per_tensor=False)[0] != []
 
 
 def test_bias_takes_back_a_mean_error(g: Builder) -> None:

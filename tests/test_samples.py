@@ -49,7 +49,7 @@ def test_npy(tmp_path: Path) -> None:
 
 def test_mapped_file_is_not_read_whole(tmp_path: Path) -> None:
     """An uncompressed .npz is mapped: its rows are views of the file."""
-    from fullint.samples import _Column  # the one place that shows it
+    from fullint.samples.sources import _Column  # the one place that shows it
 
     np.savez(tmp_path / "s.npz", image=rows(3, 4, 2))
     import zipfile

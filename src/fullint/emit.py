@@ -25,7 +25,6 @@ from fullint.ops.releases import METADATA_KEY, min_runtime_version
 from fullint.rewrite import Change
 
 SCALE_WAY_OUT = "bring its operands to sizes nearer to each other; a mask of -1e38 does its work at -100 too"
-IO_TYPES = ("int8", "uint8", "float32")
 
 
 @dataclass

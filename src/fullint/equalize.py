@@ -22,6 +22,7 @@ The power p weighs the noise of activations against that of weights:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,7 +61,7 @@ class Stream:
     producers: list[Op] = field(default_factory=list)
     consumers: list[Op] = field(default_factory=list)
     constants: list[tuple[Op, int]] = field(default_factory=list)
-    clipped: bool = False
+    clipped: list[Tensor] = field(default_factory=list)
     blocked: str | None = None
 
 
@@ -109,7 +110,8 @@ class _Finder:
     def _backwards(self, op: Op, stream: Stream) -> list[Tensor]:
         if op.kind in _WEIGHTED:
             activation = op.options.get("fused_activation_function", 0)
-            stream.clipped |= activation == _RELU6
+            if activation == _RELU6:
+                stream.clipped.append(op.outputs[0])
             if (
                 activation not in (*_LINEAR, _RELU6)
                 or not self._constant_weights(op)
@@ -148,9 +150,7 @@ class _Finder:
             if any(x.shape[-1] != op.outputs[0].shape[-1] for x in data):
                 stream.blocked = f"{op.kind} broadcasts channels"
             return [*data, op.outputs[0]]
-        if op.kind in _THROUGH and _keeps_channels(op):
-            if op.kind == "RELU6":
-                stream.clipped = True
+        if op.kind in _THROUGH and _keeps_channels(op) and op.options.get("fused_activation_function", 0) in _LINEAR:
             x = op.inputs[0]
             return [x, op.outputs[0]] if x is not None else []
         stream.blocked = f"{op.kind} mixes or bends channels"
@@ -190,9 +190,17 @@ def _columns_fit(op: Op, t: Tensor, channels: int) -> bool:
 
 
 def equalize(
-    graph: Graph, found: Sequence[Stream], ranges: ChannelRanges, *, per_tensor: bool
+    graph: Graph, found: Sequence[Stream], observed: AbstractSet[Tensor], ranges: ChannelRanges, *, per_tensor: bool
 ) -> tuple[list[Change], dict[Tensor, tuple[Array, Array]]]:
-    """Rescale the streams of a float graph, in place.
+    """Rescale streams of a float graph, in place.
+
+    Args:
+        graph: prepared.
+        found: its streams.
+        observed: tensors whose ranges were measured; a stream with one that was not measured per
+            channel stays as it is, since its range after rescaling would not be known.
+        ranges: what was measured per channel.
+        per_tensor: whether weights will have one scale each.
 
     Returns:
         What was done, and the channel ranges of the rescaled model.
@@ -201,9 +209,9 @@ def equalize(
     after = dict(ranges)
     for stream in found:
         measured = [t for t in stream.tensors if t in ranges and ranges[t][0].size == stream.channels]
-        if not measured:
+        if not measured or any(t in observed and t not in measured for t in (*stream.tensors, *stream.clipped)):
             continue
-        power, s = _choose(stream, [ranges[t] for t in measured], per_tensor)
+        power, s = _choose(stream, {t: ranges[t] for t in measured}, per_tensor)
         if power == 0:
             continue
         _rescale(stream, s)
@@ -218,20 +226,24 @@ def equalize(
     return changes, after
 
 
-def _choose(stream: Stream, ranges: Sequence[tuple[Array, Array]], per_tensor: bool) -> tuple[float, Array]:
-    """The power with the least noise, and its factors."""
-    size = np.max([np.maximum(np.abs(low), np.abs(high)) for low, high in ranges], axis=0)
+def _choose(stream: Stream, ranges: ChannelRanges, per_tensor: bool) -> tuple[float, Array]:
+    """The power with the least noise, and its factors.
+
+    A channel that is always zero keeps its size; one that ends at 6 may grow up to the clip only.
+    """
+    size = np.max([np.maximum(np.abs(low), np.abs(high)) for low, high in ranges.values()], axis=0)
+    floor = np.max([ranges[t][1] / 6 for t in stream.clipped if t in ranges], axis=0, initial=0.0)
     top = float(size.max(initial=0.0))
     if top <= 0 or not np.isfinite(size).all():
         return 0.0, np.ones(stream.channels, np.float32)
-    relative = np.maximum(size / top, SMALLEST)
+    relative = np.where(size > 0, np.maximum(size / top, SMALLEST), 1.0)
     columns = [_columns(op, stream.channels) for op in stream.consumers]
     rows = [_rows(op) for op in stream.producers] if per_tensor else []
     best: tuple[float, float, Array] | None = None
     for power in POWERS:
-        s = relative**power
+        s = np.minimum(np.maximum(relative**power, floor), 1.0)
         with np.errstate(over="ignore", invalid="ignore"):
-            noise = _noise(s, size, ranges, columns, rows, per_tensor)
+            noise = _noise(s, size, list(ranges.values()), columns, rows, per_tensor)
         if not np.isfinite(noise):
             return 0.0, s
         if best is None or noise < best[0] * 0.98:

@@ -8,7 +8,6 @@ Each arrow is a module; this one only strings them together and keeps the clock.
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import sys
 import time
@@ -25,11 +24,12 @@ from fullint.calibrate import Stats, calibrate
 from fullint.certificate import certify, integer_inputs
 from fullint.correct_bias import correct_bias, heads, means_model, sample_count
 from fullint.diagnose import worst_operators
-from fullint.emit import IO_TYPES, Emitted, emit, set_io
+from fullint.emit import Emitted, emit, set_io
 from fullint.equalize import equalize, streams
 from fullint.errors import AccuracyError, NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.ir import Array, Buffer, Model, Tensor
 from fullint.numerics import representable
+from fullint.options import Options
 from fullint.passes import prepare
 from fullint.passes.static_shapes import fix_batch, fold_constants
 from fullint.report import (
@@ -42,7 +42,7 @@ from fullint.report import (
     operator_counts,
 )
 from fullint.rewrite import Change
-from fullint.samples import WAYS, ImageOptions, Samples, Split, open_samples, slots, synthetic
+from fullint.samples import WAYS, Samples, Split, open_samples, slots, synthetic
 from fullint.sandbox import Sandbox, model_file
 from fullint.tflite import read_model, write_model
 from fullint.verify import check_readable, check_structure, contract_problems
@@ -55,41 +55,6 @@ LIMIT_SLACK = 1.0
 """dB. A result this near to what its outputs' steps allow has lost nothing on the way."""
 SYNTHETIC_SAMPLES = 32
 UNCALIBRATED_KEY = "fullint_uncalibrated"
-
-
-@dataclass(frozen=True)
-class Options:
-    """Every choice a user has; `quantize` documents them."""
-
-    num_samples: int | None = None
-    per_tensor: bool = False
-    dense_per_tensor: bool = False
-    io: str = "int8"
-    batch: int = 1
-    threads: int | None = None
-    min_sqnr: float = 5.0
-    synthetic: bool = False
-    mean: float | Sequence[float] = 0.0
-    std: float | Sequence[float] = 255.0
-    layout: str = "NHWC"
-
-    def check(self) -> None:
-        """Raise UsageError where a value makes no sense."""
-        if self.io not in IO_TYPES:
-            raise UsageError(f'io must be one of {", ".join(IO_TYPES)}, not "{self.io}"')
-        if self.batch < 1:
-            raise UsageError("batch must be at least 1")
-        if self.threads is not None and self.threads < 1:
-            raise UsageError("threads must be at least 1")
-        if self.layout not in ("NHWC", "NCHW"):
-            raise UsageError(f'layout must be NHWC or NCHW, not "{self.layout}"')
-        if 0 in self.images.std:
-            raise UsageError("std must not be zero")
-
-    @property
-    def images(self) -> ImageOptions:
-        """How a folder of images becomes samples."""
-        return ImageOptions(_numbers(self.mean), _numbers(self.std), self.layout)
 
 
 @dataclass(frozen=True)
@@ -242,14 +207,13 @@ class _Job:
             raise NotIntegerError(found)
         self.split = Split(self._open_samples())
         with self.stage("calibrate"):
-            threads = self.options.threads or _cores()
             tensors = observed_tensors(self.model.main)
             self.streams = streams(self.model.main)
             streamed = {t for s in self.streams for t in s.tensors if t.shape[-1] == s.channels}
             self.keep = sample_count(self.model)
             self.heads = heads(self.model.main) if self.keep else []
             outputs = [h.op.outputs[0] for h in self.heads]
-            stats = calibrate(self.model, tensors, streamed, self._counted(), self.box, threads, outputs, self.keep)
+            stats = calibrate(self.model, tensors, streamed, self._counted(), self.box, self.options.workers, outputs, self.keep)
             self.means = stats.means
         with self.stage("equalize"):
             ranges = self._equalize(stats)
@@ -262,7 +226,8 @@ class _Job:
         return Plan(self.model, assignment)
 
     def _equalize(self, stats: Stats) -> dict[Tensor, Range]:
-        changes, channels = equalize(self.model.main, self.streams, stats.channels, per_tensor=self.options.per_tensor)
+        measured, per_tensor = set(stats.ranges), self.options.per_tensor
+        changes, channels = equalize(self.model.main, self.streams, measured, stats.channels, per_tensor=per_tensor)
         self.changes += changes
         self.ranges = stats.ranges | {t: (float(low.min()), float(high.max())) for t, (low, high) in channels.items()}
         return self.ranges
@@ -283,7 +248,7 @@ class _Job:
 
     def _integer_means(self, emitted: Emitted) -> Array:
         with model_file(means_model(emitted, self.heads)) as path:
-            self.box.call("measure", path, self.options.threads or _cores(), self.keep)
+            self.box.call("measure", path, self.options.workers, self.keep)
             for index, sample in enumerate(self.kept):
                 self.box.send("sample", index, integer_inputs(emitted.model, sample))
             means: Array = self.box.call("measured")[3]
@@ -423,14 +388,6 @@ def _holds(t: Tensor, span: Range) -> bool:
     low, high = representable(t.quant)
     step = float(t.quant.scale[0])
     return low - step <= span[0] and span[1] <= high + step
-
-
-def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:
-    return (float(value),) if isinstance(value, int | float) else tuple(float(v) for v in value)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _own_peak() -> int:

@@ -1,0 +1,58 @@
+"""Every choice a user of `quantize` has, checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fullint.errors import UsageError
+from fullint.samples import ImageOptions
+
+IO_TYPES = ("int8", "uint8", "float32")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Every choice a user has; `quantize` documents them."""
+
+    num_samples: int | None = None
+    per_tensor: bool = False
+    dense_per_tensor: bool = False
+    io: str = "int8"
+    batch: int = 1
+    threads: int | None = None
+    min_sqnr: float = 5.0
+    synthetic: bool = False
+    mean: float | Sequence[float] = 0.0
+    std: float | Sequence[float] = 255.0
+    layout: str = "NHWC"
+
+    def check(self) -> None:
+        """Raise UsageError where a value makes no sense."""
+        if self.io not in IO_TYPES:
+            raise UsageError(f'io must be one of {", ".join(IO_TYPES)}, not "{self.io}"')
+        if self.batch < 1:
+            raise UsageError("batch must be at least 1")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError("threads must be at least 1")
+        if self.layout not in ("NHWC", "NCHW"):
+            raise UsageError(f'layout must be NHWC or NCHW, not "{self.layout}"')
+        if 0 in self.images.std:
+            raise UsageError("std must not be zero")
+
+    @property
+    def images(self) -> ImageOptions:
+        """How a folder of images becomes samples."""
+        return ImageOptions(_numbers(self.mean), _numbers(self.std), self.layout)
+
+    @property
+    def workers(self) -> int:
+        """Samples run at the same time."""
+        if self.threads is not None:
+            return self.threads
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:
+    return (float(value),) if isinstance(value, int | float) else tuple(float(v) for v in value)

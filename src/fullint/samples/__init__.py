@@ -1,0 +1,16 @@
+"""Representative samples, from wherever the user has them, one at a time.
+
+    .npz            arrays by input or signature name, else in input order; first axis = samples
+    .npy            the same for a model with one input
+    folder          images, resized to the input, (pixel - mean) / std
+    file.py:name    a function that yields what a TensorFlow representative_dataset yields
+    Python          any iterable of arrays, tuples or dicts; an array or dict of arrays; a function
+
+Uncompressed files are mapped and compressed ones read piece by piece, so memory does not depend on
+the number of samples. Each sample is checked: shape, type, and that every number is finite.
+"""
+
+from fullint.samples.slots import ImageOptions, Slot, slots
+from fullint.samples.stream import WAYS, Samples, Split, open_samples, synthetic
+
+__all__ = ["WAYS", "ImageOptions", "Samples", "Slot", "Split", "open_samples", "slots", "synthetic"]

@@ -1,0 +1,179 @@
+"""Samples as a checked stream, and its split into those that calibrate and those held back."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from fullint.errors import SamplesError
+from fullint.ir import NUMPY_TYPES, Array
+from fullint.samples.slots import ImageOptions, Slot
+from fullint.samples.sources import from_anywhere
+
+HELD_BACK_SHARE, HELD_BACK_MOST, HELD_BACK_FROM = 10, 64, 10
+
+WAYS = """give representative samples with -c / samples=:
+    -c samples.npz          arrays by input name (or in input order), first axis = samples
+    -c samples.npy          for a model with one input
+    -c folder/              images (with --mean, --std, --layout)
+    -c data.py:function     yields what a TensorFlow representative_dataset yields
+    --synthetic             random numbers: for speed trials only, the accuracy means nothing"""
+
+
+@dataclass
+class Samples:
+    """Samples that fit a model, read one by one; `count` is None where only reading tells."""
+
+    inputs: Sequence[Slot]
+    raw: Iterable[Any]
+    count: int | None = None
+    batch: int = 1
+
+    def __iter__(self) -> Iterator[list[Array]]:
+        items = enumerate(self.raw)
+        if self.batch == 1:
+            for index, item in items:
+                yield self._fit(index, item)
+            return
+        while group := list(itertools.islice(items, self.batch)):
+            yield self._stack(group)
+
+    def _fit(self, index: int, item: Any) -> list[Array]:
+        values = _in_order(item, self.inputs, index)
+        return [slot.fit(value, index) for slot, value in zip(self.inputs, values, strict=True)]
+
+    def _stack(self, group: list[tuple[int, Any]]) -> list[Array]:
+        """Samples without a batch dimension, `batch` of them to a run; the last run repeats its last one."""
+        rows = [(index, _in_order(item, self.inputs, index)) for index, item in group]
+        rows += [rows[-1]] * (self.batch - len(rows))
+        out = []
+        for position, slot in enumerate(self.inputs):
+            one = replace(slot, shape=(1, *slot.shape[1:]))
+            out.append(np.concatenate([one.fit(values[position], index) for index, values in rows]))
+        return out
+
+
+def open_samples(
+    source: Any,
+    inputs: Sequence[Slot],
+    num_samples: int | None = None,
+    images: ImageOptions | None = None,
+    batch: int = 1,
+) -> Samples:
+    """Samples from any source this module names.
+
+    Args:
+        source: path, "file.py:function", array(s), iterable or function.
+        inputs: the model's inputs.
+        num_samples: take the first this many.
+        images: for a folder of images.
+        batch: samples to a run.
+
+    Raises:
+        SamplesError: the source is not there, or does not fit the model.
+    """
+    raw, count = from_anywhere(source, inputs, images or ImageOptions())
+    if num_samples is not None:
+        if num_samples < 1:
+            raise SamplesError("num_samples must be at least 1")
+        raw = itertools.islice(raw, num_samples)
+        count = None if count is None else min(count, num_samples)
+    if count == 0:
+        raise SamplesError("the set of samples is empty")
+    runs = None if count is None else -(-count // batch)
+    return Samples(inputs, raw, runs, batch)
+
+
+def synthetic(inputs: Sequence[Slot], count: int) -> Samples:
+    """Random samples, for speed trials: standard normal numbers, zeros for indices and booleans."""
+
+    def draw() -> Iterator[list[Array]]:
+        rng = np.random.default_rng(0)
+        for _ in range(count):
+            yield [
+                rng.normal(size=s.shape).astype(np.float32)
+                if s.dtype == "float32" or s.quant is not None
+                else np.zeros(s.shape, NUMPY_TYPES[s.dtype])
+                for s in inputs
+            ]
+
+    return Samples(inputs, draw(), count)
+
+
+@dataclass
+class Split:
+    """Samples parted into those that calibrate and those held back for the certificate.
+
+    The last tenth, 1 to 64 of them, is held back; under ten samples all serve both ends. `held` may
+    be read once `calibrating` has been read to its end.
+    """
+
+    samples: Samples
+    calibrated: int = 0
+    held: Iterable[list[Array]] = field(default_factory=list)
+    held_back: bool = True
+    total: int = 0
+    last: list[Array] | None = None
+
+    def calibrating(self) -> Iterator[tuple[int, list[Array]]]:
+        """(index, arrays) of the samples that calibrate."""
+        count = self.samples.count
+        stream = iter(self.samples)
+        if count is not None and count >= HELD_BACK_FROM:
+            keep = _held_back(count)
+            self.total = count
+            for index, sample in enumerate(itertools.islice(stream, count - keep)):
+                self.calibrated += 1
+                self.last = sample
+                yield index, sample
+            self.held = stream
+            return
+        yield from self._unknown(stream)
+
+    def _unknown(self, stream: Iterator[list[Array]]) -> Iterator[tuple[int, list[Array]]]:
+        waiting: deque[list[Array]] = deque()
+        for sample in stream:
+            self.total += 1
+            self.last = sample
+            waiting.append(sample)
+            while self.total >= HELD_BACK_FROM and len(waiting) > _held_back(self.total):
+                yield self.calibrated, waiting.popleft()
+                self.calibrated += 1
+        if self.total == 0:
+            raise SamplesError("the set of samples is empty")
+        self.held = list(waiting)
+        if self.total < HELD_BACK_FROM:
+            self.held_back = False
+            for sample in waiting:
+                yield self.calibrated, sample
+                self.calibrated += 1
+
+
+def _held_back(count: int) -> int:
+    return max(1, min(HELD_BACK_MOST, count // HELD_BACK_SHARE))
+
+
+def _in_order(item: Any, inputs: Sequence[Slot], index: int) -> list[Any]:
+    """One sample's values in graph input order."""
+    if isinstance(item, Mapping):
+        return [_named(item, slot, index) for slot in inputs]
+    if isinstance(item, list | tuple) and not (len(inputs) == 1 and len(item) != 1):
+        if len(item) != len(inputs):
+            raise SamplesError(f"sample {index}: has {len(item)} arrays, the model has {len(inputs)} inputs")
+        return list(item)
+    if len(inputs) != 1:
+        raise SamplesError(f"sample {index}: is one array, the model has {len(inputs)} inputs")
+    return [item]
+
+
+def _named(item: Mapping[Any, Any], slot: Slot, index: int) -> Any:
+    for name in (*slot.aliases, slot.name, slot.name.removesuffix(":0")):
+        if name in item:
+            return item[name]
+    known = ", ".join(f'"{k}"' for k in item)
+    raise SamplesError(f'sample {index}: has nothing for input "{slot.name}"; it has {known}')
