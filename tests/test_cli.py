@@ -75,6 +75,8 @@ def test_impossible_model(home: Path) -> None:
         (["model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--mean", "x"], "not a number"),
         (["model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--batch", "7"], "fixed batch"),
         (["model.tflite", "--perchannel"], "No such option"),
+        (["model.tflite", "-c", "samples.npz", "-o", "-"], "give its name"),
+        (["model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--min-sqnr", "nan"], "finite"),
     ],
 )
 def test_bad_use_is_one_message_and_exit_2(home: Path, arguments: list[str], says: str) -> None:
@@ -187,6 +189,7 @@ def test_closed_pipe_is_no_error(home: Path) -> None:
     command = f"{sys.executable} -m fullint inspect model.tflite | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=home, check=False)
     assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
 
 
 def test_own_failure_is_one_line(home: Path) -> None:

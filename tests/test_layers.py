@@ -18,7 +18,7 @@ LAYERS = (
     {"emit", "equalize", "inspection", "options"},
     {"correct_bias"},
     {"calibrate", "certificate"},
-    {"diagnose"},
+    {"diagnose", "verdict"},
     {"pipeline"},
     {"demo", "render"},
     {"cli"},

@@ -174,6 +174,37 @@ def test_already_integer_is_copied(g: Builder) -> None:
     assert again.model == first.model
 
 
+def test_options_without_effect_are_said_to_have_none(g: Builder) -> None:
+    network(g)
+    first = quantized(g)
+    again = fullint.quantize(first.model, io="uint8")
+    assert any("io: no effect" in w for w in again.report.warnings)
+    with pytest.raises(UsageError, match="nothing to plan"):
+        fullint.plan(first.model)
+
+
+def test_constant_samples_are_warned_of(g: Builder) -> None:
+    network(g)
+    report = fullint.quantize(g.bytes(), np.zeros((12, 8, 8, 3), np.float32)).report
+    assert any('every sample of input "x" is 0' in w for w in report.warnings)
+
+
+def test_one_lost_output_is_warned_of(g: Builder) -> None:
+    """A mean that is fine does not hide an output that is not: here the difference of two near-equal values."""
+    x = g.input(1, 64)
+    noise = g.op("MUL", g.op("SUB", g.op("ADD", x, g.const(1000.0)), g.const(1000.0)), g.const(5.0), name="lost")
+    g.output(noise, g.op("LOGISTIC", x, name="fine"))
+    report = quantized(g).report
+    assert any('output "lost" has only' in w for w in report.warnings)
+
+
+def test_model_must_be_a_path_or_bytes(g: Builder) -> None:
+    network(g)
+    with pytest.raises(UsageError, match="path or bytes"):
+        fullint.quantize(5, synthetic=True)
+    assert fullint.quantize(bytearray(g.bytes()), synthetic=True, num_samples=2).model
+
+
 def test_broken_integer_model_is_not_copied(g: Builder) -> None:
     network(g)
     model = read_bytes(quantized(g).model)
@@ -258,7 +289,20 @@ def test_nan_inside_names_sample_and_tensor(g: Builder) -> None:
         fullint.quantize(g.bytes(), samples)
 
 
-@pytest.mark.parametrize("options", [{"io": "int16"}, {"batch": 0}, {"threads": 0}, {"layout": "CHWN"}, {"std": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"io": "int16"},
+        {"batch": 0},
+        {"threads": 0},
+        {"layout": "CHWN"},
+        {"std": 0},
+        {"batch": "x"},
+        {"min_sqnr": float("nan")},
+        {"min_sqnr": None},
+        {"num_samples": 1.5},
+    ],
+)
 def test_options_are_checked(g: Builder, options: dict[str, object]) -> None:
     network(g)
     with pytest.raises(UsageError):

@@ -128,6 +128,8 @@ def test_batches_are_stacked() -> None:
         (rows(3, 5, 2), ONE, 'sample 0, input "image": has shape [5, 2], the model takes [1, 4, 2]'),
         ([rows(1, 4, 2), np.full((1, 4, 2), np.nan)], ONE, 'sample 1, input "image": holds NaN'),
         ([np.full((1, 4, 2), np.inf)], ONE, "holds infinity"),
+        ([np.full((1, 4, 2), 1e300)], ONE, "too large for float32"),
+        ({"a": rows(3, 4, 2), "b": rows(3, 4, 2)}, ONE, "their number differs: 2 arrays (a, b), 1 inputs (image)"),
         ([np.array([["a"] * 2] * 4)], ONE, "has type"),
         ([], ONE, "empty"),
         (iter([]), ONE, "empty"),
@@ -159,6 +161,26 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "o.npz", image=np.array([{}], dtype=object))
     with pytest.raises(SamplesError, match="not a readable"):
         taken(tmp_path / "o.npz")
+
+
+def test_what_a_function_prints_stays_out_of_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data.py").write_text("print('loading')\ndef f():\n    print('yielding')\n    yield [[[1, 2]] * 4]\n")
+    assert len(taken(f"{tmp_path}/data.py:f")) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_exiting_function_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data.py").write_text("def f():\n    raise SystemExit(7)\n")
+    with pytest.raises(SamplesError, match="SystemExit"):
+        taken(f"{tmp_path}/data.py:f")
+
+
+def test_mean_and_std_fit_the_channels(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(SamplesError, match="--mean has 2 values, the input has 3 channels"):
+        taken(tmp_path, [Slot("x", (), (1, 4, 4, 3), "float32")], images=ImageOptions((1.0, 2.0)))
 
 
 def test_failing_function_is_named(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from fullint.errors import Blocker
 from fullint.ir import Array, Graph, Model, Op, Quant, Tensor, Uses
 from fullint.numerics import activation_params, representable, scales_for_bias, weight_scales
-from fullint.ops import ROWS, Fixed, Observed, OpRow, Role, Same
+from fullint.ops import NO_INT8_KERNEL, ROWS, Fixed, Observed, OpRow, Role, Same
 
 Range = tuple[float, float]
 
@@ -86,7 +86,7 @@ def blockers(model: Model) -> list[Blocker]:
 
 
 def _blocker(number: int, op: Op) -> Blocker | None:
-    if not any(t.is_float for t in op.operands()) or op.kind in ("QUANTIZE", "DEQUANTIZE"):
+    if not any(t.is_float for t in op.values()) or op.kind in ("QUANTIZE", "DEQUANTIZE"):
         return None
 
     def block(cause: str, way_out: str) -> Blocker:
@@ -98,10 +98,10 @@ def _blocker(number: int, op: Op) -> Blocker | None:
         return block("a custom operator has no integer kernel fullint knows", "cut it off, before or behind the network")
     row = ROWS.get(op.kind)
     if row is None:
-        return block("LiteRT has no int8 kernel for it", "replace it by operators that have one, or cut it off")
+        return block(_no_row(op.kind), "replace it by operators of docs/ops.md, or cut it off")
     if why := row.refuses(op):
         return block(why, "make that operand a constant, or write the operator with ones that take two activations")
-    for t in op.operands():
+    for t in op.values():
         if t.is_float and t.dtype != "float32":
             return block(f'"{t.name}" is {t.dtype}, which has no int8 form here', "export the model with float32 activations")
         if t.buffer is not None and t.dtype == "float32" and not np.isfinite(t.array).all():
@@ -112,6 +112,12 @@ def _blocker(number: int, op: Op) -> Blocker | None:
         if x is not None and x.is_float and row.role(i) is Role.RAW:
             return block(f'its input {i} "{x.name}" must be an integer', "give it an integer")
     return None
+
+
+def _no_row(kind: str) -> str:
+    if kind in NO_INT8_KERNEL:
+        return "LiteRT has no int8 kernel for it"
+    return "fullint has no integer form of it yet"
 
 
 def scale_blockers(graph: Graph, assignment: Assignment) -> list[Blocker]:

@@ -97,8 +97,9 @@ def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: b
         if output is None:
             raise UsageError("where should the result go? give -o FILE (or --plan)")
         _check_output(output, force)
+        target = Path(output).absolute()
         result = pipeline.quantize(model, progress=progress, **options)
-        write_atomically(output, result.model)
+        write_atomically(target, result.model)
         if as_json:
             _print(result.report.to_json())
         else:
@@ -151,7 +152,7 @@ def demo(output: str | None, force: bool, as_json: bool) -> None:
             render.show_demo(outcome.report)
 
 
-def write_atomically(path: str, data: bytes) -> None:
+def write_atomically(path: str | Path, data: bytes) -> None:
     """Write a file whole or not at all.
 
     Raises:
@@ -176,6 +177,8 @@ def write_atomically(path: str, data: bytes) -> None:
 
 def _check_output(path: str, force: bool) -> None:
     """Find out before the work, not after it, that the result has no place to go."""
+    if path == "-":
+        raise UsageError("the result is a file; give its name with -o")
     folder = Path(path).parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UsageError(f"{path}: cannot be written: {'no such folder' if not folder.is_dir() else 'the folder is read-only'}")
@@ -199,7 +202,11 @@ def _errors(as_json: bool) -> Iterator[None]:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that nothing is left to flush at the end
         sys.exit(0)
+    except OSError as e:
+        click.echo(f"error: {e.strerror or e}{f': {e.filename}' if e.filename else ''}", err=True)
+        sys.exit(2)
     except Exception as e:
         if os.environ.get(TRACEBACK):
             raise

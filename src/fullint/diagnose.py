@@ -1,11 +1,12 @@
 """Where accuracy is lost: every tensor of the float model beside the same tensor of the result.
 
-Each operator's output is compared in real values; the operators at which the error grows most, against
-what came in, are named.
+Each operator's output is compared in real values. The operators are named that add most to the ratio
+of noise to signal, against the noisiest of their inputs.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from fullint.certificate import Score, integer_inputs, real
@@ -27,29 +28,35 @@ def worst_operators(model: Model, emitted: Emitted, sample: Sequence[Array] | No
     """
     if sample is None:
         return []
-    pairs = [(t, emitted.int8[t]) for op in model.main.ops for t in op.outputs if t in emitted.int8 and not t.is_constant]
+    float_inputs = [t for t in model.main.inputs if t in emitted.int8]
+    made = [t for op in model.main.ops for t in op.outputs if t in emitted.int8 and not t.is_constant]
+    pairs = [(t, emitted.int8[t]) for t in dict.fromkeys(float_inputs + made)]
     try:
         reference = _all_values(model, [a for a, _ in pairs], sample)
         result = _all_values(emitted.model, [b for _, b in pairs], integer_inputs(emitted.model, sample))
     except RuntimeFailure:
         return []
-    sqnr: dict[Tensor, float] = {}
+    noise: dict[Tensor, float] = {}
     for (a, b), x, y in zip(pairs, reference, result, strict=True):
         score = Score()
         score.add(x, real(y, b))
-        sqnr[a] = score.sqnr if score.sqnr is not None else 200.0
+        noise[a] = min(score.noise / max(score.signal, 1e-30), 1e9)
     lost = []
     for op in model.main.ops:
         for t in op.outputs:
-            if t in sqnr:
-                before = min((sqnr[x] for x in op.inputs if x is not None and x in sqnr), default=60.0)
-                lost.append((before - sqnr[t], op, t))
+            if t in noise:
+                before = max((noise[x] for x in op.inputs if x is not None and x in noise), default=0.0)
+                lost.append((noise[t] - before, before, op, t))
     lost.sort(key=lambda item: -item[0])
     return [
-        f'op {op.origin} {op.kind} "{t.name}" ({sqnr[t]:.1f} dB, {drop:.1f} lost there)'
-        for drop, op, t in lost[:WORST]
-        if drop > 0
+        f'op {op.origin} {op.kind} "{t.name}" ({_decibels(before)} before it, {_decibels(noise[t])} after)'
+        for more, before, op, t in lost[:WORST]
+        if more > 0
     ]
+
+
+def _decibels(noise: float) -> str:
+    return f"{-10 * math.log10(noise):.1f} dB" if noise > 0 else "no error"
 
 
 def _all_values(model: Model, tensors: Sequence[Tensor], sample: Sequence[Array]) -> list[Array]:

@@ -166,9 +166,9 @@ class _Emitter:
         return self._copy(t, activation_params(float(t.array.min(initial=0)), float(t.array.max(initial=0))), "int8")
 
     def _op(self, op: Op) -> None:
-        if op.kind in ("QUANTIZE", "DEQUANTIZE") and any(t.dtype == "float32" for t in op.operands()):
+        if op.kind in ("QUANTIZE", "DEQUANTIZE") and any(t.dtype == "float32" for t in op.values()):
             self._bridge(op)
-        elif any(t.is_float for t in op.operands()):
+        elif any(t.is_float for t in op.values()):
             self._integer_op(op)
         else:
             self._keep(op)
@@ -178,7 +178,7 @@ class _Emitter:
         inputs = [None if t is None else self.replaced.get(t, t) for t in op.inputs]
         new = replace(op, inputs=inputs)
         row = ROWS.get(op.kind)
-        if row is not None and any(t.dtype == "int8" for t in op.operands()):
+        if row is not None and any(t.dtype == "int8" for t in op.values()):
             new.version = max(op.version, row.version_of(new))
             if row.weight is not None and row.bias is not None:
                 _true_zero_bias(new, row.data, row.weight, row.bias)

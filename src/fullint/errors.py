@@ -82,9 +82,10 @@ class VerificationError(FullintError):
 
     exit_code = 1
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[str], what: str = "the result failed verification") -> None:
         self.problems = tuple(problems)
-        super().__init__("the result failed verification\n  " + "\n  ".join(self.problems[:20]))
+        shown = [*self.problems[:20], *([f"and {len(self.problems) - 20} more"] if len(self.problems) > 20 else [])]
+        super().__init__(what + "\n  " + "\n  ".join(shown))
 
 
 class AccuracyError(FullintError):

@@ -192,6 +192,11 @@ class Op:
         yield from self.outputs
         yield from self.intermediates or ()
 
+    def values(self) -> Iterator[Tensor]:
+        """Inputs and outputs: what it computes on (intermediates of an LSTM only carry parameters)."""
+        yield from (t for t in self.inputs if t is not None)
+        yield from self.outputs
+
     def subgraphs(self) -> Iterator[Graph]:
         """The graphs its options refer to."""
         fields = [*self.options.values(), *(self.extra[1].values() if self.extra else ())]

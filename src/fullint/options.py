@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,12 @@ class Options:
 
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
+        for name in ("num_samples", "batch", "threads"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+                raise UsageError(f"{name} must be a whole number, not {value!r}")
+        if not isinstance(self.min_sqnr, int | float) or not math.isfinite(self.min_sqnr):
+            raise UsageError(f"min_sqnr must be a finite number of dB, not {self.min_sqnr!r}")
         if self.io not in IO_TYPES:
             raise UsageError(f'io must be one of {", ".join(IO_TYPES)}, not "{self.io}"')
         if self.batch < 1:
@@ -55,4 +62,7 @@ class Options:
 
 
 def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:
-    return (float(value),) if isinstance(value, int | float) else tuple(float(v) for v in value)
+    try:
+        return (float(value),) if isinstance(value, int | float) else tuple(float(v) for v in value)
+    except (TypeError, ValueError) as e:
+        raise UsageError(f"mean and std are numbers or sequences of numbers, not {value!r}") from e

@@ -26,7 +26,7 @@ from fullint.correct_bias import correct_bias, heads, means_model, sample_count
 from fullint.diagnose import worst_operators
 from fullint.emit import Emitted, emit, set_io
 from fullint.equalize import equalize, streams
-from fullint.errors import AccuracyError, NotIntegerError, RuntimeFailure, UsageError, VerificationError
+from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.ir import Array, Buffer, Model, Tensor
 from fullint.numerics import representable
 from fullint.options import Options
@@ -45,14 +45,12 @@ from fullint.rewrite import Change
 from fullint.samples import WAYS, Samples, Split, open_samples, slots, synthetic
 from fullint.sandbox import Sandbox, model_file
 from fullint.tflite import read_model, write_model
+from fullint.verdict import verdict
 from fullint.verify import check_readable, check_structure, contract_problems
 
 Progress = Callable[[str, int, int | None], None]
 """(stage, done, total or None), called as the work goes on."""
 
-WARN_SQNR = 15.0
-LIMIT_SLACK = 1.0
-"""dB. A result this near to what its outputs' steps allow has lost nothing on the way."""
 SYNTHETIC_SAMPLES = 32
 UNCALIBRATED_KEY = "fullint_uncalibrated"
 
@@ -138,6 +136,10 @@ class _Job:
     """One run of the pipeline."""
 
     def __init__(self, source: str | Path | bytes, samples: Any, options: Options, progress: Progress | None) -> None:
+        if isinstance(source, bytearray | memoryview):
+            source = bytes(source)
+        if not isinstance(source, str | Path | bytes):
+            raise UsageError(f"the model must be a path or bytes, not {type(source).__name__}")
         self.source, self.samples, self.options = source, samples, options
         self.progress: Progress = progress or (lambda stage, done, total: None)
         self.seconds: dict[str, float] = {}
@@ -186,6 +188,8 @@ class _Job:
 
     def plan(self) -> Plan:
         self._read()
+        if not count_float(self.model):
+            raise UsageError("there is nothing to plan: the model is all integer already")
         return self._plan()
 
     def _read(self) -> None:
@@ -307,38 +311,39 @@ class _Job:
             )
 
     def _judge(self, certificate: Certificate, planned: Plan, emitted: Emitted) -> None:
-        """Refuse a result below `min_sqnr`, warn of one that is close."""
-        if not self.split.held_back:
-            self.warnings.append("fewer than ten samples: the certificate uses the samples that calibrated")
-        if certificate.uncalibrated:
-            self.warnings.append("calibrated on random numbers: the result is for speed trials only")
-        sqnr = certificate.sqnr_db
-        if sqnr is None or sqnr >= max(WARN_SQNR, self.options.min_sqnr):
-            return
-        limits = [o.limit_db for o in certificate.outputs if o.limit_db is not None]
-        if limits and sqnr >= sum(limits) / len(limits) - LIMIT_SLACK:
-            self.warnings.append(
-                f"SQNR {sqnr:.1f} dB is about the best that int8 outputs of the calibrated ranges allow on these samples"
-            )
-            return
-        worst = worst_operators(planned.model, emitted, self.split.last)
-        named = "; ".join(worst) if worst else "no operator stands out"
-        if sqnr < self.options.min_sqnr and not certificate.uncalibrated:
-            raise AccuracyError(
-                f"the result is only {sqnr:.1f} dB from the float model (at least {self.options.min_sqnr:g} asked for)\n"
-                f"  where it is lost: {named}\n  try: more samples, --min-sqnr, or per-channel weights"
-            )
-        self.warnings.append(f"SQNR {sqnr:.1f} dB is below {WARN_SQNR:g}; where it is lost: {named}")
+        """Refuse a result that is too far from float; warn of what a user should know."""
+
+        def worst() -> list[str]:
+            return worst_operators(planned.model, emitted, self.split.last)
+
+        self.warnings += verdict(certificate, self.options.min_sqnr, self.options.per_tensor, worst)
+        ends = (*planned.model.main.inputs, *planned.model.main.outputs)
+        if self.options.io != "int8" and not any(t.is_float for t in ends):
+            self.warnings.append(f"io {self.options.io} has no effect: no input or output of the model is float")
+        for t in planned.model.main.inputs:
+            low, high = self.ranges.get(t, (0.0, 1.0))
+            if low == high:
+                self.warnings.append(f'every sample of input "{t.name}" is {low:g}: that calibrates nothing')
 
     def _already_integer(self) -> Result:
         data = self.source if isinstance(self.source, bytes) else Path(self.source).read_bytes()
         problems = list(contract_problems(read_model(data)))
         dynamic = [p for p in problems if p.endswith("has a dynamic shape")]
         if len(problems) > len(dynamic):
-            raise VerificationError([p for p in problems if p not in dynamic])
+            broken = [p for p in problems if p not in dynamic]
+            raise VerificationError(broken, "the model has no float operator, but breaks the contract")
         with self.stage("certify"):
             self.box.call("shapes", self.path)
         self.warnings += dynamic[:1]
+        if any(t.dtype == "uint8" and t.is_constant and t.quant is not None for t in self.model.main.tensors):
+            self.warnings.append("it is a uint8 model of the older scheme: all integer, but not int8")
+        changed = [
+            n
+            for n, v in vars(Options()).items()
+            if n in ("io", "per_tensor", "dense_per_tensor", "batch") and v != getattr(self.options, n)
+        ]
+        if changed:
+            self.warnings.append(f"{', '.join(changed)}: no effect on a model that is all integer already")
         report = self._report("already-integer", data, Assignment(), Emitted(self.model), None)
         return Result(data, report)
 

@@ -32,7 +32,8 @@ def show_quantize(report: QuantizeReport, output: str) -> None:
         console.print(f"{output}: the model was all integer already; verified, run, and copied unchanged")
     else:
         before, after = report.sizes["before"], report.sizes["after"]
-        console.print(f"[bold]{output}[/bold]: all integer, {_size(after)} (was {_size(before)})")
+        border = " between float inputs and outputs" if report.float_operators else ""
+        console.print(f"[bold]{output}[/bold]: all integer{border}, {_size(after)} (was {_size(before)})")
     convs = report.conv_2d
     console.print(
         f"  operators      {report.operators}, {report.float_operators} of them float  ({_counts(report.operator_counts)})"
@@ -52,9 +53,9 @@ def show_quantize(report: QuantizeReport, output: str) -> None:
 
 
 def _certificate(console: Console, c: Certificate) -> None:
-    held = "held back from calibration" if c.held_back else "the same that calibrated"
+    held = "held back from calibration" if c.held_back else "that calibrated too"
     figure = f"{c.sqnr_db:.1f} dB" if c.sqnr_db is not None else "no float output"
-    console.print(f"  SQNR           {figure} against the float model, {c.samples} samples {held}")
+    console.print(f"  SQNR           {figure} against the float model, {_many(c.samples, 'sample')} {held}")
     for o in c.outputs:
         parts = []
         if o.sqnr_db is not None:
@@ -65,7 +66,8 @@ def _certificate(console: Console, c: Certificate) -> None:
             parts.append(f"{100 * o.equal:.2f} % equal")
         console.print(f"    {o.name}: {', '.join(parts)}", markup=False)
     for k in c.kernel_sets:
-        text = f"{k.samples} samples" + (f", at most {k.disagreement_steps} steps from XNNPACK" if k.name != "xnnpack" else "")
+        apart = f", at most {_many(k.disagreement_steps or 0, 'step')} from XNNPACK" if k.name != "xnnpack" else ""
+        text = _many(k.samples, "sample") + apart
         text = text if k.status == "ran" else "; ".join(k.facts)
         console.print(f"  {k.name:<14} {k.status}: {text}", markup=False)
 
@@ -131,6 +133,10 @@ def plan_json(plan: Plan) -> str:
     cuts = [{"op": c.op.origin, "kind": c.op.kind, "input": c.input, "why": c.why} for c in a.cuts]
     body = {"schema_version": SCHEMA_VERSION, "tensors": tensors, "operands": operands, "cuts": cuts, "notes": a.notes}
     return json.dumps(body, indent=2, ensure_ascii=False)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _counts(counts: dict[str, int], most: int = 4) -> str:

@@ -133,7 +133,7 @@ def operator_counts(model: Model) -> dict[str, int]:
 
 def is_float_op(op: Op) -> bool:
     """Whether an operator touches a float operand."""
-    return any(t.is_float for t in op.operands())
+    return any(t.is_float for t in op.values())
 
 
 def count_float(model: Model) -> int:

@@ -27,7 +27,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-from fullint.errors import RuntimeFailure
+from fullint.errors import RuntimeFailure, UsageError
 from fullint.ir import Model
 from fullint.tflite import write_file
 
@@ -134,11 +134,14 @@ class Sandbox:
 def model_file(model: bytes | Model) -> Iterator[str]:
     """A temporary file that holds a model, for the runtime to map."""
     with tempfile.NamedTemporaryFile(prefix="fullint-", suffix=".tflite") as f:
-        if isinstance(model, Model):
-            write_file(model, f.name)
-        else:
-            f.write(model)
-            f.flush()
+        try:
+            if isinstance(model, Model):
+                write_file(model, f.name)
+            else:
+                f.write(model)
+                f.flush()
+        except OSError as e:
+            raise UsageError(f"a temporary file cannot be written in {tempfile.gettempdir()}: {e.strerror or e}") from e
         yield f.name
 
 

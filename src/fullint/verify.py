@@ -152,18 +152,18 @@ def _sharing_problems(a: Tensor, b: Tensor) -> Iterator[str]:
 
 
 def _op_problems(op: Op) -> Iterator[str]:
-    floats = [t for t in op.operands() if t.is_float]
+    floats = [t for t in op.values() if t.is_float]
     if floats:
         yield f'touches float tensor "{floats[0].name}"'
         return
     row = ROWS.get(op.kind)
-    if row is None or not any(t.dtype == "int8" for t in op.operands()):
+    if row is None or not any(t.dtype == "int8" for t in op.values()):
         return
     yield from _row_problems(op, row)
 
 
 def _row_problems(op: Op, row: OpRow) -> Iterator[str]:
-    if any(t.dtype == "int8" and t.quant is None for t in op.operands()):
+    if any(t.dtype == "int8" and t.quant is None for t in op.values()):
         if any(t.quant is not None for t in op.outputs):
             yield "mixes raw int8 and quantized int8"
         return

@@ -15,4 +15,10 @@ from fullint.ops.base import (
 
 ROWS: dict[str, OpRow] = {row.kind: row for row in (*compute.ROWS, *elementwise.ROWS, *movement.ROWS, *reduction.ROWS)}
 
-__all__ = ["KERNEL_SETS", "ROWS", "Fault", "Fixed", "Observed", "OpRow", "Output", "Raw", "Role", "Same"]
+NO_INT8_KERNEL = frozenset(
+    "SQUARE SIN COS FLOOR CEIL ROUND SIGN POW CUMSUM LOCAL_RESPONSE_NORMALIZATION RFFT2D COMPLEX_ABS ATAN2 L2_POOL_2D"
+    " CONV_3D CONV_3D_TRANSPOSE".split()
+)
+"""Operators whose kernels take no int8 (tried with one-operator models on every kernel set)."""
+
+__all__ = ["KERNEL_SETS", "NO_INT8_KERNEL", "ROWS", "Fault", "Fixed", "Observed", "OpRow", "Output", "Raw", "Role", "Same"]

@@ -136,7 +136,7 @@ def static(*positions: int) -> Callable[[Op], str | None]:
         for i in positions:
             t = op.input(i)
             if t is not None and not t.is_constant:
-                return f'its input {i} "{t.name}" is computed at run time; the int8 kernel needs a constant there'
+                return f'its input {i} "{t.name}" is computed at run time; fullint takes a constant there so far'
         return None
 
     return refuse

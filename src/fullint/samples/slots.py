@@ -60,7 +60,11 @@ class Slot:
         target = NUMPY_TYPES[self.dtype]
         if self.dtype != "bool" and np.dtype(target).kind in "iu" and array.dtype != target:
             self._refuse_lossy(array, target, where)
-        return np.ascontiguousarray(array, dtype=target).reshape(self.shape)
+        with np.errstate(over="ignore"):
+            fitted = np.ascontiguousarray(array, dtype=target).reshape(self.shape)
+        if fitted.dtype.kind == "f" and not np.isfinite(fitted).all():
+            raise SamplesError(f"{where}: holds numbers too large for {self.dtype}")
+        return fitted
 
     def _refuse_lossy(self, array: Array, target: type[Any], where: str) -> None:
         info = np.iinfo(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 import zipfile
@@ -15,6 +16,7 @@ from fullint.errors import SamplesError
 from fullint.ir import Array
 from fullint.samples.slots import ImageOptions, Slot
 
+_END = object()
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 
 
@@ -55,9 +57,11 @@ def _columns(arrays: Mapping[str, Any], inputs: Sequence[Slot]) -> list[Any]:
     if all(any(n in arrays for n in options) for options in names):
         return [next(arrays[n] for n in sorted(options) if n in arrays) for options in names]
     given = list(arrays.values())
-    if len(given) < len(inputs):
+    if len(given) != len(inputs):
         have, want = ", ".join(arrays), ", ".join(s.name for s in inputs)
-        raise SamplesError(f"the samples hold {len(given)} arrays ({have}), the model has {len(inputs)} inputs ({want})")
+        raise SamplesError(
+            f"no array has an input's name, and their number differs: {len(given)} arrays ({have}), {len(inputs)} inputs ({want})"
+        )
     return given[: len(inputs)]
 
 
@@ -144,19 +148,26 @@ def _from_function(file: Path, name: str) -> Callable[[], Iterable[Any]]:
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(file.stem, module)
     try:
-        spec.loader.exec_module(module)
-    except Exception as e:
+        with contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as e:
         raise SamplesError(f"{file}: cannot be imported ({type(e).__name__}: {e})") from e
     function = getattr(module, name, None)
     if not callable(function):
         raise SamplesError(f"{file}: has no function {name}")
 
     def run() -> Iterator[Any]:
+        """Yield what it yields; what it prints goes to standard error, where it is in nobody's way."""
         try:
-            yield from function()
-        except SamplesError:
-            raise
-        except Exception as e:
+            with contextlib.redirect_stdout(sys.stderr):
+                items = iter(function())
+            while True:
+                with contextlib.redirect_stdout(sys.stderr):
+                    item = next(items, _END)
+                if item is _END:
+                    return
+                yield item
+        except (Exception, SystemExit) as e:
             raise SamplesError(f"{file}:{name} failed ({type(e).__name__}: {e})") from e
 
     return run
@@ -177,6 +188,10 @@ def _from_images(folder: Path, inputs: Sequence[Slot], images: ImageOptions) -> 
     height, width, channels = (dims[1], dims[2], dims[0]) if planar else (dims[0], dims[1], dims[2])
     if channels not in (1, 3, 4):
         raise SamplesError(f"an input of {channels} channels is no image; try --layout {'NHWC' if planar else 'NCHW'}")
+
+    for what, values in (("mean", images.mean), ("std", images.std)):
+        if len(values) not in (1, channels):
+            raise SamplesError(f"--{what} has {len(values)} values, the input has {channels} channels")
 
     def load(file: Path) -> Array:
         try:
