@@ -117,6 +117,19 @@ def test_a_pool_that_clips_ends_a_stream(g: Builder, kind: str) -> None:
     assert streams(g.model().main) == []
 
 
+def test_parameters_and_constants_end_a_stream(g: Builder) -> None:
+    """A computed PRELU slope, and a constant behind a RESHAPE, must not be rescaled."""
+    x = g.input(1, 4, 4, 4)
+    slope, y = g.conv(x), g.conv(x)
+    g.output(g.conv(g.op("PRELU", y, slope)))
+    z = g.conv(x)
+    g.output(g.conv(g.op("ADD", z, g.reshape(g.random(4, 4, 4), 1, 4, 4, 4))))
+    scalar = g.input()
+    g.output(g.conv(g.op("ADD", g.conv(x), scalar)))
+    found = streams(g.model().main)
+    assert [s.producers[0].outputs[0] for s in found] == [y]  # what PRELU multiplies may be rescaled, its slope not
+
+
 def test_a_flattened_range_that_was_measured_ends_a_stream(g: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """LEAKY_RELU on a flattened tensor: its range is known as a whole only."""
     monkeypatch.setattr("fullint.equalize.POWERS", (1.0,))

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fullint.assign import Granularity, assign, blockers, observed_tensors
+from fullint.assign import Granularity, assign, observed_tensors
+from fullint.blockers import blockers
 from fullint.build import Builder
 from fullint.ir import Quant, Tensor, constant
 
@@ -87,6 +88,65 @@ def test_clip_saturates_its_input(g: Builder) -> None:
     assert z in observed_tensors(g.graph)
     a = params(g, {x: (-50, 50), y: (0, 50), z: (0, 2)})
     assert float(a.params[y].scale[0]) == pytest.approx(2 / 255)
+
+
+def test_clip_of_what_others_read_is_cut_off(g: Builder) -> None:
+    """The clip gets a grid of its own; the others keep theirs, and nothing is saturated for them."""
+    x = g.input(1, 16)
+    r = g.reshape(x, 4, 4)
+    y = g.op("MINIMUM", g.op("MAXIMUM", r, g.const(-0.01)), g.const(0.01))
+    first = g.graph.ops[-2].outputs[0]
+    g.output(y, g.op("ABS", x))
+    a = params(g, {x: (-3, 3), first: (-0.01, 3), y: (-0.01, 0.01), g.graph.outputs[1]: (0, 3)})
+    assert float(a.params[x].scale[0]) == pytest.approx(6 / 255)
+    assert float(a.params[y].scale[0]) == pytest.approx(0.02 / 255)
+    assert len(a.cuts) == 1
+
+
+def test_a_clip_never_narrows_other_channels(g: Builder) -> None:
+    x = g.input(1, 4, 4, 8)
+    left, right = g.op("SPLIT", g.const(np.int32(3)), x, shape=(1, 4, 4, 4), dtype="float32", outputs=2, num_splits=2)
+    m = g.op("MINIMUM", left, g.const(0.05))
+    g.output(g.op("CONCATENATION", m, right, shape=(1, 4, 4, 8), axis=3))
+    a = params(g, {x: (-3, 3), m: (-3, 0.05)})
+    assert float(a.params[right].scale[0]) == pytest.approx(6 / 255)
+
+
+def test_comparison_with_what_a_fixed_grid_cannot_hold(g: Builder) -> None:
+    """LOGISTIC < 2 is always true; on the grid of 1/256 the constant would saturate to 255/256."""
+    x = g.input(1, 4)
+    s = g.op("LOGISTIC", x)
+    g.output(g.op("LESS", s, g.const(2.0)))
+    a = params(g, {x: (-7, 7)})
+    op = g.graph.ops[-1]
+    assert len(a.cuts) == 1
+    assert a.of(op, 0).same_as(a.of(op, 1))
+    assert a.params[s].same_as(Quant.of(1 / 256, -128))
+
+
+def test_a_group_that_others_read_is_not_coarsened_through_a_reshape(g: Builder) -> None:
+    x, big = g.input(1, 16), g.input(1, 16)
+    y = g.op("CONCATENATION", g.reshape(x, 1, 16), big, shape=(1, 32), axis=1)
+    g.output(y, g.op("ABS", x))
+    a = params(g, {x: (-0.01, 0.01), big: (-100, 100), g.graph.outputs[1]: (0, 0.01)})
+    assert [c.input for c in a.cuts] == [0]
+    assert float(a.params[x].scale[0]) == pytest.approx(0.02 / 255)
+
+
+def test_a_quantize_of_the_file_that_saturates_is_not_adopted(g: Builder) -> None:
+    x = g.input(1, 16)
+    q = g.op("QUANTIZE", x, dtype="int8")
+    q.quant = Quant.of(0.002, -128)
+    g.output(q, g.op("ABS", x))
+    a = params(g, {x: (-3, 3), g.graph.outputs[1]: (0, 3)})
+    assert float(a.params[x].scale[0]) == pytest.approx(6 / 255)
+
+
+def test_tiny_ranges_have_tiny_scales(g: Builder) -> None:
+    x = g.input(1, 4)
+    g.output(g.op("RELU", x))
+    a = params(g, {x: (-1e-9, 1e-9), g.graph.outputs[0]: (0, 1e-9)})
+    assert float(a.params[x].scale[0]) == pytest.approx(2e-9 / 255, rel=1e-5)
 
 
 def test_pad_value_widens_its_group(g: Builder) -> None:

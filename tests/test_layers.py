@@ -15,7 +15,7 @@ LAYERS = (
     {"numerics", "ops", "tflite", "rewrite", "cost", "report"},
     {"build", "verify"},
     {"passes", "assign", "samples", "sandbox", "execute"},
-    {"emit", "equalize", "inspection", "options"},
+    {"blockers", "emit", "equalize", "inspection", "options"},
     {"correct_bias"},
     {"calibrate", "certificate"},
     {"diagnose", "verdict"},

@@ -78,6 +78,17 @@ def test_activation_fuses(g: Builder, kind: str, fused: int) -> None:
     assert [(op.kind, op.options["fused_activation_function"]) for op in model.main.ops] == [("CONV_2D", fused)]
 
 
+def test_factor_that_broadcasts_its_convolution_is_not_folded(g: Builder) -> None:
+    """One channel times eight factors is eight channels."""
+    g.output(g.op("MUL", g.depthwise(g.input(1, 4, 4, 1)), g.random(8)))
+    assert prepared(g)[0] == ["DEPTHWISE_CONV_2D", "MUL"]
+
+
+def test_clamp_that_adds_a_dimension_is_not_fused(g: Builder) -> None:
+    g.output(g.op("MAXIMUM", g.dense(g.input(2, 8), 4), g.const(np.zeros((1, 1, 1), np.float32))))
+    assert prepared(g)[0] == ["FULLY_CONNECTED", "MAXIMUM"]
+
+
 def test_maximum_with_zero_is_relu(g: Builder) -> None:
     g.output(g.op("MAXIMUM", g.conv(image(g)), g.const(0.0)))
     assert prepared(g)[0] == ["CONV_2D"]

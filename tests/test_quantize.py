@@ -189,13 +189,51 @@ def test_constant_samples_are_warned_of(g: Builder) -> None:
     assert any('every sample of input "x" is 0' in w for w in report.warnings)
 
 
-def test_one_lost_output_is_warned_of(g: Builder) -> None:
-    """A mean that is fine does not hide an output that is not: here the difference of two near-equal values."""
+def weak_output(g: Builder, offset: float) -> None:
+    """A difference of two near-equal values beside an output that is fine."""
     x = g.input(1, 64)
-    noise = g.op("MUL", g.op("SUB", g.op("ADD", x, g.const(1000.0)), g.const(1000.0)), g.const(5.0), name="lost")
-    g.output(noise, g.op("LOGISTIC", x, name="fine"))
+    y = g.op("MUL", g.op("SUB", g.op("ADD", x, g.const(offset)), g.const(offset)), g.const(5.0), name="weak")
+    g.output(y, g.op("LOGISTIC", x, name="fine"))
+
+
+def test_a_lost_output_is_refused_whatever_the_mean(g: Builder) -> None:
+    weak_output(g, 1000.0)
+    with pytest.raises(AccuracyError, match='"weak"'):
+        quantized(g)
+
+
+def test_a_weak_output_is_warned_of_whatever_the_mean(g: Builder) -> None:
+    weak_output(g, 250.0)
     report = quantized(g).report
-    assert any('output "lost" has only' in w for w in report.warnings)
+    assert report.certificate.sqnr_db > 15
+    assert any('"weak"' in w for w in report.warnings)
+
+
+@pytest.mark.parametrize("io", ["int8", "uint8", "float32"])
+def test_constant_outputs_and_inputs_that_are_outputs(g: Builder, io: str) -> None:
+    x = g.input(1, 8, name="x")
+    c = g.const(np.arange(8, dtype=np.float32), name="c")
+    g.output(c, x, g.op("ADD", x, c))
+    result = quantized(g, io=io)
+    model = read_bytes(result.model)
+    assert [t.name for t in model.main.outputs[:2]] == ["c", "x"]
+    assert all(o.sqnr_db > 30 for o in result.report.certificate.outputs)
+
+
+def test_held_back_samples_must_keep_the_float_model_finite(g: Builder) -> None:
+    x = g.input(1, 4)
+    g.output(g.op("LOG", g.op("ABS", x), name="log"))
+    samples = np.ones((20, 4), np.float32)
+    samples[-1] = 0
+    with pytest.raises(SamplesError, match='drives output "log"'):
+        fullint.quantize(g.bytes(), samples)
+
+
+def test_integer_outputs_are_judged_too(g: Builder) -> None:
+    """A comparison of two nearly equal values is said to be uncertain."""
+    x = g.input(1, 64)
+    g.output(g.op("LESS", g.op("MUL", x, g.const(1.001)), x))
+    assert any("equals the float model's" in w for w in quantized(g).report.warnings)
 
 
 def test_model_must_be_a_path_or_bytes(g: Builder) -> None:

@@ -15,14 +15,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fullint.errors import Blocker
-from fullint.ir import Array, Graph, Model, Op, Quant, Tensor, Uses
+from fullint.ir import Array, Graph, Op, Quant, Tensor, Uses
 from fullint.numerics import activation_params, representable, scales_for_bias, weight_scales
-from fullint.ops import NO_INT8_KERNEL, ROWS, Fixed, Observed, OpRow, Role, Same
+from fullint.ops import ROWS, Fixed, Observed, OpRow, Role, Same
 
 Range = tuple[float, float]
 
-SCALE_MIN, SCALE_MAX = 1e-36, 1e36
 FIXED_SLACK = 1.01
 """A fixed range may be exceeded by this factor before its edge is cut (half a step at full scale)."""
 FREE_RATIO = 1.5
@@ -80,64 +78,6 @@ class Granularity:
         return row.axis
 
 
-def blockers(model: Model) -> list[Blocker]:
-    """Every operator that cannot be integer, with its cause; empty when all can."""
-    return [b for number, op in model.ops() if (b := _blocker(number, op))]
-
-
-def _blocker(number: int, op: Op) -> Blocker | None:
-    if not any(t.is_float for t in op.values()) or op.kind in ("QUANTIZE", "DEQUANTIZE"):
-        return None
-
-    def block(cause: str, way_out: str) -> Blocker:
-        return Blocker(number, op.origin, op.custom_code or op.kind, op.outputs[0].name if op.outputs else "", cause, way_out)
-
-    if number:
-        return block("it is part of a control-flow or composite subgraph", "write the model without it, unrolled or inlined")
-    if op.kind == "CUSTOM":
-        return block("a custom operator has no integer kernel fullint knows", "cut it off, before or behind the network")
-    row = ROWS.get(op.kind)
-    if row is None:
-        return block(_no_row(op.kind), "replace it by operators of docs/ops.md, or cut it off")
-    if why := row.refuses(op):
-        return block(why, "make that operand a constant, or write the operator with ones that take two activations")
-    for t in op.values():
-        if t.is_float and t.dtype != "float32":
-            return block(f'"{t.name}" is {t.dtype}, which has no int8 form here', "export the model with float32 activations")
-        if t.buffer is not None and t.dtype == "float32" and not np.isfinite(t.array).all():
-            return block(f'its constant "{t.name}" holds values that are not finite', "replace them by large finite numbers")
-        if t.is_variable:
-            return block(f'"{t.name}" is state kept between runs', "feed the state in and out instead")
-    for i, x in enumerate(op.inputs):
-        if x is not None and x.is_float and row.role(i) is Role.RAW:
-            return block(f'its input {i} "{x.name}" must be an integer', "give it an integer")
-    return None
-
-
-def _no_row(kind: str) -> str:
-    if kind in NO_INT8_KERNEL:
-        return "LiteRT has no int8 kernel for it"
-    return "fullint has no integer form of it yet"
-
-
-def scale_blockers(graph: Graph, assignment: Assignment) -> list[Blocker]:
-    """Operators one of whose operands would have a scale that is no normal float32 number."""
-    found = []
-    for op in graph.ops:
-        for i, t in enumerate(op.inputs):
-            quant = assignment.of(op, i)
-            if t is None or quant is None or ((quant.scale >= SCALE_MIN) & (quant.scale <= SCALE_MAX)).all():
-                continue
-            worst = float(quant.scale[np.argmax(np.abs(np.log(np.maximum(quant.scale.astype(np.float64), 1e-60))))])
-            cause = (
-                f'the scale of its input {i} "{t.name}" would be {worst:.3g}, which float32 or a kernel\'s multiplier cannot hold'
-            )
-            way_out = "bring the values of its inputs and weights to a usual size"
-            found.append(Blocker(0, op.origin, op.kind, op.outputs[0].name, cause, way_out))
-            break
-    return found
-
-
 def observed_tensors(graph: Graph) -> list[Tensor]:
     """The float activations whose ranges have to be measured, in execution order.
 
@@ -180,6 +120,9 @@ class _Groups:
         self.range: dict[Tensor, Range] = {t: _useful(t, r, self.uses) for t, r in ranges.items()}
         self.fixed: dict[Tensor, Quant] = {}
         self.constants: list[tuple[Op, int, Tensor]] = []
+        self.members: dict[Tensor, list[Tensor]] = {}
+        self.clipped: set[Tensor] = set()
+        """Roots of groups made of clips alone, whose every member only the next clip reads."""
         for op in graph.ops:
             self._fix(op)
 
@@ -211,12 +154,15 @@ class _Groups:
         self._cut_params()
 
     def _adopt_quantize(self, op: Op) -> None:
-        """A QUANTIZE that is in the file already says what its float input's parameters are."""
+        """A QUANTIZE that is in the file already says what its float input's parameters are, if they hold it."""
         x = op.input(0)
         if op.kind != "QUANTIZE" or x is None or x.dtype != "float32" or op.outputs[0].dtype != "int8":
             return
         quant, root = op.outputs[0].quant, self.root(x)
-        if quant is not None and root not in self.fixed and not x.is_constant:
+        if quant is None or root in self.fixed or x.is_constant:
+            return
+        private = self._members(root) == [x] and self.uses.only_reader(x) is op
+        if private or _holds(quant, self._whole_range(x)):
             self.fixed[root] = quant
 
     def _join_operator(self, op: Op) -> None:
@@ -227,7 +173,10 @@ class _Groups:
         outputs = [t for i, t in enumerate(op.outputs) if t.dtype == "float32" and isinstance(row.output(i), Same)]
         if not same:
             return
-        anchor = outputs[0] if outputs else self._first_data(op, same)
+        if not outputs:
+            self._join_comparison(op, same)
+            return
+        anchor = outputs[0]
         for other in outputs[1:]:
             self._union(anchor, other)
         if len(same) > 1 and not _clips(op):
@@ -241,16 +190,34 @@ class _Groups:
             elif self.root(t) is not self.root(anchor):
                 self._join_edge(op, i, t, anchor, many=len(same) > 1 and not _clips(op))
 
-    def _first_data(self, op: Op, same: list[int]) -> Tensor:
-        """What a comparison's other operand has to share parameters with."""
-        operands = [t for i in same if (t := op.inputs[i]) is not None]
-        return next((t for t in operands if not t.is_constant), operands[0])
+    def _join_comparison(self, op: Op, same: list[int]) -> None:
+        """Operands of a comparison get one grid that holds them all, for the comparison alone where need be."""
+        data = [t for i in same if (t := op.inputs[i]) is not None and not t.is_constant]
+        joint = self._joint(op, same)
+        first = data[0] if data else None
+        shared = first is not None and all(self._takes(op, t, joint) for t in data) and len({*map(self.root, data)}) == 1
+        if shared and first is not None:
+            self._widen(first, joint)
+            self.constants += [(op, i, first) for i in same if (t := op.inputs[i]) is not None and t.is_constant]
+            return
+        quant = activation_params(*joint)
+        for i in same:
+            t = op.inputs[i]
+            self.result.operand[op, i] = quant
+            if t is not None and not t.is_constant:
+                self.result.cuts.append(Cut(op, i, f"a comparison over {_show(joint)} needs a grid of its own"))
+
+    def _takes(self, op: Op, t: Tensor, joint: Range) -> bool:
+        """Whether a tensor can be given the grid of a comparison without harm."""
+        root, own = self.root(t), self._whole_range(t)
+        if root in self.fixed:
+            return _holds(self.fixed[root], joint)
+        return self._alone(op, t) or joint[1] - joint[0] <= FREE_RATIO * max(own[1] - own[0], 1e-30)
 
     def _join_edge(self, op: Op, i: int, t: Tensor, anchor: Tensor, *, many: bool) -> None:
         why = self._conflict(op, t, anchor, many)
         if why is None:
-            saturates = _clips(op) and self.uses.only_reader(t) is op
-            self._union(anchor, t, keep_range=saturates)
+            self._union(anchor, t, keep_range=_clips(op) and self._private(op, t))
         else:
             self.result.cuts.append(Cut(op, i, why))
 
@@ -264,13 +231,39 @@ class _Groups:
             return f"its input is fixed at {fb}, too small for the group's {_show(self.range[a])}"
         if fa is not None and not _holds(fa, span):
             return f"its group is fixed at {fa}, too small for the input's {_show(span)}"
-        alone = all(reader is op for reader, _ in self.uses.of(t)) and t not in self.uses.outputs
-        if alone or not many or fb is not None:
+        if _clips(op) and fb is None and a in self.range and not self._private(op, t):
+            clipped = self.range[a]
+            if span[1] - span[0] > FREE_RATIO * max(clipped[1] - clipped[0], 1e-30):
+                return f"what it clips to, {_show(clipped)}, needs finer steps than its input's {_show(span)}, which others read"
+        if self._alone(op, t) or not many or fb is not None:
             return None
         joint = representable(fa) if fa is not None else self.range[a]
         if joint[1] - joint[0] > FREE_RATIO * max(span[1] - span[0], 1e-12):
             return f"sharing {_show(joint)} would coarsen its input's {_show(span)}, which others read too"
         return None
+
+    def _members(self, root: Tensor) -> list[Tensor]:
+        return self.members.get(root, [root])
+
+    def _private(self, op: Op, t: Tensor) -> bool:
+        """Whether a clip may saturate its input: nobody else reads it or a tensor of its group."""
+        root = self.root(t)
+        return self.uses.only_reader(t) is op and (self._members(root) == [t] or root in self.clipped)
+
+    def _alone(self, op: Op, t: Tensor) -> bool:
+        """Whether nobody but `op` minds the parameters of a tensor's group.
+
+        A reader whose output is in the group, too, only passes the values on.
+        """
+        root = self.root(t)
+        for m in self._members(root):
+            if m in self.uses.outputs:
+                return False
+            for reader, _ in self.uses.of(m):
+                inside = any(self.root(out) is root for out in reader.outputs)
+                if reader is not op and not inside:
+                    return False
+        return True
 
     def _joint(self, op: Op, same: list[int]) -> Range:
         """What the values of all operands that share parameters span together."""
@@ -292,7 +285,13 @@ class _Groups:
         ra, rb = self.root(a), self.root(b)
         if ra is rb:
             return
+        joined = self._members(ra) + self._members(rb)
+        pure = keep_range and (ra in self.clipped or self._members(ra) == [ra])
+        self.clipped.discard(ra)
+        if pure:
+            self.clipped.add(ra)
         self.parent[rb] = ra
+        self.members[ra] = joined
         if rb in self.fixed:
             self.fixed.setdefault(ra, self.fixed[rb])
         if rb in self.range and not keep_range:
@@ -321,6 +320,8 @@ class _Groups:
 
     def _cut_params(self) -> None:
         for cut in self.result.cuts:
+            if (cut.op, cut.input) in self.result.operand:
+                continue
             target = cut.op.outputs[0] if cut.op.outputs[0] in self.result.params else None
             anchor = target or next(t for i, t in enumerate(cut.op.inputs) if i != cut.input and t in self.result.params)
             assert anchor is not None

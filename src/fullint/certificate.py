@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from fullint.cost import total_macs
-from fullint.errors import RuntimeFailure, VerificationError
+from fullint.errors import RuntimeFailure, SamplesError, VerificationError
 from fullint.ir import Array, Model, Quant, Tensor
 from fullint.numerics import dequantize, quantize
-from fullint.ops import KERNEL_SETS, ROWS
+from fullint.ops import KERNEL_SETS, ROWS, Fixed
 from fullint.report import Certificate, KernelSet, OutputQuality
 from fullint.sandbox import Sandbox, model_file
 from fullint.verify import contract_problems
@@ -91,7 +91,7 @@ class Score:
 
 
 def _decibels(signal: float, noise: float) -> float:
-    return 200.0 if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise)
+    return 200.0 if noise == 0 else 10 * (math.log10(max(signal, 1e-300)) - math.log10(noise))
 
 
 @dataclass
@@ -233,7 +233,17 @@ class _Run:
     def _score(self, name: str, reference: Sequence[Array], outputs: Sequence[Array]) -> None:
         self._add(self.trials[name], reference, outputs)
 
+    def _check(self, reference: Sequence[Array], outputs: Sequence[Array]) -> None:
+        for t, ref, out in zip(self.given, reference, outputs, strict=True):
+            if ref.dtype.kind == "f" and not np.isfinite(ref).all():
+                raise SamplesError(f'a sample of the certificate drives output "{t.name}" to a value that is not finite')
+            if ref.shape != out.shape:
+                raise VerificationError(
+                    [f'output "{t.name}" has shape {list(out.shape)}, the float model gives {list(ref.shape)}']
+                )
+
     def _add(self, trial: Trial, reference: Sequence[Array], outputs: Sequence[Array]) -> None:
+        self._check(reference, outputs)
         trial.samples += 1
         tensors = self.result.main.outputs
         for i, (score, tensor, ref, out) in enumerate(zip(trial.scores, tensors, reference, outputs, strict=True)):
@@ -339,12 +349,16 @@ def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:
 
 
 def _grid(result: Model, t: Tensor) -> Quant | None:
-    """int8 parameters of an output, seen through the QUANTIZE or DEQUANTIZE that makes the border."""
-    if t.dtype == "int8" and t.quant is not None:
-        return t.quant
+    """int8 parameters of an output that its kernel has fixed, seen through the border's QUANTIZE or DEQUANTIZE.
+
+    Other parameters are fullint's own choice, and no excuse for what they cost.
+    """
     made_by = next((op for op in result.main.ops if t in op.outputs and op.kind in ("QUANTIZE", "DEQUANTIZE")), None)
-    inner = made_by.inputs[0] if made_by is not None else None
-    return inner.quant if inner is not None and inner.dtype == "int8" else None
+    inner = made_by.inputs[0] if made_by is not None else t
+    if inner is None or inner.dtype != "int8" or inner.quant is None:
+        return None
+    fixed = [rule.quant for row in ROWS.values() for rule in row.outputs if isinstance(rule, Fixed)]
+    return inner.quant if any(q.same_as(inner.quant) for q in fixed) else None
 
 
 def _looks_like_classes(t: Tensor) -> bool:

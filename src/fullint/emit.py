@@ -18,8 +18,8 @@ import numpy as np
 from fullint.assign import Assignment
 from fullint.build import make_op
 from fullint.errors import Blocker, NotIntegerError
-from fullint.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, twin
-from fullint.numerics import activation_params, bias_scales, quantize
+from fullint.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, constant, twin
+from fullint.numerics import activation_params, bias_scales, dequantize, quantize
 from fullint.ops import ROWS, Role
 from fullint.ops.releases import METADATA_KEY, min_runtime_version
 from fullint.rewrite import Change
@@ -77,10 +77,13 @@ def set_io(model: Model, io: str, inputs: AbstractSet[Tensor], outputs: Abstract
     """
     graph = model.main
     if io != "int8":
-        first = {t: _border(t, io) for t in graph.inputs if t in inputs}
-        last = {t: _border(t, io) for t in dict.fromkeys(graph.outputs) if t in outputs}
+        names = {t: t.name for t in (*graph.inputs, *graph.outputs)}
+        first = {t: _border(t, io, names[t]) for t in graph.inputs if t in inputs}
+        last = {t: _border(t, io, names[t]) for t in dict.fromkeys(graph.outputs) if t in outputs and not t.is_constant}
+        last |= {t: _typed_constant(t, io) for t in graph.outputs if t in outputs and t.is_constant}
         before = [make_op("QUANTIZE", [o], [t]) for t, o in first.items()]
-        after = [make_op("DEQUANTIZE" if io == "float32" else "QUANTIZE", [t], [o]) for t, o in last.items()]
+        kind = "DEQUANTIZE" if io == "float32" else "QUANTIZE"
+        after = [make_op(kind, [t], [o]) for t, o in last.items() if not t.is_constant]
         for op in after:
             op.version = 2 if op.kind == "DEQUANTIZE" else 1
         graph.ops = [*before, *graph.ops, *after]
@@ -94,13 +97,23 @@ def set_io(model: Model, io: str, inputs: AbstractSet[Tensor], outputs: Abstract
     stamp_runtime(model)
 
 
-def _border(inner: Tensor, io: str) -> Tensor:
+def _typed_constant(t: Tensor, io: str) -> Tensor:
+    """A constant output in the asked type: nothing has to be computed."""
+    assert t.quant is not None
+    value = dequantize(t.array, t.quant)
+    if io == "float32":
+        return constant(t.name, value)
+    quant = Quant.of(t.quant.scale, t.quant.zero_point + 128)
+    return constant(t.name, quantize(value, quant, io), quant)
+
+
+def _border(inner: Tensor, io: str, name: str) -> Tensor:
     """The tensor outside: it takes the name, and the integer one inside a name of its own."""
-    outer = twin(inner)
+    outer = twin(inner, name)
     outer.dtype = io
     assert inner.quant is not None
     outer.quant = None if io == "float32" else Quant.of(inner.quant.scale, inner.quant.zero_point + 128)
-    inner.name = f"{inner.name}/int8"
+    inner.name = f"{name}/int8"
     return outer
 
 
@@ -161,8 +174,9 @@ class _Emitter:
         return self.int8[t]
 
     def _graph_output(self, t: Tensor) -> Tensor:
-        if t.dtype != "float32" or not t.is_constant:
+        if not t.is_float or not t.is_constant:
             return self._tensor(t)
+        t = constant(t.name, t.array.astype(np.float32))
         return self._copy(t, activation_params(float(t.array.min(initial=0)), float(t.array.max(initial=0))), "int8")
 
     def _op(self, op: Op) -> None:

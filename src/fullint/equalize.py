@@ -98,7 +98,7 @@ class _Finder:
                 continue
             self.seen.add(t)
             stream.tensors.append(t)
-            if t in self.ends or t.dtype != "float32" or not t.shape or t.shape[-1] % max(stream.channels, 1):
+            if t in self.ends or t.is_constant or t.dtype != "float32" or not t.shape or t.shape[-1] % max(stream.channels, 1):
                 stream.blocked = f'"{t.name}" must keep its values'
             producer = self.uses.producer.get(t)
             if producer is not None:
@@ -128,6 +128,9 @@ class _Finder:
                 stream.blocked = f"{op.kind} cannot take a rescaled input"
             stream.consumers.append(op)
             return []
+        if index and op.kind not in ("ADD", "SUB"):
+            stream.blocked = f'"{t.name}" is a parameter of {op.kind}'
+            return []
         return self._through(op, stream)
 
     def _constant_weights(self, op: Op) -> bool:
@@ -147,7 +150,7 @@ class _Finder:
                     elif (op, i) not in stream.constants:
                         stream.constants.append((op, i))
             data = [x for x in op.inputs if x is not None and not x.is_constant]
-            if any(x.shape[-1] != op.outputs[0].shape[-1] for x in data):
+            if any(x.shape[-1:] != op.outputs[0].shape[-1:] for x in data):
                 stream.blocked = f"{op.kind} broadcasts channels"
             return [*data, op.outputs[0]]
         if op.kind in _THROUGH and _keeps_channels(op) and op.options.get("fused_activation_function", 0) in _LINEAR:

@@ -18,8 +18,8 @@ INT8_MIN, INT8_MAX = -128, 127
 WEIGHT_MAX = 127
 BIAS_MAX = 2**30
 """Largest bias code allowed: half of int32, so that the accumulator has room (as TensorFlow does)."""
-TINY_RANGE = 1e-7
-"""A range narrower than this is widened: a scale near zero overflows the kernels' multipliers."""
+TINY_RANGE = 1e-20
+"""A range narrower than this counts as nothing but zeros and gets a scale of its own."""
 BLOCK_BYTES = 262_144
 RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "int32": (-(2**31), 2**31 - 1)}
 

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from fullint import __version__
-from fullint.assign import Assignment, Granularity, Range, assign, blockers, observed_tensors, scale_blockers
+from fullint.assign import Assignment, Granularity, Range, assign, observed_tensors
+from fullint.blockers import blockers, scale_blockers
 from fullint.calibrate import Stats, calibrate
 from fullint.certificate import certify, integer_inputs
 from fullint.correct_bias import correct_bias, heads, means_model, sample_count
@@ -31,6 +32,7 @@ from fullint.ir import Array, Buffer, Model, Tensor
 from fullint.numerics import representable
 from fullint.options import Options
 from fullint.passes import prepare
+from fullint.passes.expand_constants import expand_dequantize
 from fullint.passes.static_shapes import fix_batch, fold_constants
 from fullint.report import (
     SCHEMA_VERSION,
@@ -41,7 +43,7 @@ from fullint.report import (
     count_float,
     operator_counts,
 )
-from fullint.rewrite import Change
+from fullint.rewrite import Change, sweep
 from fullint.samples import WAYS, Samples, Split, open_samples, slots, synthetic
 from fullint.sandbox import Sandbox, model_file
 from fullint.tflite import read_model, write_model
@@ -276,6 +278,7 @@ class _Job:
                 return values
 
         self.changes += fix_batch(self.model, self.options.batch, shapes_of)
+        self.changes += sweep(self.model, expand_dequantize)
         self.changes += fold_constants(self.model, evaluate)
         check_structure(self.model)
         self.changes += prepare(self.model)

@@ -45,7 +45,8 @@ class OutputQuality:
     Attributes:
         name: tensor name.
         sqnr_db: 10 log10(sum ref^2 / sum err^2) over all samples; None for integer outputs.
-        limit_db: the SQNR of the float output rounded to this output's steps: what int8 can do at best.
+        limit_db: where the kernel fixes this output's steps, the SQNR of the float output rounded to them:
+            what int8 can do at best.
         largest_error: largest absolute difference, in the output's own unit.
         top1_agreement: share of rows whose largest entry is the same, where the output looks like classes.
         equal: share of equal elements, for integer and boolean outputs.

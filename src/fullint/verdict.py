@@ -8,6 +8,9 @@ from fullint.errors import AccuracyError
 from fullint.report import Certificate, OutputQuality
 
 WARN_SQNR = 15.0
+WARN_EQUAL = 0.9
+LOST_SQNR = 1.0
+"""An output below it is as much noise as signal: no mean over outputs makes up for that."""
 LIMIT_SLACK = 1.0
 """dB. A result this near to what its outputs' steps allow has lost nothing on the way."""
 
@@ -17,47 +20,42 @@ def verdict(certificate: Certificate, min_sqnr: float, per_tensor: bool, worst: 
 
     Args:
         certificate: of the result.
-        min_sqnr: dB its mean SQNR must reach, unless it was never calibrated or no int8 output could.
+        min_sqnr: dB the mean must reach, unless it was never calibrated or fixed steps do not allow it.
         per_tensor: whether per-channel weights are still to be tried.
         worst: the operators that lose most, found only when they are needed.
 
     Raises:
-        AccuracyError: the mean is below `min_sqnr`.
+        AccuracyError: the mean is below `min_sqnr`, or an output is lost altogether.
     """
     warnings = []
     if not certificate.held_back:
         warnings.append("fewer than ten samples: the certificate uses the samples that calibrated")
     if certificate.uncalibrated:
         warnings.append("calibrated on random numbers: the result is for speed trials only, and min_sqnr was not applied")
+    warnings += [_unequal(o) for o in certificate.outputs if o.equal is not None and o.equal < WARN_EQUAL]
     sqnr = certificate.sqnr_db
-    if sqnr is None:
-        return warnings
-    if sqnr >= max(WARN_SQNR, min_sqnr):
-        return warnings + [_weak(o, worst) for o in certificate.outputs if _is_weak(o)]
-    limits = [o.limit_db for o in certificate.outputs if o.limit_db is not None]
-    if limits and sqnr >= sum(limits) / len(limits) - LIMIT_SLACK:
-        return [
-            *warnings,
-            f"SQNR {sqnr:.1f} dB is about the best that int8 outputs of the calibrated ranges allow on these samples",
-        ]
-    named = _named(worst)
-    if sqnr < min_sqnr and not certificate.uncalibrated:
+    weak = [o for o in certificate.outputs if _below(o, max(WARN_SQNR, min_sqnr))]
+    if sqnr is None or not weak:
+        low = sqnr is not None and sqnr < WARN_SQNR
+        return [*warnings, f"SQNR {sqnr:.1f} dB is all that outputs of fixed steps allow on these samples"] if low else warnings
+    named = "; ".join(worst()) or "no operator stands out"
+    failed = weak if sqnr < min_sqnr else [o for o in weak if _below(o, min(min_sqnr, LOST_SQNR))]
+    if failed and not certificate.uncalibrated:
         ways = "more or more typical samples, a lower --min-sqnr" + (", per-channel weights" if per_tensor else "")
+        outputs = ", ".join(f'"{o.name}" {o.sqnr_db:.1f} dB' for o in failed)
         raise AccuracyError(
-            f"the result is only {sqnr:.1f} dB from the float model (at least {min_sqnr:g} asked for)\n"
+            f"the result is too far from the float model: {outputs} (at least {min_sqnr:g} asked for)\n"
             f"  where it is lost: {named}\n  try: {ways}"
         )
-    return [*warnings, f"SQNR {sqnr:.1f} dB is below {WARN_SQNR:g}; where it is lost: {named}"]
+    outputs = ", ".join(f'"{o.name}" {o.sqnr_db:.1f} dB' for o in weak)
+    return [*warnings, f"below {max(WARN_SQNR, min_sqnr):g} dB: {outputs}; where it is lost: {named}"]
 
 
-def _is_weak(o: OutputQuality) -> bool:
-    """Whether one output is far from float although it need not be and the mean does not show it."""
-    return o.sqnr_db is not None and o.sqnr_db < WARN_SQNR and (o.limit_db is None or o.sqnr_db < o.limit_db - LIMIT_SLACK)
+def _below(o: OutputQuality, floor: float) -> bool:
+    """Whether an output is farther from float than asked, although its steps would allow better."""
+    return o.sqnr_db is not None and o.sqnr_db < floor and (o.limit_db is None or o.sqnr_db < o.limit_db - LIMIT_SLACK)
 
 
-def _weak(o: OutputQuality, worst: Callable[[], list[str]]) -> str:
-    return f'output "{o.name}" has only {o.sqnr_db:.1f} dB; where accuracy is lost: {_named(worst)}'
-
-
-def _named(worst: Callable[[], list[str]]) -> str:
-    return "; ".join(worst()) or "no operator stands out"
+def _unequal(o: OutputQuality) -> str:
+    assert o.equal is not None
+    return f'output "{o.name}" equals the float model\'s in {100 * o.equal:.1f} % of its elements only'

@@ -118,6 +118,10 @@ def contract_problems(model: Model, float_io: bool = False) -> Iterator[str]:
         float_io: whether one QUANTIZE per graph input and one DEQUANTIZE per output may touch float.
     """
     yield from structure_problems(model)
+    if not float_io:
+        yield from (
+            f'graph input or output "{t.name}" is {t.dtype}' for t in (*model.main.inputs, *model.main.outputs) if t.is_float
+        )
     shared: dict[Buffer, Tensor] = {}
     for number, graph in enumerate(model.graphs):
         border = _io_ops(graph) if float_io and number == 0 else set()

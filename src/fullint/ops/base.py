@@ -157,6 +157,21 @@ def scale_ratio(most: float) -> Callable[[Op], str | None]:
     return limit
 
 
+def product_ratio(most: float) -> Callable[[Op], str | None]:
+    """A `limits` on input scale * weight scale against the output's: XNNPACK fails to build beyond it."""
+
+    def limit(op: Op) -> str | None:
+        quants = [t.quant for t in op.inputs if t is not None and t.quant is not None and t.dtype == "int8"]
+        out = op.outputs[0].quant
+        if len(quants) == 2 and out is not None:
+            ratio = float(quants[0].scale.max()) * float(quants[1].scale.max()) / float(out.scale[0])
+            if not ratio < most:
+                return f"input scale * weight scale is {ratio:.3g} times the output's, XNNPACK takes less than {most:g}"
+        return None
+
+    return limit
+
+
 def scale_below(most: float) -> Callable[[Op], str | None]:
     """A `limits` on the scale of the inputs themselves."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fullint.ir import Op
-from fullint.ops.base import Observed, OpRow, Role, static
+from fullint.ops.base import Observed, OpRow, Role, product_ratio, static
 
 _CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
 
@@ -44,6 +44,7 @@ ROWS = (
         weight=1,
         bias=2,
         fuses=_CLAMPS,
+        limits=product_ratio(256.0),
         refuses=static(1, 2),
     ),
     OpRow(
@@ -57,6 +58,7 @@ ROWS = (
         weight=1,
         bias=2,
         fuses=_CLAMPS,
+        limits=product_ratio(256.0),
         refuses=static(1, 2),
     ),
     OpRow(
@@ -70,6 +72,7 @@ ROWS = (
         weight=1,
         bias=2,
         fuses=_CLAMPS,
+        limits=product_ratio(256.0),
         refuses=_dense_refuses,
     ),
     OpRow(
@@ -84,6 +87,7 @@ ROWS = (
         bias=3,
         data=2,
         fuses=_CLAMPS,
+        limits=product_ratio(256.0),
         refuses=static(1, 3),
     ),
     OpRow(

@@ -22,7 +22,7 @@ def fuse_activation(op: Op, uses: Uses) -> Rewrite | No | None:
     clamp = _clamp(op)
     x = op.inputs[0] if op.inputs else None
     before = uses.producer.get(x) if x is not None else None
-    if clamp is None or x is None or before is None or not op.outputs[0].is_float:
+    if clamp is None or x is None or before is None or not op.outputs[0].is_float or op.outputs[0].shape != x.shape:
         return None
     row = ROWS.get(before.kind)
     if row is None or clamp not in row.fuses or before.options.get("fused_activation_function"):

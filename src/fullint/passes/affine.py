@@ -32,6 +32,8 @@ def fold_affine_after(op: Op, uses: Uses) -> Rewrite | No | None:
         return No("the convolution's output is read elsewhere too")
     if (op.kind == "DIV" and swapped) or not _ready(conv):
         return None
+    if op.outputs[0].shape != x.shape:
+        return No("the constant broadcasts the convolution's output")
     channels = op.outputs[0].shape[-1]
     vector = _per_channel(c.array, x.shape, channels)
     if vector is None:

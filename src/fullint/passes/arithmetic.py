@@ -26,8 +26,8 @@ def sum_as_mean(op: Op, uses: Uses) -> Rewrite | No | None:
     x, axes = op.input(0), op.input(1)
     if op.kind != "SUM" or x is None or axes is None or not op.outputs[0].is_float:
         return None
-    if axes.buffer is None:
-        return No("its axes are computed at run time")
+    if axes.buffer is None or not x.shape:
+        return No("its axes are computed at run time, empty, or of a scalar")
     count = int(np.prod([x.shape[int(a)] for a in np.unique(axes.array.reshape(-1) % max(len(x.shape), 1))]))
     out = op.outputs[0]
     mean = twin(out, f"{out.name}/mean")

@@ -53,6 +53,9 @@ class Samples:
         rows += [rows[-1]] * (self.batch - len(rows))
         out = []
         for position, slot in enumerate(self.inputs):
+            if not slot.shape or slot.shape[0] != self.batch:
+                out.append(slot.fit(rows[0][1][position], rows[0][0]))  # an input without a batch
+                continue
             one = replace(slot, shape=(1, *slot.shape[1:]))
             out.append(np.concatenate([one.fit(values[position], index) for index, values in rows]))
         return out
