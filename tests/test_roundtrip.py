@@ -10,7 +10,6 @@ from fullint.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, const
 from fullint.tflite import read_bytes, read_model, schema, write_model
 from fullint.verify import check_readable
 
-
 BROKEN = ("tflm_keyword_scrambled_8bit", "tflm_person_detect")
 
 
