@@ -64,7 +64,10 @@ def heads(graph: Graph) -> list[Head]:
 def sample_count(model: Model) -> int:
     """How many samples the correction may keep and run, bounded in memory and in work; 0: too few to help."""
     size = sum(t.size * 4 for t in model.main.inputs)
-    count = min(MOST_SAMPLES, SAMPLE_BYTES // max(size, 1), BUDGET_MACS // max(total_macs(model), 1))
+    in_memory = SAMPLE_BYTES // max(size, 1)
+    if in_memory < FEWEST_SAMPLES and size * FEWEST_SAMPLES <= 5 * SAMPLE_BYTES:
+        in_memory = FEWEST_SAMPLES
+    count = min(MOST_SAMPLES, in_memory, BUDGET_MACS // max(total_macs(model), 1))
     return count if count >= FEWEST_SAMPLES else 0
 
 

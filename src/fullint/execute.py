@@ -78,10 +78,6 @@ class Child:
             seconds.append(time.perf_counter() - start)
         return seconds
 
-    def close(self) -> None:
-        """Give the model's memory back."""
-        self.runner = None
-
     def shapes(self, path: str, shapes: Any = None) -> list[tuple[int, ...]]:
         """The shape every tensor of the main graph has once the inputs have theirs."""
         runner = open_interpreter(path, "builtin", 1, shapes)
