@@ -405,11 +405,6 @@ def _holds(fixed: Quant, span: Range) -> bool:
     return span[0] >= low * FIXED_SLACK - step / 2 and span[1] <= high * FIXED_SLACK + step
 
 
-def _coarser(fixed: Quant, span: Range) -> bool:
-    low, high = representable(fixed)
-    return (high - low) > 4 * max(span[1] - span[0], 1e-12)
-
-
 def _range_of(array: Array) -> Range:
     return (float(array.min(initial=0.0)), float(array.max(initial=0.0)))
 

@@ -202,10 +202,10 @@ class _Run:
 
     def _score_first(self, references: list[list[Array]], results: list[list[Array]], slow: dict[str, list[list[Array]]]) -> None:
         for reference, result in zip(references, results, strict=True):
-            self._score("xnnpack", reference, result)
+            self._add(self.trials["xnnpack"], reference, result)
         for name, outputs in slow.items():
             for reference, result, output in zip(references, results, outputs, strict=False):
-                self._score(name, reference, output)
+                self._add(self.trials[name], reference, output)
                 self.trials[name].steps = max(self.trials[name].steps, _steps(result, output))
             self.alike[name] = Trial(name, scores=[Score() for _ in self.result.main.outputs])
             for reference, result in zip(references[: len(outputs)], results, strict=False):
@@ -221,7 +221,7 @@ class _Run:
                 opened = True
             self.box.send("run", list(sample))
             result = self._call(self.other, "run", integer_inputs(self.result, sample))
-            self._score("xnnpack", self.box.receive(), result)
+            self._add(self.trials["xnnpack"], self.box.receive(), result)
 
     def _call(self, box: Sandbox, command: str, *arguments: object) -> Any:
         """A command to the result on XNNPACK, where no failure is forgiven."""
@@ -229,9 +229,6 @@ class _Run:
             return box.call(command, *arguments)
         except RuntimeFailure as e:
             raise VerificationError([f"XNNPACK: {e}"]) from e
-
-    def _score(self, name: str, reference: Sequence[Array], outputs: Sequence[Array]) -> None:
-        self._add(self.trials[name], reference, outputs)
 
     def _check(self, reference: Sequence[Array], outputs: Sequence[Array]) -> None:
         for t, ref, out in zip(self.given, reference, outputs, strict=True):

@@ -23,7 +23,7 @@ from fullint.assign import Assignment, Granularity, Range, assign, observed_tens
 from fullint.blockers import blockers, scale_blockers
 from fullint.calibrate import Stats, calibrate
 from fullint.certificate import certify, integer_inputs
-from fullint.correct_bias import correct_bias, heads, means_model, sample_count
+from fullint.correct_bias import Head, correct_bias, heads, means_model, sample_count
 from fullint.diagnose import worst_operators
 from fullint.emit import Emitted, emit, set_io
 from fullint.equalize import equalize, streams
@@ -239,21 +239,18 @@ class _Job:
         return self.ranges
 
     def _correct_bias(self, emitted: Emitted) -> None:
-        every, self.heads = (
-            self.heads,
-            [h for h in self.heads if _holds(emitted.int8[h.op.outputs[0]], self.ranges[h.op.outputs[0]])],
-        )
-        if len(self.kept) < 2 or not self.heads:
+        sound = [h for h in self.heads if _holds(emitted.int8[h.op.outputs[0]], self.ranges[h.op.outputs[0]])]
+        if len(self.kept) < 2 or not sound:
             return
-        sound = np.concatenate([np.full(h.channels, h in self.heads) for h in every])
+        columns = np.concatenate([np.full(h.channels, h in sound) for h in self.heads])
         try:
-            measured = self._integer_means(emitted)
+            measured = self._integer_means(emitted, sound)
         except RuntimeFailure as e:
             raise VerificationError([str(e).replace(self.box.what, "the result")]) from e
-        self.changes += correct_bias(emitted, self.heads, self.means[:, sound], measured)
+        self.changes += correct_bias(emitted, sound, self.means[:, columns], measured)
 
-    def _integer_means(self, emitted: Emitted) -> Array:
-        with model_file(means_model(emitted, self.heads)) as path:
+    def _integer_means(self, emitted: Emitted, sound: Sequence[Head]) -> Array:
+        with model_file(means_model(emitted, sound)) as path:
             self.box.call("measure", path, self.options.workers, self.keep)
             for index, sample in enumerate(self.kept):
                 self.box.send("sample", index, integer_inputs(emitted.model, sample))

@@ -87,7 +87,6 @@ class OpRow:
         faults: kernel sets that lack it or get it wrong.
         refuses: why an operator of this kind cannot be int8 after all, or None.
         limits: why the kernel would refuse or abort on the scales an int8 operator has, or None.
-        exact: the output holds a subset of the input's values (nothing is computed).
         saturates: input size beyond which the output does not change by half its step; such values
             get no codes of their own.
         steps: how far, in output steps, an int8 kernel may be from the rounded float result.
@@ -107,7 +106,6 @@ class OpRow:
     faults: Mapping[str, Fault] = field(default_factory=dict)
     refuses: Callable[[Op], str | None] = lambda op: None
     limits: Callable[[Op], str | None] = lambda op: None
-    exact: bool = False
     saturates: float | None = None
     steps: int = 1
 

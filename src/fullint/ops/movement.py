@@ -23,7 +23,6 @@ def _move(
     *,
     outputs: tuple[Same | Raw, ...] = (Same(),),
     faults: Mapping[str, Fault] | None = None,
-    exact: bool = True,
     refuses: Callable[[Op], str | None] = lambda op: None,
 ) -> OpRow:
     """`inputs` has a letter per operand: s(ame), r(aw), a(ny)."""
@@ -36,7 +35,6 @@ def _move(
         f"kernels/{source}",
         because,
         faults=faults or {},
-        exact=exact,
         refuses=refuses,
     )
 
@@ -118,9 +116,9 @@ ROWS = (
     _move("BATCH_TO_SPACE_ND", "srr", _batch_space_version, "batch_to_space_nd.cc"),
     _move("DYNAMIC_UPDATE_SLICE", "ssr", 1, "dynamic_update_slice.cc"),
     _move("MAX_POOL_2D", "s", 2, "pooling.cc", "the kernel compares codes"),
-    _move("AVERAGE_POOL_2D", "s", 2, "pooling.cc", "the kernel averages codes without rescaling", exact=False),
+    _move("AVERAGE_POOL_2D", "s", 2, "pooling.cc", "the kernel averages codes without rescaling"),
     _move("RESIZE_NEAREST_NEIGHBOR", "sr", _resize_nearest_version, "resize_nearest_neighbor.cc"),
-    _move("RESIZE_BILINEAR", "sr", _resize_bilinear_version, "resize_bilinear.cc", "interpolates codes", exact=False),
+    _move("RESIZE_BILINEAR", "sr", _resize_bilinear_version, "resize_bilinear.cc", "interpolates codes"),
     _move("REDUCE_MAX", "sr", 2, "reduce.cc", "unequal parameters are refused", refuses=static(1)),
     _move("REDUCE_MIN", "sr", 2, "reduce.cc", "unequal parameters are refused", refuses=static(1)),
     _move("TOPK_V2", "sr", 2, "topk_v2.cc", outputs=(Same(), Raw())),
