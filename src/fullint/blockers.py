@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.assign import Assignment
+from fullint.assignment import Assignment
 from fullint.errors import Blocker
-from fullint.ir import Graph, Model, Op
+from fullint.ir import Model, Op
 from fullint.ops import NO_INT8_KERNEL, ROWS, Role
 
 SCALE_MIN, SCALE_MAX = 1e-36, 1e36
@@ -25,8 +25,6 @@ def _blocker(number: int, op: Op) -> Blocker | None:
     def block(cause: str, way_out: str) -> Blocker:
         return Blocker(number, op.origin, op.custom_code or op.kind, op.outputs[0].name if op.outputs else "", cause, way_out)
 
-    if number:
-        return block("it is part of a control-flow or composite subgraph", "write the model without it, unrolled or inlined")
     if op.kind == "CUSTOM":
         return block("a custom operator has no integer kernel fullint knows", "cut it off, before or behind the network")
     row = ROWS.get(op.kind)
@@ -39,7 +37,7 @@ def _blocker(number: int, op: Op) -> Blocker | None:
             return block(f'"{t.name}" is {t.dtype}, which has no int8 form here', "export the model with float32 activations")
         if t.buffer is not None and t.dtype == "float32" and not np.isfinite(t.array).all():
             return block(f'its constant "{t.name}" holds values that are not finite', "replace them by large finite numbers")
-        if t.is_variable:
+        if t.is_variable and row.derive is None:
             return block(f'"{t.name}" is state kept between runs', "feed the state in and out instead")
     for i, x in enumerate(op.inputs):
         if x is not None and x.is_float and row.role(i) is Role.RAW:
@@ -53,10 +51,10 @@ def _no_row(kind: str) -> str:
     return "fullint has no integer form of it yet"
 
 
-def scale_blockers(graph: Graph, assignment: Assignment) -> list[Blocker]:
+def scale_blockers(model: Model, assignment: Assignment) -> list[Blocker]:
     """Operators one of whose operands would have a scale that is no normal float32 number."""
     found = []
-    for op in graph.ops:
+    for number, op in model.ops():
         for i, t in enumerate(op.inputs):
             quant = assignment.of(op, i)
             if t is None or quant is None or ((quant.scale >= SCALE_MIN) & (quant.scale <= SCALE_MAX)).all():
@@ -66,6 +64,7 @@ def scale_blockers(graph: Graph, assignment: Assignment) -> list[Blocker]:
                 f'the scale of its input {i} "{t.name}" would be {worst:.3g}, which float32 or a kernel\'s multiplier cannot hold'
             )
             way_out = "bring the values of its inputs and weights to a usual size"
-            found.append(Blocker(0, op.origin, op.kind, op.outputs[0].name, cause, way_out))
+            name = op.outputs[0].name if op.outputs else ""
+            found.append(Blocker(number, op.origin, op.kind, name, cause, way_out))
             break
     return found

@@ -1,31 +1,29 @@
 """Measuring ranges: the float model run over the representative samples, in one pass.
 
-    x --CONV_2D--> y         =>      x --CONV_2D--> y --REDUCE_MIN--> .
-                                                      --REDUCE_MAX--> .   PACK --> [min, max, …]
-
-The minima and maxima are computed inside the graph, so that one small vector per sample leaves the
-runtime and XNNPACK still runs the network. Memory does not depend on the number of samples.
+The minima and maxima are computed inside the graph (`measure`), so that one small vector per sample
+leaves the runtime and XNNPACK still runs the network. Memory does not depend on the number of samples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from fullint.assign import Range
-from fullint.build import ACTIVATIONS, make_op
-from fullint.correct_bias import append_means
+from fullint.assign import Measured
+from fullint.assignment import Range
 from fullint.cost import total_macs
 from fullint.errors import SamplesError
-from fullint.ir import Array, Graph, Model, Op, Tensor, constant
+from fullint.ir import Array, Model, Tensor
+from fullint.measure import LOWEST, Probe, measuring_model
+from fullint.ops import ROWS
 from fullint.sandbox import Sandbox, model_file
+from fullint.saturate import softmax_inputs
 
 LARGE_MACS = 1_000_000_000
 """From here on all threads work on one sample: see `execute._Statistics`."""
-_NOT_NEGATIVE = (ACTIVATIONS["RELU"], ACTIVATIONS["RELU6"])
 
 
 @dataclass(frozen=True)
@@ -33,24 +31,21 @@ class Stats:
     """What was measured.
 
     Attributes:
-        ranges: smallest and largest value of each tensor.
-        channels: the same per channel (last axis), for tensors it was asked for.
+        measured: ranges, rows' maxima and states.
+        channels: smallest and largest value per channel (last axis), for tensors it was asked for.
         means: channel means of the heads' outputs, [samples below `keep`, channels of all heads].
+        unseen: tensors that no sample reached (a branch never taken).
     """
 
-    ranges: dict[Tensor, Range]
+    measured: Measured
     channels: dict[Tensor, tuple[Array, Array]]
     means: Array
+    unseen: list[Tensor] = field(default_factory=list)
 
-
-@dataclass(frozen=True)
-class Probe:
-    """A stretch of the measuring model's output: one end of one tensor's range, whole or per channel."""
-
-    tensor: Tensor
-    end: int
-    start: int
-    size: int
+    @property
+    def ranges(self) -> dict[Tensor, Range]:
+        """Smallest and largest value of each tensor."""
+        return dict(self.measured.ranges)
 
 
 def calibrate(
@@ -67,7 +62,7 @@ def calibrate(
 
     Args:
         model: prepared float model with static shapes.
-        tensors: float tensors of its main graph.
+        tensors: float tensors of its graphs.
         by_channel: those of them to measure per channel.
         samples: (index, arrays in graph input order), each run once.
         box: a child process to run them in.
@@ -78,13 +73,15 @@ def calibrate(
         SamplesError: a sample drives a tensor to NaN or infinity.
         RuntimeFailure: the runtime refuses the model or crashes on it.
     """
+    states = state_tensors(model)
     if not tensors:
         for _ in samples:
             pass
-        return Stats({}, {}, np.zeros((0, 0), np.float32))
-    measuring, probes = measuring_model(model, tensors, by_channel, heads)
+        return Stats(Measured({}), {}, np.zeros((0, 0), np.float32))
+    measuring, probes = measuring_model(model, [*tensors, *states], by_channel, heads, softmax_inputs(model))
+    together = total_macs(model) >= LARGE_MACS or has_state(model)
     with model_file(measuring) as path:
-        box.call("measure", path, threads, keep if heads else 0, total_macs(model) >= LARGE_MACS)
+        box.call("measure", path, threads, keep if heads else 0, together)
         for index, arrays in samples:
             box.send("sample", index, list(arrays))
         low, high, bad, means = box.call("measured")
@@ -92,81 +89,45 @@ def calibrate(
         sample, position = bad
         tensor = next(p.tensor for p in probes if p.start <= position < p.start + p.size)
         raise SamplesError(f'sample {sample} drives tensor "{tensor.name}" to a value that is not finite')
-    return _stats(probes, low, high, means)
+    return _stats(probes, low, high, means, set(states))
 
 
-def measuring_model(
-    model: Model, tensors: Sequence[Tensor], by_channel: AbstractSet[Tensor] = frozenset(), heads: Sequence[Tensor] = ()
-) -> tuple[Model, list[Probe]]:
-    """The model with a vector of minima and maxima as its output, and one of the heads' means if there are any."""
-    old = model.main
-    made_by = {t: op for op in old.ops for t in op.outputs}
-    writer = _ProbeWriter(by_channel)
-    for t in tensors:
-        if not _starts_at_zero(made_by.get(t)):
-            writer.add(t, 0)
-        writer.add(t, 1)
-    outputs = [writer.finish()]
-    if heads:
-        outputs.append(append_means(heads, writer.ops))
-    graph = Graph(old.name, [], list(old.inputs), outputs, [*old.ops, *writer.ops])
-    graph.sync_tensors()
-    return Model([graph, *model.graphs[1:]], version=model.version), writer.probes
+def has_state(model: Model) -> bool:
+    """Whether a run depends on the runs before it: their order then counts."""
+    return any(op.kind == "ASSIGN_VARIABLE" or any(t.is_variable for t in op.values()) for _, op in model.ops())
 
 
-class _ProbeWriter:
-    """Appends reductions and joins their results to one vector."""
-
-    def __init__(self, by_channel: AbstractSet[Tensor]) -> None:
-        self.by_channel = by_channel
-        self.ops: list[Op] = []
-        self.probes: list[Probe] = []
-        self.parts: list[Tensor] = []
-        self.axes: dict[int, Tensor] = {}
-        self.size = 0
-
-    def add(self, t: Tensor, end: int) -> None:
-        channels = t in self.by_channel
-        size = t.shape[-1] if channels else 1
-        self.probes.append(Probe(t, end, self.size, size))
-        self.size += size
-        reduced = len(t.shape) - 1 if channels else len(t.shape)
-        if reduced == 0:
-            self.parts.append(t if channels else self._reshaped(t, 1))
-            return
-        if reduced not in self.axes:
-            self.axes[reduced] = constant(f"axes{reduced}", np.arange(reduced, dtype=np.int32))
-        out = Tensor("", (size,) if channels else (), "float32", has_rank=True)
-        kind = "REDUCE_MAX" if end else "REDUCE_MIN"
-        self.ops.append(make_op(kind, [t, self.axes[reduced]], [out], keep_dims=False))
-        self.parts.append(out if channels else self._reshaped(out, 1))
-
-    def _reshaped(self, t: Tensor, size: int) -> Tensor:
-        out = Tensor("", (size,), "float32")
-        shape = self.axes.setdefault(-size, constant(f"shape{size}", np.array([size], np.int32)))
-        self.ops.append(make_op("RESHAPE", [t, shape], [out], new_shape=[size]))
-        return out
-
-    def finish(self) -> Tensor:
-        vector = Tensor("ranges", (self.size,), "float32")
-        self.ops.append(make_op("CONCATENATION", self.parts, [vector], axis=0))
-        return vector
+def state_tensors(model: Model) -> list[Tensor]:
+    """Variable operands whose largest value a row's `derive` needs."""
+    return [
+        t
+        for op in model.main.ops
+        if (row := ROWS.get(op.kind)) is not None and row.derive is not None
+        for t in op.inputs
+        if t is not None and t.is_variable and t.dtype == "float32"
+    ]
 
 
-def _starts_at_zero(op: Op | None) -> bool:
-    """Whether a fused activation lets nothing below zero through (its minimum need not be measured)."""
-    return op is not None and op.options.get("fused_activation_function") in _NOT_NEGATIVE
-
-
-def _stats(probes: Sequence[Probe], low: Array, high: Array, means: Array) -> Stats:
-    stats = Stats({}, {}, means)
+def _stats(probes: Sequence[Probe], low: Array, high: Array, means: Array, states: AbstractSet[Tensor]) -> Stats:
+    channels: dict[Tensor, tuple[Array, Array]] = {}
+    ranges: dict[Tensor, Range] = {}
+    rows: dict[Tensor, float] = {}
+    unseen: dict[Tensor, None] = {}
     ends: dict[Tensor, list[Array]] = {}
     for p in probes:
         piece = slice(p.start, p.start + p.size)
+        value = -high[piece] if p.negated else (high if p.end else low)[piece]
+        if p.rows:
+            rows[p.tensor] = float(value.min())
+            continue
+        if np.abs(value).max() >= -LOWEST and (p.negated or p.end):
+            unseen[p.tensor] = None
+            value = np.zeros_like(value)
         pair = ends.setdefault(p.tensor, [np.zeros(p.size, np.float32), np.zeros(p.size, np.float32)])
-        pair[p.end] = (high if p.end else low)[piece]
+        pair[p.end] = value
     for tensor, (a, b) in ends.items():
-        stats.ranges[tensor] = (float(a.min()), float(b.max()))
+        ranges[tensor] = (float(a.min()), float(b.max()))
         if a.size > 1:
-            stats.channels[tensor] = (a, b)
-    return stats
+            channels[tensor] = (a, b)
+    state = {t: max(map(abs, ranges.pop(t))) for t in states if t in ranges}
+    return Stats(Measured(ranges, rows, state), channels, means, list(unseen))

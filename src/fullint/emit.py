@@ -10,19 +10,22 @@ copy of a constant, and equal copies are the same tensor.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fullint.assign import Assignment
+from fullint.assignment import Assignment
 from fullint.build import make_op
 from fullint.errors import Blocker, NotIntegerError
+from fullint.functions import LOOKUP, pointed
 from fullint.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, constant, twin
-from fullint.numerics import activation_params, bias_scales, dequantize, quantize
+from fullint.numerics import RANGES, activation_params, bias_scales, dequantize, quantize
 from fullint.ops import ROWS, Role
 from fullint.ops.releases import METADATA_KEY, min_runtime_version
 from fullint.rewrite import Change
+from fullint.tflite import schema
 
 SCALE_WAY_OUT = "bring its operands to sizes nearer to each other; a mask of -1e38 does its work at -100 too"
 
@@ -38,31 +41,31 @@ class Emitted:
 
 
 def emit(model: Model, assignment: Assignment) -> Emitted:
-    """Build the all-integer model, int8 in and out. `model` is not changed; untouched parts are shared.
+    """Build the all-integer model, integer in and out. `model` is not changed; untouched parts are shared.
 
     Args:
-        model: prepared, with one graph that has float operands.
-        assignment: parameters of every float tensor of the main graph.
+        model: prepared.
+        assignment: parameters of every float tensor.
 
     Raises:
         NotIntegerError: scales that a kernel does not take.
     """
-    emitter = _Emitter(model.main, assignment)
-    graph = emitter.run()
-    if emitter.blockers:
-        raise NotIntegerError(emitter.blockers)
-    signatures = [_signature(s, model.main, graph) for s in model.signatures]
-    result = Model(
-        [graph, *model.graphs[1:]],
-        signatures,
-        list(model.metadata),
-        model.metadata_buffers,
-        model.description,
-        model.version,
-        model.external_groups,
-        model.external_buffers,
+    emitted = Emitted(model)
+    graphs: dict[Graph, Graph] = {g: Graph(g.name, debug_metadata_index=g.debug_metadata_index) for g in model.graphs}
+    blockers: list[Blocker] = []
+    for number, graph in enumerate(model.graphs):
+        emitter = _Emitter(number, graph, graphs, assignment, emitted)
+        emitter.run()
+        blockers += emitter.blockers
+    if blockers:
+        raise NotIntegerError(blockers)
+    emitted.model = replace(
+        model,
+        graphs=[graphs[g] for g in model.graphs],
+        signatures=[_signature(s, graphs[s.graph]) for s in model.signatures],
+        metadata=list(model.metadata),
     )
-    return Emitted(result, emitter.requantizes, emitter.int8)
+    return emitted
 
 
 def set_io(model: Model, io: str, inputs: AbstractSet[Tensor], outputs: AbstractSet[Tensor]) -> None:
@@ -130,36 +133,43 @@ def stamp_runtime(model: Model) -> None:
         model.metadata.append(entry)
 
 
-def _signature(old: Signature, before: Graph, after: Graph) -> Signature:
-    if old.graph is not before:
-        return old
-    ins = dict(zip(before.inputs, after.inputs, strict=True))
-    outs = dict(zip(before.outputs, after.outputs, strict=True))
+def _signature(old: Signature, after: Graph) -> Signature:
+    ins = dict(zip(old.graph.inputs, after.inputs, strict=True))
+    outs = dict(zip(old.graph.outputs, after.outputs, strict=True))
     return Signature(old.key, after, [(n, ins[t]) for n, t in old.inputs], [(n, outs[t]) for n, t in old.outputs])
 
 
 class _Emitter:
     """One emission of one graph."""
 
-    def __init__(self, graph: Graph, assignment: Assignment) -> None:
+    def __init__(
+        self, number: int, graph: Graph, graphs: Mapping[Graph, Graph], assignment: Assignment, emitted: Emitted
+    ) -> None:
+        self.number = number
         self.old = graph
+        self.graphs = graphs
         self.assignment = assignment
-        self.new = Graph(graph.name, debug_metadata_index=graph.debug_metadata_index)
-        self.int8: dict[Tensor, Tensor] = {}
+        self.new = graphs[graph]
+        self.int8 = emitted.int8
+        self.requantizes = emitted.requantizes
         self.replaced: dict[Tensor, Tensor] = {}
         self.copies: dict[tuple[Buffer, str, bytes], Tensor] = {}
         self.requantized: dict[tuple[Tensor, bytes], Tensor] = {}
-        self.requantizes: list[Change] = []
         self.blockers: list[Blocker] = []
         self.origin = -1
 
     def run(self) -> Graph:
+        """Fill the new graph."""
         self.new.inputs = [self._tensor(t) for t in self.old.inputs]
         for op in self.old.ops:
             self.origin = op.origin
             self._op(op)
         self.origin = -1
-        self.new.outputs = [self._graph_output(t) for t in self.old.outputs]
+        ret = self.assignment.returns.get(self.old)
+        if ret is None:
+            self.new.outputs = [self._graph_output(t) for t in self.old.outputs]
+        else:
+            self.new.outputs = [self._input(ret, i, t, Role.TIED) for i, t in enumerate(self.old.outputs)]
         self.new.sync_tensors()
         return self.new
 
@@ -169,7 +179,7 @@ class _Emitter:
             return self.replaced.get(t, t)
         if t not in self.int8:
             q = twin(t)
-            q.dtype, q.quant, q.shape_signature = "int8", self.assignment.params[t], None
+            q.dtype, q.quant, q.shape_signature = self.assignment.type_of(t), self.assignment.params[t], None
             self.int8[t] = q
         return self.int8[t]
 
@@ -180,12 +190,61 @@ class _Emitter:
         return self._copy(t, activation_params(float(t.array.min(initial=0)), float(t.array.max(initial=0))), "int8")
 
     def _op(self, op: Op) -> None:
-        if op.kind in ("QUANTIZE", "DEQUANTIZE") and any(t.dtype == "float32" for t in op.values()):
+        if op.kind == LOOKUP:
+            self._table(op)
+        elif op.kind == "CAST" and op.outputs[0].is_float:
+            self._from_integers(op)
+        elif op.kind in ("QUANTIZE", "DEQUANTIZE") and any(t.dtype == "float32" for t in op.values()):
             self._bridge(op)
-        elif any(t.is_float for t in op.values()):
+        elif any(t.is_float for t in op.values()) or any(op.subgraphs()):
             self._integer_op(op)
         else:
             self._keep(op)
+
+    def _table(self, op: Op) -> None:
+        """A look-up:  q --CAST--> int32 --ADD(-lowest code)--> index;  GATHER(table, index)."""
+        x, y = op.inputs[0], self._tensor(op.outputs[0])
+        assert x is not None
+        x = self._input(op, 0, x, Role.OWN)
+        values = np.asarray(self.assignment.tables[op])
+        table = constant(f"{y.name}/table", values if y.quant is None else quantize(values, y.quant, y.dtype), y.quant)
+        code, index = twin(x, f"{y.name}/code"), twin(x, f"{y.name}/index")
+        code.dtype = index.dtype = "int32"
+        code.quant = index.quant = None
+        lowest = constant("lowest_code", np.int32(-RANGES[x.dtype][0]))
+        types = schema.values("TensorType")
+        cast = make_op("CAST", [x], [code], in_data_type=types[x.dtype.upper()], out_data_type=types["INT32"])
+        gather = make_op("GATHER", [table, index], [y], axis=0)
+        gather.version = {"int8": 2, "int16": 4, "bool": 3}.get(y.dtype, 1)
+        for new in (cast, make_op("ADD", [code, lowest], [index]), gather):
+            self._add(new)
+
+    def _from_integers(self, op: Op) -> None:
+        """CAST of integers to float:  int32 (scale 1) --QUANTIZE--> int8."""
+        x = op.inputs[0]
+        assert x is not None
+        x = self.replaced.get(x, x)
+        if x.dtype != "int32":
+            narrow = twin(x, f"{op.outputs[0].name}/int32")
+            narrow.dtype = "int32"
+            self._add(make_op("CAST", [x], [narrow], in_data_type=schema.values("TensorType")[x.dtype.upper()], out_data_type=2))
+            x = narrow
+        elif x.quant is None:
+            whole = twin(x, x.name)
+            whole.buffer = x.buffer
+            self._rename(x, whole)
+            x = whole
+        x.quant = Quant.of(1.0, 0)
+        self._add(make_op("QUANTIZE", [x], [self._tensor(op.outputs[0])]))
+        self.new.ops[-1].version = 2 if self.new.ops[-1].outputs[0].dtype == "int16" else 1
+
+    def _rename(self, old: Tensor, new: Tensor) -> None:
+        """Put a tensor in the place of another, in what is emitted so far, too (the given model stays as it is)."""
+        self.replaced[old] = new
+        self.new.inputs = [new if t is old else t for t in self.new.inputs]
+        for op in self.new.ops:
+            op.inputs = [new if t is old else t for t in op.inputs]
+            op.outputs = [new if t is old else t for t in op.outputs]
 
     def _keep(self, op: Op) -> None:
         """An operator that was integer already: the same, with its version and bias scale made true."""
@@ -227,34 +286,59 @@ class _Emitter:
     def _integer_op(self, op: Op) -> None:
         row = ROWS[op.kind]
         inputs = [None if t is None else self._input(op, i, t, row.role(i)) for i, t in enumerate(op.inputs)]
-        options = {**op.options}
+        options = pointed(op.options, self.graphs)
         if "quantized_bias_type" in options:
             options["quantized_bias_type"] = 0
         new = Op(op.kind, inputs, [self._tensor(t) for t in op.outputs], options, op.options_type, op.extra)
+        new.mutating_variable_inputs = op.mutating_variable_inputs
+        new.intermediates = self._intermediates(op)
         new.version = row.version_of(new)
         if why := row.limits(new):
-            self.blockers.append(Blocker(0, op.origin, op.kind, op.outputs[0].name, why, SCALE_WAY_OUT))
+            name = op.outputs[0].name if op.outputs else ""
+            self.blockers.append(Blocker(self.number, op.origin, op.kind, name, why, SCALE_WAY_OUT))
         self._add(new)
+
+    def _intermediates(self, op: Op) -> list[Tensor] | None:
+        known = self.assignment.intermediates.get(op)
+        if not known:
+            return op.intermediates
+        return [Tensor(f"{op.outputs[0].name}/intermediate{i}", (), dtype, quant=q) for i, (dtype, q) in enumerate(known)]
 
     def _input(self, op: Op, index: int, t: Tensor, role: Role) -> Tensor:
         if t.dtype != "float32":
             return self.replaced.get(t, t)
         quant = self.assignment.of(op, index)
+        dtype = self.assignment.operand_types.get((op, index))
+        if t.is_variable:
+            assert quant is not None and dtype is not None
+            state = twin(t)
+            state.dtype, state.quant, state.is_variable = dtype, quant, True
+            return self.int8.setdefault(t, state)
+        wide = self.assignment.op_type(op)
         if t.is_constant:
             assert quant is not None
-            return self._copy(t, quant, "int32" if role is Role.BIAS else "int8", narrow=role is Role.WEIGHT)
+            kind = dtype or {Role.BIAS: "int64" if wide == "int16" else "int32", Role.WEIGHT: "int8"}.get(role, wide)
+            if role is Role.TIED:
+                kind = self._tied_type(op, index)
+            return self._copy(t, quant, kind, narrow=role is Role.WEIGHT or (dtype == "int8" and role is Role.DERIVED))
         inner = self._tensor(t)
         if quant is None or quant.same_as(inner.quant):
             return inner
-        return self._requantize(op, index, inner, quant)
+        kind = "int8" if role is Role.WEIGHT else self._tied_type(op, index) if role is Role.TIED else wide
+        return self._requantize(op, index, inner, quant, kind)
 
-    def _requantize(self, op: Op, index: int, inner: Tensor, quant: Quant) -> Tensor:
-        key = (inner, _key(quant))
+    def _tied_type(self, op: Op, index: int) -> str:
+        """Element type of a value that several graphs see: all of a model's are of its default type."""
+        return self.assignment.tied_types.get((op, index), "int8")
+
+    def _requantize(self, op: Op, index: int, inner: Tensor, quant: Quant, dtype: str) -> Tensor:
+        key = (inner, _key(quant) + dtype.encode())
         if key not in self.requantized:
             other = twin(inner, f"{inner.name}/requantized")
-            other.quant = quant
+            other.quant, other.dtype = quant, dtype
             why = next((c.why for c in self.assignment.cuts if c.op is op and c.input == index), "parameters differ")
             self._add(make_op("QUANTIZE", [inner], [other]))
+            self.new.ops[-1].version = 2 if "int16" in (inner.dtype, dtype) else 1
             self._note(self.new.ops[-1], op.kind, why)
             self.requantized[key] = other
         return self.requantized[key]

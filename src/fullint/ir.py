@@ -261,17 +261,18 @@ class Model:
 
 
 class Uses:
-    """Who makes and who reads each tensor of a graph, as it is now (build a new one after changes)."""
+    """Who makes and who reads each tensor of some graphs, as they are now (build a new one after changes)."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, *graphs: Graph) -> None:
         self.producer: dict[Tensor, Op] = {}
         self.readers: dict[Tensor, list[tuple[Op, int]]] = {}
-        self.outputs = set(graph.outputs)
-        for op in graph.ops:
-            self.producer.update((t, op) for t in op.outputs)
-            for i, t in enumerate(op.inputs):
-                if t is not None:
-                    self.readers.setdefault(t, []).append((op, i))
+        self.outputs = {t for graph in graphs for t in graph.outputs}
+        for graph in graphs:
+            for op in graph.ops:
+                self.producer.update((t, op) for t in op.outputs)
+                for i, t in enumerate(op.inputs):
+                    if t is not None:
+                        self.readers.setdefault(t, []).append((op, i))
 
     def of(self, tensor: Tensor) -> list[tuple[Op, int]]:
         """Its readers as (operator, input index)."""

@@ -21,26 +21,37 @@ BIAS_MAX = 2**30
 TINY_RANGE = 1e-20
 """A range narrower than this counts as nothing but zeros and gets a scale of its own."""
 BLOCK_BYTES = 262_144
-RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "int32": (-(2**31), 2**31 - 1)}
+RANGES = {
+    "int8": (-128, 127),
+    "uint8": (0, 255),
+    "int16": (-32768, 32767),
+    "int32": (-(2**31), 2**31 - 1),
+    "int64": (-(2**39), 2**39 - 1),
+}
+"""Smallest and largest code. An int64 bias is kept to 40 bits, as the int16 kernels' multipliers take it."""
 
 
-def activation_params(low: float, high: float) -> Quant:
-    """int8 parameters for values in [low, high]; 0 is always exactly representable.
+def activation_params(low: float, high: float, dtype: str = "int8") -> Quant:
+    """Parameters for values in [low, high]; 0 is always exactly representable.
 
-    scale = (high - low) / 255, zero_point = round(-128 - low / scale)
+    int8     scale = (high - low) / 255, zero_point = round(-128 - low / scale)
+    int16    scale = max(-low, high) / 32767, zero_point = 0 (the kernels demand it)
     """
     low, high = min(float(low), 0.0), max(float(high), 0.0)
     if high - low < TINY_RANGE:
-        return Quant.of(1.0 / 128, 0)
+        return Quant.of(1.0 / 128 if dtype == "int8" else 1.0 / 32768, 0)
+    if dtype == "int16":
+        return Quant.of(np.float32(max(-low, high) / 32767), 0)
     scale = np.float32((high - low) / 255)
     zero = int(np.clip(round_half_away(INT8_MIN - low / float(scale)), INT8_MIN, INT8_MAX))
     return Quant.of(scale, zero)
 
 
-def representable(quant: Quant) -> tuple[float, float]:
-    """The smallest and largest real value int8 can hold under per-tensor parameters."""
+def representable(quant: Quant, dtype: str = "int8") -> tuple[float, float]:
+    """The smallest and largest real value that codes of `dtype` can hold under per-tensor parameters."""
     s, z = float(quant.scale[0]), int(quant.zero_point[0])
-    return (INT8_MIN - z) * s, (INT8_MAX - z) * s
+    low, high = RANGES[dtype]
+    return (low - z) * s, (high - z) * s
 
 
 def weight_scales(weights: Array, axis: int | None) -> Array:
@@ -62,8 +73,9 @@ def quantize(values: Array, quant: Quant, dtype: str = "int8", *, narrow: bool =
     if values.nbytes > 2 * BLOCK_BYTES and values.ndim > 1 and (not quant.per_channel or quant.axis == 0):
         return _by_rows(values, quant, dtype, narrow=narrow)
     scale, zero = _along(quant, values.ndim)
-    wide = np.float64 if dtype == "int32" else np.float32
-    codes = np.asarray(np.divide(values, scale, dtype=wide))
+    wide = np.float64 if dtype in ("int32", "int64") else np.float32
+    with np.errstate(over="ignore"):  # a mask far outside saturates
+        codes = np.asarray(np.divide(values, scale, dtype=wide))
     np.rint(codes, out=codes)
     codes += zero
     np.clip(codes, low, high, out=codes)

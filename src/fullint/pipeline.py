@@ -12,16 +12,17 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fullint import __version__
-from fullint.assign import Assignment, Granularity, Range, assign, observed_tensors
+from fullint.assign import assign, observed_tensors
+from fullint.assignment import Assignment, Granularity, Range
 from fullint.blockers import blockers, scale_blockers
-from fullint.calibrate import Stats, calibrate
+from fullint.calibrate import Stats, calibrate, has_state
 from fullint.certificate import certify, integer_inputs
 from fullint.correct_bias import Head, correct_bias, heads, means_model, sample_count
 from fullint.diagnose import worst_operators
@@ -46,6 +47,7 @@ from fullint.report import (
 from fullint.rewrite import Change, sweep
 from fullint.samples import WAYS, Samples, Split, open_samples, slots, synthetic
 from fullint.sandbox import Sandbox, model_file
+from fullint.tables import fill_tables
 from fullint.tflite import read_model, write_model
 from fullint.verdict import verdict
 from fullint.verify import check_readable, check_structure, contract_problems
@@ -213,27 +215,35 @@ class _Job:
             raise NotIntegerError(found)
         self.split = Split(self._open_samples())
         with self.stage("calibrate"):
-            tensors = observed_tensors(self.model.main)
+            tensors = observed_tensors(self.model)
             self.streams = streams(self.model.main)
             streamed = {t for s in self.streams for t in s.tensors if t.shape[-1] == s.channels}
-            self.keep = sample_count(self.model)
+            self.keep = 0 if has_state(self.model) else sample_count(self.model)
             self.heads = heads(self.model.main) if self.keep else []
             outputs = [h.op.outputs[0] for h in self.heads]
             stats = calibrate(self.model, tensors, streamed, self._counted(), self.box, self.options.workers, outputs, self.keep)
             self.means = stats.means
+            self._warn_of_unseen(stats)
         with self.stage("equalize"):
             ranges = self._equalize(stats)
         with self.stage("assign"):
             granularity = Granularity(self.options.per_tensor, self.options.dense_per_tensor)
-            assignment = assign(self.model.main, ranges, granularity)
-            found = scale_blockers(self.model.main, assignment)
-        if found:
-            raise NotIntegerError(found)
+            assignment = assign(self.model, replace(stats.measured, ranges=ranges), granularity)
+            found = scale_blockers(self.model, assignment)
+            if found:
+                raise NotIntegerError(found)
+            fill_tables(self.model, assignment, self._evaluate)
         return Plan(self.model, assignment)
 
+    def _warn_of_unseen(self, stats: Stats) -> None:
+        if stats.unseen:
+            names = ", ".join(f'"{t.name}"' for t in stats.unseen[:3])
+            more = f" and {len(stats.unseen) - 3} more" if len(stats.unseen) > 3 else ""
+            self.warnings.append(f"no sample took the branch that computes {names}{more}: they have no range")
+
     def _equalize(self, stats: Stats) -> dict[Tensor, Range]:
-        measured, per_tensor = set(stats.ranges), self.options.per_tensor
-        changes, channels = equalize(self.model.main, self.streams, measured, stats.channels, per_tensor=per_tensor)
+        known, per_tensor = set(stats.ranges), self.options.per_tensor
+        changes, channels = equalize(self.model.main, self.streams, known, stats.channels, per_tensor=per_tensor)
         self.changes += changes
         self.ranges = stats.ranges | {t: (float(low.min()), float(high.max())) for t, (low, high) in channels.items()}
         return self.ranges
@@ -268,17 +278,18 @@ class _Job:
             found: Sequence[tuple[int, ...]] = self.box.call("shapes", self.path, shapes)
             return found
 
-        def evaluate(part: Model) -> list[Array]:
-            with model_file(part) as path:
-                self.box.call("open", path, "builtin", 1)
-                values: list[Array] = self.box.call("run", [])
-                return values
-
         self.changes += fix_batch(self.model, self.options.batch, shapes_of)
         self.changes += sweep(self.model, expand_dequantize)
-        self.changes += fold_constants(self.model, evaluate)
+        self.changes += fold_constants(self.model, self._evaluate)
         check_structure(self.model)
-        self.changes += prepare(self.model)
+        self.changes += prepare(self.model, self._evaluate)
+
+    def _evaluate(self, part: Model) -> list[Array]:
+        """The runtime's values of a model of constants."""
+        with model_file(part) as path:
+            self.box.call("open", path, "builtin", 1)
+            values: list[Array] = self.box.call("run", [])
+            return values
 
     def _open_samples(self) -> Samples:
         inputs = slots(self.model)
@@ -362,7 +373,7 @@ class _Job:
             operator_counts=operator_counts(emitted.model),
             conv_2d=count_conv(emitted.model),
             changes=tuple(c for c in self.changes if c.done),
-            cuts=tuple(CutReport(c.op.origin, c.op.kind, c.op.outputs[0].name, c.input, c.why) for c in assignment.cuts),
+            cuts=tuple(CutReport(c.op.origin, c.op.kind, c.where, c.input, c.why) for c in assignment.cuts),
             requantizes=tuple(emitted.requantizes),
             notes=(*assignment.notes, *(f'{c.rule} left {c.kind} "{c.output}": {c.why}' for c in self.changes if not c.done)),
             warnings=tuple(self.warnings),

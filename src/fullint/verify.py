@@ -13,7 +13,7 @@ import numpy as np
 from fullint.errors import ModelFormatError, VerificationError
 from fullint.ir import NUMPY_TYPES, Buffer, Graph, Model, Op, Quant, Tensor
 from fullint.numerics import RANGES, bias_scales
-from fullint.ops import ROWS, Fixed, OpRow, Role, Same
+from fullint.ops import ROWS, Fixed, OpRow, Role, Same, Tied
 
 BIAS_SCALE_TOLERANCE = 1e-5
 """Relative. A float32 product is exact to 6e-8; LiteRT itself does not check int8 convolutions."""
@@ -75,10 +75,11 @@ def _arity_problems(op: Op) -> Iterator[str]:
     if row is None:
         return
     optional = op.kind == "RESHAPE"
-    required = 1 if optional else sum(role is not Role.BIAS for role in row.inputs)
+    spare = (Role.BIAS, Role.DERIVED, Role.TIED)
+    required = 1 if optional else sum(role not in spare for role in row.inputs)
     if sum(op.input(i) is not None for i in range(required)) < required:
         yield f"has {len(op.inputs)} inputs, needs {required}"
-    if not op.outputs:
+    if row.outputs and not op.outputs and not isinstance(row.outputs[0], Tied):
         yield "has no output"
 
 

@@ -1,19 +1,32 @@
 """The op table: `ROWS[kind]` is all fullint knows about an operator in int8."""
 
-from fullint.ops import compute, elementwise, movement, reduction
+from fullint.ops import compute, control, elementwise, movement, recurrent, reduction
 from fullint.ops.base import (
     KERNEL_SETS,
+    Derived,
     Fault,
     Fixed,
+    Given,
     Observed,
     OpRow,
     Output,
     Raw,
     Role,
     Same,
+    Tied,
 )
 
-ROWS: dict[str, OpRow] = {row.kind: row for row in (*compute.ROWS, *elementwise.ROWS, *movement.ROWS, *reduction.ROWS)}
+ROWS: dict[str, OpRow] = {
+    row.kind: row
+    for row in (
+        *compute.ROWS,
+        *elementwise.ROWS,
+        *movement.ROWS,
+        *reduction.ROWS,
+        *recurrent.ROWS,
+        *control.ROWS,
+    )
+}
 
 NO_INT8_KERNEL = frozenset(
     "SQUARE SIN COS FLOOR CEIL ROUND SIGN POW CUMSUM LOCAL_RESPONSE_NORMALIZATION RFFT2D COMPLEX_ABS ATAN2 L2_POOL_2D"
@@ -21,4 +34,19 @@ NO_INT8_KERNEL = frozenset(
 )
 """Operators whose kernels take no int8 (tried with one-operator models on every kernel set)."""
 
-__all__ = ["KERNEL_SETS", "NO_INT8_KERNEL", "ROWS", "Fault", "Fixed", "Observed", "OpRow", "Output", "Raw", "Role", "Same"]
+__all__ = [
+    "KERNEL_SETS",
+    "NO_INT8_KERNEL",
+    "ROWS",
+    "Derived",
+    "Fault",
+    "Fixed",
+    "Given",
+    "Observed",
+    "OpRow",
+    "Output",
+    "Raw",
+    "Role",
+    "Same",
+    "Tied",
+]

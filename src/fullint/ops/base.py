@@ -28,6 +28,8 @@ class Role(Enum):
     BIAS = "bias"  # a constant: int32, scale = input scale * weight scale
     RAW = "raw"  # integers or booleans that stay as they are: indices, shapes, conditions
     ANY = "any"  # read for its shape only; any type will do
+    TIED = "tied"  # flows into a value that other graphs or runs see, and has its parameters (see control)
+    DERIVED = "derived"  # the row's `derive` says its type and parameters: weights and state of recurrent operators
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,12 @@ class Fixed:
 
     @property
     def quant(self) -> Quant:
-        """The demanded parameters."""
+        """The demanded int8 parameters."""
         return Quant.of(self.scale, self.zero_point)
+
+    def of_type(self, dtype: str) -> Quant:
+        """The demanded parameters of an output of another type: int16 has 1/32768 wherever int8 has a fixed scale."""
+        return Quant.of(1 / 32768, 0) if dtype == "int16" else self.quant
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,35 @@ class Raw:
     """The output holds integers or booleans."""
 
 
-Output = Observed | Fixed | Same | Raw
+@dataclass(frozen=True)
+class Tied:
+    """The output is a value that other graphs or runs see (see control)."""
+
+
+Output = Observed | Fixed | Same | Raw | Tied
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a `derive` is told: parameters of the data, the output, and the largest value of each state.
+
+    Attributes:
+        inputs: parameters of the operands that have some, by position.
+        output: parameters of the first output.
+        state: largest absolute value measured of each variable operand, by position.
+    """
+
+    inputs: Mapping[int, Quant]
+    output: Quant
+    state: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What a `derive` says: (type, parameters) of operands by position, and of intermediates in order."""
+
+    operands: Mapping[int, tuple[str, Quant]]
+    intermediates: tuple[tuple[str, Quant], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +124,9 @@ class OpRow:
         saturates: input size beyond which the output does not change by half its step; such values
             get no codes of their own.
         steps: how far, in output steps, an int8 kernel may be from the rounded float result.
+        int16: operator version with int16 activations, 0 where no kernel takes them.
+        int16_faults: the same as `faults`, with int16 activations.
+        derive: type and parameters of DERIVED operands.
     """
 
     kind: str
@@ -108,6 +145,9 @@ class OpRow:
     limits: Callable[[Op], str | None] = lambda op: None
     saturates: float | None = None
     steps: int = 1
+    int16: int = 0
+    int16_faults: Mapping[str, Fault] = field(default_factory=dict)
+    derive: Callable[[Op, Given], Derived] | None = None
 
     def role(self, index: int) -> Role:
         """Role of input `index`."""
@@ -118,13 +158,22 @@ class OpRow:
         return self.outputs[min(index, len(self.outputs) - 1)]
 
     def version_of(self, op: Op) -> int:
-        """The version to stamp on an int8 operator."""
-        return self.version(op) if callable(self.version) else self.version
+        """The version to stamp on an int8 or int16 operator."""
+        int8 = self.version(op) if callable(self.version) else self.version
+        return max(int8, self.int16) if is_wide(op) else int8
 
     def fault(self, op: Op, kernels: str) -> Fault | None:
         """The fault of a kernel set that this operator meets, if any."""
-        found = self.faults.get(kernels)
+        found = (self.int16_faults if is_wide(op) else self.faults).get(kernels)
         return found if found and found.when(op) else None
+
+
+def is_wide(op: Op) -> bool:
+    """Whether an integer operator computes on int16 activations."""
+    return any(t.dtype == "int16" and t.quant is not None for t in op.outputs) or any(
+        t is not None and t.dtype == "int16" and t.quant is not None and not t.is_variable and not t.is_constant
+        for t in op.inputs
+    )
 
 
 def static(*positions: int) -> Callable[[Op], str | None]:

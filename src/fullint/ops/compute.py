@@ -29,7 +29,7 @@ def _transpose_conv_version(op: Op) -> int:
 def _dense_refuses(op: Op) -> str | None:
     if op.options.get("weights_format"):
         return "its weights are shuffled (weights_format SHUFFLED4x16INT8)"
-    return static(1, 2)(op)
+    return static(2)(op)
 
 
 ROWS = (
@@ -45,7 +45,7 @@ ROWS = (
         bias=2,
         fuses=_CLAMPS,
         limits=product_ratio(256.0),
-        refuses=static(1, 2),
+        refuses=static(2),
     ),
     OpRow(
         "DEPTHWISE_CONV_2D",
@@ -59,7 +59,7 @@ ROWS = (
         bias=2,
         fuses=_CLAMPS,
         limits=product_ratio(256.0),
-        refuses=static(1, 2),
+        refuses=static(2),
     ),
     OpRow(
         "FULLY_CONNECTED",
@@ -88,7 +88,7 @@ ROWS = (
         data=2,
         fuses=_CLAMPS,
         limits=product_ratio(256.0),
-        refuses=static(1, 3),
+        refuses=static(3),
     ),
     OpRow(
         "BATCH_MATMUL",

@@ -6,6 +6,7 @@ from fullint.ir import Op
 from fullint.ops.base import KERNEL_SETS, Fault, Fixed, Observed, OpRow, Raw, Role, Same, rank, scale_below, scale_ratio
 
 _CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
+_INTEGERS = ("int32", "int64", "int16", "int8", "uint8", "uint32", "bool")
 _SUM_LIMIT = scale_ratio(2.0**19)
 """2 * s_in / (2^20 * s_out) must be below 1: the kernel aborts the process otherwise."""
 _NO_REF = {"reference": Fault("the reference kernels do not register it", absent=True)}
@@ -133,5 +134,24 @@ ROWS = (
         },
     ),
     _fixed("LOG_SOFTMAX", 16 / 256, 127, "kernels/activations.cc"),
+    OpRow(
+        "LOOKUP",
+        (Role.OWN,),
+        (Observed(),),
+        1,
+        "kernels/cast.cc, kernels/add.cc, kernels/gather.cc",
+        "not an operator of TFLite's: CAST to int32, ADD 128, GATHER from a table of 256; any function of one tensor",
+        int16=1,
+    ),
+    OpRow(
+        "CAST",
+        (Role.RAW,),
+        (Observed(),),
+        1,
+        "kernels/quantize.cc",
+        "integers to numbers: int32 of scale 1, a QUANTIZE brings it to int8 and saturates",
+        int16=1,
+        refuses=lambda op: None if (x := op.input(0)) is not None and x.dtype in _INTEGERS else "it casts from no integer type",
+    ),
     _fixed("L2_NORMALIZATION", 1 / 128, 0, "kernels/l2norm.cc", fuses=()),
 )

@@ -7,35 +7,81 @@ from collections.abc import Callable
 from fullint.ir import Model
 from fullint.passes.activations import fuse_activation
 from fullint.passes.affine import fold_affine_after, fold_mul_before
-from fullint.passes.arithmetic import neg_as_mul, sum_as_mean
-from fullint.passes.bias import bias_vector
-from fullint.passes.division import div_as_product
+from fullint.passes.arithmetic import (
+    add_n_as_adds,
+    cast_of_bool,
+    l2_pool_as_average,
+    neg_as_mul,
+    pow_as_itself,
+    square_as_mul,
+    sum_as_mean,
+)
+from fullint.passes.bias import bias_apart, bias_vector
+from fullint.passes.composite import inline_composite, own_subgraphs
+from fullint.passes.division import div_as_product, inverse_as_exp
 from fullint.passes.drop_unused import drop_unused
-from fullint.passes.expand_constants import expand_dequantize, expand_hybrid
+from fullint.passes.expand_constants import expand_dequantize, expand_hybrid, finite_masks
+from fullint.passes.lookup import Evaluate, collapse, recognise
+from fullint.passes.prelu import prelu_as_itself
+from fullint.passes.tables import embedding_as_gather
+from fullint.passes.windows import cumsum_as_dense, lrn_as_product
 from fullint.rewrite import Change, Rule, sweep
 from fullint.verify import check_structure
 
-PREPARE: tuple[Rule, ...] = (
+FIRST: tuple[Rule, ...] = (
     expand_dequantize,
     expand_hybrid,
+    finite_masks,
+    embedding_as_gather,
+    cast_of_bool,
+    prelu_as_itself,
+    l2_pool_as_average,
+    cumsum_as_dense,
+    lrn_as_product,
     fold_affine_after,
     fold_mul_before,
     fuse_activation,
+    add_n_as_adds,
+    pow_as_itself,
+    square_as_mul,
     neg_as_mul,
     sum_as_mean,
     div_as_product,
-    bias_vector,
 )
 """Constants first, so that the folds see float32; the folds before activations are fused, since a
-fused activation ends a fold; the bias last, since folds make and change it."""
+fused activation ends a fold; what is written with other operators before chains are looked at."""
+LAST: tuple[Rule, ...] = (inverse_as_exp, fuse_activation, bias_apart, bias_vector)
+"""The bias last, since folds make and change it."""
 
 
-def prepare(model: Model, check: Callable[[Model], None] = check_structure) -> list[Change]:
-    """Run all of them in place; the structure is verified after each that did something."""
-    changes = drop_unused(model)
-    for rule in PREPARE:
+def prepare(
+    model: Model, evaluate: Evaluate, lookups: bool = True, check: Callable[[Model], None] = check_structure
+) -> list[Change]:
+    """Run all of them in place; the structure is verified after each that did something.
+
+    Args:
+        model: with static shapes.
+        evaluate: the values of the outputs of a model of constants (the runtime's).
+        lookups: whether a chain may become a table.
+        check: raises where the structure is broken.
+    """
+    changes = sweep(model, inline_composite)
+    changes += own_subgraphs(model)
+    changes += drop_unused(model)
+    changes += _all(model, FIRST, check)
+    if lookups:
+        changes += _all(model, (collapse,), check)
+        changes += recognise(model, evaluate)
+        check(model)
+    changes += _all(model, LAST, check)
+    return changes + drop_unused(model)
+
+
+def _all(model: Model, rules: tuple[Rule, ...], check: Callable[[Model], None]) -> list[Change]:
+    changes: list[Change] = []
+    for rule in rules:
         done = sweep(model, rule)
         changes += done
         if any(c.done for c in done):
             check(model)
-    return changes + drop_unused(model)
+    return changes

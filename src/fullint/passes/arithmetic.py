@@ -1,7 +1,13 @@
 """Operators without a right int8 kernel that another operator equals exactly.
 
 NEG(x)            =>   MUL(x, -1)
-SUM(x, axes)      =>   MUL(MEAN(x, axes), N)          N = product of the reduced dimensions
+SQUARE(x)         =>   MUL(x, x)
+ADD_N(a, b, c)    =>   ADD(ADD(a, b), c)
+POW(x, 2)         =>   MUL(x, x)               POW(x, 1/2), POW(x, -1/2)  =>  SQRT(x), RSQRT(x)
+SUM(x, axes)      =>   MUL(MEAN(x, axes), N)   N = product of the reduced dimensions
+POW(a, b)         =>   EXP(MUL(b, LOG(a)))     b computed at run time, a > 0
+CAST(bool -> f32) =>   SELECT_V2(b, 1, 0)
+L2_POOL_2D(x)     =>   SQRT(AVERAGE_POOL_2D(MUL(x, x)))
 """
 
 from __future__ import annotations
@@ -21,6 +27,68 @@ def neg_as_mul(op: Op, uses: Uses) -> Rewrite | No | None:
     return Rewrite((op,), (make_op("MUL", [op.inputs[0], minus], op.outputs),), "NEG written as MUL by -1")
 
 
+def square_as_mul(op: Op, uses: Uses) -> Rewrite | No | None:
+    """SQUARE has no int8 kernel."""
+    if op.kind != "SQUARE" or not op.outputs[0].is_float:
+        return None
+    return Rewrite((op,), (make_op("MUL", [op.inputs[0], op.inputs[0]], op.outputs),), "SQUARE written as MUL of x by x")
+
+
+def pow_as_itself(op: Op, uses: Uses) -> Rewrite | No | None:
+    """POW of a few exponents is an operator with a kernel; any other constant one is left to a look-up."""
+    x, e = op.input(0), op.input(1)
+    if op.kind != "POW" or x is None or e is None or not op.outputs[0].is_float:
+        return None
+    if e.buffer is None:
+        return _run_time_power(op, uses)
+    values = np.unique(e.array)
+    if values.size != 1 or x.shape != op.outputs[0].shape:
+        return None
+    kinds = {2.0: ("MUL", [x, x]), 0.5: ("SQRT", [x]), -0.5: ("RSQRT", [x])}
+    if float(values[0]) not in kinds:
+        return None
+    kind, inputs = kinds[float(values[0])]
+    return Rewrite((op,), (make_op(kind, inputs, op.outputs),), f"POW of {values[0]:g} is {kind}")
+
+
+def _run_time_power(op: Op, uses: Uses) -> Rewrite | No:
+    from fullint.passes.division import lower_bound
+
+    a, b, out = op.inputs[0], op.inputs[1], op.outputs[0]
+    assert a is not None and b is not None
+    if lower_bound(a, uses) <= 0:
+        return No("its base may be negative and its exponent is computed at run time")
+    log, product = twin(a, f"{out.name}/log"), twin(out, f"{out.name}/product")
+    new = (make_op("LOG", [a], [log]), make_op("MUL", [b, log], [product]), make_op("EXP", [product], [out]))
+    return Rewrite((op,), new, "POW written with LOG and EXP: its base is positive")
+
+
+def add_n_as_adds(op: Op, uses: Uses) -> Rewrite | No | None:
+    """ADD_N has no int8 kernel."""
+    if op.kind != "ADD_N" or not op.outputs[0].is_float:
+        return None
+    out, total = op.outputs[0], op.inputs[0]
+    if len(op.inputs) == 1:
+        shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
+        return Rewrite((op,), (make_op("RESHAPE", [total, shape], [out], new_shape=list(out.shape)),), "ADD_N of one tensor")
+    ops = []
+    for i, term in enumerate(op.inputs[1:]):
+        target = out if i == len(op.inputs) - 2 else twin(out, f"{out.name}/sum{i}")
+        ops.append(make_op("ADD", [total, term], [target]))
+        total = target
+    return Rewrite((op,), tuple(ops), f"ADD_N written as {len(ops)} ADD")
+
+
+def cast_of_bool(op: Op, uses: Uses) -> Rewrite | No | None:
+    """A condition as a number."""
+    x = op.input(0)
+    if op.kind != "CAST" or x is None or x.dtype != "bool" or op.outputs[0].dtype != "float32":
+        return None
+    name = op.outputs[0].name
+    one, zero = constant(f"{name}/one", np.float32(1)), constant(f"{name}/zero", np.float32(0))
+    return Rewrite((op,), (make_op("SELECT_V2", [x, one, zero], op.outputs),), "CAST of a boolean picks 1 or 0")
+
+
 def sum_as_mean(op: Op, uses: Uses) -> Rewrite | No | None:
     """The reference kernel of int8 SUM is wrong; MEAN is right on every kernel set."""
     x, axes = op.input(0), op.input(1)
@@ -37,3 +105,21 @@ def sum_as_mean(op: Op, uses: Uses) -> Rewrite | No | None:
         make_op("MUL", [mean, factor], [out]),
     )
     return Rewrite((op,), new, f"SUM written as MEAN times {count}")
+
+
+def l2_pool_as_average(op: Op, uses: Uses) -> Rewrite | No | None:
+    """L2_POOL_2D has no int8 kernel."""
+    x = op.input(0)
+    if op.kind != "L2_POOL_2D" or x is None or not op.outputs[0].is_float:
+        return None
+    out = op.outputs[0]
+    square, mean = twin(x, f"{out.name}/square"), twin(out, f"{out.name}/mean")
+    options = {**op.options}
+    fused = options.pop("fused_activation_function", 0)
+    new = [make_op("MUL", [x, x], [square]), make_op("AVERAGE_POOL_2D", [square], [mean], **options)]
+    if fused == 3:  # the root is never negative, so RELU does nothing and RELU6 cuts at 6
+        root = twin(out, f"{out.name}/root")
+        new += [make_op("SQRT", [mean], [root]), make_op("RELU6", [root], [out])]
+    else:
+        new.append(make_op("SQRT", [mean], [out]))
+    return Rewrite((op,), tuple(new), "L2_POOL_2D written as the root of an average of squares")

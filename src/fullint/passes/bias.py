@@ -2,13 +2,15 @@
 
 bias [1, 1, 1, C] or [1]      =>   bias [C]
 CONV_2D(x, w)                 =>   CONV_2D(x, w, zeros[C])      (XNNPACK takes no convolution without)
+CONV_2D(x, w, b)              =>   ADD(CONV_2D(x, w), b)        b computed at run time
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from fullint.ir import Op, Tensor, Uses, constant
+from fullint.build import make_op
+from fullint.ir import Op, Tensor, Uses, constant, twin
 from fullint.ops import ROWS
 from fullint.rewrite import No, Rewrite
 
@@ -34,3 +36,20 @@ def bias_vector(op: Op, uses: Uses) -> Rewrite | No | None:
     name = bias.name if bias is not None else f"{op.outputs[0].name}/bias"
     inputs[row.bias] = constant(name, value)
     return Rewrite((op,), (Op(op.kind, inputs, op.outputs, op.options, op.options_type, version=op.version),), why)
+
+
+def bias_apart(op: Op, uses: Uses) -> Rewrite | None:
+    """A bias computed at run time has scale and zero point of its own, so it cannot be the kernel's."""
+    row = ROWS.get(op.kind)
+    if row is None or row.bias is None or not op.outputs[0].is_float or not row.weight:
+        return None
+    bias, out = op.input(row.bias), op.outputs[0]
+    if bias is None or bias.is_constant:
+        return None
+    product = twin(out, f"{out.name}/product")
+    inputs = [t if i != row.bias else None for i, t in enumerate(op.inputs)]
+    options = {**op.options, "fused_activation_function": 0}
+    fused = op.options.get("fused_activation_function", 0)
+    new = Op(op.kind, inputs, [product], options, op.options_type, version=op.version)
+    add = make_op("ADD", [product, bias], [out], fused_activation_function=fused)
+    return Rewrite((op,), (new, add), "a bias computed at run time is added by an ADD")

@@ -1,8 +1,10 @@
 """DIV becomes a product: the int8 DIV kernel is wrong where the dividend is small.
 
-    a / c           =>   a * (1/c)                                    c constant
-    a / b           =>   a * exp(-log(b))                             b provably positive
-    a / b           =>   (a * b) * exp(-log(b * b))                   otherwise
+    a / c           =>   a * (1/c)                        c constant
+    a / b           =>   a * DIV(1, b)                    and DIV(1, b), a function of b, a look-up
+    without look-ups (a target that does not take them):
+    a / b           =>   a * exp(-log(b))                 b provably positive
+    a / b           =>   (a * b) * exp(-log(b * b))       otherwise
 
 Why: LiteRT's kernel shifts the quotient right by recip_shift + headroom - output_shift bits. For a
 dividend of a few steps that passes 31, the shift wraps, and -0.03 / 2 comes out as -11.9, on every
@@ -24,7 +26,7 @@ _DEPTH = 12
 
 
 def div_as_product(op: Op, uses: Uses) -> Rewrite | No | None:
-    """Rewrite one float DIV."""
+    """Rewrite one float DIV to a product with 1 / b."""
     a, b = op.input(0), op.input(1)
     if op.kind != "DIV" or a is None or b is None or not op.outputs[0].is_float:
         return None
@@ -35,16 +37,28 @@ def div_as_product(op: Op, uses: Uses) -> Rewrite | No | None:
         if not np.isfinite(inverse).all():
             return No("it divides by a constant zero")
         factor = constant(f"{b.name}/inverse", inverse)
-        return Rewrite(
-            (op,), (make_op("MUL", [a, factor], [out], fused_activation_function=fused),), "division by a constant is a product"
-        )
+        new = make_op("MUL", [a, factor], [out], fused_activation_function=fused)
+        return Rewrite((op,), (new,), "division by a constant is a product")
+    if a.buffer is not None and a.size == 1 and float(a.array.reshape(-1)[0]) == 1 and b.shape == out.shape:
+        return None
+    one, share = constant(f"{out.name}/one", np.float32(1)), twin(b, f"{out.name}/inverse")
+    ops = (make_op("DIV", [one, b], [share]), make_op("MUL", [a, share], [out], fused_activation_function=fused))
+    return Rewrite((op,), ops, "a quotient is a product with 1 / b: the int8 DIV kernel is wrong for small dividends")
+
+
+def inverse_as_exp(op: Op, uses: Uses) -> Rewrite | No | None:
+    """Rewrite DIV(1, b) with LOG and EXP, where there are no look-ups."""
+    a, b = op.input(0), op.input(1)
+    if op.kind != "DIV" or a is None or b is None or b.buffer is not None or not op.outputs[0].is_float:
+        return None
+    out, fused = op.outputs[0], op.options.get("fused_activation_function", 0)
     ops: list[Op] = []
-    if _lower_bound(b, uses, _DEPTH) > 0:
+    if lower_bound(b, uses) > 0:
         inverse_of, left = b, a
     else:
         inverse_of, left = twin(b, f"{out.name}/square"), twin(out, f"{out.name}/product")
         ops += [make_op("MUL", [b, b], [inverse_of]), make_op("MUL", [a, b], [left])]
-    log, minus, inverse_t = (twin(b, f"{out.name}/{n}") for n in ("log", "minus_log", "inverse"))
+    log, minus, inverse_t = (twin(b, f"{out.name}/{n}") for n in ("log", "minus_log", "exp"))
     minus_one = constant(f"{out.name}/minus_one", np.float32(-1))
     ops += [
         make_op("LOG", [inverse_of], [log]),
@@ -55,14 +69,14 @@ def div_as_product(op: Op, uses: Uses) -> Rewrite | No | None:
     return Rewrite((op,), tuple(ops), "DIV written with LOG and EXP: its int8 kernel is wrong for small dividends")
 
 
-def _lower_bound(t: Tensor, uses: Uses, depth: int) -> float:
+def lower_bound(t: Tensor, uses: Uses, depth: int = _DEPTH) -> float:
     """A number no value of `t` is below, as far as the graph tells; 0.0 means not negative, -inf unknown."""
     if t.buffer is not None:
         return float(t.array.min(initial=np.inf)) if t.dtype == "float32" else -np.inf
     op = uses.producer.get(t)
     if op is None or depth == 0:
         return -np.inf
-    bounds = [_lower_bound(x, uses, depth - 1) for x in op.inputs if x is not None and x.is_float]
+    bounds = [lower_bound(x, uses, depth - 1) for x in op.inputs if x is not None and x.is_float]
     match op.kind:
         case "ADD":
             total = sum(bounds)

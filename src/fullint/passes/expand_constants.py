@@ -4,6 +4,8 @@
     const i8  -- DEQUANTIZE --> x          =>   const f32 x   (x remembers the grid it lies on)
     CONV_2D(f32, const i8 weights) (dynamic range)   =>   CONV_2D(f32, const f32 weights)
 
+    SELECT_V2(mask, const -inf, x)         =>   SELECT_V2(mask, const -3.4e38, x)
+
 The float32 constant keeps the int8 parameters in `quant`: when it is quantized again on the same
 grid nothing is lost.
 """
@@ -59,3 +61,22 @@ def _widen(source: Tensor) -> Tensor:
         return constant(source.name, source.array.astype(np.float32))
     grid: Quant | None = source.quant if source.dtype == "int8" else None
     return constant(source.name, dequantize(source.array, source.quant), grid)
+
+
+def finite_masks(op: Op, uses: Uses) -> Rewrite | None:
+    """Minus infinity in a mask does its work as the smallest float32, too."""
+    if op.kind not in ("SELECT", "SELECT_V2", "ADD", "MAXIMUM", "PADV2", "CONCATENATION") or not op.outputs[0].is_float:
+        return None
+    masks = [i for i, t in enumerate(op.inputs) if t is not None and t.buffer is not None and _has_infinity(t)]
+    if not masks:
+        return None
+    limit = np.finfo(np.float32).max
+    inputs = [
+        constant(t.name, np.clip(t.array, -limit, limit)) if i in masks and t is not None else t for i, t in enumerate(op.inputs)
+    ]
+    new = Op(op.kind, inputs, op.outputs, {**op.options}, op.options_type, op.extra, op.version)
+    return Rewrite((op,), (new,), "an infinite mask made finite")
+
+
+def _has_infinity(t: Tensor) -> bool:
+    return t.dtype == "float32" and not np.isnan(t.array).any() and bool(np.isinf(t.array).any())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fullint.errors import FullintError
+from fullint.functions import called
 from fullint.ir import Buffer, Graph, Model, Op, Quant, Tensor
 from fullint.tflite import schema
 
@@ -24,6 +25,7 @@ def write_model(model: Model) -> bytes:
     """
     import flatbuffers
 
+    model = called(model)
     writer = _Writer(model)
     packed = writer.packed()
     size = sum(b.data.nbytes for b in writer.buffers if b is not None)
@@ -42,6 +44,7 @@ def write_file(model: Model, path: str) -> None:
     """
     import flatbuffers
 
+    model = called(model)
     base = -(-_room_for_tables(model) // _PAGE) * _PAGE
     writer = _Writer(model, base)
     builder = flatbuffers.Builder(base)

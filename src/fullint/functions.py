@@ -1,0 +1,126 @@
+"""Graphs as functions: copied, called in place, and folded into one operator of fullint's own.
+
+    LOOKUP(x) -> y   with a graph x' -> y' among its options
+
+stands for operators that together are one function of x (see `passes.lookup`). It never leaves the
+house: `called` puts the operators back wherever a float model is written and run, and `emit` makes a
+table of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from fullint.ir import Graph, Model, Op, Tensor, twin
+
+LOOKUP = "LOOKUP"
+FUNCTION = "function"
+
+
+def copied_ops(graph: Graph, known: Mapping[Tensor, Tensor], prefix: str = "") -> list[Op]:
+    """The operators of a graph over tensors of their own.
+
+    Args:
+        graph: what to copy.
+        known: tensors that stand for its own ones (arguments, results). Constants are shared.
+        prefix: put before the names of new tensors.
+    """
+    tensors = dict(known)
+
+    def own(t: Tensor) -> Tensor:
+        if t not in tensors:
+            tensors[t] = t if t.is_constant else _named(t, prefix)
+        return tensors[t]
+
+    return [
+        replace(
+            op,
+            inputs=[None if t is None else own(t) for t in op.inputs],
+            outputs=[own(t) for t in op.outputs],
+            options={**op.options},
+            intermediates=None if op.intermediates is None else [own(t) for t in op.intermediates],
+        )
+        for op in graph.ops
+    ]
+
+
+def _named(t: Tensor, prefix: str) -> Tensor:
+    new = twin(t, prefix + t.name)
+    new.is_variable = t.is_variable
+    return new
+
+
+def copied_graph(graph: Graph) -> Graph:
+    """A graph like another, with tensors of its own."""
+    known = {t: t if t.is_constant else _named(t, "") for t in graph.tensors}
+    for t in (*graph.inputs, *graph.outputs):
+        known.setdefault(t, t if t.is_constant else _named(t, ""))
+    ops = copied_ops(graph, known)
+    new = Graph(graph.name, [], [known[t] for t in graph.inputs], [known[t] for t in graph.outputs], ops)
+    new.sync_tensors()
+    return new
+
+
+def lookup(x: Tensor, y: Tensor, function: Graph) -> Op:
+    """LOOKUP of a function of one tensor."""
+    return Op(LOOKUP, [x], [y], {FUNCTION: function})
+
+
+def call(op: Op, x: Tensor, y: Tensor, shape: Sequence[int]) -> list[Op]:
+    """The operators a LOOKUP stands for, on an argument of another shape."""
+    function: Graph = op.options[FUNCTION]
+    ops = copied_ops(function, {function.inputs[0]: x, function.outputs[0]: y}, f"{op.outputs[0].name}/")
+    for new in ops:
+        for t in new.outputs:
+            if t is not y:
+                t.shape = tuple(shape)
+    return ops
+
+
+def called(model: Model) -> Model:
+    """The model with what each LOOKUP stands for in its place; the same object where there is none."""
+    if not any(op.kind == LOOKUP for _, op in model.ops()):
+        return model
+    graphs: dict[Graph, Graph] = {g: _called(g) for g in model.graphs}
+    for graph in graphs.values():
+        graph.ops = [_pointing(op, graphs) for op in graph.ops]
+        graph.sync_tensors()
+    signatures = [replace(s, graph=graphs[s.graph]) for s in model.signatures]
+    return replace(model, graphs=[graphs[g] for g in model.graphs], signatures=signatures)
+
+
+def _called(graph: Graph) -> Graph:
+    ops: list[Op] = []
+    for op in graph.ops:
+        x = op.inputs[0] if op.inputs else None
+        if op.kind == LOOKUP and x is not None:
+            ops += call(op, x, op.outputs[0], op.outputs[0].shape)
+        else:
+            ops.append(op)
+    return replace(graph, tensors=list(graph.tensors), ops=ops)
+
+
+def _pointing(op: Op, graphs: Mapping[Graph, Graph]) -> Op:
+    """The operator with its subgraphs replaced."""
+    if not any(g in graphs for g in op.subgraphs()):
+        return op
+    return replace(op, options=pointed(op.options, graphs))
+
+
+def pointed(options: Mapping[str, object], graphs: Mapping[Graph, Graph]) -> dict[str, object]:
+    """Options whose graphs are replaced."""
+    return {k: graphs.get(v, v) if isinstance(v, Graph) else v for k, v in options.items()}
+
+
+def reachable(model: Model) -> list[Graph]:
+    """Graphs that the main graph or a signature leads to, in the order they are met."""
+    found: dict[Graph, None] = {}
+    waiting = [*reversed([model.main, *(s.graph for s in model.signatures)])]
+    while waiting:
+        graph = waiting.pop()
+        if graph in found:
+            continue
+        found[graph] = None
+        waiting += [g for op in graph.ops if op.kind != LOOKUP for g in op.subgraphs()]
+    return list(found)

@@ -1,0 +1,232 @@
+"""The measuring model: the float model with a vector of minima and maxima as its output.
+
+    x --CONV_2D--> y         =>      x --CONV_2D--> y --REDUCE_MIN--> .
+                                                      --REDUCE_MAX--> .   CONCATENATION --> [min, max, …]
+
+Inside control flow only maxima are kept (of -y for a minimum), and handed out:
+
+    WHILE(s)                 =>      WHILE(s, m) -> s, m        m' = MAXIMUM(m, what this turn saw), at first -3.4e38
+    IF(c, x)                 =>      IF(c, x) -> y, m           -3.4e38 where the branch was not taken
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fullint.build import ACTIVATIONS, make_op
+from fullint.control import BODY, COND, ELSE, THEN
+from fullint.correct_bias import append_means
+from fullint.ir import Graph, Model, Op, Tensor, constant
+from fullint.saturate import MASK
+
+LOWEST = float(np.finfo(np.float32).min)
+"""What a maximum starts from; a tensor whose maximum is still this was never computed."""
+_NOT_NEGATIVE = (ACTIVATIONS["RELU"], ACTIVATIONS["RELU6"])
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A stretch of the measuring model's output: one end of one tensor's range, whole or per channel.
+
+    Attributes:
+        tensor: of the given model.
+        end: 0 for the minimum, 1 for the maximum.
+        start, size: where it lies.
+        negated: the stretch holds the maximum of -x.
+        rows: the minimum is over the maxima along the last axis.
+    """
+
+    tensor: Tensor
+    end: int
+    start: int
+    size: int
+    negated: bool = False
+    rows: bool = False
+
+
+def measuring_model(
+    model: Model,
+    tensors: Sequence[Tensor],
+    by_channel: AbstractSet[Tensor] = frozenset(),
+    heads: Sequence[Tensor] = (),
+    rows: Sequence[Tensor] = (),
+) -> tuple[Model, list[Probe]]:
+    """The model with a vector of minima and maxima as its output, and one of the heads' means if there are any."""
+    old, wanted = model.main, set(tensors)
+    made_by = {t: op for op in old.ops for t in op.outputs}
+    mine = [t for t in tensors if t in made_by or t in old.inputs or t.is_variable]
+    writer = _ProbeWriter(by_channel)
+    for t in mine:
+        if not _starts_at_zero(made_by.get(t)):
+            writer.add(t, 0)
+        writer.add(t, 1)
+    for t in rows:
+        writer.add_rows(t)
+    ops = []
+    for op in old.ops:
+        op, vector, probes = _looked_into(op, wanted)
+        ops.append(op)
+        if vector is not None:
+            writer.join(vector, probes)
+    outputs = [writer.finish()]
+    if heads:
+        outputs.append(append_means(heads, writer.ops))
+    graph = Graph(old.name, [], list(old.inputs), outputs, [*ops, *writer.ops])
+    graph.sync_tensors()
+    measuring = Model([graph], version=model.version)
+    measuring.graphs += [g for g in _below(graph) if g is not graph]
+    return measuring, writer.probes
+
+
+def _below(graph: Graph) -> list[Graph]:
+    found: dict[Graph, None] = {}
+    waiting = [graph]
+    while waiting:
+        found.setdefault(g := waiting.pop(), None)
+        waiting += [s for op in g.ops if op.kind != "LOOKUP" for s in op.subgraphs() if s not in found]
+    return list(found)
+
+
+def _looked_into(op: Op, wanted: AbstractSet[Tensor]) -> tuple[Op, Tensor | None, list[Probe]]:
+    """A control-flow operator that also hands out what its graphs saw: (operator, vector, probes)."""
+    keys = {"WHILE": (BODY,), "IF": (THEN, ELSE)}.get(op.kind, ())
+    seen = [_seen(op.options[k], wanted) for k in keys]
+    if not any(probes for _, _, probes in seen):
+        return op, None, []
+    vector = Tensor("", (sum(p.size for _, _, probes in seen for p in probes),), "float32")
+    new = replace(op, inputs=list(op.inputs), outputs=[*op.outputs, vector], options={**op.options})
+    if op.kind == "WHILE":
+        _carry(new, *seen[0][:2])
+    else:
+        _either(new, seen)
+    probes: list[Probe] = []
+    for _, _, found in seen:
+        start = sum(p.size for p in probes)
+        probes += [replace(p, start=p.start + start) for p in found]
+    return new, vector, probes
+
+
+def _seen(graph: Graph, wanted: AbstractSet[Tensor]) -> tuple[Graph, Tensor | None, list[Probe]]:
+    """A graph of its own with the vector of what it saw, not among its outputs yet."""
+    writer = _ProbeWriter(frozenset())
+    lows: list[Tensor] = []
+    ops: list[Op] = []
+    for op in graph.ops:
+        op, vector, probes = _looked_into(op, wanted)
+        ops.append(op)
+        if vector is not None:
+            writer.join(vector, probes)
+        lows += [t for t in op.outputs if t in wanted]
+    for t in lows:
+        writer.add(t, 1)
+        writer.add(_negated(t, writer), 1)
+        writer.probes[-1] = replace(writer.probes[-1], tensor=t, end=0, negated=True)
+    new = Graph(graph.name, [], list(graph.inputs), list(graph.outputs), ops)
+    vector = writer.finish() if writer.probes else None
+    new.ops += writer.ops
+    new.sync_tensors()
+    return new, vector, writer.probes
+
+
+def _negated(t: Tensor, writer: _ProbeWriter) -> Tensor:
+    out = Tensor("", t.shape, "float32", has_rank=True)
+    writer.ops.append(make_op("NEG", [t], [out]))
+    return out
+
+
+def _carry(loop: Op, body: Graph, vector: Tensor | None) -> None:
+    assert vector is not None
+    before, after = (Tensor("", vector.shape, "float32") for _ in range(2))
+    body.ops.append(make_op("MAXIMUM", [before, vector], [after]))
+    body.inputs.append(before)
+    body.outputs.append(after)
+    body.sync_tensors()
+    old: Graph = loop.options[COND]
+    cond = Graph(old.name, list(old.tensors), [*old.inputs, Tensor("", vector.shape, "float32")], old.outputs, old.ops)
+    cond.sync_tensors()
+    loop.options |= {BODY: body, COND: cond}
+    loop.inputs.append(constant("", np.full(vector.shape, LOWEST, np.float32)))
+
+
+def _either(branch: Op, seen: Sequence[tuple[Graph, Tensor | None, list[Probe]]]) -> None:
+    sizes = [sum(p.size for p in probes) for _, _, probes in seen]
+    for i, (key, (graph, vector, _)) in enumerate(zip((THEN, ELSE), seen, strict=True)):
+        parts = [constant("", np.full(n, LOWEST, np.float32)) for n in sizes]
+        if vector is not None:
+            parts[i] = vector
+        joined = Tensor("", (sum(sizes),), "float32")
+        given = [p for p, n in zip(parts, sizes, strict=True) if n]
+        graph.ops.append(make_op("CONCATENATION", given, [joined], axis=0))
+        graph.outputs.append(joined)
+        graph.sync_tensors()
+        branch.options[key] = graph
+
+
+class _ProbeWriter:
+    """Appends reductions and joins their results to one vector."""
+
+    def __init__(self, by_channel: AbstractSet[Tensor]) -> None:
+        self.by_channel = by_channel
+        self.ops: list[Op] = []
+        self.probes: list[Probe] = []
+        self.parts: list[Tensor] = []
+        self.axes: dict[int, Tensor] = {}
+        self.size = 0
+
+    def add(self, t: Tensor, end: int) -> None:
+        """One end of a tensor's range."""
+        channels = t in self.by_channel
+        size = t.shape[-1] if channels else 1
+        self.probes.append(Probe(t, end, self.size, size))
+        self.size += size
+        reduced = len(t.shape) - 1 if channels else len(t.shape)
+        if reduced == 0:
+            self.parts.append(t if channels else self._reshaped(t, 1))
+            return
+        if reduced not in self.axes:
+            self.axes[reduced] = constant(f"axes{reduced}", np.arange(reduced, dtype=np.int32))
+        out = Tensor("", (size,) if channels else (), "float32", has_rank=True)
+        kind = "REDUCE_MAX" if end else "REDUCE_MIN"
+        self.ops.append(make_op(kind, [t, self.axes[reduced]], [out], keep_dims=False))
+        self.parts.append(out if channels else self._reshaped(out, 1))
+
+    def add_rows(self, t: Tensor) -> None:
+        """The smallest maximum along the last axis, rows that are all mask left out."""
+        largest, kept = (Tensor("", t.shape[:-1], "float32", has_rank=True) for _ in range(2))
+        sound = Tensor("", t.shape[:-1], "bool", has_rank=True)
+        last = constant("last_axis", np.array([len(t.shape) - 1], np.int32))
+        mask, zero = constant("mask", np.float32(-MASK)), constant("zero", np.float32(0))
+        self.ops += [
+            make_op("REDUCE_MAX", [t, last], [largest], keep_dims=False),
+            make_op("GREATER", [largest, mask], [sound]),
+            make_op("SELECT_V2", [sound, largest, zero], [kept]),
+        ]
+        self.add(kept, 0)
+        self.probes[-1] = replace(self.probes[-1], tensor=t, rows=True)
+
+    def join(self, vector: Tensor, probes: Sequence[Probe]) -> None:
+        """A vector that control flow hands out."""
+        self.probes += [replace(p, start=p.start + self.size) for p in probes]
+        self.size += vector.shape[0]
+        self.parts.append(vector)
+
+    def _reshaped(self, t: Tensor, size: int) -> Tensor:
+        out = Tensor("", (size,), "float32")
+        shape = self.axes.setdefault(-size, constant(f"shape{size}", np.array([size], np.int32)))
+        self.ops.append(make_op("RESHAPE", [t, shape], [out], new_shape=[size]))
+        return out
+
+    def finish(self) -> Tensor:
+        """The vector."""
+        vector = Tensor("ranges", (self.size,), "float32")
+        self.ops.append(make_op("CONCATENATION", self.parts, [vector], axis=0))
+        return vector
+
+
+def _starts_at_zero(op: Op | None) -> bool:
+    """Whether a fused activation lets nothing below zero through (its minimum need not be measured)."""
+    return op is not None and op.options.get("fused_activation_function") in _NOT_NEGATIVE

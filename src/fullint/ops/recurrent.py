@@ -1,0 +1,119 @@
+"""Rows of operators with state of their own, whose weights and state have rules of their own.
+
+UNIDIRECTIONAL_SEQUENCE_LSTM, input and output int8, cell state int16:
+
+    input weights        int8, scale |w|max / 127        bias  int32, scale s_in * s_w
+    recurrent weights    int8                            projection bias  int32, scale s_hidden * s_w
+    output state         int8, the output's parameters
+    cell state           int16, scale a power of two: 2^m / 32768 holds the largest cell value
+    peephole weights     int16, scale |w|max / 32767
+    intermediates        five; without layer normalization the kernel takes 2^-12 for the gates itself, and
+                         reads the fifth: the hidden state before the projection, int8 (else the output's)
+
+SVDF, input and output int8, state int16:
+
+    weights_feature      int8        weights_time  int16        state  int16
+    bias                 int32, scale s_state * s_time
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fullint.ir import Array, Op, Quant, Tensor
+from fullint.ops.base import Derived, Given, Observed, OpRow, Role, static
+
+_INPUT_WEIGHTS, _RECURRENT_WEIGHTS, _PEEPHOLE, _BIAS = range(1, 5), range(5, 9), range(9, 12), range(12, 16)
+_PROJECTION, _PROJECTION_BIAS, _OUTPUT_STATE, _CELL_STATE = 16, 17, 18, 19
+_LAYER_NORM = range(20, 24)
+CELL_ROOM = 2.0
+"""Cell values are measured between runs, not within one; they get this much room."""
+
+
+def _peak(w: Tensor) -> float:
+    values: Array = w.array
+    return float(np.abs(values).max(initial=0.0)) or 1.0
+
+
+def _lstm(op: Op, given: Given) -> Derived:
+    found: dict[int, tuple[str, Quant]] = {}
+    scales: dict[int, float] = {}
+    for i in (*_INPUT_WEIGHTS, *_RECURRENT_WEIGHTS, *_PEEPHOLE, _PROJECTION):
+        w = op.input(i)
+        if w is not None:
+            wide = i in _PEEPHOLE
+            scales[i] = float(np.float32(_peak(w) / (32767 if wide else 127)))
+            found[i] = ("int16" if wide else "int8", Quant.of(scales[i]))
+    projected = op.input(_PROJECTION) is not None
+    hidden = Quant.of(1 / 128, 0) if projected else given.output
+    for i in _BIAS:
+        if op.input(i) is not None:
+            found[i] = ("int32", Quant.of(np.float32(given.inputs[0].scale[0]) * np.float32(scales[i - 11])))
+    if op.input(_PROJECTION_BIAS) is not None:
+        found[_PROJECTION_BIAS] = ("int32", Quant.of(hidden.scale[0] * np.float32(scales[_PROJECTION])))
+    cell = max(given.state.get(_CELL_STATE, 1.0) * CELL_ROOM, 1.0)
+    if (clip := op.options.get("cell_clip", 0.0)) > 0:
+        cell = min(cell, clip)
+    found[_OUTPUT_STATE] = ("int8", given.output)
+    found[_CELL_STATE] = ("int16", Quant.of(2.0 ** (math.ceil(math.log2(cell)) - 15)))
+    gates = tuple(("int16", Quant.of(2.0**-12)) for _ in range(4))
+    return Derived(found, (*gates, ("int8", hidden)))
+
+
+def _lstm_refuses(op: Op) -> str | None:
+    if any(op.input(i) is not None for i in _LAYER_NORM):
+        return "it normalises its gates; the kernel then needs the gates' ranges, which nothing outside it can measure"
+    if op.options.get("fused_activation_function") != 4:
+        return "its activation is not TANH, the only one of the integer kernel"
+    if any((w := op.input(i)) is not None and len(w.shape) != 2 for i in _RECURRENT_WEIGHTS):
+        return "its recurrent weights are diagonal; the integer kernel takes matrices"
+    return static(*(i for i in range(1, 18)))(op)
+
+
+def _svdf(op: Op, given: Given) -> Derived:
+    feature, time, bias = op.inputs[1], op.inputs[2], op.input(3)
+    assert feature is not None and time is not None
+    s_time = np.float32(_peak(time) / 32767)
+    s_state = np.float32(max(given.state.get(4, 1.0), 1e-6) * 1.25 / 32767)
+    found = {
+        1: ("int8", Quant.of(np.float32(_peak(feature) / 127))),
+        2: ("int16", Quant.of(s_time)),
+        4: ("int16", Quant.of(s_state)),
+    }
+    if bias is not None:
+        found[3] = ("int32", Quant.of(s_state * s_time))
+    return Derived(found)
+
+
+def _svdf_refuses(op: Op) -> str | None:
+    if op.options.get("fused_activation_function", 0) not in (0, 1):
+        return "its fused activation is not RELU, the only one of the integer kernel"
+    return static(1, 2, 3)(op)
+
+
+ROWS = (
+    OpRow(
+        "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        (Role.OWN, *(Role.DERIVED,) * 23),
+        (Observed(),),
+        3,
+        "kernels/unidirectional_sequence_lstm.cc",
+        "int8 in and out, int16 cell state with a power of two for its scale",
+        derive=_lstm,
+        refuses=_lstm_refuses,
+        steps=6,
+    ),
+    OpRow(
+        "SVDF",
+        (Role.OWN, Role.DERIVED, Role.DERIVED, Role.DERIVED, Role.DERIVED),
+        (Observed(),),
+        3,
+        "kernels/svdf.cc",
+        "int8 in and out, int16 state and time weights",
+        derive=_svdf,
+        refuses=_svdf_refuses,
+        steps=3,
+    ),
+)

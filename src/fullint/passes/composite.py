@@ -1,0 +1,119 @@
+"""Operators that stand for a graph are replaced by it; subgraphs get one caller each.
+
+    STABLEHLO_COMPOSITE(x) -> y with a decomposition        =>    the operators of the decomposition
+    IF(c, x, const) with branches                           =>    IF(c, x), the constant inside the branches
+    WHILE(x, const), the body hands the constant on         =>    WHILE(x), the constant inside
+
+A constant that reaches a branch as an argument is no constant there, and a convolution with it has
+weights computed at run time; inside, it is one again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from fullint.build import make_op
+from fullint.control import BODY, COND, ELSE, THEN
+from fullint.functions import copied_graph, copied_ops, reachable
+from fullint.ir import Graph, Model, Op, Tensor, Uses, constant
+from fullint.rewrite import Change, No, Rewrite
+
+
+def inline_composite(op: Op, uses: Uses) -> Rewrite | No | None:
+    """STABLEHLO_COMPOSITE and CALL are what they call."""
+    if op.kind not in ("STABLEHLO_COMPOSITE", "CALL"):
+        return None
+    graph = next(op.subgraphs(), None)
+    if graph is None:
+        return No("it has no decomposition")
+    known = {**dict(zip(graph.inputs, (t for t in op.inputs if t is not None), strict=True))}
+    ops: list[Op] = []
+    for inner, out in zip(graph.outputs, op.outputs, strict=True):
+        if inner in known or inner.is_constant:  # handed through: it still needs a name of its own
+            shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
+            ops.append(make_op("RESHAPE", [known.get(inner, inner), shape], [out], new_shape=list(out.shape)))
+        else:
+            known[inner] = out
+    ops = copied_ops(graph, known, f"{op.outputs[0].name}/") + ops
+    for new in ops:
+        new.origin = op.origin
+    name = (op.extra[1].get("name") if op.extra else None) or graph.name or ""
+    text = name.decode(errors="replace") if isinstance(name, bytes) else name
+    return Rewrite((op,), tuple(ops), f'replaced by its decomposition "{text}"')
+
+
+def own_subgraphs(model: Model) -> list[Change]:
+    """Give every IF and WHILE graphs of its own, with constant arguments inside them. In place."""
+    changes: list[Change] = []
+    waiting = reachable(model)
+    while waiting:
+        graph = waiting.pop()
+        for at, op in enumerate(graph.ops):
+            if op.kind == "IF":
+                graph.ops[at], inlined = _own_branches(op)
+            elif op.kind == "WHILE":
+                graph.ops[at], inlined = _own_loop(op, graph)
+            else:
+                continue
+            waiting += graph.ops[at].subgraphs()
+            if inlined:
+                why = f"{inlined} constant arguments put inside"
+                changes.append(Change("own_subgraphs", op.origin, op.kind, op.outputs[0].name if op.outputs else "", why))
+    model.graphs = reachable(model)
+    for graph in model.graphs:
+        graph.sync_tensors()
+    return changes
+
+
+def _own_branches(op: Op) -> tuple[Op, int]:
+    gone = [i for i, t in enumerate(op.inputs[1:]) if t is not None and t.is_constant and t.buffer is not None]
+    options = {**op.options}
+    for key in (THEN, ELSE):
+        graph = copied_graph(op.options[key])
+        _put_inside(graph, {i: op.inputs[i + 1] for i in gone})
+        options[key] = graph
+    kept = [t for i, t in enumerate(op.inputs) if i - 1 not in gone]
+    return replace(op, inputs=kept, options=options), len(gone)
+
+
+def _own_loop(op: Op, outer: Graph) -> tuple[Op, int]:
+    body, cond = copied_graph(op.options[BODY]), copied_graph(op.options[COND])
+    gone = [
+        i
+        for i, t in enumerate(op.inputs)
+        if t is not None and t.buffer is not None and body.outputs[i] is body.inputs[i] and op.outputs[i] not in outer.outputs
+    ]
+    values = {i: op.inputs[i] for i in gone}
+    for other in outer.ops:
+        if other is not op:
+            other.inputs = [_swap(t, op, values) for t in other.inputs]
+    body.outputs = [t for i, t in enumerate(body.outputs) if i not in gone]
+    _put_inside(body, values)
+    _put_inside(cond, values)
+    new = replace(
+        op,
+        inputs=[t for i, t in enumerate(op.inputs) if i not in gone],
+        outputs=[t for i, t in enumerate(op.outputs) if i not in gone],
+        options={**op.options, BODY: body, COND: cond},
+    )
+    return new, len(gone)
+
+
+def _swap(t: Tensor | None, loop: Op, values: dict[int, Tensor | None]) -> Tensor | None:
+    """What a reader of the loop's result reads, where that is a constant that went through."""
+    found = next((i for i in values if loop.outputs[i] is t), None)
+    return t if found is None else values[found]
+
+
+def _put_inside(graph: Graph, values: dict[int, Tensor | None]) -> None:
+    """Arguments become constants of the graph."""
+    if not values:
+        return
+    swap = {graph.inputs[i]: v for i, v in values.items()}
+    for op in graph.ops:
+        op.inputs = [swap.get(t, t) if t is not None else None for t in op.inputs]
+    graph.outputs = [swap.get(t, t) or t for t in graph.outputs]
+    graph.inputs = [t for i, t in enumerate(graph.inputs) if i not in values]
+    graph.sync_tensors()

@@ -1,0 +1,213 @@
+"""Element-wise operators that together are one function of one tensor become one LOOKUP.
+
+    x -> EXP -> ADD(1) -> LOG -> TANH -> y          =>    y = LOOKUP(x)     (mish, with its MUL by x)
+    x -> FLOOR -> y                                 =>    y = LOOKUP(x)
+    x -> ADD(3) -> RELU6 -> MUL(1/6) -> MUL(x)      =>    y = HARD_SWISH(x)
+
+An int8 tensor has 256 values, so any function of one is a table, exact to the rounding of its output:
+no operator of the chain needs an int8 kernel, and nothing is rounded in between. Where a table equals
+an operator that LiteRT has, it is recognised by its values and becomes that operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from fullint.build import make_op
+from fullint.functions import FUNCTION, LOOKUP, call, copied_ops, lookup
+from fullint.ir import Array, Graph, Model, Op, Tensor, Uses, constant
+from fullint.ops import KERNEL_SETS, ROWS
+from fullint.rewrite import Change, Rewrite
+
+Evaluate = Callable[[Model], list[Array]]
+
+UNARY = frozenset(
+    "ABS CEIL COS ELU EXP FLOOR GELU HARD_SWISH LEAKY_RELU LOG LOGISTIC NEG RELU RELU6 RELU_N1_TO_1 RELU_0_TO_1 ROUND"
+    " RSQRT SIGN SIN SQRT SQUARE TANH LOGICAL_NOT CAST".split()
+)
+_AFFINE = frozenset("ADD SUB MUL MAXIMUM MINIMUM RELU RELU6 RELU_N1_TO_1 RELU_0_TO_1 NEG".split())
+POINTWISE = (
+    UNARY
+    | _AFFINE
+    | frozenset(
+        "DIV SQUARED_DIFFERENCE POW FLOOR_DIV FLOOR_MOD PRELU ADD_N LESS LESS_EQUAL GREATER GREATER_EQUAL EQUAL NOT_EQUAL"
+        " LOGICAL_AND LOGICAL_OR SELECT SELECT_V2".split()
+    )
+)
+WORTH = 3
+"""As many operators as a look-up takes itself: from here on it is no slower, and more accurate."""
+_DEPTH = 64
+_POINTS = np.linspace(-12, 12, 2049).astype(np.float32)
+_TOLERANCE = 1e-4
+
+
+def collapse(op: Op, uses: Uses) -> Rewrite | None:
+    """The chain that ends at an operator, where it ends one."""
+    end = op.outputs[0] if op.outputs else None
+    if end is None or op.kind not in POINTWISE or end.dtype not in ("float32", "int32", "int64", "bool"):
+        return None
+    source = _source(end, uses, _DEPTH)
+    if source is end or source.dtype != "float32" or not _ends(end, source, uses):
+        return None
+    chain = _chain(end, source, uses)
+    gone = _private(chain, end, uses)
+    if not (_wanted(chain) or (len(gone) == len(chain) > 1 and end.dtype == "float32")):
+        return None
+    kinds = ", ".join(c.kind for c in chain)
+    return Rewrite(tuple(gone), (lookup(source, end, _function(chain, source, end)),), f"{kinds}: one function of one tensor")
+
+
+def _source(t: Tensor, uses: Uses, depth: int) -> Tensor:
+    """The one tensor that `t` is an element-wise function of; itself where there is none further up."""
+    op = uses.producer.get(t)
+    if op is None or depth == 0 or op.kind not in POINTWISE or len(op.outputs) != 1:
+        return t
+    data = [x for x in op.inputs if x is not None and x.buffer is None]
+    if not data or (op.kind == "CAST" and not data[0].is_float):
+        return t
+    if any(not _uniform(x, t) for x in op.inputs if x is not None and x.buffer is not None):
+        return t
+    sources = {_source(x, uses, depth - 1) for x in data}
+    return sources.pop() if len(sources) == 1 and all(s.shape == t.shape for s in sources) else t
+
+
+def _uniform(c: Tensor, out: Tensor) -> bool:
+    """Whether a constant is one number, however often it is written down."""
+    if c.dtype not in ("float32", "int32", "int64", "bool") or not c.size or len(c.shape) > len(out.shape):
+        return False
+    flat = c.array.reshape(-1)
+    return bool((flat == flat[0]).all())
+
+
+def _ends(end: Tensor, source: Tensor, uses: Uses) -> bool:
+    """Whether somebody reads the value who is not part of a longer chain from the same source."""
+    if end in uses.outputs:
+        return True
+    return any(not reader.outputs or _source(reader.outputs[0], uses, _DEPTH) is not source for reader, _ in uses.of(end))
+
+
+def _chain(end: Tensor, source: Tensor, uses: Uses) -> list[Op]:
+    """The operators between, in an order they can be executed in."""
+    found: dict[Op, None] = {}
+
+    def visit(t: Tensor) -> None:
+        op = uses.producer.get(t)
+        if t is source or op is None or op in found or t.buffer is not None:
+            return
+        for x in op.inputs:
+            if x is not None:
+                visit(x)
+        found[op] = None
+
+    visit(end)
+    return list(found)
+
+
+def _private(chain: list[Op], end: Tensor, uses: Uses) -> list[Op]:
+    """Those of the chain whose results nobody else reads."""
+    gone: set[Op] = set()
+    for op in reversed(chain):
+        out = op.outputs[0]
+        if out is end or (out not in uses.outputs and all(reader in gone for reader, _ in uses.of(out))):
+            gone.add(op)
+    return [op for op in chain if op in gone]
+
+
+def lacks_kernel(op: Op) -> bool:
+    """Whether no kernel set computes it right in int8."""
+    row = ROWS.get(op.kind)
+    if op.kind == "CAST":
+        return (x := op.input(0)) is not None and x.is_float
+    logical = op.kind.startswith("LOGICAL_") and op.kind != "LOGISTIC"
+    return not logical and (row is None or all(row.fault(op, k) is not None for k in KERNEL_SETS))
+
+
+def _wanted(chain: list[Op]) -> bool:
+    curved = sum(op.kind not in _AFFINE or len({*op.inputs}) < len(op.inputs) for op in chain)
+    return any(lacks_kernel(op) for op in chain) or (len(chain) >= WORTH and curved > 0 and chain[-1].outputs[0].is_float)
+
+
+def _function(chain: list[Op], source: Tensor, end: Tensor) -> Graph:
+    """The chain as a graph over scalars and tensors of any shape: constants are scalars."""
+    x, y = Tensor("x", source.shape, source.dtype), Tensor("y", end.shape, end.dtype)
+    scalars: dict[Tensor, Tensor] = {source: x, end: y}
+    for op in chain:
+        for c in op.inputs:
+            if c is not None and c.buffer is not None:
+                scalars[c] = constant(c.name, c.array.reshape(-1)[0])
+    ops = copied_ops(Graph(ops=chain), scalars)
+    for op in ops:
+        if op.kind == "SELECT":  # the older kind does not broadcast
+            options = make_op("SELECT_V2", op.inputs, op.outputs)
+            op.kind, op.options, op.options_type, op.version = "SELECT_V2", options.options, options.options_type, 1
+    graph = Graph("function", [], [x], [y], ops)
+    graph.sync_tensors()
+    return graph
+
+
+def recognise(model: Model, evaluate: Evaluate) -> list[Change]:
+    """Look-ups that are an operator of the runtime, by their values; those not worth a table are put back. In place."""
+    found = [(g, op) for g in model.graphs for op in g.ops if op.kind == LOOKUP]
+    if not found:
+        return []
+    names = _names([op for _, op in found], evaluate)
+    changes = []
+    for graph, op in found:
+        known = names.get(op)
+        if known is not None:
+            kind, options = known
+            new = [make_op(kind, op.inputs, op.outputs, **options)]
+            changes.append(Change("recognise", op.origin, kind, op.outputs[0].name, "the chain has the values of this operator"))
+        elif not _wanted(op.options[FUNCTION].ops):
+            x = op.inputs[0]
+            assert x is not None
+            new = call(op, x, op.outputs[0], op.outputs[0].shape)
+        else:
+            continue
+        new = [replace(n, origin=op.origin) for n in new]
+        at = graph.ops.index(op)
+        graph.ops[at : at + 1] = new
+    for graph in {g for g, _ in found}:
+        graph.sync_tensors()
+    return changes
+
+
+def _names(lookups: list[Op], evaluate: Evaluate) -> dict[Op, tuple[str, dict[str, object]]]:
+    """The operator each float look-up is, where it is one."""
+    candidates: list[tuple[str, dict[str, object]]] = [
+        ("HARD_SWISH", {}),
+        ("GELU", {"approximate": False}),
+        ("GELU", {"approximate": True}),
+        *((k, {}) for k in ("LOGISTIC", "TANH", "ELU", "ABS", "RELU", "RELU6", "RELU_N1_TO_1")),
+    ]
+    floats = [op for op in lookups if op.outputs[0].is_float]
+    if not floats:
+        return {}
+    x = constant("points", _POINTS)
+    ops: list[Op] = []
+    outputs: list[Tensor] = []
+    for kind, options in candidates:
+        outputs.append(Tensor(kind, _POINTS.shape, "float32"))
+        ops.append(make_op(kind, [x], [outputs[-1]], **options))
+    for op in floats:
+        outputs.append(Tensor("y", _POINTS.shape, "float32"))
+        ops += call(op, x, outputs[-1], _POINTS.shape)
+    graph = Graph("points", [], [], outputs, ops)
+    graph.sync_tensors()
+    values = evaluate(Model([graph]))
+    found = {}
+    for op, value in zip(floats, values[len(candidates) :], strict=True):
+        alpha = -float(value[np.argmin(np.abs(_POINTS + 1))])
+        leaky = np.where(_POINTS < 0, np.float32(alpha) * _POINTS, _POINTS)
+        named = [*candidates, ("LEAKY_RELU", {"alpha": alpha})]
+        match = next((c for c, v in zip(named, [*values[: len(candidates)], leaky], strict=True) if _equal(value, v)), None)
+        if match is not None:
+            found[op] = match
+    return found
+
+
+def _equal(a: Array, b: Array) -> bool:
+    return bool(np.isfinite(a).all() and (np.abs(a - b) <= _TOLERANCE * np.maximum(1, np.abs(b))).all())

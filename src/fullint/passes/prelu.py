@@ -1,0 +1,59 @@
+"""A PRELU written in parts is put together again.
+
+    SELECT(GREATER(x, 0), x, MUL(x, alpha))       =>    PRELU(x, alpha)
+    SELECT(LESS(x, 0), MUL(x, alpha), x)          =>    PRELU(x, alpha)         LEAKY_RELU where alpha is one number
+
+Converters of PyTorch models write it so, and a quantizer that knows no SELECT leaves the convolution
+before it in float.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fullint.build import make_op
+from fullint.ir import Op, Tensor, Uses, constant
+from fullint.rewrite import Rewrite
+
+
+def prelu_as_itself(op: Op, uses: Uses) -> Rewrite | None:
+    """Recognise the pattern at its SELECT."""
+    if op.kind not in ("SELECT", "SELECT_V2") or len(op.inputs) != 3 or not op.outputs[0].is_float:
+        return None
+    condition, yes, no = op.inputs
+    compare = uses.producer.get(condition) if condition is not None else None
+    if compare is None or yes is None or no is None:
+        return None
+    if compare.kind in ("LESS", "LESS_EQUAL"):
+        yes, no = no, yes
+    elif compare.kind not in ("GREATER", "GREATER_EQUAL"):
+        return None
+    product = uses.producer.get(no)
+    if product is None or product.kind != "MUL" or product.options.get("fused_activation_function"):
+        return None
+    alpha = next((t for t in product.inputs if t is not None and t.buffer is not None), None)
+    same = compare.inputs[0] is yes and yes in product.inputs and yes.shape == op.outputs[0].shape
+    if alpha is None or not same or not _zero(compare.inputs[1]) or len(yes.shape) < 2:
+        return None
+    slopes = _slopes(alpha, yes)
+    if slopes is None:
+        return None
+    gone = [o for o in (compare, product) if uses.only_reader(o.outputs[0]) is op]
+    if (slopes.array == slopes.array.reshape(-1)[0]).all():
+        leaky = make_op("LEAKY_RELU", [yes], op.outputs, alpha=float(slopes.array.reshape(-1)[0]))
+        return Rewrite((*gone, op), (leaky,), "GREATER, MUL, SELECT are a LEAKY_RELU")
+    return Rewrite((*gone, op), (make_op("PRELU", [yes, slopes], op.outputs),), "GREATER, MUL, SELECT are a PRELU")
+
+
+def _zero(t: Tensor | None) -> bool:
+    return t is not None and t.buffer is not None and t.dtype == "float32" and not t.array.any()
+
+
+def _slopes(alpha: Tensor, x: Tensor) -> Tensor | None:
+    """alpha as the PRELU kernels like it: of the rank of x without the batch."""
+    wanted = (1,) * (len(x.shape) - len(alpha.shape)) + alpha.shape
+    if alpha.dtype != "float32" or len(wanted) != len(x.shape) or wanted[0] != 1:
+        return None
+    if any(a not in (1, n) for a, n in zip(wanted, x.shape, strict=True)):
+        return None
+    return constant(alpha.name, np.ascontiguousarray(alpha.array.reshape(wanted[1:])))

@@ -1,0 +1,80 @@
+"""Sums over windows written as products with a constant matrix of ones.
+
+    CUMSUM(x, axis)                       =>   x . T            T[j, i] = 1 where element j is part of sum i
+    LOCAL_RESPONSE_NORMALIZATION(x)       =>   x * (bias + alpha * (x^2 . B))^-beta
+                                               B[j, i] = 1 where |i - j| <= radius
+
+Ones are exact in int8, and the sums are made in int32: nothing is rounded but the result. (A sum along
+another axis than the last is transposed there and back.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fullint.build import make_op
+from fullint.ir import Array, Op, Uses, constant, twin
+from fullint.rewrite import No, Rewrite
+
+MOST = 4096
+"""Longest axis: the matrix has its square in bytes."""
+
+
+def cumsum_as_dense(op: Op, uses: Uses) -> Rewrite | No | None:
+    """CUMSUM has no int8 kernel."""
+    x, axis = op.input(0), op.input(1)
+    if op.kind != "CUMSUM" or x is None or axis is None or not op.outputs[0].is_float:
+        return None
+    if axis.buffer is None or not x.shape:
+        return No("its axis is computed at run time")
+    at = int(axis.array.reshape(-1)[0]) % len(x.shape)
+    n = x.shape[at]
+    if n > MOST:
+        return No(f"it sums {n} elements; the matrix it would be written with has at most {MOST} squared")
+    ones = np.tril(np.ones((n, n), np.float32), -1 if op.options.get("exclusive") else 0)
+    if op.options.get("reverse"):
+        ones = ones[::-1, ::-1]
+    return Rewrite((op,), tuple(_along(op, at, ones)), f"CUMSUM written as a product with a triangle of {n} x {n} ones")
+
+
+def _along(op: Op, axis: int, matrix: Array) -> list[Op]:
+    """FULLY_CONNECTED along one axis."""
+    x, out = op.inputs[0], op.outputs[0]
+    assert x is not None
+    weights = constant(f"{out.name}/ones", np.ascontiguousarray(matrix))
+    last = len(x.shape) - 1
+    if axis == last:
+        return [make_op("FULLY_CONNECTED", [x, weights, None], [out], keep_num_dims=last != 1)]
+    order = [i for i in range(last + 1) if i != axis] + [axis]
+    there, sums = twin(x, f"{out.name}/transposed"), twin(out, f"{out.name}/sums")
+    there.shape = sums.shape = tuple(x.shape[i] for i in order)
+    back = constant(f"{out.name}/back", np.argsort(order).astype(np.int32))
+    return [
+        make_op("TRANSPOSE", [x, constant(f"{out.name}/order", np.asarray(order, np.int32))], [there]),
+        make_op("FULLY_CONNECTED", [there, weights, None], [sums], keep_num_dims=last != 1),
+        make_op("TRANSPOSE", [sums, back], [out]),
+    ]
+
+
+def lrn_as_product(op: Op, uses: Uses) -> Rewrite | No | None:
+    """LOCAL_RESPONSE_NORMALIZATION has no int8 kernel."""
+    x = op.input(0)
+    if op.kind != "LOCAL_RESPONSE_NORMALIZATION" or x is None or not op.outputs[0].is_float:
+        return None
+    out, n = op.outputs[0], x.shape[-1]
+    if n > MOST:
+        return No(f"it has {n} channels; the matrix it would be written with has at most {MOST} squared")
+    o = op.options
+    apart = np.abs(np.arange(n)[:, None] - np.arange(n)[None, :])
+    band = (apart <= o.get("radius", 0)).astype(np.float32) * np.float32(o.get("alpha", 0.0))
+    square, total, share = (twin(x, f"{out.name}/{s}") for s in ("square", "sum", "share"))
+    weights = constant(f"{out.name}/band", band.reshape(n, 1, 1, n))
+    bias = constant(f"{out.name}/bias", np.full(n, o.get("bias", 0.0), np.float32))
+    exponent = constant(f"{out.name}/exponent", np.float32(-o.get("beta", 0.0)))
+    new = (
+        make_op("MUL", [x, x], [square]),
+        make_op("CONV_2D", [square, weights, bias], [total], stride_w=1, stride_h=1, dilation_w_factor=1, dilation_h_factor=1),
+        make_op("POW", [total, exponent], [share]),
+        make_op("MUL", [x, share], [out]),
+    )
+    return Rewrite((op,), new, "LOCAL_RESPONSE_NORMALIZATION written as a product with a power of a sum of squares")

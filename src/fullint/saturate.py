@@ -1,0 +1,101 @@
+"""Which part of a tensor's range makes a difference to those who read it.
+
+    LOGISTIC(x)                  beyond [-7, 7] nothing changes by half a step
+    SOFTMAX(x)                   what is 16 below the row's largest value has exp(-16) of its share: nothing
+    SOFTMAX(s + mask)            so a mask of -1e38 may be -16 - max(s), and s keeps its steps
+    a + b useful in [l, h]   =>  a useful in [l - max(b), h - min(b)]
+
+Worked out from readers to producers; a tensor that several read keeps what any of them needs. (Smallest
+rows' maxima of softmax inputs are measured where a model has masks.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from fullint.assignment import Range
+from fullint.ir import Model, Op, Tensor, Uses
+from fullint.ops import ROWS, Role, Same
+
+SOFTMAX_DEPTH = 16.0
+MASK = 1e3
+"""Constants beyond it are taken for masks: no score is that large."""
+WHOLE: Range = (-math.inf, math.inf)
+
+
+def has_masks(model: Model) -> bool:
+    """Whether some constant looks like an attention mask."""
+    for _, op in model.ops():
+        if op.kind in ("SELECT", "SELECT_V2", "MUL", "ADD", "SUB", "MAXIMUM", "PADV2"):
+            for t in op.inputs:
+                if t is not None and t.buffer is not None and t.dtype == "float32" and t.size:
+                    if t.array.min() < -MASK:
+                        return True
+    return False
+
+
+def softmax_inputs(model: Model) -> list[Tensor]:
+    """What softmax reads in the main graph, where masks make its smallest row maximum worth knowing."""
+    if not has_masks(model):
+        return []
+    return [t for op in model.main.ops if op.kind == "SOFTMAX" and (t := op.inputs[0]) is not None and t.dtype == "float32"]
+
+
+def useful(model: Model, ranges: Mapping[Tensor, Range], row_maxima: Mapping[Tensor, float]) -> dict[Tensor, Range]:
+    """The useful part of each tensor's range, where it is not all of it.
+
+    Args:
+        model: prepared.
+        ranges: measured, and of tensors that share parameters with a measured one.
+        row_maxima: smallest maximum over the last axis, of softmax inputs.
+    """
+    found: dict[Tensor, Range] = {}
+    for graph in model.graphs:
+        uses = Uses(graph)
+        for op in reversed(graph.ops):
+            for t in op.outputs:
+                if t.dtype == "float32" and t not in uses.outputs and (readers := uses.of(t)):
+                    needs = [_need(reader, i, found, ranges, row_maxima) for reader, i in readers]
+                    span = min(n[0] for n in needs), max(n[1] for n in needs)
+                    if span != WHOLE and span[0] < span[1]:
+                        found[t] = span
+    return found
+
+
+def _need(op: Op, index: int, found: Mapping[Tensor, Range], ranges: Mapping[Tensor, Range], maxima: Mapping[Tensor, float]) -> Range:
+    """What one reader can tell apart."""
+    row, t = ROWS.get(op.kind), op.inputs[index]
+    if row is None or t is None:
+        return WHOLE
+    if row.saturates is not None:
+        return -row.saturates, row.saturates
+    if op.kind == "SOFTMAX":
+        low = maxima.get(t)
+        return (low - SOFTMAX_DEPTH / max(op.options.get("beta", 1.0), 1e-6), math.inf) if low is not None else WHOLE
+    out = found.get(op.outputs[0], WHOLE) if len(op.outputs) == 1 else WHOLE
+    if out == WHOLE or op.options.get("fused_activation_function"):
+        return WHOLE
+    if row.role(index) is Role.SAME and isinstance(row.output(0), Same):
+        return out
+    if op.kind in ("ADD", "SUB") and len(op.inputs) == 2:
+        return _term(op, index, out, found, ranges)
+    return WHOLE
+
+
+def _term(op: Op, index: int, out: Range, found: Mapping[Tensor, Range], ranges: Mapping[Tensor, Range]) -> Range:
+    """A term of a sum or difference, given what is useful of the result."""
+    other = op.inputs[1 - index]
+    span = _span(other, found, ranges)
+    if span is None:
+        return WHOLE
+    low, high = out
+    if op.kind == "ADD":
+        return low - span[1], high - span[0]
+    return (low + span[0], high + span[1]) if index == 0 else (span[0] - high, span[1] - low)
+
+
+def _span(t: Tensor | None, found: Mapping[Tensor, Range], ranges: Mapping[Tensor, Range]) -> Range | None:
+    if t is not None and t.buffer is not None and t.size:
+        return float(t.array.min()), float(t.array.max())
+    return ranges.get(t) if t is not None else None

@@ -1,0 +1,48 @@
+"""The tables of look-ups: each function's value at every code of its input, computed by the runtime.
+
+    table[q - lowest code] = f((q - zero_point) * scale)          256 values for int8, 65536 for int16
+
+A value that is no number (the logarithm of a negative one) becomes 0, an infinite one the end of the
+output's range: the samples that calibrated never asked for them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fullint.assignment import Assignment
+from fullint.functions import LOOKUP, call
+from fullint.ir import Array, Graph, Model, Op, Tensor, constant
+from fullint.numerics import RANGES, dequantize
+from fullint.passes.lookup import Evaluate
+
+
+def fill_tables(model: Model, assignment: Assignment, evaluate: Evaluate) -> None:
+    """Work out `assignment.tables`, in place.
+
+    Args:
+        model: prepared.
+        assignment: with the parameters of every look-up's input.
+        evaluate: the values of the outputs of a model of constants.
+    """
+    lookups = [op for _, op in model.ops() if op.kind == LOOKUP]
+    if not lookups:
+        return
+    ops: list[Op] = []
+    outputs: list[Tensor] = []
+    for op in lookups:
+        quant, dtype = assignment.of(op, 0), assignment.op_type(op)
+        assert quant is not None
+        low, high = RANGES[dtype]
+        x = constant("codes", dequantize(np.arange(low, high + 1), quant))
+        outputs.append(Tensor("values", x.shape, op.outputs[0].dtype))
+        ops += call(op, x, outputs[-1], x.shape)
+    graph = Graph("tables", [], [], outputs, ops)
+    graph.sync_tensors()
+    for op, values in zip(lookups, evaluate(Model([graph])), strict=True):
+        assignment.tables[op] = _finite(values)
+
+
+def _finite(values: Array) -> Array:
+    limit = np.finfo(np.float32).max
+    return np.nan_to_num(values, nan=0.0, posinf=limit, neginf=-limit) if values.dtype.kind == "f" else values
