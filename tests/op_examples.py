@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fullint.build import ACTIVATIONS, PADDING, Builder
+from fullint.build import ACTIVATIONS, PADDING, Builder, make_op
+from fullint.ir import Tensor
 from fullint.numerics import activation_params, dequantize
 
 Values = list[np.ndarray]
@@ -202,6 +203,102 @@ def gather(kind: str, indices: object, shape: tuple[int, ...]):
     return move(kind, shape, indices, inputs=(16, 16), data=0)
 
 
+def look_up(g: Builder) -> Values:
+    """sin(x) as fullint keeps it: an operator that holds the operators it stands for."""
+    from fullint.functions import lookup
+
+    f = Builder(name="function")
+    y = f.op("SIN", f.input(1, 256))
+    f.output(y)
+    x = g.input(1, 256)
+    out = g.op("RELU", x)  # a tensor of the right shape; its operator is put aside
+    g.graph.ops[-1] = lookup(x, out, f.model().main)
+    g.output(out)
+    return [codes(-4.0, 3.0)]
+
+
+def cast(g: Builder) -> Values:
+    x = g.input(1, 256, dtype="int32")
+    g.output(g.op("CAST", x, dtype="float32", in_data_type=2, out_data_type=0))
+    return [np.arange(-100, 156, dtype=np.int32).reshape(1, 256)]
+
+
+def loop(g: Builder) -> Values:
+    """The sign of x turned three times, counted."""
+    cond, body = Builder(name="cond"), Builder(name="body")
+    i, _ = cond.input(dtype="int32"), cond.input(1, 256)
+    cond.output(cond.op("LESS", i, cond.const(np.int32(3)), shape=()))
+    j, y = body.input(dtype="int32"), body.input(1, 256)
+    body.output(body.op("ADD", j, body.const(np.int32(1)), shape=()), body.op("MUL", y, body.const(-1.0)))
+    x = g.input(1, 256)
+    out = g.op(
+        "WHILE",
+        g.const(np.int32(0)),
+        x,
+        shape=(1, 256),
+        outputs=2,
+        cond_subgraph_index=cond.graph,
+        body_subgraph_index=body.graph,
+    )
+    out[0].shape, out[1].dtype = (), "float32"
+    g.output(out[1])
+    return [codes(-4.0, 3.0)]
+
+
+def branch(g: Builder) -> Values:
+    graphs = []
+    for sign in (1.0, -1.0):
+        b = Builder(name="branch")
+        b.output(b.op("MUL", b.input(1, 256), b.const(sign)))
+        graphs.append(b.graph)
+    c, x = g.input(1, dtype="bool"), g.input(1, 256)
+    options = {"then_subgraph_index": graphs[0], "else_subgraph_index": graphs[1]}
+    g.output(g.op("IF", c, x, shape=(1, 256), dtype="float32", **options))
+    return [np.array([True]), codes(-4.0, 3.0)]
+
+
+def variable(g: Builder) -> Values:
+    """A value put into a variable and read back."""
+    options = {"container": "", "shared_name": "state"}
+    handle = Tensor("handle", (), "resource")
+    g.graph.ops.append(make_op("VAR_HANDLE", [], [handle], **options))
+    x = g.input(1, 256)
+    g.graph.ops.append(make_op("ASSIGN_VARIABLE", [handle, x], []))
+    out = Tensor("read", (1, 256), "float32")
+    g.graph.ops.append(make_op("READ_VARIABLE", [handle], [out]))
+    g.output(out)
+    return [codes(-4.0, 3.0)]
+
+
+def lstm(g: Builder) -> Values:
+    n, cells, steps = 6, 4, 8
+    x = g.input(1, steps, n)
+    weights = [exact_weights(g, cells, n) for _ in range(4)] + [exact_weights(g, cells, cells) for _ in range(4)]
+    bias = [g.const((g.rng.normal(size=cells) * 0.1).astype(np.float32)) for _ in range(4)]
+    state = [Tensor(name, (1, cells), "float32", is_variable=True) for name in ("h", "c")]
+    inputs = [x, *weights, None, None, None, *bias, None, None, *state]
+    inputs += [None] * (24 - len(inputs))
+    out = Tensor("out", (1, steps, cells), "float32")
+    op = make_op("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [out], fused_activation_function=ACTIVATIONS["TANH"])
+    op.inputs = inputs
+    op.version = 1
+    g.graph.ops.append(op)
+    g.output(out)
+    return [np.tile(codes(-2.0, 2.0), (1, 1))[:, : steps * n].reshape(1, steps, n)]
+
+
+def svdf(g: Builder) -> Values:
+    units, rank, memory, n = 4, 2, 5, 16
+    state = Tensor("state", (1, memory * units * rank), "float32", is_variable=True)
+    feature = exact_weights(g, units * rank, n)
+    feature = g.const((feature.array / 0.006 * 0.004).astype(np.float32))
+    inputs = [g.input(1, n), feature, g.random(units * rank, memory, scale=0.3), g.random(units, scale=0.1), state]
+    out = Tensor("out", (1, units), "float32")
+    g.graph.ops.append(make_op("SVDF", inputs, [out], rank=rank, fused_activation_function=ACTIVATIONS["RELU"]))
+    g.output(out)
+    return [codes(-2.0, 2.0)[:, :n]]
+
+
 POOL = {"stride_w": 2, "stride_h": 2, "filter_width": 2, "filter_height": 2, "padding": PADDING["VALID"]}
 
 EXAMPLES: dict[str, Callable[[Builder], Values]] = {
@@ -268,6 +365,14 @@ EXAMPLES: dict[str, Callable[[Builder], Values]] = {
     "TOPK_V2": topk,
     "ARG_MAX": arg("ARG_MAX"),
     "ARG_MIN": arg("ARG_MIN"),
+    "LOOKUP": look_up,
+    "CAST": cast,
+    "WHILE": loop,
+    "IF": branch,
+    "READ_VARIABLE": variable,
+    "ASSIGN_VARIABLE": variable,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm,
+    "SVDF": svdf,
     "SHAPE": shape_of("SHAPE", (2,)),
     "RANK": shape_of("RANK", ()),
 }

@@ -6,7 +6,7 @@ from conftest import run
 
 from fullint import correct_bias as bias
 from fullint import pipeline
-from fullint.assign import assign
+from fullint.assign import Measured, assign
 from fullint.build import Builder, samples_like
 from fullint.emit import emit
 from fullint.equalize import equalize, streams
@@ -148,7 +148,7 @@ def test_bias_takes_back_a_mean_error(g: Builder) -> None:
     y = g.dense(x, 3)
     g.output(g.op("SOFTMAX", y, beta=1.0))
     model = g.model()
-    emitted = emit(model, assign(model.main, {x: (-1, 1), y: (-4, 4)}))
+    emitted = emit(model, assign(model, Measured({x: (-1, 1), y: (-4, 4)})))
     heads = bias.heads(model.main)
     assert [h.op.kind for h in heads] == ["FULLY_CONNECTED"]
     old = emitted.model.main.ops[0].inputs[2]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fullint.assign import Granularity, assign, observed_tensors
+from fullint.assign import Measured, assign, observed_tensors
+from fullint.assignment import Granularity
 from fullint.blockers import blockers
 from fullint.build import Builder
 from fullint.ir import Quant, Tensor, constant
@@ -14,8 +15,7 @@ def whole(low: float, high: float) -> tuple[float, float]:
 
 
 def params(g: Builder, ranges: dict[Tensor, tuple[float, float]], **granularity: bool):
-    g.graph.sync_tensors()
-    return assign(g.graph, ranges, Granularity(**granularity))
+    return assign(g.model(), Measured(ranges), Granularity(**granularity))
 
 
 def test_operators_that_move_share_their_input(g: Builder) -> None:
@@ -24,7 +24,7 @@ def test_operators_that_move_share_their_input(g: Builder) -> None:
     g.output(y)
     a = params(g, {x: (-1, 1)})
     assert a.params[y].same_as(a.params[x])
-    assert observed_tensors(g.graph) == [x]
+    assert observed_tensors(g.model()) == [x]
 
 
 def test_fixed_outputs_need_no_measuring(g: Builder) -> None:
@@ -33,7 +33,7 @@ def test_fixed_outputs_need_no_measuring(g: Builder) -> None:
     g.output(y)
     a = params(g, {x: (-1, 1)})
     assert a.params[y].same_as(Quant.of(1 / 256, -128))
-    assert observed_tensors(g.graph) == [x]
+    assert observed_tensors(g.model()) == [x]
 
 
 def test_fixed_member_that_cannot_hold_its_group_is_cut(g: Builder) -> None:
@@ -85,7 +85,7 @@ def test_clip_saturates_its_input(g: Builder) -> None:
     y = g.op("RELU", x)
     z = g.op("MINIMUM", y, g.const(2.0))
     g.output(z)
-    assert z in observed_tensors(g.graph)
+    assert z in observed_tensors(g.model())
     a = params(g, {x: (-50, 50), y: (0, 50), z: (0, 2)})
     assert float(a.params[y].scale[0]) == pytest.approx(2 / 255)
 
@@ -208,7 +208,7 @@ def test_half_quantized_parameters_are_kept(g: Builder) -> None:
     a = params(g, {c: (-100, 100)})
     assert a.params[f].same_as(x.quant)
     assert a.params[c].same_as(q.quant)
-    assert observed_tensors(g.graph) == [c]
+    assert observed_tensors(g.model()) == [c]
 
 
 def test_assignment_prints(g: Builder) -> None:

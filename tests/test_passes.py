@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from conftest import run
+from conftest import evaluate, run
 
 from fullint.build import Builder, samples_like
 from fullint.ir import Model, Quant, Tensor, constant
-from fullint.passes import PREPARE, prepare
+from fullint.passes import FIRST, LAST, prepare
 from fullint.passes.static_shapes import fix_batch, fold_constants
 from fullint.tflite import read_bytes, write_model
 
@@ -16,7 +16,7 @@ def prepared(g: Builder) -> tuple[list[str], list[str]]:
     model = read_bytes(g.bytes())
     samples = [list(s.values()) for s in samples_like(model, 2)]
     before = [run(model, s, "builtin") for s in samples]
-    changes = prepare(model)
+    changes = prepare(model, evaluate)
     for s, expected in zip(samples, before, strict=True):
         for a, b in zip(run(model, s, "builtin"), expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
@@ -74,7 +74,7 @@ def test_constant_along_another_axis_is_not_folded(g: Builder) -> None:
 def test_activation_fuses(g: Builder, kind: str, fused: int) -> None:
     g.output(g.op(kind, g.conv(image(g))))
     model = read_bytes(g.bytes())
-    prepare(model)
+    prepare(model, evaluate)
     assert [(op.kind, op.options["fused_activation_function"]) for op in model.main.ops] == [("CONV_2D", fused)]
 
 
@@ -125,14 +125,14 @@ def test_bias_becomes_a_vector(g: Builder) -> None:
     x = image(g)
     g.output(g.op("CONV_2D", x, g.random(4, 1, 1, 3), bias, shape=(1, 6, 6, 4), stride_w=1, stride_h=1))
     model = g.model()
-    prepare(model)
+    prepare(model, evaluate)
     assert model.main.ops[0].inputs[2].shape == (4,)
 
 
 def test_dense_layer_without_bias_gets_one(g: Builder) -> None:
     g.output(g.dense(g.input(1, 4), 3, bias=False))
     model = read_bytes(g.bytes())
-    prepare(model)
+    prepare(model, evaluate)
     assert len(model.main.ops[0].inputs) == 3
     assert prepared(g)[0] == ["FULLY_CONNECTED"]
 
@@ -169,7 +169,7 @@ def test_passes_leave_what_they_do_not_know(g: Builder) -> None:
     a = g.input(1, 4, dtype="int32")
     g.output(g.op("ADD", a, g.const(np.int32([1, 2, 3, 4]))))
     assert prepared(g)[0] == ["ADD"]
-    assert len(PREPARE) == len(set(PREPARE))
+    assert len(FIRST) == len(set(FIRST)) and len(LAST) == len(set(LAST))
 
 
 def fixed(g: Builder, batch: int) -> Model:
@@ -179,9 +179,6 @@ def fixed(g: Builder, batch: int) -> Model:
     model = read_bytes(data)
     with Sandbox() as box, model_file(data) as path:
         fix_batch(model, batch, lambda shapes: box.call("shapes", path, shapes))
-
-        def evaluate(part: Model) -> list[np.ndarray]:
-            return run(part, [], "builtin")
 
         fold_constants(model, evaluate)
     return model

@@ -8,7 +8,8 @@
 
 Weights come from the builder's own random generator, so the same calls give the same bytes. `op`
 makes any operator; it works out the output shape where that follows from the inputs and otherwise
-asks for it. A misspelt option is an error.
+asks for it. A misspelt option is an error. The graph of another builder is a subgraph where an option
+(`body_subgraph_index=body.graph`) names it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from fullint.functions import reachable
 from fullint.ir import Array, Graph, Model, Op, Signature, Tensor, constant
 from fullint.ops.releases import first_version
 from fullint.tflite import schema, write_model
@@ -53,8 +55,8 @@ def make_op(kind: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor
 class Builder:
     """One model in the making; see the module's example."""
 
-    def __init__(self, seed: int = 0) -> None:
-        self.graph = Graph(name="main")
+    def __init__(self, seed: int = 0, name: str = "main") -> None:
+        self.graph = Graph(name=name)
         self.rng = np.random.default_rng(seed)
         self._counts: dict[str, int] = {}
 
@@ -191,8 +193,10 @@ class Builder:
 
     def model(self, signature: str | None = None) -> Model:
         """The model as it stands. `signature` adds an entry point of that name."""
-        self.graph.sync_tensors()
         model = Model([self.graph])
+        model.graphs = reachable(model)
+        for graph in model.graphs:
+            graph.sync_tensors()
         if signature:
             ins = [(t.name, t) for t in self.graph.inputs]
             outs = [(t.name, t) for t in self.graph.outputs]

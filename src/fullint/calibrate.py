@@ -6,6 +6,7 @@ leaves the runtime and XNNPACK still runs the network. Memory does not depend on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from fullint.ops import ROWS
 from fullint.sandbox import Sandbox, model_file
 from fullint.saturate import softmax_inputs
 
+FEW_VALUES = 1000
 LARGE_MACS = 1_000_000_000
 """From here on all threads work on one sample: see `execute._Statistics`."""
 
@@ -57,6 +59,8 @@ def calibrate(
     threads: int,
     heads: Sequence[Tensor] = (),
     keep: int = 0,
+    *,
+    margin: bool = True,
 ) -> Stats:
     """Smallest and largest value of each tensor over all samples.
 
@@ -68,6 +72,7 @@ def calibrate(
         box: a child process to run them in.
         threads: samples run at the same time.
         heads: tensors whose channel means are kept for the first `keep` samples.
+        margin: whether ranges of which few values were seen are made wider.
 
     Raises:
         SamplesError: a sample drives a tensor to NaN or infinity.
@@ -82,14 +87,24 @@ def calibrate(
     together = total_macs(model) >= LARGE_MACS or has_state(model)
     with model_file(measuring) as path:
         box.call("measure", path, threads, keep if heads else 0, together)
+        count = 0
         for index, arrays in samples:
             box.send("sample", index, list(arrays))
+            count += 1
         low, high, bad, means = box.call("measured")
     if bad is not None:
         sample, position = bad
         tensor = next(p.tensor for p in probes if p.start <= position < p.start + p.size)
         raise SamplesError(f'sample {sample} drives tensor "{tensor.name}" to a value that is not finite')
-    return _stats(probes, low, high, means, set(states))
+    return _stats(probes, low, high, means, set(states), count if margin else FEW_VALUES)
+
+
+def _margin(seen: int) -> float:
+    """How much farther values may go than the few that were seen: as far as a normal distribution's of FEW_VALUES.
+
+    The largest of n values of a normal distribution is about sigma * sqrt(2 ln n).
+    """
+    return math.sqrt(math.log(FEW_VALUES) / math.log(max(seen, 8))) if seen < FEW_VALUES else 1.0
 
 
 def has_state(model: Model) -> bool:
@@ -108,7 +123,7 @@ def state_tensors(model: Model) -> list[Tensor]:
     ]
 
 
-def _stats(probes: Sequence[Probe], low: Array, high: Array, means: Array, states: AbstractSet[Tensor]) -> Stats:
+def _stats(probes: Sequence[Probe], low: Array, high: Array, means: Array, states: AbstractSet[Tensor], count: int) -> Stats:
     channels: dict[Tensor, tuple[Array, Array]] = {}
     ranges: dict[Tensor, Range] = {}
     rows: dict[Tensor, float] = {}
@@ -126,7 +141,8 @@ def _stats(probes: Sequence[Probe], low: Array, high: Array, means: Array, state
         pair = ends.setdefault(p.tensor, [np.zeros(p.size, np.float32), np.zeros(p.size, np.float32)])
         pair[p.end] = value
     for tensor, (a, b) in ends.items():
-        ranges[tensor] = (float(a.min()), float(b.max()))
+        wider = _margin(tensor.size * count)
+        ranges[tensor] = (float(a.min()) * wider, float(b.max()) * wider)
         if a.size > 1:
             channels[tensor] = (a, b)
     state = {t: max(map(abs, ranges.pop(t))) for t in states if t in ranges}

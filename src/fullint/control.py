@@ -90,7 +90,6 @@ def _variables(model: Model) -> dict[object, Tie]:
     for _, op in model.ops():
         handle, value = op.input(0), op.input(1)
         key = keys.get(handle) if handle is not None else None
-        if op.kind == "ASSIGN_VARIABLE" and value is not None and value.dtype == "float32":
-            if key in found:
-                found[key].soft.append((op, 1, value))
+        if op.kind == "ASSIGN_VARIABLE" and value is not None and value.dtype == "float32" and key in found:
+            found[key].soft.append((op, 1, value))
     return found

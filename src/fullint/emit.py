@@ -196,7 +196,7 @@ class _Emitter:
             self._from_integers(op)
         elif op.kind in ("QUANTIZE", "DEQUANTIZE") and any(t.dtype == "float32" for t in op.values()):
             self._bridge(op)
-        elif any(t.is_float for t in op.values()) or any(op.subgraphs()):
+        elif any(t.is_float for t in op.values()):
             self._integer_op(op)
         else:
             self._keep(op)
@@ -249,7 +249,7 @@ class _Emitter:
     def _keep(self, op: Op) -> None:
         """An operator that was integer already: the same, with its version and bias scale made true."""
         inputs = [None if t is None else self.replaced.get(t, t) for t in op.inputs]
-        new = replace(op, inputs=inputs)
+        new = replace(op, inputs=inputs, options=pointed(op.options, self.graphs))
         row = ROWS.get(op.kind)
         if row is not None and any(t.dtype == "int8" for t in op.values()):
             new.version = max(op.version, row.version_of(new))

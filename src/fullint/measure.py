@@ -156,11 +156,14 @@ def _either(branch: Op, seen: Sequence[tuple[Graph, Tensor | None, list[Probe]]]
     sizes = [sum(p.size for p in probes) for _, _, probes in seen]
     for i, (key, (graph, vector, _)) in enumerate(zip((THEN, ELSE), seen, strict=True)):
         parts = [constant("", np.full(n, LOWEST, np.float32)) for n in sizes]
+        joined = Tensor("", (sum(sizes),), "float32")
         if vector is not None:
             parts[i] = vector
-        joined = Tensor("", (sum(sizes),), "float32")
-        given = [p for p, n in zip(parts, sizes, strict=True) if n]
-        graph.ops.append(make_op("CONCATENATION", given, [joined], axis=0))
+            given = [p for p, n in zip(parts, sizes, strict=True) if n]
+            graph.ops.append(make_op("CONCATENATION", given, [joined], axis=0))
+        else:  # not a CONCATENATION: of constants alone it is computed early, and LiteRT frees it twice at the end
+            nothing = constant("", np.full(sum(sizes), LOWEST, np.float32))
+            graph.ops.append(make_op("MAXIMUM", [nothing, nothing], [joined]))
         graph.outputs.append(joined)
         graph.sync_tensors()
         branch.options[key] = graph

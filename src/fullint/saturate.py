@@ -26,13 +26,12 @@ WHOLE: Range = (-math.inf, math.inf)
 
 def has_masks(model: Model) -> bool:
     """Whether some constant looks like an attention mask."""
-    for _, op in model.ops():
-        if op.kind in ("SELECT", "SELECT_V2", "MUL", "ADD", "SUB", "MAXIMUM", "PADV2"):
-            for t in op.inputs:
-                if t is not None and t.buffer is not None and t.dtype == "float32" and t.size:
-                    if t.array.min() < -MASK:
-                        return True
-    return False
+    return any(
+        t is not None and t.buffer is not None and t.dtype == "float32" and t.size > 0 and float(t.array.min()) < -MASK
+        for _, op in model.ops()
+        if op.kind in ("SELECT", "SELECT_V2", "MUL", "ADD", "SUB", "MAXIMUM", "PADV2")
+        for t in op.inputs
+    )
 
 
 def softmax_inputs(model: Model) -> list[Tensor]:
@@ -63,7 +62,9 @@ def useful(model: Model, ranges: Mapping[Tensor, Range], row_maxima: Mapping[Ten
     return found
 
 
-def _need(op: Op, index: int, found: Mapping[Tensor, Range], ranges: Mapping[Tensor, Range], maxima: Mapping[Tensor, float]) -> Range:
+def _need(
+    op: Op, index: int, found: Mapping[Tensor, Range], ranges: Mapping[Tensor, Range], maxima: Mapping[Tensor, float]
+) -> Range:
     """What one reader can tell apart."""
     row, t = ROWS.get(op.kind), op.inputs[index]
     if row is None or t is None:

@@ -32,5 +32,13 @@ ROWS = (
         "a variable has one scale, whoever writes it",
         int16=1,
     ),
-    OpRow("ASSIGN_VARIABLE", (Role.RAW, Role.TIED), (), 1, "kernels/assign_variable.cc", "the value has the variable's scale", int16=1),
+    OpRow(
+        "ASSIGN_VARIABLE",
+        (Role.RAW, Role.TIED),
+        (Tied(),),
+        1,
+        "kernels/assign_variable.cc",
+        "the value has the variable's scale",
+        int16=1,
+    ),
 )

@@ -88,8 +88,8 @@ def _svdf(op: Op, given: Given) -> Derived:
 
 
 def _svdf_refuses(op: Op) -> str | None:
-    if op.options.get("fused_activation_function", 0) not in (0, 1):
-        return "its fused activation is not RELU, the only one of the integer kernel"
+    if op.options.get("fused_activation_function", 0) != 1:
+        return "its fused activation is not RELU, the only one the integer kernel takes (kernels/svdf.cc)"
     return static(1, 2, 3)(op)
 
 

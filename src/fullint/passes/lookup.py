@@ -202,7 +202,7 @@ def _names(lookups: list[Op], evaluate: Evaluate) -> dict[Op, tuple[str, dict[st
     for op, value in zip(floats, values[len(candidates) :], strict=True):
         alpha = -float(value[np.argmin(np.abs(_POINTS + 1))])
         leaky = np.where(_POINTS < 0, np.float32(alpha) * _POINTS, _POINTS)
-        named = [*candidates, ("LEAKY_RELU", {"alpha": alpha})]
+        named: list[tuple[str, dict[str, object]]] = [*candidates, ("LEAKY_RELU", {"alpha": alpha})]
         match = next((c for c, v in zip(named, [*values[: len(candidates)], leaky], strict=True) if _equal(value, v)), None)
         if match is not None:
             found[op] = match

@@ -50,7 +50,7 @@ def _zero(t: Tensor | None) -> bool:
 
 
 def _slopes(alpha: Tensor, x: Tensor) -> Tensor | None:
-    """alpha as the PRELU kernels like it: of the rank of x without the batch."""
+    """The slopes as the PRELU kernels like them: of the rank of x without the batch."""
     wanted = (1,) * (len(x.shape) - len(alpha.shape)) + alpha.shape
     if alpha.dtype != "float32" or len(wanted) != len(x.shape) or wanted[0] != 1:
         return None

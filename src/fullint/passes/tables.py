@@ -1,6 +1,6 @@
 """Tables that are looked up by integers.
 
-    EMBEDDING_LOOKUP(ids, table)      =>     GATHER(table, ids)       (its kernel gives float, or one scale per row)
+EMBEDDING_LOOKUP(ids, table)      =>     GATHER(table, ids)       (its kernel gives float, or one scale per row)
 """
 
 from __future__ import annotations
