@@ -289,6 +289,8 @@ class _Emitter:
         options = pointed(op.options, self.graphs)
         if "quantized_bias_type" in options:
             options["quantized_bias_type"] = 0
+        if "pot_scale_int16" in options:
+            options["pot_scale_int16"] = False
         new = Op(op.kind, inputs, [self._tensor(t) for t in op.outputs], options, op.options_type, op.extra)
         new.mutating_variable_inputs = op.mutating_variable_inputs
         new.intermediates = self._intermediates(op)

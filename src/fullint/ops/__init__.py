@@ -1,5 +1,7 @@
 """The op table: `ROWS[kind]` is all fullint knows about an operator in int8."""
 
+from dataclasses import replace
+
 from fullint.ops import compute, control, elementwise, movement, recurrent, reduction
 from fullint.ops.base import (
     KERNEL_SETS,
@@ -15,9 +17,10 @@ from fullint.ops.base import (
     Same,
     Tied,
 )
+from fullint.ops.int16 import INT16
 
 ROWS: dict[str, OpRow] = {
-    row.kind: row
+    row.kind: replace(row, int16=INT16.get(row.kind, 0))
     for row in (
         *compute.ROWS,
         *elementwise.ROWS,

@@ -12,7 +12,6 @@ ROWS = (
         1,
         "kernels/while.cc",
         "what a loop carries has one scale, before, in and after it; body and condition are rewritten together",
-        int16=1,
     ),
     OpRow(
         "IF",
@@ -21,7 +20,6 @@ ROWS = (
         1,
         "kernels/if.cc",
         "both branches read their arguments, and write their results, in one scale",
-        int16=1,
     ),
     OpRow(
         "READ_VARIABLE",
@@ -30,7 +28,6 @@ ROWS = (
         1,
         "kernels/read_variable.cc",
         "a variable has one scale, whoever writes it",
-        int16=1,
     ),
     OpRow(
         "ASSIGN_VARIABLE",
@@ -39,6 +36,5 @@ ROWS = (
         1,
         "kernels/assign_variable.cc",
         "the value has the variable's scale",
-        int16=1,
     ),
 )

@@ -141,7 +141,6 @@ ROWS = (
         1,
         "kernels/cast.cc, kernels/add.cc, kernels/gather.cc",
         "not an operator of TFLite's: CAST to int32, ADD 128, GATHER from a table of 256; any function of one tensor",
-        int16=1,
     ),
     OpRow(
         "CAST",
@@ -150,7 +149,6 @@ ROWS = (
         1,
         "kernels/quantize.cc",
         "integers to numbers: int32 of scale 1, a QUANTIZE brings it to int8 and saturates",
-        int16=1,
         refuses=lambda op: None if (x := op.input(0)) is not None and x.dtype in _INTEGERS else "it casts from no integer type",
     ),
     _fixed("L2_NORMALIZATION", 1 / 128, 0, "kernels/l2norm.cc", fuses=()),

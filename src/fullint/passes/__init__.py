@@ -22,7 +22,8 @@ from fullint.passes.division import div_as_product, inverse_as_exp
 from fullint.passes.drop_unused import drop_unused
 from fullint.passes.expand_constants import expand_dequantize, expand_hybrid, finite_masks
 from fullint.passes.lookup import Evaluate, collapse, recognise
-from fullint.passes.prelu import prelu_as_itself
+from fullint.passes.prelu import prelu_as_itself, prelu_of_relus
+from fullint.passes.softmax import softmax_as_itself
 from fullint.passes.tables import embedding_as_gather
 from fullint.passes.windows import cumsum_as_dense, lrn_as_product
 from fullint.rewrite import Change, Rule, sweep
@@ -35,6 +36,8 @@ FIRST: tuple[Rule, ...] = (
     embedding_as_gather,
     cast_of_bool,
     prelu_as_itself,
+    prelu_of_relus,
+    softmax_as_itself,
     l2_pool_as_average,
     cumsum_as_dense,
     lrn_as_product,

@@ -3,8 +3,10 @@
     SELECT(GREATER(x, 0), x, MUL(x, alpha))       =>    PRELU(x, alpha)
     SELECT(LESS(x, 0), MUL(x, alpha), x)          =>    PRELU(x, alpha)         LEAKY_RELU where alpha is one number
 
+    ADD(RELU(x), MUL(alpha, NEG(RELU(NEG(x)))))   =>    PRELU(x, alpha)
+
 Converters of PyTorch models write it so, and a quantizer that knows no SELECT leaves the convolution
-before it in float.
+before it in float; the third is how older Keras models say it.
 """
 
 from __future__ import annotations
@@ -39,10 +41,58 @@ def prelu_as_itself(op: Op, uses: Uses) -> Rewrite | None:
     if slopes is None:
         return None
     gone = [o for o in (compare, product) if uses.only_reader(o.outputs[0]) is op]
+    return _written(op, yes, slopes, gone, "GREATER, MUL, SELECT")
+
+
+def _written(op: Op, x: Tensor, slopes: Tensor, gone: list[Op], parts: str) -> Rewrite:
     if (slopes.array == slopes.array.reshape(-1)[0]).all():
-        leaky = make_op("LEAKY_RELU", [yes], op.outputs, alpha=float(slopes.array.reshape(-1)[0]))
-        return Rewrite((*gone, op), (leaky,), "GREATER, MUL, SELECT are a LEAKY_RELU")
-    return Rewrite((*gone, op), (make_op("PRELU", [yes, slopes], op.outputs),), "GREATER, MUL, SELECT are a PRELU")
+        leaky = make_op("LEAKY_RELU", [x], op.outputs, alpha=float(slopes.array.reshape(-1)[0]))
+        return Rewrite((*gone, op), (leaky,), f"{parts} are a LEAKY_RELU")
+    return Rewrite((*gone, op), (make_op("PRELU", [x, slopes], op.outputs),), f"{parts} are a PRELU")
+
+
+def prelu_of_relus(op: Op, uses: Uses) -> Rewrite | None:
+    """Recognise the pattern of two RELU at its ADD."""
+    if op.kind != "ADD" or op.options.get("fused_activation_function") or not op.outputs[0].is_float:
+        return None
+    for one, other in (op.inputs, op.inputs[::-1]):
+        relu = uses.producer.get(one) if one is not None else None
+        product = uses.producer.get(other) if other is not None else None
+        if relu is None or product is None or relu.kind != "RELU" or product.kind != "MUL":
+            continue
+        x = relu.inputs[0]
+        alpha = next((t for t in product.inputs if t is not None and t.buffer is not None), None)
+        below = next((t for t in product.inputs if t is not alpha), None)
+        chain = _back(below, ("NEG", "RELU", "NEG"), uses)
+        if x is None or alpha is None or len(chain) != 3 or chain[-1].inputs[0] is not x or len(x.shape) < 2:
+            continue
+        slopes = _slopes(alpha, x)
+        if slopes is not None and not product.options.get("fused_activation_function"):
+            gone = _read_by(op, [product, *chain, relu], uses)
+            return _written(op, x, slopes, gone, "two RELU, NEG, MUL, ADD")
+    return None
+
+
+def _back(t: Tensor | None, kinds: tuple[str, ...], uses: Uses) -> list[Op]:
+    """The operators of these kinds that lead to a tensor, the last first; fewer where they do not."""
+    found: list[Op] = []
+    for kind in kinds:
+        op = uses.producer.get(t) if t is not None else None
+        if op is None or op.kind != kind:
+            break
+        found.append(op)
+        t = op.inputs[0]
+    return found
+
+
+def _read_by(end: Op, ops: list[Op], uses: Uses) -> list[Op]:
+    """Those of some operators, readers first, that only the pattern itself reads."""
+    gone = {end}
+    for op in ops:
+        out = op.outputs[0]
+        if out not in uses.outputs and all(reader in gone for reader, _ in uses.of(out)):
+            gone.add(op)
+    return [op for op in ops if op in gone]
 
 
 def _zero(t: Tensor | None) -> bool:

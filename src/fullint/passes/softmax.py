@@ -1,0 +1,80 @@
+"""A softmax written in parts is put together again.
+
+    e = EXP(SUB(x, REDUCE_MAX(x, axis)));  DIV(e, SUM(e, axis))          =>    SOFTMAX(x)
+    e = EXP(x);                            DIV(e, SUM(e, axis))          =>    SOFTMAX(x)
+
+One kernel with a fixed output, in place of five whose intermediate values need ranges of their own. An
+axis that is not the last is transposed there and back.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fullint.build import make_op
+from fullint.ir import Op, Tensor, Uses, constant, twin
+from fullint.rewrite import Rewrite
+
+
+def softmax_as_itself(op: Op, uses: Uses) -> Rewrite | None:
+    """Recognise the pattern at its DIV."""
+    e, total = op.input(0), op.input(1)
+    if (
+        op.kind != "DIV"
+        or e is None
+        or total is None
+        or not op.outputs[0].is_float
+        or op.options.get("fused_activation_function")
+    ):
+        return None
+    exp, summed = uses.producer.get(e), uses.producer.get(total)
+    if exp is None or summed is None or exp.kind != "EXP" or summed.kind != "SUM" or summed.inputs[0] is not e:
+        return None
+    axis = _axis(summed, e)
+    shifted = exp.inputs[0]
+    if axis is None or shifted is None or not summed.options.get("keep_dims"):
+        return None
+    gone = [summed] if uses.only_reader(total) is op else []
+    if all(reader in (op, summed) for reader, _ in uses.of(e)) and e not in uses.outputs and gone:
+        gone.append(exp)
+    x, before = _unshifted(shifted, axis, uses)
+    if exp in gone and uses.only_reader(shifted) is exp:
+        gone += before
+    new = _along(x, op.outputs[0], axis)
+    return Rewrite((*gone, op), tuple(new), "EXP, SUM, DIV are a SOFTMAX")
+
+
+def _axis(reduction: Op, x: Tensor) -> int | None:
+    axes = reduction.input(1)
+    if axes is None or axes.buffer is None or axes.size != 1:
+        return None
+    return int(axes.array.reshape(-1)[0]) % len(x.shape)
+
+
+def _unshifted(t: Tensor, axis: int, uses: Uses) -> tuple[Tensor, list[Op]]:
+    """What the maximum was taken off from, and the operators that did it where nobody else reads them."""
+    sub = uses.producer.get(t)
+    if sub is None or sub.kind != "SUB" or sub.options.get("fused_activation_function"):
+        return t, []
+    x, top = sub.input(0), sub.input(1)
+    largest = uses.producer.get(top) if top is not None else None
+    if x is None or top is None or largest is None or largest.kind != "REDUCE_MAX" or largest.inputs[0] is not x:
+        return t, []
+    if _axis(largest, x) != axis or not largest.options.get("keep_dims"):
+        return t, []
+    return x, [sub, largest] if uses.only_reader(top) is sub else [sub]
+
+
+def _along(x: Tensor, out: Tensor, axis: int) -> list[Op]:
+    last = len(x.shape) - 1
+    if axis == last:
+        return [make_op("SOFTMAX", [x], [out], beta=1.0)]
+    order = [i for i in range(last + 1) if i != axis] + [axis]
+    there, result = twin(x, f"{out.name}/transposed"), twin(out, f"{out.name}/softmax")
+    there.shape = result.shape = tuple(x.shape[i] for i in order)
+    back = constant(f"{out.name}/back", np.argsort(order).astype(np.int32))
+    return [
+        make_op("TRANSPOSE", [x, constant(f"{out.name}/order", np.asarray(order, np.int32))], [there]),
+        make_op("SOFTMAX", [there], [result], beta=1.0),
+        make_op("TRANSPOSE", [result, back], [out]),
+    ]
