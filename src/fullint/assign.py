@@ -16,7 +16,7 @@ import numpy as np
 from fullint.assignment import Assignment, Granularity, Range
 from fullint.groups import Groups, clips, given_params
 from fullint.ir import Array, Graph, Model, Op, Quant, Tensor
-from fullint.numerics import WEIGHT_MAX, representable, scales_for_bias, weight_scales
+from fullint.numerics import BIAS_MAX, WEIGHT_MAX, WIDE_BIAS_MAX, representable, scales_for_bias, weight_scales
 from fullint.ops import ROWS, Given, Observed, OpRow, Role
 from fullint.saturate import useful
 
@@ -47,7 +47,7 @@ def observed_tensors(model: Model) -> list[Tensor]:
         for i, t in enumerate(op.outputs):
             if t.dtype != "float32" or given_params(op) is not None:
                 continue
-            if row is None or isinstance(row.output(i), Observed) or clips(op):
+            if row is None or op.keep_float or isinstance(row.output(i), Observed) or clips(op):
                 found.append(t)
     return found
 
@@ -68,7 +68,7 @@ def assign(
         types: element type of operators that do not compute in `inputs`.
         inputs: element type of the model's inputs and of all other operators.
     """
-    result = Assignment()
+    result = Assignment(default_type=inputs)
     _set_types(model, types or {}, inputs, result)
     spans = _spread(model, measured.ranges)
     groups = Groups(model, measured.ranges, useful(model, spans, measured.row_maxima), result)
@@ -109,7 +109,7 @@ def _spread(model: Model, ranges: Mapping[Tensor, Range]) -> dict[Tensor, Range]
 def _weights_and_biases(graph: Graph, result: Assignment, granularity: Granularity) -> None:
     for op in graph.ops:
         row = ROWS.get(op.kind)
-        if row is None or row.weight is None or not op.outputs[0].is_float:
+        if row is None or row.weight is None or op.keep_float or not op.outputs[0].is_float:
             continue
         _weighted(op, row, result, granularity)
 
@@ -120,17 +120,19 @@ def _weighted(op: Op, row: OpRow, result: Assignment, granularity: Granularity) 
     assert x is not None and w is not None and row.weight is not None
     axis = granularity.axis(row) if w.is_constant else None
     if not w.is_constant:
-        scales = _symmetric(result.of(op, row.weight))
+        scales = _symmetric(result.of(op, row.weight), result.type_of(w))
     elif w.quant is not None:
         scales = _grid(w, axis)
     else:
         scales = weight_scales(w.array, axis)
     s_in = float(x.scale[0])
-    if b is not None and result.op_type(op) == "int8":
-        raised = scales_for_bias(scales, s_in, b.array)
+    if b is not None:
+        wide = result.op_type(op) == "int16"
+        raised = scales_for_bias(scales, s_in, b.array, WIDE_BIAS_MAX if wide else BIAS_MAX)
         count = int((raised > scales).sum())
         if count:
-            result.notes.append(f'{op.kind} "{op.outputs[0].name}": {count} weight scales raised so that the bias fits int32')
+            kind = "40 bits" if wide else "int32"
+            result.notes.append(f'{op.kind} "{op.outputs[0].name}": {count} weight scales raised so that the bias fits {kind}')
         scales = raised
     result.operand[op, row.weight] = Quant.of(scales, 0, axis or 0)
     if row.bias is not None and b is not None:
@@ -138,10 +140,10 @@ def _weighted(op: Op, row: OpRow, result: Assignment, granularity: Granularity) 
             result.operand[op, row.bias] = Quant.of(np.float32(s_in) * scales, 0, 0)
 
 
-def _symmetric(quant: Quant | None) -> Array:
+def _symmetric(quant: Quant | None, dtype: str) -> Array:
     """The one scale of weights computed at run time: zero point 0, codes in [-127, 127]."""
     assert quant is not None
-    low, high = representable(quant)
+    low, high = representable(quant, dtype)
     return np.array([max(-low, high) / WEIGHT_MAX], np.float32)
 
 
@@ -149,7 +151,7 @@ def _derived(graph: Graph, result: Assignment, state: Mapping[Tensor, float]) ->
     """Operands whose parameters a row works out itself."""
     for op in graph.ops:
         row = ROWS.get(op.kind)
-        if row is None or row.derive is None or not op.outputs[0].is_float:
+        if row is None or row.derive is None or op.keep_float or not op.outputs[0].is_float:
             continue
         inputs = {i: q for i in range(len(op.inputs)) if (q := result.of(op, i)) is not None}
         states = {i: state[t] for i, t in enumerate(op.inputs) if t is not None and t in state}

@@ -34,6 +34,7 @@ class Assignment:
         params: activations, and constants used like activations where one value serves all readers.
         operand: parameters of one (operator, input) where they differ from `params`: cuts, weights,
             biases and constants, which each consumer gets its own copy of.
+        default_type: element type of the model's inputs and outputs.
         types: element type of activations that are not int8.
         op_types: type of the activations an operator reads and writes, where it is not int8.
         operand_types: element type of one (operator, input) where its role does not say it.
@@ -47,6 +48,7 @@ class Assignment:
 
     params: dict[Tensor, Quant] = field(default_factory=dict)
     operand: dict[tuple[Op, int], Quant] = field(default_factory=dict)
+    default_type: str = "int8"
     types: dict[Tensor, str] = field(default_factory=dict)
     op_types: dict[Op, str] = field(default_factory=dict)
     operand_types: dict[tuple[Op, int], str] = field(default_factory=dict)

@@ -19,7 +19,7 @@ def blockers(model: Model) -> list[Blocker]:
 
 
 def _blocker(number: int, op: Op) -> Blocker | None:
-    if not any(t.is_float for t in op.values()) or op.kind in ("QUANTIZE", "DEQUANTIZE"):
+    if op.keep_float or not any(t.is_float for t in op.values()) or op.kind in ("QUANTIZE", "DEQUANTIZE"):
         return None
 
     def block(cause: str, way_out: str) -> Blocker:
@@ -55,6 +55,8 @@ def scale_blockers(model: Model, assignment: Assignment) -> list[Blocker]:
     """Operators one of whose operands would have a scale that is no normal float32 number."""
     found = []
     for number, op in model.ops():
+        if op.keep_float:
+            continue
         for i, t in enumerate(op.inputs):
             quant = assignment.of(op, i)
             if t is None or quant is None or ((quant.scale >= SCALE_MIN) & (quant.scale <= SCALE_MAX)).all():

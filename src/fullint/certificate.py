@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,6 +127,7 @@ def certify(
     held_back: bool,
     uncalibrated: bool,
     float_io: bool,
+    kept: Mapping[tuple[int, int], str] | None = None,
 ) -> Certificate:
     """Verify and execute a result.
 
@@ -140,12 +141,13 @@ def certify(
         held_back: whether the samples took no part in calibration.
         uncalibrated: whether the ranges come from synthetic samples.
         float_io: whether float inputs and outputs were asked for.
+        kept: (graph, index) of operators of the result that may be float -> their description, "" for borders.
 
     Raises:
         VerificationError: a rule of the contract is broken, or a kernel set disagrees for no known reason.
         RuntimeFailure: the original does not run.
     """
-    problems = list(contract_problems(result, float_io))
+    problems = list(contract_problems(result, float_io, kept or {}))
     if problems:
         raise VerificationError(problems)
     with model_file(data) as path:
@@ -156,6 +158,7 @@ def certify(
     qualities = [_quality(t, s) for t, s in zip(result.main.outputs, trial.scores, strict=True)]
     return Certificate(
         integer=True,
+        except_for=tuple(text for text in (kept or {}).values() if text),
         checks=CHECKS,
         samples=trial.samples,
         held_back=held_back,
@@ -318,7 +321,7 @@ def integer_inputs(result: Model, sample: Sequence[Array]) -> list[Array]:
     """A float sample as an integer model takes it: quantized, in the shape of its inputs."""
     ready = []
     for tensor, array in zip(result.main.inputs, sample, strict=True):
-        if tensor.dtype in ("int8", "uint8") and array.dtype == np.float32 and tensor.quant is not None:
+        if tensor.dtype in ("int8", "uint8", "int16") and array.dtype == np.float32 and tensor.quant is not None:
             array = quantize(array, tensor.quant, tensor.dtype)
         ready.append(np.ascontiguousarray(array).reshape(tensor.shape))
     return ready

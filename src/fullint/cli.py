@@ -62,12 +62,28 @@ def main() -> None:
 @click.option("--per-tensor", is_flag=True, help="One scale per weight tensor instead of one per output channel.")
 @click.option("--dense-per-tensor", is_flag=True, help="The same for FULLY_CONNECTED alone.")
 @click.option(
-    "--io",
-    type=click.Choice(["int8", "uint8", "float32"]),
+    "--activations",
+    type=click.Choice(["int8", "int16"]),
     default="int8",
+    show_default=True,
+    help="16-bit activations with 8-bit weights; what has no int16 kernel computes in int8.",
+)
+@click.option(
+    "--io",
+    type=click.Choice(["auto", "int8", "uint8", "int16", "float32"]),
+    default="auto",
     show_default=True,
     help="Type of float inputs and outputs.",
 )
+@click.option(
+    "--target",
+    type=click.Choice(["litert", "tflm", "ethos-u", "edgetpu"]),
+    default="litert",
+    show_default=True,
+    help="Where the result is to run.",
+)
+@click.option("--keep-float", metavar="NAME|TYPE|INDEX,...", help="Operators that stay float.")
+@click.option("--shape", multiple=True, metavar="[NAME=]N,...", help="Shape of an input with dynamic dimensions.")
 @click.option("--batch", type=int, default=1, show_default=True, help="Fix a dynamic batch at this size.")
 @click.option("--threads", type=int, help="Samples run at the same time.  [default: number of cores]")
 @click.option("--min-sqnr", type=float, default=5.0, show_default=True, metavar="DB", help="Write nothing below this SQNR.")

@@ -51,6 +51,8 @@ def heads(graph: Graph) -> list[Head]:
             continue
         seen.add(t)
         row = ROWS.get(op.kind)
+        if op.keep_float:
+            continue
         if row is not None and row.weight is not None:
             bias = op.input(row.bias or 0)
             plain = not op.options.get("fused_activation_function") and t.dtype == "float32"

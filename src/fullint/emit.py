@@ -20,8 +20,8 @@ from fullint.assignment import Assignment
 from fullint.build import make_op
 from fullint.errors import Blocker, NotIntegerError
 from fullint.functions import LOOKUP, pointed
-from fullint.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, constant, twin
-from fullint.numerics import RANGES, activation_params, bias_scales, dequantize, quantize
+from fullint.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, Uses, constant, twin
+from fullint.numerics import RANGES, activation_params, bias_scales, dequantize, quantize, representable
 from fullint.ops import ROWS, Role
 from fullint.ops.releases import METADATA_KEY, min_runtime_version
 from fullint.rewrite import Change
@@ -36,6 +36,10 @@ class Emitted:
 
     model: Model
     requantizes: list[Change] = field(default_factory=list)
+    kept_float: list[Change] = field(default_factory=list)
+    """Operators that stay float, as asked."""
+    float_ops: set[Op] = field(default_factory=set)
+    """They and the QUANTIZE and DEQUANTIZE around them, in `model`."""
     int8: dict[Tensor, Tensor] = field(default_factory=dict)
     """Float activation of the given model -> its integer form."""
 
@@ -71,7 +75,7 @@ def emit(model: Model, assignment: Assignment) -> Emitted:
 def set_io(model: Model, io: str, inputs: AbstractSet[Tensor], outputs: AbstractSet[Tensor]) -> None:
     """Give graph inputs and outputs the asked type, in place, and stamp what the runtime has to be.
 
-        int8       nothing to do
+        int8       nothing to do where they are int8
         uint8      u8 --QUANTIZE--> i8 ... i8 --QUANTIZE--> u8       (zero point + 128)
         float32    f32 --QUANTIZE--> i8 ... i8 --DEQUANTIZE--> f32
 
@@ -79,16 +83,15 @@ def set_io(model: Model, io: str, inputs: AbstractSet[Tensor], outputs: Abstract
         inputs, outputs: those that were float; the others keep their type.
     """
     graph = model.main
-    if io != "int8":
-        names = {t: t.name for t in (*graph.inputs, *graph.outputs)}
-        first = {t: _border(t, io, names[t]) for t in graph.inputs if t in inputs}
-        last = {t: _border(t, io, names[t]) for t in dict.fromkeys(graph.outputs) if t in outputs and not t.is_constant}
-        last |= {t: _typed_constant(t, io) for t in graph.outputs if t in outputs and t.is_constant}
-        before = [make_op("QUANTIZE", [o], [t]) for t, o in first.items()]
-        kind = "DEQUANTIZE" if io == "float32" else "QUANTIZE"
-        after = [make_op(kind, [t], [o]) for t, o in last.items() if not t.is_constant]
-        for op in after:
-            op.version = 2 if op.kind == "DEQUANTIZE" else 1
+    names = {t: t.name for t in (*graph.inputs, *graph.outputs)}
+    first = {t: _border(t, io, names[t]) for t in graph.inputs if t in inputs and t.dtype != io}
+    last = {
+        t: _border(t, io, names[t]) for t in dict.fromkeys(graph.outputs) if t in outputs and t.dtype != io and not t.is_constant
+    }
+    last |= {t: _typed_constant(t, io) for t in graph.outputs if t in outputs and t.dtype != io and t.is_constant}
+    if first or last:
+        before = [conversion(o, t) for t, o in first.items()]
+        after = [conversion(t, o) for t, o in last.items() if not t.is_constant]
         graph.ops = [*before, *graph.ops, *after]
         graph.inputs = [first.get(t, t) for t in graph.inputs]
         graph.outputs = [last.get(t, t) for t in graph.outputs]
@@ -100,13 +103,21 @@ def set_io(model: Model, io: str, inputs: AbstractSet[Tensor], outputs: Abstract
     stamp_runtime(model)
 
 
+def conversion(source: Tensor, target: Tensor) -> Op:
+    """The operator from one type to another, with the version that knows them."""
+    wide = "int16" in (source.dtype, target.dtype)
+    op = make_op("DEQUANTIZE" if target.dtype == "float32" else "QUANTIZE", [source], [target])
+    op.version = (3 if wide else 2) if op.kind == "DEQUANTIZE" else 2 if target.dtype == "int16" else 1
+    return op
+
+
 def _typed_constant(t: Tensor, io: str) -> Tensor:
     """A constant output in the asked type: nothing has to be computed."""
     assert t.quant is not None
     value = dequantize(t.array, t.quant)
     if io == "float32":
         return constant(t.name, value)
-    quant = Quant.of(t.quant.scale, t.quant.zero_point + 128)
+    quant = _border_params(t, io)
     return constant(t.name, quantize(value, quant, io), quant)
 
 
@@ -114,10 +125,19 @@ def _border(inner: Tensor, io: str, name: str) -> Tensor:
     """The tensor outside: it takes the name, and the integer one inside a name of its own."""
     outer = twin(inner, name)
     outer.dtype = io
-    assert inner.quant is not None
-    outer.quant = None if io == "float32" else Quant.of(inner.quant.scale, inner.quant.zero_point + 128)
-    inner.name = f"{name}/int8"
+    outer.quant = None if io == "float32" else _border_params(inner, io)
+    inner.name = f"{name}/{inner.dtype}"
     return outer
+
+
+def _border_params(inner: Tensor, io: str) -> Quant:
+    """Parameters of a border of another type than what is inside: the same range, the same step where they allow."""
+    assert inner.quant is not None
+    low, high = representable(inner.quant, inner.dtype)
+    if io == "int16":
+        return activation_params(low, high, "int16")
+    int8 = inner.quant if inner.dtype == "int8" else activation_params(low, high)
+    return Quant.of(int8.scale, int8.zero_point + 128) if io == "uint8" else int8
 
 
 def stamp_runtime(model: Model) -> None:
@@ -152,6 +172,9 @@ class _Emitter:
         self.new = graphs[graph]
         self.int8 = emitted.int8
         self.requantizes = emitted.requantizes
+        self.emitted = emitted
+        self.floats: dict[Tensor, Tensor] = {}
+        self.uses = Uses(graph)
         self.replaced: dict[Tensor, Tensor] = {}
         self.copies: dict[tuple[Buffer, str, bytes], Tensor] = {}
         self.requantized: dict[tuple[Tensor, bytes], Tensor] = {}
@@ -187,10 +210,13 @@ class _Emitter:
         if not t.is_float or not t.is_constant:
             return self._tensor(t)
         t = constant(t.name, t.array.astype(np.float32))
-        return self._copy(t, activation_params(float(t.array.min(initial=0)), float(t.array.max(initial=0))), "int8")
+        kind = self.assignment.default_type
+        return self._copy(t, activation_params(float(t.array.min(initial=0)), float(t.array.max(initial=0)), kind), kind)
 
     def _op(self, op: Op) -> None:
-        if op.kind == LOOKUP:
+        if op.keep_float:
+            self._float_op(op)
+        elif op.kind == LOOKUP:
             self._table(op)
         elif op.kind == "CAST" and op.outputs[0].is_float:
             self._from_integers(op)
@@ -200,6 +226,33 @@ class _Emitter:
             self._integer_op(op)
         else:
             self._keep(op)
+
+    def _float_op(self, op: Op) -> None:
+        """An operator that stays float:  i8 --DEQUANTIZE--> op --QUANTIZE--> i8."""
+        inputs = [None if t is None else self._as_float(t) for t in op.inputs]
+        outputs = [twin(t, f"{t.name}/float") if t.dtype == "float32" else t for t in op.outputs]
+        self.floats.update((t, f) for t, f in zip(op.outputs, outputs, strict=True) if t.dtype == "float32")
+        self._add_float(replace(op, inputs=inputs, outputs=outputs))
+        name = op.outputs[0].name if op.outputs else ""
+        self.emitted.kept_float.append(Change("keep_float", op.origin, op.custom_code or op.kind, name, "stays float, as asked"))
+        for t in op.outputs:
+            wanted = t in self.old.outputs or any(not reader.keep_float for reader, _ in self.uses.of(t))
+            if t.dtype == "float32" and wanted:
+                self._add_float(conversion(self.floats[t], self._tensor(t)))
+
+    def _as_float(self, t: Tensor) -> Tensor:
+        if t.dtype != "float32":
+            return self.replaced.get(t, t)
+        if t.is_constant or t.is_variable:
+            return t
+        if t not in self.floats:
+            self.floats[t] = twin(t, f"{t.name}/float")
+            self._add_float(conversion(self._tensor(t), self.floats[t]))
+        return self.floats[t]
+
+    def _add_float(self, op: Op) -> None:
+        self._add(op)
+        self.emitted.float_ops.add(op)
 
     def _table(self, op: Op) -> None:
         """A look-up:  q --CAST--> int32 --ADD(-lowest code)--> index;  GATHER(table, index)."""

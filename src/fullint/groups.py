@@ -47,8 +47,9 @@ class Groups:
             self._fix(op)
 
     def _ops(self) -> Iterator[Op]:
+        """Every operator that is to be integer."""
         for graph in self.graphs:
-            yield from graph.ops
+            yield from (op for op in graph.ops if not op.keep_float)
 
     def _narrow(self, t: Tensor, span: Range) -> Range:
         """The part of a range that makes a difference to those who read the tensor."""
@@ -179,6 +180,7 @@ class Groups:
         kind, own = self.result.type_of(anchor), self.result.type_of(t)
         fa, fb, span = self.fixed.get(a), self.fixed.get(b), self._whole_range(t)
         if kind != own:
+            self._widen(anchor, span)
             return f"it computes in {kind}, its input is {own}"
         if fa is not None and fb is not None:
             return None if fa.same_as(fb) else f"its input is fixed at {fb}, its group at {fa}"

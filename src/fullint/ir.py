@@ -179,6 +179,8 @@ class Op:
     mutating_variable_inputs: list[bool] | None = None
     intermediates: list[Tensor] | None = None
     debug_metadata_index: int = -1
+    keep_float: bool = False
+    """Whether it stays float at the user's wish."""
     origin: int = -1
     """Index of the operator of the given file it comes from, -1 for one made by fullint."""
 

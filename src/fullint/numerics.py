@@ -18,6 +18,8 @@ INT8_MIN, INT8_MAX = -128, 127
 WEIGHT_MAX = 127
 BIAS_MAX = 2**30
 """Largest bias code allowed: half of int32, so that the accumulator has room (as TensorFlow does)."""
+WIDE_BIAS_MAX = 2**38
+"""The same for the int64 bias of int16 activations: the kernels' accumulators are rescaled as 48-bit numbers at best."""
 TINY_RANGE = 1e-20
 """A range narrower than this counts as nothing but zeros and gets a scale of its own."""
 BLOCK_BYTES = 262_144
@@ -115,12 +117,12 @@ def bias_scales(input_scale: float, scales: Array) -> Array:
     return product
 
 
-def scales_for_bias(scales: Array, input_scale: float, bias: Array) -> Array:
-    """Weight scales, raised where the bias would pass `BIAS_MAX` codes.
+def scales_for_bias(scales: Array, input_scale: float, bias: Array, most: int = BIAS_MAX) -> Array:
+    """Weight scales, raised where the bias would pass `most` codes.
 
-    |b| / (s_in * s_w) <= 2^30    <=>    s_w >= |b| / (s_in * 2^30)
+    |b| / (s_in * s_w) <= most    <=>    s_w >= |b| / (s_in * most)
     """
-    needed = np.abs(bias.astype(np.float64)) / (float(input_scale) * BIAS_MAX)
+    needed = np.abs(bias.astype(np.float64)) / (float(input_scale) * most)
     if scales.size == 1:
         needed = needed.max(initial=0.0)
     raised = np.maximum(scales.astype(np.float64), needed * (1 + 1e-6))

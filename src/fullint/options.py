@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fullint.errors import UsageError
+from fullint.ops.targets import TARGETS
 from fullint.samples import ImageOptions
 
-IO_TYPES = ("int8", "uint8", "float32")
+IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
+ACTIVATION_TYPES = ("int8", "int16")
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,15 @@ class Options:
     num_samples: int | None = None
     per_tensor: bool = False
     dense_per_tensor: bool = False
-    io: str = "int8"
+    activations: str = "int8"
+    io: str = "auto"
     batch: int = 1
     threads: int | None = None
     min_sqnr: float = 5.0
     synthetic: bool = False
+    target: str = "litert"
+    keep_float: str | int | Sequence[str | int] | None = None
+    shape: str | Sequence[str] | None = None
     mean: float | Sequence[float] = 0.0
     std: float | Sequence[float] = 255.0
     layout: str = "NHWC"
@@ -39,6 +45,11 @@ class Options:
             raise UsageError(f"min_sqnr must be a finite number of dB, not {self.min_sqnr!r}")
         if self.io not in IO_TYPES:
             raise UsageError(f'io must be one of {", ".join(IO_TYPES)}, not "{self.io}"')
+        if self.activations not in ACTIVATION_TYPES:
+            raise UsageError(f'activations must be int8 or int16, not "{self.activations}"')
+        if self.target not in TARGETS:
+            raise UsageError(f'target must be one of {", ".join(TARGETS)}, not "{self.target}"')
+        _ = self.shapes
         if self.batch < 1:
             raise UsageError("batch must be at least 1")
         if self.threads is not None and self.threads < 1:
@@ -47,6 +58,23 @@ class Options:
             raise UsageError(f'layout must be NHWC or NCHW, not "{self.layout}"')
         if 0 in self.images.std:
             raise UsageError("std must not be zero")
+
+    @property
+    def io_type(self) -> str:
+        """Type of the inputs and outputs that were float."""
+        return self.activations if self.io == "auto" else self.io
+
+    @property
+    def shapes(self) -> dict[str | None, tuple[int, ...]]:
+        """Shapes of inputs by name; None stands for the only input."""
+        given = [self.shape] if isinstance(self.shape, str) else list(self.shape or ())
+        return dict(map(_shape, given))
+
+    @property
+    def kept(self) -> str | None:
+        """The operators to keep in float, as one string."""
+        k = self.keep_float
+        return k if isinstance(k, str | None) else ",".join(map(str, [k] if isinstance(k, int) else k))
 
     @property
     def images(self) -> ImageOptions:
@@ -59,6 +87,17 @@ class Options:
         if self.threads is not None:
             return self.threads
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _shape(text: str) -> tuple[str | None, tuple[int, ...]]:
+    name, _, sizes = text.rpartition("=")
+    try:
+        shape = tuple(int(n) for n in sizes.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or any(n < 1 for n in shape):
+        raise UsageError(f'shape must look like 1,224,224,3 or NAME=1,224,224,3, not "{text}"')
+    return name or None, shape
 
 
 def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:

@@ -33,7 +33,11 @@ def show_quantize(report: QuantizeReport, output: str) -> None:
     else:
         before, after = report.sizes["before"], report.sizes["after"]
         border = " between float inputs and outputs" if report.float_operators else ""
+        kept = len(report.kept_float)
+        border = f" except {_many(kept, 'operator')} kept in float" if kept else border
         console.print(f"[bold]{output}[/bold]: all integer{border}, {_size(after)} (was {_size(before)})")
+        for k in report.kept_float:
+            console.print(f'  kept in float  op {k.index} {k.kind} "{k.output}"', markup=False)
     convs = report.conv_2d
     console.print(
         f"  operators      {report.operators}, {report.float_operators} of them float  ({_counts(report.operator_counts)})"

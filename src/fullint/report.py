@@ -62,9 +62,15 @@ class OutputQuality:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was checked on the very bytes that were handed out, and what came of it."""
+    """What was checked on the very bytes that were handed out, and what came of it.
+
+    Attributes:
+        integer: whether every operator is integer; with `except_for`, every other one.
+        except_for: operators that stay float because the user asked for it.
+    """
 
     integer: bool
+    except_for: tuple[str, ...]
     checks: tuple[str, ...]
     samples: int
     held_back: bool
@@ -108,6 +114,7 @@ class QuantizeReport:
     changes: tuple[Change, ...] = ()
     cuts: tuple[CutReport, ...] = ()
     requantizes: tuple[Change, ...] = ()
+    kept_float: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     samples: dict[str, Any] = field(default_factory=dict)

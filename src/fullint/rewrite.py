@@ -77,6 +77,8 @@ def _decide(graph: Graph, rule: Rule) -> tuple[list[Rewrite], list[Change]]:
     refused: list[Change] = []
     for op in graph.ops:
         verdict = rule(op, uses)
+        if isinstance(verdict, Rewrite) and (kept := next((o for o in verdict.old if o.keep_float), None)):
+            verdict = No(f"{kept.kind} stays float, as asked")
         if isinstance(verdict, No):
             refused.append(_change(rule, op, verdict.why, done=False))
         elif verdict is not None and taken.isdisjoint(verdict.old):

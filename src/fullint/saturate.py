@@ -67,7 +67,7 @@ def _need(
 ) -> Range:
     """What one reader can tell apart."""
     row, t = ROWS.get(op.kind), op.inputs[index]
-    if row is None or t is None:
+    if row is None or t is None or op.keep_float:
         return WHOLE
     if row.saturates is not None:
         return -row.saturates, row.saturates

@@ -6,7 +6,7 @@ is read and after each pass; the contract on the bytes that are about to be hand
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -111,12 +111,13 @@ def _quant_problems(t: Tensor, quant: Quant) -> Iterator[str]:
             yield f'tensor "{t.name}" {t.dtype} has a zero point outside its type'
 
 
-def contract_problems(model: Model, float_io: bool = False) -> Iterator[str]:
+def contract_problems(model: Model, float_io: bool = False, kept: Collection[tuple[int, int]] = frozenset()) -> Iterator[str]:
     """Every operator or tensor that breaks the all-integer contract.
 
     Args:
         model: as read from the bytes that will be handed out.
         float_io: whether one QUANTIZE per graph input and one DEQUANTIZE per output may touch float.
+        kept: (graph, index) of operators that may be float, since they were asked for.
     """
     yield from structure_problems(model)
     if not float_io:
@@ -128,7 +129,7 @@ def contract_problems(model: Model, float_io: bool = False) -> Iterator[str]:
         border = _io_ops(graph) if float_io and number == 0 else set()
         for index, op in enumerate(graph.ops):
             name = f'op {index} {op.kind} "{op.outputs[0].name if op.outputs else ""}"'
-            if op not in border:
+            if op not in border and (number, index) not in kept:
                 yield from (f"{name}: {p}" for p in _op_problems(op))
         for tensor in graph.tensors:
             yield from _static_problems(tensor)
@@ -162,7 +163,7 @@ def _op_problems(op: Op) -> Iterator[str]:
         yield f'touches float tensor "{floats[0].name}"'
         return
     row = ROWS.get(op.kind)
-    if row is None or not any(t.dtype == "int8" for t in op.values()):
+    if row is None or not any(t.dtype == "int8" or (t.dtype == "int16" and t.quant is not None) for t in op.values()):
         return
     yield from _row_problems(op, row)
 
@@ -177,8 +178,8 @@ def _row_problems(op: Op, row: OpRow) -> Iterator[str]:
     group = [t for i, t in enumerate(op.inputs) if t is not None and row.role(i) is Role.SAME]
     for i, t in enumerate(op.outputs):
         match row.output(i):
-            case Fixed() as fixed if t.quant is None or not fixed.quant.same_as(t.quant):
-                yield f'output "{t.name}" must have scale {fixed.scale:g} zero point {fixed.zero_point}'
+            case Fixed() as fixed if t.quant is None or not fixed.of_type(t.dtype).same_as(t.quant):
+                yield f'output "{t.name}" must have {fixed.of_type(t.dtype)}'
             case Same():
                 group.append(t)
             case _:
@@ -204,8 +205,9 @@ def _weight_problems(op: Op, row: OpRow) -> Iterator[str]:
         yield f"weights' scales run along axis {w.quant.axis}, the kernel takes {row.axis}"
     if b is None:
         return
-    if b.dtype != "int32" or b.quant is None or (b.quant.zero_point != 0).any():
-        yield f'bias "{b.name}" must be int32 with zero point 0'
+    kind = "int64" if x.dtype == "int16" else "int32"
+    if b.dtype != kind or b.quant is None or (b.quant.zero_point != 0).any():
+        yield f'bias "{b.name}" must be {kind} with zero point 0'
         return
     expected = bias_scales(float(x.quant.scale[0]), w.quant.scale)
     if b.quant.scale.size != expected.size:

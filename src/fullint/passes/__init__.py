@@ -21,10 +21,11 @@ from fullint.passes.composite import inline_composite, own_subgraphs
 from fullint.passes.division import div_as_product, inverse_as_exp
 from fullint.passes.drop_unused import drop_unused
 from fullint.passes.expand_constants import expand_dequantize, expand_hybrid, finite_masks
-from fullint.passes.lookup import Evaluate, collapse, recognise
+from fullint.passes.lookup import Evaluate, collapse, collapse_lacking, recognise
 from fullint.passes.prelu import prelu_as_itself, prelu_of_relus
 from fullint.passes.softmax import softmax_as_itself
 from fullint.passes.tables import embedding_as_gather
+from fullint.passes.wide import difference_apart, prelu_apart, wide_lookup
 from fullint.passes.windows import cumsum_as_dense, lrn_as_product
 from fullint.rewrite import Change, Rule, sweep
 from fullint.verify import check_structure
@@ -53,29 +54,37 @@ FIRST: tuple[Rule, ...] = (
 )
 """Constants first, so that the folds see float32; the folds before activations are fused, since a
 fused activation ends a fold; what is written with other operators before chains are looked at."""
-LAST: tuple[Rule, ...] = (inverse_as_exp, fuse_activation, bias_apart, bias_vector)
+WIDE: tuple[Rule, ...] = (difference_apart, prelu_apart, wide_lookup)
+"""For 16-bit activations only."""
+LAST: tuple[Rule, ...] = (fuse_activation, bias_apart, bias_vector)
 """The bias last, since folds make and change it."""
 
 
 def prepare(
-    model: Model, evaluate: Evaluate, lookups: bool = True, check: Callable[[Model], None] = check_structure
+    model: Model,
+    evaluate: Evaluate,
+    lookups: bool = True,
+    wide: bool = False,
+    check: Callable[[Model], None] = check_structure,
 ) -> list[Change]:
     """Run all of them in place; the structure is verified after each that did something.
 
     Args:
         model: with static shapes.
         evaluate: the values of the outputs of a model of constants (the runtime's).
-        lookups: whether a chain may become a table.
+        lookups: whether tables run on the target; if not, only what has no kernel becomes one.
+        wide: whether activations are int16.
         check: raises where the structure is broken.
     """
     changes = sweep(model, inline_composite)
     changes += own_subgraphs(model)
     changes += drop_unused(model)
     changes += _all(model, FIRST, check)
-    if lookups:
-        changes += _all(model, (collapse,), check)
-        changes += recognise(model, evaluate)
-        check(model)
+    changes += _all(model, (collapse,) if lookups else (inverse_as_exp, collapse_lacking), check)
+    changes += recognise(model, evaluate, lookups)
+    check(model)
+    if wide:
+        changes += _all(model, WIDE, check)
     changes += _all(model, LAST, check)
     return changes + drop_unused(model)
 

@@ -46,15 +46,24 @@ _TOLERANCE = 1e-4
 
 def collapse(op: Op, uses: Uses) -> Rewrite | None:
     """The chain that ends at an operator, where it ends one."""
+    return _collapsed(op, uses, _wanted)
+
+
+def collapse_lacking(op: Op, uses: Uses) -> Rewrite | None:
+    """The same, only for chains that have an operator without a kernel: for targets that do not take tables."""
+    return _collapsed(op, uses, _lacking)
+
+
+def _collapsed(op: Op, uses: Uses, wanted: Callable[[list[Op]], bool]) -> Rewrite | None:
     end = op.outputs[0] if op.outputs else None
-    if end is None or op.kind not in POINTWISE or end.dtype not in ("float32", "int32", "int64", "bool"):
+    if end is None or op.kind not in POINTWISE or op.keep_float or end.dtype not in ("float32", "int32", "int64", "bool"):
         return None
     source = _source(end, uses, _DEPTH)
     if source is end or source.dtype != "float32" or not _ends(end, source, uses):
         return None
     chain = _chain(end, source, uses)
     gone = _private(chain, end, uses)
-    if not (_wanted(chain) or (len(gone) == len(chain) > 1 and end.dtype == "float32")):
+    if not (wanted(chain) or (len(gone) == len(chain) > 1 and end.dtype == "float32")):
         return None
     kinds = ", ".join(c.kind for c in chain)
     return Rewrite(tuple(gone), (lookup(source, end, _function(chain, source, end)),), f"{kinds}: one function of one tensor")
@@ -63,7 +72,7 @@ def collapse(op: Op, uses: Uses) -> Rewrite | None:
 def _source(t: Tensor, uses: Uses, depth: int) -> Tensor:
     """The one tensor that `t` is an element-wise function of; itself where there is none further up."""
     op = uses.producer.get(t)
-    if op is None or depth == 0 or op.kind not in POINTWISE or len(op.outputs) != 1:
+    if op is None or depth == 0 or op.kind not in POINTWISE or op.keep_float or len(op.outputs) != 1:
         return t
     data = [x for x in op.inputs if x is not None and x.buffer is None]
     if not data or (op.kind == "CAST" and not data[0].is_float):
@@ -125,9 +134,13 @@ def lacks_kernel(op: Op) -> bool:
     return not logical and (row is None or all(row.fault(op, k) is not None for k in KERNEL_SETS))
 
 
+def _lacking(chain: list[Op]) -> bool:
+    return any(lacks_kernel(op) for op in chain)
+
+
 def _wanted(chain: list[Op]) -> bool:
     curved = sum(op.kind not in _AFFINE or len({*op.inputs}) < len(op.inputs) for op in chain)
-    return any(lacks_kernel(op) for op in chain) or (len(chain) >= WORTH and curved > 0 and chain[-1].outputs[0].is_float)
+    return _lacking(chain) or (len(chain) >= WORTH and curved > 0 and chain[-1].outputs[0].is_float)
 
 
 def _function(chain: list[Op], source: Tensor, end: Tensor) -> Graph:
@@ -148,8 +161,16 @@ def _function(chain: list[Op], source: Tensor, end: Tensor) -> Graph:
     return graph
 
 
-def recognise(model: Model, evaluate: Evaluate) -> list[Change]:
+def as_lookup(chain: list[Op]) -> Op:
+    """Operators in order, from the first one's input to the last one's output, as one LOOKUP."""
+    x, y = chain[0].inputs[0], chain[-1].outputs[0]
+    assert x is not None
+    return lookup(x, y, _function(chain, x, y))
+
+
+def recognise(model: Model, evaluate: Evaluate, lookups: bool = True) -> list[Change]:
     """Look-ups that are an operator of the runtime, by their values; those not worth a table are put back. In place."""
+    wanted = _wanted if lookups else _lacking
     found = [(g, op) for g in model.graphs for op in g.ops if op.kind == LOOKUP]
     if not found:
         return []
@@ -161,7 +182,7 @@ def recognise(model: Model, evaluate: Evaluate) -> list[Change]:
             kind, options = known
             new = [make_op(kind, op.inputs, op.outputs, **options)]
             changes.append(Change("recognise", op.origin, kind, op.outputs[0].name, "the chain has the values of this operator"))
-        elif not _wanted(op.options[FUNCTION].ops):
+        elif not wanted(op.options[FUNCTION].ops):
             x = op.inputs[0]
             assert x is not None
             new = call(op, x, op.outputs[0], op.outputs[0].shape)

@@ -9,7 +9,7 @@ the values of operators whose inputs are all constant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,19 +25,23 @@ _RANDOM = frozenset("RANDOM_UNIFORM RANDOM_STANDARD_NORMAL MULTINOMIAL STABLEHLO
 _MOST_ELEMENTS = 2**26
 
 
-def fix_batch(model: Model, batch: int, shapes_of: ShapesOf) -> list[Change]:
+def fix_batch(
+    model: Model, batch: int, shapes_of: ShapesOf, shapes: Mapping[str | None, tuple[int, ...]] | None = None
+) -> list[Change]:
     """Give every tensor of the main graph a static shape, in place.
 
     Args:
         model: as read.
         batch: size of dynamic first dimensions.
+        shapes: whole shapes of some inputs by name; None stands for the only input.
         shapes_of: input shapes -> shape of each tensor of the file's main graph, in file order.
 
     Raises:
         UsageError: another dimension is dynamic, or the batch is fixed already at another size.
     """
     graph = model.main
-    wanted = [_static(t, batch) for t in graph.inputs]
+    given = _given(graph, shapes or {})
+    wanted = [given[t] if t in given else _static(t, batch) for t in graph.inputs]
     changed = [(t, s) for t, s in zip(graph.inputs, wanted, strict=True) if t.shape != s]
     if changed or any(_unknown(t) for t in graph.tensors) or any(op.kind == "SHAPE" for op in graph.ops):
         found = shapes_of(wanted)
@@ -51,12 +55,32 @@ def fix_batch(model: Model, batch: int, shapes_of: ShapesOf) -> list[Change]:
     return [Change("fix_batch", -1, "INPUT", t.name, f"dynamic batch fixed at {batch}") for t in dynamic]
 
 
+def _given(graph: Graph, shapes: Mapping[str | None, tuple[int, ...]]) -> dict[Tensor, tuple[int, ...]]:
+    """The shapes that were asked for, checked against what the model allows."""
+    found = {}
+    for name, shape in shapes.items():
+        if name is None and len(graph.inputs) != 1:
+            raise UsageError(f"the model has {len(graph.inputs)} inputs: say which one has the shape, NAME={_comma(shape)}")
+        t = next((t for t in graph.inputs if name in (None, t.name)), None)
+        if t is None:
+            raise UsageError(f'no input is named "{name}"; there are: {", ".join(t.name for t in graph.inputs)}')
+        signature = t.shape_signature or t.shape
+        if len(shape) != len(signature) or any(s not in (-1, n) for s, n in zip(signature, shape, strict=True)):
+            raise UsageError(f'input "{t.name}" has the shape {list(signature)}, where -1 is open; {_comma(shape)} does not fit')
+        found[t] = shape
+    return found
+
+
+def _comma(shape: tuple[int, ...]) -> str:
+    return ",".join(map(str, shape))
+
+
 def _static(t: Tensor, batch: int) -> tuple[int, ...]:
     signature = t.shape_signature or t.shape
     if any(n < 0 for n in signature[1:]):
         raise UsageError(
             f'input "{t.name}" has dynamic dimensions besides the batch: {list(signature)}; '
-            "export the model with its height, width or length fixed"
+            f"fix them with --shape {_comma(tuple(max(n, 1) for n in signature))}, with the sizes you need"
         )
     if not signature or signature[0] >= 0:
         if batch != 1 and signature and signature[0] != batch:

@@ -1,0 +1,339 @@
+"""One run of the pipeline, stage by stage, with the clock of each.
+
+    read -> fix shapes -> prepare -> calibrate -> assign -> emit -> write -> verify, execute, compare
+
+Each arrow is a module; this one only strings them together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fullint.assign import assign, observed_tensors
+from fullint.assignment import Assignment, Granularity, Range
+from fullint.blockers import blockers, scale_blockers
+from fullint.calibrate import Stats, calibrate, has_state
+from fullint.certificate import certify, integer_inputs
+from fullint.correct_bias import Head, correct_bias, heads, means_model, sample_count
+from fullint.diagnose import worst_operators
+from fullint.emit import Emitted, emit, set_io
+from fullint.equalize import equalize, streams
+from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
+from fullint.functions import LOOKUP
+from fullint.ir import Array, Buffer, Model, Op, Tensor
+from fullint.keep_float import choose
+from fullint.numerics import representable
+from fullint.ops import ROWS
+from fullint.ops.targets import TARGETS
+from fullint.options import Options
+from fullint.outcome import report_of
+from fullint.passes import prepare
+from fullint.passes.expand_constants import expand_dequantize
+from fullint.passes.static_shapes import fix_batch, fold_constants
+from fullint.report import Certificate, QuantizeReport, count_float
+from fullint.rewrite import Change, sweep
+from fullint.samples import WAYS, Samples, Split, open_samples, slots, synthetic
+from fullint.sandbox import Sandbox, model_file
+from fullint.tables import fill_tables
+from fullint.tflite import read_model, write_model
+from fullint.verdict import verdict
+from fullint.verify import check_readable, check_structure, contract_problems
+
+Progress = Callable[[str, int, int | None], None]
+"""(stage, done, total or None), called as the work goes on."""
+
+SYNTHETIC_SAMPLES = 32
+UNCALIBRATED_KEY = "fullint_uncalibrated"
+
+
+@dataclass(frozen=True)
+class Result:
+    """An all-integer model and how it came about.
+
+    Attributes:
+        model: the `.tflite` file's bytes.
+        report: what `--json` prints.
+    """
+
+    model: bytes
+    report: QuantizeReport
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The decisions, before anything is rewritten: what `--plan` prints."""
+
+    model: Model
+    assignment: Assignment
+
+
+class Job:
+    """One run of the pipeline."""
+
+    def __init__(self, source: str | Path | bytes, samples: Any, options: Options, progress: Progress | None) -> None:
+        if isinstance(source, bytearray | memoryview):
+            source = bytes(source)
+        if not isinstance(source, str | Path | bytes):
+            raise UsageError(f"the model must be a path or bytes, not {type(source).__name__}")
+        self.source, self.samples, self.options = source, samples, options
+        self.progress: Progress = progress or (lambda stage, done, total: None)
+        self.seconds: dict[str, float] = {}
+        self.changes: list[Change] = []
+        self.warnings: list[str] = []
+        self.box_peak = 0
+        self.kept: list[list[Array]] = []
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Job:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Keep the clock of one stage."""
+        self.progress(name, 0, None)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 4)
+
+    def result(self) -> Result:
+        self._read()
+        if not count_float(self.model):
+            return self._already_integer()
+        planned = self._plan()
+        with self.stage("rewrite"):
+            emitted = emit(planned.model, planned.assignment)
+        with self.stage("correct_bias"):
+            self._correct_bias(emitted)
+            self.kept.clear()
+        self.other = self._stack.enter_context(Sandbox("the result"))
+        with self.stage("rewrite"):
+            old, new = planned.model.main, emitted.model.main
+            inputs = {n for o, n in zip(old.inputs, new.inputs, strict=True) if o.is_float}
+            outputs = {n for o, n in zip(old.outputs, new.outputs, strict=True) if o.is_float}
+            set_io(emitted.model, self.options.io_type, inputs, outputs)
+            places = _places(emitted)
+            if self.options.synthetic:
+                emitted.model.metadata.append((UNCALIBRATED_KEY, Buffer.of(_ascii("synthetic samples"))))
+            data = write_model(emitted.model)
+        certificate = self._certify(data, places)
+        self._judge(certificate, planned, emitted)
+        return Result(data, report_of(self, "quantized", data, planned.assignment, emitted, certificate))
+
+    def plan(self) -> Plan:
+        self._read()
+        if not count_float(self.model):
+            raise UsageError("there is nothing to plan: the model is all integer already")
+        return self._plan()
+
+    def _read(self) -> None:
+        self.box = self._stack.enter_context(Sandbox())
+        with self.stage("read"):
+            self.model = read_model(self.source if isinstance(self.source, bytes) else Path(self.source))
+            check_readable(self.model)
+            if isinstance(self.source, bytes):
+                self.path = self._stack.enter_context(model_file(self.source))
+            else:
+                self.path = str(self.source)
+
+    def _plan(self) -> Plan:
+        self._need_samples()
+        with self.stage("prepare"):
+            self._prepare()
+        found = blockers(self.model)
+        if found:
+            raise NotIntegerError(found)
+        self.split = Split(self._open_samples())
+        with self.stage("calibrate"):
+            tensors = observed_tensors(self.model)
+            self.streams = streams(self.model.main)
+            streamed = {t for s in self.streams for t in s.tensors if t.shape[-1] == s.channels}
+            exact = self.options.activations == "int16" or has_state(self.model)
+            self.keep = 0 if exact else sample_count(self.model)
+            self.heads = heads(self.model.main) if self.keep else []
+            outputs = [h.op.outputs[0] for h in self.heads]
+            stats = calibrate(self.model, tensors, streamed, self._counted(), self.box, self.options.workers, outputs, self.keep)
+            self.means = stats.means
+            self._warn_of_unseen(stats)
+        with self.stage("equalize"):
+            ranges = self._equalize(stats)
+        with self.stage("assign"):
+            granularity = Granularity(self.options.per_tensor, self.options.dense_per_tensor)
+            assignment = assign(
+                self.model, replace(stats.measured, ranges=ranges), granularity, self._types(), self.options.activations
+            )
+            found = scale_blockers(self.model, assignment)
+            if found:
+                raise NotIntegerError(found)
+            fill_tables(self.model, assignment, self._evaluate)
+        return Plan(self.model, assignment)
+
+    def _types(self) -> dict[Op, str]:
+        """Operators that do not compute in the type of the activations."""
+        if self.options.activations == "int8":
+            return {}
+        return {op: "int8" for _, op in self.model.ops() if (row := ROWS.get(op.kind)) is not None and not row.int16}
+
+    def _warn_of_unseen(self, stats: Stats) -> None:
+        if stats.unseen:
+            names = ", ".join(f'"{t.name}"' for t in stats.unseen[:3])
+            more = f" and {len(stats.unseen) - 3} more" if len(stats.unseen) > 3 else ""
+            self.warnings.append(f"no sample took the branch that computes {names}{more}: they have no range")
+
+    def _equalize(self, stats: Stats) -> dict[Tensor, Range]:
+        known, per_tensor = set(stats.ranges), self.options.per_tensor
+        changes, channels = equalize(self.model.main, self.streams, known, stats.channels, per_tensor=per_tensor)
+        self.changes += changes
+        self.ranges = stats.ranges | {t: (float(low.min()), float(high.max())) for t, (low, high) in channels.items()}
+        return self.ranges
+
+    def _correct_bias(self, emitted: Emitted) -> None:
+        sound = [h for h in self.heads if _holds(emitted.int8[h.op.outputs[0]], self.ranges[h.op.outputs[0]])]
+        if len(self.kept) < 2 or not sound:
+            return
+        columns = np.concatenate([np.full(h.channels, h in sound) for h in self.heads])
+        try:
+            measured = self._integer_means(emitted, sound)
+        except RuntimeFailure as e:
+            raise VerificationError([str(e).replace(self.box.what, "the result")]) from e
+        self.changes += correct_bias(emitted, sound, self.means[:, columns], measured)
+
+    def _integer_means(self, emitted: Emitted, sound: Sequence[Head]) -> Array:
+        with model_file(means_model(emitted, sound)) as path:
+            self.box.call("measure", path, self.options.workers, self.keep)
+            for index, sample in enumerate(self.kept):
+                self.box.send("sample", index, integer_inputs(emitted.model, sample))
+            means: Array = self.box.call("measured")[3]
+            return means
+
+    def _need_samples(self) -> None:
+        if self.samples is None and not self.options.synthetic:
+            raise UsageError("no representative samples; " + WAYS)
+        if self.samples is not None and self.options.synthetic:
+            raise UsageError("give samples or synthetic, not both")
+
+    def _prepare(self) -> None:
+        def shapes_of(shapes: list[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
+            found: Sequence[tuple[int, ...]] = self.box.call("shapes", self.path, shapes)
+            return found
+
+        choose(self.model, self.options.keep_float)
+        self.changes += fix_batch(self.model, self.options.batch, shapes_of, self.options.shapes)
+        self.changes += sweep(self.model, expand_dequantize)
+        self.changes += fold_constants(self.model, self._evaluate)
+        check_structure(self.model)
+        target = TARGETS[self.options.target]
+        self.changes += prepare(self.model, self._evaluate, target.lookups, wide=self.options.activations == "int16")
+        tables = [op for _, op in self.model.ops() if op.kind == LOOKUP]
+        if tables and not target.lookups:
+            names = ", ".join(f'"{op.outputs[0].name}"' for op in tables[:3])
+            self.warnings.append(f"{len(tables)} look-ups ({names}) will not run on {target.name}: {target.why}")
+
+    def _evaluate(self, part: Model) -> list[Array]:
+        """The runtime's values of a model of constants."""
+        with model_file(part) as path:
+            self.box.call("open", path, "builtin", 1)
+            values: list[Array] = self.box.call("run", [])
+            return values
+
+    def _open_samples(self) -> Samples:
+        inputs = slots(self.model)
+        if self.options.synthetic:
+            return synthetic(inputs, self.options.num_samples or SYNTHETIC_SAMPLES)
+        return open_samples(self.samples, inputs, self.options.num_samples, self.options.images, self.options.batch)
+
+    def _counted(self) -> Iterator[tuple[int, list[Array]]]:
+        total = self.split.samples.count
+        for index, sample in self.split.calibrating():
+            if index < self.keep:
+                self.kept.append(sample)
+            yield index, sample
+            self.progress("calibrate", index + 1, total)
+
+    def _certify(self, data: bytes, kept: dict[tuple[int, int], str]) -> Certificate:
+        with self.stage("certify"):
+            self.box_peak = max(self.box_peak, self.box.peak_memory())
+            return certify(
+                self.path,
+                self.model.main.outputs,
+                read_model(data),
+                data,
+                self.split.held,
+                self.box,
+                self.other,
+                held_back=self.split.held_back,
+                uncalibrated=self.options.synthetic,
+                float_io=self.options.io_type == "float32",
+                kept=kept,
+            )
+
+    def _judge(self, certificate: Certificate, planned: Plan, emitted: Emitted) -> None:
+        """Refuse a result that is too far from float; warn of what a user should know."""
+
+        def worst() -> list[str]:
+            return worst_operators(planned.model, emitted, self.split.last)
+
+        self.warnings += verdict(certificate, self.options.min_sqnr, self.options.per_tensor, worst)
+        ends = (*planned.model.main.inputs, *planned.model.main.outputs)
+        if self.options.io != "auto" and not any(t.is_float for t in ends):
+            self.warnings.append(f"io {self.options.io} has no effect: no input or output of the model is float")
+        for t in planned.model.main.inputs:
+            low, high = self.ranges.get(t, (0.0, 1.0))
+            if low == high:
+                self.warnings.append(f'every sample of input "{t.name}" is {low:g}: that calibrates nothing')
+
+    def _already_integer(self) -> Result:
+        data = self.source if isinstance(self.source, bytes) else Path(self.source).read_bytes()
+        problems = list(contract_problems(read_model(data)))
+        dynamic = [p for p in problems if p.endswith("has a dynamic shape")]
+        if len(problems) > len(dynamic):
+            broken = [p for p in problems if p not in dynamic]
+            raise VerificationError(broken, "the model has no float operator, but breaks the contract")
+        with self.stage("certify"):
+            self.box.call("shapes", self.path)
+        self.warnings += dynamic[:1]
+        if any(t.dtype == "uint8" and t.is_constant and t.quant is not None for t in self.model.main.tensors):
+            self.warnings.append("it is a uint8 model of the older scheme: all integer, but not int8")
+        changed = [
+            n
+            for n, v in vars(Options()).items()
+            if n in ("activations", "io", "per_tensor", "dense_per_tensor", "batch") and v != getattr(self.options, n)
+        ]
+        if changed:
+            self.warnings.append(f"{', '.join(changed)}: no effect on a model that is all integer already")
+        report = report_of(self, "already-integer", data, Assignment(), Emitted(self.model), None)
+        return Result(data, report)
+
+
+def _places(emitted: Emitted) -> dict[tuple[int, int], str]:
+    """Where operators that stay float, and the borders around them, are in the file that will be written."""
+    kept = {change.output + "/float": change for change in emitted.kept_float}
+    found = {}
+    for number, graph in enumerate(emitted.model.graphs):
+        for index, op in enumerate(graph.ops):
+            if op in emitted.float_ops:
+                change = kept.get(op.outputs[0].name) if op.outputs and op.kind not in ("QUANTIZE", "DEQUANTIZE") else None
+                found[number, index] = f'op {change.index} {change.kind} "{change.output}"' if change else ""
+    return found
+
+
+def _holds(t: Tensor, span: Range) -> bool:
+    """Whether nothing of a range is saturated on purpose (its mean then says nothing)."""
+    assert t.quant is not None
+    low, high = representable(t.quant)
+    step = float(t.quant.scale[0])
+    return low - step <= span[0] and span[1] <= high + step
+
+
+def _ascii(text: str) -> Array:
+    codes: Array = np.frombuffer(text.encode("ascii"), np.uint8).copy()
+    return codes

@@ -1,0 +1,58 @@
+"""Operators that stay float at the user's wish: `--keep-float NAME|TYPE|INDEX,...`.
+
+    i8 --DEQUANTIZE--> f32 --op--> f32 --QUANTIZE--> i8         neighbours that stay float share the pair
+
+No pass touches them; the report and the certificate list them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fullint.errors import UsageError
+from fullint.ir import Model, Op
+
+
+def choose(model: Model, wanted: str | int | Sequence[str | int] | None) -> list[Op]:
+    """Mark the operators that each item names, in place, and return them.
+
+    Args:
+        model: as read.
+        wanted: items, or a string of items with commas between: the index of an operator of the main graph,
+            a type ("SOFTMAX", or the code of a custom operator), or the name of an output tensor.
+
+    Raises:
+        UsageError: an item names no operator, or one with subgraphs.
+    """
+    if wanted is None:
+        return []
+    items = wanted.split(",") if isinstance(wanted, str) else [wanted] if isinstance(wanted, int) else list(wanted)
+    found: dict[Op, None] = {}
+    for item in items:
+        ops = _named(model, str(item).strip())
+        if not ops:
+            raise UsageError(f'keep_float: no operator has the index, type or output name "{item}"')
+        found.update(dict.fromkeys(ops))
+    for op in found:
+        if any(op.subgraphs()):
+            raise UsageError(f'keep_float: {op.kind} "{where(op)}" has subgraphs; name the operators inside')
+        op.keep_float = True
+    return list(found)
+
+
+def _named(model: Model, item: str) -> list[Op]:
+    if item.isdigit():
+        return [op for op in model.main.ops if op.origin == int(item)]
+    return [
+        op for _, op in model.ops() if item in (op.kind, op.custom_code) or (any(t.name == item for t in op.outputs) and item)
+    ]
+
+
+def where(op: Op) -> str:
+    """Name of the first output."""
+    return op.outputs[0].name if op.outputs else ""
+
+
+def kept(model: Model) -> list[Op]:
+    """The operators of a prepared model that stay float."""
+    return [op for _, op in model.ops() if op.keep_float]

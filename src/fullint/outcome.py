@@ -1,0 +1,79 @@
+"""The report of one run, put together from what its stages left."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fullint import __version__
+from fullint.assignment import Assignment
+from fullint.emit import Emitted
+from fullint.report import (
+    SCHEMA_VERSION,
+    Certificate,
+    CutReport,
+    QuantizeReport,
+    count_conv,
+    count_float,
+    operator_counts,
+)
+from fullint.samples import Split
+
+if TYPE_CHECKING:
+    from fullint.job import Job
+
+
+def report_of(
+    job: Job, status: str, data: bytes, assignment: Assignment, emitted: Emitted, certificate: Certificate | None
+) -> QuantizeReport:
+    """Everything a run did and found."""
+    before = len(job.source) if isinstance(job.source, bytes) else Path(job.source).stat().st_size
+    split: Split | None = getattr(job, "split", None)
+    left = (f'{c.rule} left {c.kind} "{c.output}": {c.why}' for c in job.changes if not c.done)
+    return QuantizeReport(
+        schema_version=SCHEMA_VERSION,
+        fullint=__version__,
+        status=status,
+        options=_options(job),
+        operators=sum(1 for _ in emitted.model.ops()),
+        float_operators=count_float(emitted.model),
+        operator_counts=operator_counts(emitted.model),
+        conv_2d=count_conv(emitted.model),
+        changes=tuple(c for c in job.changes if c.done),
+        cuts=tuple(CutReport(c.op.origin, c.op.kind, c.where, c.input, c.why) for c in assignment.cuts),
+        requantizes=tuple(emitted.requantizes),
+        kept_float=tuple(emitted.kept_float),
+        notes=(*assignment.notes, *left),
+        warnings=tuple(job.warnings),
+        samples={"calibrated": split.calibrated, "total": split.total, "held_back": split.held_back} if split else {},
+        sizes={"before": before, "after": len(data)},
+        seconds=dict(job.seconds),
+        peak_memory_bytes=_own_peak() + max(job.box_peak, job.box.peak_memory()),
+        certificate=certificate,
+    )
+
+
+def _options(job: Job) -> dict[str, Any]:
+    o = job.options
+    return {
+        "model": f"sha256:{hashlib.sha256(job.source).hexdigest()}" if isinstance(job.source, bytes) else str(job.source),
+        "num_samples": o.num_samples,
+        "per_tensor": o.per_tensor,
+        "dense_per_tensor": o.dense_per_tensor,
+        "activations": o.activations,
+        "io": o.io_type,
+        "target": o.target,
+        "keep_float": o.kept,
+        "shape": o.shape if isinstance(o.shape, str | None) else list(o.shape),
+        "batch": o.batch,
+        "min_sqnr": o.min_sqnr,
+        "synthetic": o.synthetic,
+    }
+
+
+def _own_peak() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
