@@ -299,6 +299,19 @@ def svdf(g: Builder) -> Values:
     return [codes(-2.0, 2.0)[:, :n]]
 
 
+def reduce_prod(g: Builder) -> Values:
+    """Three factors: the whole range of each against the others."""
+    x = g.input(1, 3, 256)
+    g.output(g.op("REDUCE_PROD", x, g.const(np.int32([1])), shape=(1, 256)))
+    return [codes(-2.0, 1.5, (1, 3, 256))]
+
+
+def one_hot(g: Builder) -> Values:
+    i = g.input(1, 16, dtype="int32")
+    g.output(g.op("ONE_HOT", i, g.const(np.int32(8)), g.const(2.0), g.const(-1.0), shape=(1, 16, 8), axis=-1))
+    return [np.arange(16, dtype=np.int32).reshape(1, 16) % 10]
+
+
 POOL = {"stride_w": 2, "stride_h": 2, "filter_width": 2, "filter_height": 2, "padding": PADDING["VALID"]}
 
 EXAMPLES: dict[str, Callable[[Builder], Values]] = {
@@ -365,6 +378,8 @@ EXAMPLES: dict[str, Callable[[Builder], Values]] = {
     "TOPK_V2": topk,
     "ARG_MAX": arg("ARG_MAX"),
     "ARG_MIN": arg("ARG_MIN"),
+    "ONE_HOT": one_hot,
+    "REDUCE_PROD": reduce_prod,
     "LOOKUP": look_up,
     "CAST": cast,
     "WHILE": loop,

@@ -221,10 +221,13 @@ def test_assignment_prints(g: Builder) -> None:
 @pytest.mark.parametrize(
     ("make", "cause"),
     [
-        (lambda g, x: g.op("SIN", x), "no int8 kernel"),
-        (lambda g, x: g.conv(x, weights=g.input(4, 3, 3, 2)), "computed at run time"),
+        (lambda g, x: g.op("ATAN2", x, x), "function of two tensors"),
+        (lambda g, x: g.op("MEAN", x, g.input(1, dtype="int32"), shape=(1, 4, 4)), "computed at run time"),
         (lambda g, x: g.op("ADD", x, g.const(np.float32([np.nan, 1]))), "not finite"),
-        (lambda g, x: g.op("CAST", x, dtype="int32"), "no integer form of it yet"),
+        (
+            lambda g, x: g.op("UNSORTED_SEGMENT_MAX", x, g.const(np.int32([0])), g.const(np.int32(1)), shape=(1, 4, 4, 2)),
+            "float only",
+        ),
     ],
 )
 def test_blockers_say_which_and_why(g: Builder, make, cause: str) -> None:

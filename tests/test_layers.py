@@ -18,7 +18,7 @@ LAYERS = (
     {"control", "saturate", "samples", "sandbox", "execute"},
     {"passes", "groups"},
     {"assign"},
-    {"blockers", "emit", "equalize", "inspection", "options", "tables", "keep_float"},
+    {"border", "blockers", "emit", "equalize", "inspection", "options", "tables", "keep_float"},
     {"correct_bias"},
     {"measure"},
     {"calibrate", "certificate"},

@@ -11,12 +11,12 @@ from fullint.passes.static_shapes import fix_batch, fold_constants
 from fullint.tflite import read_bytes, write_model
 
 
-def prepared(g: Builder) -> tuple[list[str], list[str]]:
+def prepared(g: Builder, **options: bool) -> tuple[list[str], list[str]]:
     """(kinds of operators, notes of what was left) after preparation; outputs are checked to be equal."""
     model = read_bytes(g.bytes())
     samples = [list(s.values()) for s in samples_like(model, 2)]
     before = [run(model, s, "builtin") for s in samples]
-    changes = prepare(model, evaluate)
+    changes = prepare(model, evaluate, **options)
     for s, expected in zip(samples, before, strict=True):
         for a, b in zip(run(model, s, "builtin"), expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
@@ -116,8 +116,18 @@ def test_div_by_an_activation(g: Builder, positive: bool) -> None:
     divisor = g.op("ADD", g.op("ABS", y), g.const(0.5)) if positive else g.op("SUB", g.op("MUL", y, g.const(0.01)), g.const(1.5))
     g.output(g.op("DIV", x, divisor))
     kinds, _ = prepared(g)
-    assert "DIV" not in kinds
-    assert kinds.count("MUL") == (2 if positive else 5)
+    assert kinds == ["LOOKUP", "MUL"]
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_div_without_look_ups(g: Builder, positive: bool) -> None:
+    """For a target that takes no tables: LOG and EXP."""
+    x, y = g.input(1, 8), g.input(1, 8)
+    divisor = g.op("ADD", g.op("ABS", y), g.const(0.5)) if positive else g.op("SUB", g.op("MUL", y, g.const(0.01)), g.const(1.5))
+    g.output(g.op("DIV", x, divisor))
+    kinds, _ = prepared(g, lookups=False)
+    assert "DIV" not in kinds and "LOOKUP" not in kinds
+    assert "LOG" in kinds and "EXP" in kinds
 
 
 def test_bias_becomes_a_vector(g: Builder) -> None:

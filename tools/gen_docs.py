@@ -12,7 +12,9 @@ from pathlib import Path
 import click
 
 from fullint.cli import main
-from fullint.ops import KERNEL_SETS, ROWS, Fixed, Observed, Raw, Role, Same
+from fullint.ops import KERNEL_SETS, ROWS, Fixed, Observed, OpRow, Raw, Role, Same, Tied
+from fullint.ops.forms import IMPOSSIBLE, form
+from fullint.tflite import schema
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -27,28 +29,46 @@ def commands() -> str:
 
 
 def ops() -> str:
-    """The op table as a page."""
+    """The op table as a page, and what becomes of every other operator of TFLite."""
     lines = [
-        "# Operators in int8",
+        "# Operators",
         "",
-        "Made from the op table by `tools/gen_docs.py`. Each row is proved by a test that runs the int8 operator against the",
-        "float one over the whole code range, on every kernel set.",
+        "Made from the op table by `tools/gen_docs.py`. Each row is proved by a test that runs the integer operator against",
+        "the float one over the whole code range, on every kernel set, with int8 and with int16 activations.",
         "",
         "*own*: an operand with its own scale and zero point; *same*: operands that share them; *weight*: int8 constants,",
         "per channel along the axis; *bias*: int32, scale = input scale × weight scale; *raw*: integers that stay; *any*: read",
-        "for its shape only.",
+        "for its shape only; *tied*: one value with others, in other graphs or other runs; *derived*: see the row's module.",
         "",
-        "| operator | inputs | output | kernel | to know | lacking or wrong |",
-        "|---|---|---|---|---|---|",
+        "int16: the kernel's version with `--activations int16`; *int8*: computes in int8 between two requantizes.",
+        "",
+        "| operator | inputs | output | int16 | kernel | to know | lacking or wrong |",
+        "|---|---|---|---|---|---|---|",
     ]
     for kind in sorted(ROWS):
         row = ROWS[kind]
-        inputs = ", ".join(f"weight (axis {row.axis})" if r is Role.WEIGHT else r.value for r in row.inputs)
+        roles = dict.fromkeys(f"weight (axis {row.axis})" if r is Role.WEIGHT else r.value for r in row.inputs)
+        inputs = ", ".join(roles if len(row.inputs) > 6 else (_role(row, r) for r in row.inputs))
         faults = "; ".join(f"{s}: {row.faults[s].what}" for s in KERNEL_SETS if s in row.faults)
         if len(row.faults) == len(KERNEL_SETS):
             faults = f"all: {next(iter(row.faults.values())).what}"
-        lines.append(f"| `{kind}` | {inputs} | {output(row.outputs[0])} | {row.source} | {row.because} | {faults} |")
-    return "\n".join(lines) + "\n"
+        wide = (str(row.int16) if row.int16 > 1 else "yes") if row.int16 else "int8"
+        lines.append(f"| `{kind}` | {inputs} | {output(row.outputs[0])} | {wide} | {row.source} | {row.because} | {faults} |")
+    return "\n".join([*lines, *others()]) + "\n"
+
+
+def _role(row: OpRow, role: Role) -> str:
+    return f"weight (axis {row.axis})" if role is Role.WEIGHT else role.value
+
+
+def others() -> list[str]:
+    """Operators without a row: written with others, looked up, integer already, or impossible and why."""
+    names = [k for k in schema.values("BuiltinOperator") if k not in ROWS]
+    lines = ["", "## Without a row", "", "In int8 and int16 alike.", "", "| operator | becomes |", "|---|---|"]
+    lines += [f"| `{kind}` | {form(kind)} |" for kind in sorted(names) if form(kind)]
+    lines += ["", "## Impossible", "", "With float operands; `--keep-float` leaves them as they are.", ""]
+    lines += ["| operator | because |", "|---|---|"]
+    return lines + [f"| `{kind}` | {IMPOSSIBLE[kind]} |" for kind in sorted(names) if not form(kind)]
 
 
 def output(rule: object) -> str:
@@ -62,6 +82,8 @@ def output(rule: object) -> str:
             return "same"
         case Raw():
             return "raw"
+        case Tied():
+            return "tied"
     raise AssertionError(rule)
 
 

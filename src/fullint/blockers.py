@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from fullint.assignment import Assignment
+from fullint.assign import observed_tensors
+from fullint.assignment import Assignment, Range
 from fullint.errors import Blocker
-from fullint.ir import Model, Op
-from fullint.ops import NO_INT8_KERNEL, ROWS, Role
+from fullint.ir import Model, Op, Tensor
+from fullint.ops import ROWS, Role
+from fullint.ops.forms import IMPOSSIBLE, INTEGERS, form
 
 SCALE_MIN, SCALE_MAX = 1e-36, 1e36
 """Beyond these a scale is no normal float32 number, or its products are not."""
@@ -29,7 +33,7 @@ def _blocker(number: int, op: Op) -> Blocker | None:
         return block("a custom operator has no integer kernel fullint knows", "cut it off, before or behind the network")
     row = ROWS.get(op.kind)
     if row is None:
-        return block(_no_row(op.kind), "replace it by operators of docs/ops.md, or cut it off")
+        return block(_no_row(op), "replace it by operators of docs/ops.md, or cut it off")
     if why := row.refuses(op):
         return block(why, "make that operand a constant, or write the operator with ones that take two activations")
     for t in op.values():
@@ -45,10 +49,26 @@ def _blocker(number: int, op: Op) -> Blocker | None:
     return None
 
 
-def _no_row(kind: str) -> str:
-    if kind in NO_INT8_KERNEL:
-        return "LiteRT has no int8 kernel for it"
-    return "fullint has no integer form of it yet"
+def _no_row(op: Op) -> str:
+    """Why an operator without a row cannot be integer, and one that passes usually rewrite was not."""
+    if op.kind in IMPOSSIBLE:
+        return IMPOSSIBLE[op.kind]
+    known = form(op.kind)
+    if op.kind in INTEGERS:
+        return "it computes on floats here; integers it would take"
+    return f"LiteRT has no int8 kernel for it, and it is not what becomes {known}" if known else "fullint does not know it"
+
+
+def unmeasured(model: Model, ranges: Mapping[Tensor, Range]) -> list[Blocker]:
+    """Operators whose result no sample can reach: they are in a graph that the main graph does not run."""
+    wanted = set(observed_tensors(model)) - set(ranges)
+    cause = "it is in a graph that running the model's inputs does not reach, so no sample gives it a range"
+    way_out = "make the graph a model of its own"
+    return [
+        Blocker(number, op.origin, op.kind, op.outputs[0].name, cause, way_out)
+        for number, op in model.ops()
+        if not wanted.isdisjoint(op.outputs)
+    ]
 
 
 def scale_blockers(model: Model, assignment: Assignment) -> list[Blocker]:

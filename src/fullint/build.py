@@ -28,7 +28,7 @@ PADDING = {"SAME": 0, "VALID": 1}
 ACTIVATIONS = {"NONE": 0, "RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3, "TANH": 4, "SIGN_BIT": 5}
 
 _BROADCAST = frozenset(
-    "ADD SUB MUL DIV MAXIMUM MINIMUM SQUARED_DIFFERENCE POW FLOOR_DIV FLOOR_MOD LESS LESS_EQUAL GREATER"
+    "ADD SUB MUL DIV MAXIMUM MINIMUM SQUARED_DIFFERENCE POW FLOOR_DIV FLOOR_MOD ATAN2 LESS LESS_EQUAL GREATER"
     " GREATER_EQUAL EQUAL NOT_EQUAL LOGICAL_AND LOGICAL_OR SELECT SELECT_V2 PRELU".split()
 )
 _BOOLEAN = frozenset("LESS LESS_EQUAL GREATER GREATER_EQUAL EQUAL NOT_EQUAL LOGICAL_AND LOGICAL_OR".split())
@@ -230,7 +230,7 @@ class Builder:
 
 def _data_operand(kind: str, inputs: Sequence[Tensor | None], first: Tensor) -> Tensor:
     """The operand whose element type the output has."""
-    position = {"SELECT": 1, "SELECT_V2": 1, "SPLIT": 1, "FILL": 1}.get(kind, 0)
+    position = {"SELECT": 1, "SELECT_V2": 1, "SPLIT": 1, "FILL": 1, "ONE_HOT": 2}.get(kind, 0)
     return inputs[position] or first
 
 

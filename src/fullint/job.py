@@ -18,12 +18,13 @@ import numpy as np
 
 from fullint.assign import assign, observed_tensors
 from fullint.assignment import Assignment, Granularity, Range
-from fullint.blockers import blockers, scale_blockers
+from fullint.blockers import blockers, scale_blockers, unmeasured
+from fullint.border import set_io
 from fullint.calibrate import Stats, calibrate, has_state
 from fullint.certificate import certify, integer_inputs
 from fullint.correct_bias import Head, correct_bias, heads, means_model, sample_count
 from fullint.diagnose import worst_operators
-from fullint.emit import Emitted, emit, set_io
+from fullint.emit import Emitted, emit
 from fullint.equalize import equalize, streams
 from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.functions import LOOKUP
@@ -36,13 +37,13 @@ from fullint.options import Options
 from fullint.outcome import report_of
 from fullint.passes import prepare
 from fullint.passes.expand_constants import expand_dequantize
-from fullint.passes.static_shapes import fix_batch, fold_constants
+from fullint.passes.static_shapes import densify, fix_batch, fold_constants
 from fullint.report import Certificate, QuantizeReport, count_float
 from fullint.rewrite import Change, sweep
 from fullint.samples import WAYS, Samples, Split, open_samples, slots, synthetic
 from fullint.sandbox import Sandbox, model_file
 from fullint.tables import fill_tables
-from fullint.tflite import read_model, write_model
+from fullint.tflite import internalise, read_model, write_model
 from fullint.verdict import verdict
 from fullint.verify import check_readable, check_structure, contract_problems
 
@@ -139,11 +140,15 @@ class Job:
         self.box = self._stack.enter_context(Sandbox())
         with self.stage("read"):
             self.model = read_model(self.source if isinstance(self.source, bytes) else Path(self.source))
+            path = Path(self.source) if not isinstance(self.source, bytes) else None
+            outside = internalise(self.model, path and path.absolute().parent)
             check_readable(self.model)
-            if isinstance(self.source, bytes):
+            if outside:
+                self.path = self._stack.enter_context(model_file(self.model))
+            elif isinstance(self.source, bytes):
                 self.path = self._stack.enter_context(model_file(self.source))
             else:
-                self.path = str(self.source)
+                self.path = str(path)
 
     def _plan(self) -> Plan:
         self._need_samples()
@@ -164,6 +169,9 @@ class Job:
             stats = calibrate(self.model, tensors, streamed, self._counted(), self.box, self.options.workers, outputs, self.keep)
             self.means = stats.means
             self._warn_of_unseen(stats)
+        found = unmeasured(self.model, stats.ranges)
+        if found:
+            raise NotIntegerError(found)
         with self.stage("equalize"):
             ranges = self._equalize(stats)
         with self.stage("assign"):
@@ -228,6 +236,7 @@ class Job:
 
         choose(self.model, self.options.keep_float)
         self.changes += fix_batch(self.model, self.options.batch, shapes_of, self.options.shapes)
+        self.changes += densify(self.model)
         self.changes += sweep(self.model, expand_dequantize)
         self.changes += fold_constants(self.model, self._evaluate)
         check_structure(self.model)

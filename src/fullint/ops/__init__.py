@@ -31,15 +31,8 @@ ROWS: dict[str, OpRow] = {
     )
 }
 
-NO_INT8_KERNEL = frozenset(
-    "SQUARE SIN COS FLOOR CEIL ROUND SIGN POW CUMSUM LOCAL_RESPONSE_NORMALIZATION RFFT2D COMPLEX_ABS ATAN2 L2_POOL_2D"
-    " CONV_3D CONV_3D_TRANSPOSE".split()
-)
-"""Operators whose kernels take no int8 (tried with one-operator models on every kernel set)."""
-
 __all__ = [
     "KERNEL_SETS",
-    "NO_INT8_KERNEL",
     "ROWS",
     "Derived",
     "Fault",

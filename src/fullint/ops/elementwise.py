@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fullint.ir import Op
-from fullint.ops.base import KERNEL_SETS, Fault, Fixed, Observed, OpRow, Raw, Role, Same, rank, scale_below, scale_ratio
+from fullint.ops.base import KERNEL_SETS, Fault, Fixed, Observed, OpRow, Raw, Role, Same, rank, scale_below, scale_ratio, static
 
 _CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
 _INTEGERS = ("int32", "int64", "int16", "int8", "uint8", "uint32", "bool")
@@ -103,6 +103,15 @@ ROWS = (
         (Same(),),
         lambda op: 3 if max(rank(op, i) for i in range(3)) == 5 else 1,
         "kernels/select.cc",
+    ),
+    OpRow(
+        "ONE_HOT",
+        (Role.RAW, Role.RAW, Role.SAME, Role.SAME),
+        (Same(),),
+        1,
+        "kernels/one_hot.cc",
+        "on and off value are codes of the same parameters",
+        refuses=static(2, 3),
     ),
     OpRow("SELECT_V2", (Role.RAW, Role.SAME, Role.SAME), (Same(),), 1, "kernels/select.cc"),
     _unary("RELU", 2, "kernels/activations.cc"),

@@ -15,6 +15,16 @@ ROWS = (
         refuses=static(1),
     ),
     OpRow(
+        "REDUCE_PROD",
+        (Role.OWN, Role.RAW),
+        (Observed(),),
+        2,
+        "kernels/reduce.cc",
+        "multiplies in int32, rescaled after each factor",
+        refuses=static(1),
+        steps=3,
+    ),
+    OpRow(
         "SUM",
         (Role.OWN, Role.RAW),
         (Observed(),),

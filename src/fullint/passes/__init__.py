@@ -23,8 +23,10 @@ from fullint.passes.drop_unused import drop_unused
 from fullint.passes.expand_constants import expand_dequantize, expand_hybrid, finite_masks
 from fullint.passes.lookup import Evaluate, collapse, collapse_lacking, recognise
 from fullint.passes.prelu import prelu_as_itself, prelu_of_relus
+from fullint.passes.recurrent import bidirectional_apart
 from fullint.passes.softmax import softmax_as_itself
-from fullint.passes.tables import embedding_as_gather
+from fullint.passes.tables import embedding_as_gather, fake_quant_as_nothing, zeros_as_constant
+from fullint.passes.volume import conv_3d_as_2d
 from fullint.passes.wide import difference_apart, prelu_apart, wide_lookup
 from fullint.passes.windows import cumsum_as_dense, lrn_as_product
 from fullint.rewrite import Change, Rule, sweep
@@ -34,7 +36,11 @@ FIRST: tuple[Rule, ...] = (
     expand_dequantize,
     expand_hybrid,
     finite_masks,
+    fake_quant_as_nothing,
+    zeros_as_constant,
     embedding_as_gather,
+    bidirectional_apart,
+    conv_3d_as_2d,
     cast_of_bool,
     prelu_as_itself,
     prelu_of_relus,

@@ -68,9 +68,6 @@ def add_n_as_adds(op: Op, uses: Uses) -> Rewrite | No | None:
     if op.kind != "ADD_N" or not op.outputs[0].is_float:
         return None
     out, total = op.outputs[0], op.inputs[0]
-    if len(op.inputs) == 1:
-        shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
-        return Rewrite((op,), (make_op("RESHAPE", [total, shape], [out], new_shape=list(out.shape)),), "ADD_N of one tensor")
     ops = []
     for i, term in enumerate(op.inputs[1:]):
         target = out if i == len(op.inputs) - 2 else twin(out, f"{out.name}/sum{i}")

@@ -26,7 +26,7 @@ Evaluate = Callable[[Model], list[Array]]
 
 UNARY = frozenset(
     "ABS CEIL COS ELU EXP FLOOR GELU HARD_SWISH LEAKY_RELU LOG LOGISTIC NEG RELU RELU6 RELU_N1_TO_1 RELU_0_TO_1 ROUND"
-    " RSQRT SIGN SIN SQRT SQUARE TANH LOGICAL_NOT CAST".split()
+    " RSQRT SIGN SIN SQRT SQUARE TANH LOGICAL_NOT CAST BUCKETIZE".split()
 )
 _AFFINE = frozenset("ADD SUB MUL MAXIMUM MINIMUM RELU RELU6 RELU_N1_TO_1 RELU_0_TO_1 NEG".split())
 POINTWISE = (
@@ -221,7 +221,7 @@ def _names(lookups: list[Op], evaluate: Evaluate) -> dict[Op, tuple[str, dict[st
     values = evaluate(Model([graph]))
     found = {}
     for op, value in zip(floats, values[len(candidates) :], strict=True):
-        alpha = -float(value[np.argmin(np.abs(_POINTS + 1))])
+        alpha = float(value[0] / _POINTS[0])
         leaky = np.where(_POINTS < 0, np.float32(alpha) * _POINTS, _POINTS)
         named: list[tuple[str, dict[str, object]]] = [*candidates, ("LEAKY_RELU", {"alpha": alpha})]
         match = next((c for c, v in zip(named, [*values[: len(candidates)], leaky], strict=True) if _equal(value, v)), None)

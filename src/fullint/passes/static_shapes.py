@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from fullint.build import make_op
 from fullint.errors import UsageError
 from fullint.ir import Array, Buffer, Graph, Model, Op, Tensor
 from fullint.passes.drop_unused import EFFECTS
@@ -92,6 +93,27 @@ def _static(t: Tensor, batch: int) -> tuple[int, ...]:
 def _unknown(t: Tensor) -> bool:
     """Whether the file does not say the shape (a -1, or a tensor of unknown rank computed from shapes)."""
     return any(n < 0 for n in t.shape)
+
+
+def densify(model: Model) -> list[Change]:
+    """Put a DENSIFY in front of operators that read sparse constants, in place; folding then makes them dense."""
+    changes = []
+    for graph in model.graphs:
+        dense: dict[Tensor, Tensor] = {}
+        ops: list[Op] = []
+        for op in graph.ops:
+            for i, t in enumerate(op.inputs):
+                if t is not None and t.sparsity is not None and op.kind != "DENSIFY":
+                    if t not in dense:
+                        dense[t] = Tensor(f"{t.name}/dense", t.shape, t.dtype, quant=t.quant)
+                        ops.append(make_op("DENSIFY", [t], [dense[t]]))
+                        ops[-1].origin = op.origin
+                        changes.append(Change("densify", op.origin, op.kind, t.name, "sparse constant made dense"))
+                    op.inputs[i] = dense[t]
+            ops.append(op)
+        graph.ops = ops
+        graph.sync_tensors()
+    return changes
 
 
 def fold_constants(model: Model, evaluate: Evaluate) -> list[Change]:

@@ -1,12 +1,16 @@
-"""Tables that are looked up by integers.
+"""Operators that come down to a constant, a table, or nothing.
 
 EMBEDDING_LOOKUP(ids, table)      =>     GATHER(table, ids)       (its kernel gives float, or one scale per row)
+ZEROS_LIKE(x)                     =>     constant zeros
+FAKE_QUANT(x)                     =>     x
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from fullint.build import make_op
-from fullint.ir import Op, Uses
+from fullint.ir import Buffer, Op, Uses, constant
 from fullint.rewrite import Rewrite
 
 
@@ -16,3 +20,23 @@ def embedding_as_gather(op: Op, uses: Uses) -> Rewrite | None:
     if op.kind != "EMBEDDING_LOOKUP" or ids is None or table is None or not op.outputs[0].is_float:
         return None
     return Rewrite((op,), (make_op("GATHER", [table, ids], op.outputs, axis=0),), "EMBEDDING_LOOKUP picks rows as GATHER does")
+
+
+def zeros_as_constant(op: Op, uses: Uses) -> Rewrite | None:
+    """ZEROS_LIKE of a tensor of known shape."""
+    out = op.outputs[0] if op.outputs else None
+    if op.kind != "ZEROS_LIKE" or out is None or out.dtype != "float32" or out in uses.outputs or any(n < 0 for n in out.shape):
+        return None
+    out.buffer = Buffer.of(np.zeros(out.shape, np.float32))
+    return Rewrite((op,), (), "zeros are a constant")
+
+
+def fake_quant_as_nothing(op: Op, uses: Uses) -> Rewrite | None:
+    """FAKE_QUANT rounds to a grid; the integer model has one of its own there."""
+    x = op.input(0)
+    if op.kind != "FAKE_QUANT" or x is None:
+        return None
+    out = op.outputs[0]
+    shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
+    new = make_op("RESHAPE", [x, shape], [out], new_shape=list(out.shape))
+    return Rewrite((op,), (new,), "the integer model rounds here itself")

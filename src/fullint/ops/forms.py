@@ -1,0 +1,106 @@
+"""What becomes of every builtin operator that has no row of its own in the op table.
+
+Together with the rows this covers TFLite's whole list of operators; docs/ops.md is made from both, a test
+checks that none is missing, and the refusals take their reasons from here.
+"""
+
+from __future__ import annotations
+
+REWRITTEN: dict[str, str] = {
+    "NEG": "MUL by -1",
+    "SQUARE": "MUL of x by x",
+    "ADD_N": "ADD, one term after the other",
+    "POW": "MUL, SQRT or RSQRT for 2, 1/2, -1/2; a look-up for any other constant; EXP(b LOG(a)) for a > 0",
+    "L2_POOL_2D": "the root of an AVERAGE_POOL_2D of squares",
+    "CUMSUM": "FULLY_CONNECTED with a triangle of ones",
+    "LOCAL_RESPONSE_NORMALIZATION": "x times a power (look-up) of a CONV_2D of squares with a band of ones",
+    "EMBEDDING_LOOKUP": "GATHER along the first axis",
+    "STABLEHLO_COMPOSITE": "its decomposition, in place",
+    "CALL": "the graph it calls, in place",
+    "BIDIRECTIONAL_SEQUENCE_LSTM": "two UNIDIRECTIONAL_SEQUENCE_LSTM, one on the reversed sequence",
+    "CONV_3D": "CONV_2D over windows of depth put side by side",
+    "ZEROS_LIKE": "a constant",
+    "FILL": "a constant, where value and shape are",
+    "FAKE_QUANT": "nothing: its input",
+    "DENSIFY": "the dense constant",
+}
+
+LOOKED_UP: dict[str, str] = dict.fromkeys(("SIN", "COS", "FLOOR", "CEIL", "ROUND", "SIGN", "BUCKETIZE"), "a look-up")
+LOOKED_UP |= dict.fromkeys(("FLOOR_DIV", "FLOOR_MOD"), "a look-up, by a constant")
+
+INTEGERS = frozenset(
+    "LOGICAL_OR LOGICAL_AND LOGICAL_NOT REDUCE_ANY REDUCE_ALL RANGE UNIQUE BROADCAST_ARGS BITWISE_XOR RIGHT_SHIFT WHERE"
+    " STABLEHLO_AND STABLEHLO_SHIFT_LEFT HASHTABLE HASHTABLE_FIND HASHTABLE_IMPORT HASHTABLE_SIZE".split()
+)
+"""Operators on integers, booleans or resources: what is integer already stays as it is."""
+
+BORDERS: dict[str, str] = {
+    "QUANTIZE": "at the border, or between two scales",
+    "DEQUANTIZE": "of a constant: the constant; of an activation: nothing",
+    "VAR_HANDLE": "stays: names a variable",
+    "CALL_ONCE": "stays: its graph is rewritten with the others",
+}
+
+_FLOAT_ONLY = "its kernel computes in float only"
+_HYBRID = "its kernel is float or hybrid, and keeps float state between runs; unrolled, or as a loop, it is integer"
+_NO_KERNEL = "LiteRT registers no kernel for it (kernels/register.cc): the model does not run as it is"
+_SHAPE = "the size of its output depends on values"
+_RANDOM = "it makes random floats"
+
+IMPOSSIBLE: dict[str, str] = {
+    "CUSTOM": "a custom operator has no integer kernel fullint knows",
+    "DELEGATE": "it only exists inside a running interpreter",
+    "PLACEHOLDER_FOR_GREATER_OP_CODES": "it is no operator",
+    "LSTM": "the older form: float, or uint8 with 16-bit state; UNIDIRECTIONAL_SEQUENCE_LSTM has an integer kernel",
+    **dict.fromkeys(("RNN", "UNIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_RNN"), _HYBRID),
+    **dict.fromkeys(("HASHTABLE_LOOKUP", "LSH_PROJECTION", "EMBEDDING_LOOKUP_SPARSE", "SKIP_GRAM"), "hashing and strings"),
+    "CONCAT_EMBEDDINGS": "LiteRT has no kernel for it",
+    "CONV_3D_TRANSPOSE": _FLOAT_ONLY + " (kernels/conv3d_transpose.cc)",
+    "ATAN2": "a function of two tensors that no product or sum of looked-up ones equals",
+    "RFFT2D": "complex numbers (kernels/rfft2d.cc)",
+    **dict.fromkeys(("REAL", "IMAG", "COMPLEX_ABS"), "complex numbers (kernels/complex_support.cc)"),
+    "NON_MAX_SUPPRESSION_V4": _FLOAT_ONLY + " (kernels/non_max_suppression.cc)",
+    "NON_MAX_SUPPRESSION_V5": _FLOAT_ONLY + " (kernels/non_max_suppression.cc)",
+    "REVERSE_SEQUENCE": "its kernel takes no int8 (kernels/reverse_sequence.cc)",
+    "SPARSE_TO_DENSE": "int8 without scales: what it leaves out is code 0, not the number 0",
+    "SCATTER_ND": "int8 without scales: what it leaves out is code 0, not the number 0 (kernels/scatter_nd.cc)",
+    "MATRIX_DIAG": "int8 without scales: beside the diagonal is code 0, not the number 0 (kernels/matrix_diag.cc)",
+    "MATRIX_SET_DIAG": "not looked into; no converter of today writes it",
+    **dict.fromkeys(
+        ("SEGMENT_SUM", *(f"UNSORTED_SEGMENT_{k}" for k in ("PROD", "MAX", "SUM", "MIN"))), _FLOAT_ONLY + " or in int32"
+    ),
+    **dict.fromkeys(("RANDOM_STANDARD_NORMAL", "RANDOM_UNIFORM", "MULTINOMIAL", "STABLEHLO_RNG_BIT_GENERATOR"), _RANDOM),
+    "BITCAST": "the bits of a float have no meaning in int8",
+    "DILATE": "int8 without scales (kernels/dilate.cc)",
+    "REDUCE_WINDOW": "int8 without scales (kernels/reduce_window.cc)",
+    **dict.fromkeys(
+        (
+            f"STABLEHLO_{k}"
+            for k in ("ADD", "MAXIMUM", "MINIMUM", "MULTIPLY", "GATHER", "PAD", "REDUCE_WINDOW", "SCATTER", "CASE")
+        ),
+        "its kernel takes no scales; TFLite's own operator of that name has one that does",
+    ),
+    **dict.fromkeys(
+        (
+            f"STABLEHLO_{k}"
+            for k in (
+                "LOGISTIC DIVIDE RESHAPE CLAMP CONCATENATE BROADCAST_IN_DIM CONVOLUTION SLICE CUSTOM_CALL REDUCE ABS COSINE"
+                " EXPONENTIAL FLOOR LOG NEGATE OR POWER REMAINDER RSQRT SELECT SUBTRACT TANH COMPARE CONVERT DYNAMIC_SLICE"
+                " DYNAMIC_UPDATE_SLICE IOTA DOT_GENERAL SORT WHILE TRANSPOSE CBRT"
+            ).split()
+        ),
+        _NO_KERNEL,
+    ),
+}
+"""Operators with float operands that no integer form is known of, and why."""
+
+
+def form(kind: str) -> str | None:
+    """How an operator without a row becomes integer, None where it cannot."""
+    if kind in REWRITTEN:
+        return f"written as {REWRITTEN[kind]}"
+    if kind in LOOKED_UP:
+        return LOOKED_UP[kind]
+    if kind in BORDERS:
+        return BORDERS[kind]
+    return "integer already" if kind in INTEGERS else None

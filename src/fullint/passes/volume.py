@@ -1,0 +1,87 @@
+"""Convolution over volumes as convolution over images.
+
+x [N, D, H, W, C], w [kd, kh, kw, C, F]
+GATHER depth windows     [N, D', kd, H, W, C]
+TRANSPOSE, RESHAPE       [N D', H, W, kd C]        the planes of a window are channels side by side
+CONV_2D with [F, kh, kw, kd C]                     =>    y [N, D', H', W', F]
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fullint.build import PADDING, make_op
+from fullint.ir import Op, Tensor, Uses, constant
+from fullint.rewrite import No, Rewrite
+
+
+def conv_3d_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
+    """CONV_3D has no int8 kernel."""
+    x, w = op.input(0), op.input(1)
+    if op.kind != "CONV_3D" or x is None or w is None or not op.outputs[0].is_float:
+        return None
+    if w.buffer is None or w.dtype != "float32" or w.shape[3] != x.shape[4]:
+        return No("its weights are computed at run time, or grouped")
+    o, out = op.options, op.outputs[0]
+    before, after = _depth_padding(op, x.shape[1], w.shape[0], out.shape[1])
+    starts = np.arange(out.shape[1]) * o["stride_d"]
+    windows = starts[:, None] + np.arange(w.shape[0])[None, :] * o["dilation_d_factor"]
+    ops: list[Op] = []
+    volume = _padded(x, before, after, ops)
+    n, _, h, wide, c = x.shape
+    planes = (n, out.shape[1], w.shape[0], h, wide, c)
+    picked = _tensor(out, "windows", planes)
+    ops.append(make_op("GATHER", [volume, constant("windows", windows.astype(np.int32))], [picked], axis=1))
+    turned = _tensor(out, "planes", tuple(planes[i] for i in (0, 1, 3, 4, 2, 5)))
+    ops.append(make_op("TRANSPOSE", [picked, constant("order", np.array([0, 1, 3, 4, 2, 5], np.int32))], [turned]))
+    image = _tensor(out, "image", (n * out.shape[1], h, wide, w.shape[0] * c))
+    ops.append(_reshape(turned, image))
+    flat = _tensor(out, "flat", (n * out.shape[1], *out.shape[2:]))
+    ops.append(_conv(op, image, w, flat))
+    ops.append(_reshape(flat, out))
+    return Rewrite((op,), tuple(ops), f"CONV_3D written as a CONV_2D over windows of {w.shape[0]} planes")
+
+
+def _depth_padding(op: Op, depth: int, kernel: int, result: int) -> tuple[int, int]:
+    """Planes of zeros before and after, as SAME padding puts them."""
+    if op.options.get("padding") == PADDING["VALID"]:
+        return 0, 0
+    reach = (kernel - 1) * op.options["dilation_d_factor"] + 1
+    total = max((result - 1) * op.options["stride_d"] + reach - depth, 0)
+    return total // 2, total - total // 2
+
+
+def _padded(x: Tensor, before: int, after: int, ops: list[Op]) -> Tensor:
+    if not before and not after:
+        return x
+    pads = np.zeros((5, 2), np.int32)
+    pads[1] = before, after
+    out = _tensor(x, "padded", (x.shape[0], x.shape[1] + before + after, *x.shape[2:]))
+    ops.append(make_op("PAD", [x, constant("pads", pads)], [out]))
+    return out
+
+
+def _conv(op: Op, image: Tensor, w: Tensor, out: Tensor) -> Op:
+    kd, kh, kw, c, f = w.shape
+    weights = np.ascontiguousarray(w.array.transpose(4, 1, 2, 0, 3).reshape(f, kh, kw, kd * c))
+    o, bias = op.options, op.input(2) or constant(f"{out.name}/bias", np.zeros(f, np.float32))
+    return make_op(
+        "CONV_2D",
+        [image, constant(w.name, weights), bias],
+        [out],
+        padding=o.get("padding", 0),
+        stride_h=o["stride_h"],
+        stride_w=o["stride_w"],
+        dilation_h_factor=o["dilation_h_factor"],
+        dilation_w_factor=o["dilation_w_factor"],
+        fused_activation_function=o.get("fused_activation_function", 0),
+    )
+
+
+def _reshape(x: Tensor, out: Tensor) -> Op:
+    shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
+    return make_op("RESHAPE", [x, shape], [out], new_shape=list(out.shape))
+
+
+def _tensor(like: Tensor, name: str, shape: tuple[int, ...]) -> Tensor:
+    return Tensor(f"{like.name}/{name}", shape, "float32")

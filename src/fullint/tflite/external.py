@@ -1,0 +1,65 @@
+"""Constants that lie in files beside the model are brought inside.
+
+tensor.external_buffer -> ExternalBuffer(group, offset, length) -> group's file, next to the model
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fullint.errors import ModelFormatError
+from fullint.ir import Buffer, Model
+
+
+def internalise(model: Model, folder: Path | None) -> bool:
+    """Read external constants, in place; whether there were any.
+
+    Args:
+        model: as read.
+        folder: where the model's file is, None where it came as bytes.
+
+    Raises:
+        ModelFormatError: a file is missing, too short, or outside the folder.
+    """
+    outside = [t for g in model.graphs for t in g.tensors if t.external_buffer]
+    if not outside:
+        return False
+    entries: dict[int, Any] = {e.id: e for e in _list(model.external_buffers)}
+    groups = _list(model.external_groups)
+    loaded: dict[int, Buffer] = {}
+    for t in outside:
+        if t.external_buffer not in loaded:
+            entry = entries.get(t.external_buffer)
+            if entry is None or not 0 <= entry.group < len(groups):
+                raise ModelFormatError(
+                    f'the constant "{t.name}" refers to external buffer {t.external_buffer}, which is not there'
+                )
+            loaded[t.external_buffer] = _load(entry, groups[entry.group].name, folder, t.name)
+        t.buffer, t.external_buffer = loaded[t.external_buffer], 0
+    model.external_buffers = model.external_groups = None
+    return True
+
+
+def _load(entry: Any, name: bytes | str | None, folder: Path | None, tensor: str) -> Buffer:
+    text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name or ""
+    if folder is None:
+        raise ModelFormatError(f'the constant "{tensor}" is in the file "{text}"; give the model as a path, not as bytes')
+    path = (folder / text).resolve()
+    if not text or not path.is_relative_to(folder.resolve()):
+        raise ModelFormatError(f'the constant "{tensor}" is in the file "{text}", outside the model\'s folder')
+    try:
+        with open(path, "rb") as f:
+            f.seek(entry.offset)
+            data = f.read(entry.length)
+    except OSError as e:
+        raise ModelFormatError(f'the constant "{tensor}" is in the file "{text}", which cannot be read: {e.strerror}') from e
+    if len(data) != entry.length:
+        raise ModelFormatError(f'the file "{text}" ends before the constant "{tensor}" does')
+    return Buffer(np.frombuffer(data, np.uint8))
+
+
+def _list(vector: Any) -> list[Any]:
+    return [] if vector is None or isinstance(vector, int) else list(vector)
