@@ -34,7 +34,7 @@ def set_io(model: Model, io: str, inputs: AbstractSet[Tensor], outputs: Abstract
     last |= {t: _typed_constant(t, io) for t in graph.outputs if t in outputs and t.dtype != io and t.is_constant}
     if first or last:
         before = [conversion(o, t) for t, o in first.items()]
-        after = [conversion(t, o) for t, o in last.items() if not t.is_constant]
+        after = [op for t, o in last.items() if not t.is_constant for op in _conversions(t, o)]
         graph.ops = [*before, *graph.ops, *after]
         graph.inputs = [first.get(t, t) for t in graph.inputs]
         graph.outputs = [last.get(t, t) for t in graph.outputs]
@@ -44,6 +44,16 @@ def set_io(model: Model, io: str, inputs: AbstractSet[Tensor], outputs: Abstract
                 s.outputs = [(n, last.get(t, t)) for n, t in s.outputs]
         graph.sync_tensors()
     stamp_runtime(model)
+
+
+def _conversions(inner: Tensor, outer: Tensor) -> list[Op]:
+    """From an inner tensor to an output; the QUANTIZE kernel does not go from int16 to uint8 in one step."""
+    if (inner.dtype, outer.dtype) != ("int16", "uint8"):
+        return [conversion(inner, outer)]
+    name = inner.name
+    step = _border(inner, "int8", f"{name}/int8")
+    inner.name = name
+    return [conversion(inner, step), conversion(step, outer)]
 
 
 def conversion(source: Tensor, target: Tensor) -> Op:

@@ -164,7 +164,9 @@ class OpRow:
 
     def fault(self, op: Op, kernels: str) -> Fault | None:
         """The fault of a kernel set that this operator meets, if any."""
-        found = (self.int16_faults if is_wide(op) else self.faults).get(kernels)
+        found = self.faults.get(kernels)
+        if is_wide(op) and not (found and found.absent):  # what is not registered is so for every type
+            found = self.int16_faults.get(kernels)
         return found if found and found.when(op) else None
 
 

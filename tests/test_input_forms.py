@@ -1,0 +1,145 @@
+"""Models as they come: sparse constants, constants in other files, open heights and widths, shared signatures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import quantized
+
+import fullint
+from fullint.build import Builder, samples_like
+from fullint.errors import ModelFormatError, UsageError
+from fullint.ir import Buffer, Tensor, constant
+from fullint.tflite import read_bytes, schema, write_model
+
+
+def sparse(dense: np.ndarray, dtype: str = "float32") -> Tensor:
+    """A constant in compressed rows."""
+    s = schema.generated()
+    rows, columns = s.DimensionMetadataT(), s.DimensionMetadataT()
+    rows.format, rows.denseSize = 0, dense.shape[0]
+    columns.format = 1
+    at = [np.flatnonzero(row) for row in dense]
+    for name, values in (
+        ("Segments", np.cumsum([0, *map(len, at)])),
+        ("Indices", np.concatenate(at)),
+    ):
+        vector = s.Int32VectorT()
+        vector.values = values.astype(np.int32)
+        setattr(columns, f"array{name}", vector)
+        setattr(columns, f"array{name}Type", s.SparseIndexVector.Int32Vector)
+    params = s.SparsityParametersT()
+    params.traversalOrder, params.dimMetadata = np.int32([0, 1]), [rows, columns]
+    values = np.concatenate([row[i] for row, i in zip(dense, at, strict=True)]).astype(dtype)
+    return Tensor("sparse", dense.shape, dtype, Buffer.of(values), sparsity=params)
+
+
+def pruned(g: Builder) -> np.ndarray:
+    w = g.rng.normal(size=(4, 8)).astype(np.float32)
+    return np.where(np.abs(w) > 0.7, w, 0).astype(np.float32)
+
+
+@pytest.mark.parametrize("written_out", [True, False])
+def test_sparse_weights(g: Builder, written_out: bool) -> None:
+    """With a DENSIFY in front, or read by the operator itself."""
+    w = pruned(g)
+    t = sparse(w)
+    if written_out:
+        t = g.op("DENSIFY", t, shape=w.shape, dtype="float32")
+    g.output(g.dense(g.input(1, 8), 4, weights=t))
+    g.graph.ops[-1].version = 8  # the first that reads sparse weights
+    result = quantized(g)
+    op = read_bytes(result.model).main.ops[0]
+    assert op.kind == "FULLY_CONNECTED"
+    assert ((op.inputs[1].array != 0) == (w != 0)).all()
+    assert result.report.certificate.sqnr_db > 30
+
+
+def test_sparse_float16_weights(g: Builder) -> None:
+    w = pruned(g)
+    half = g.op("DENSIFY", sparse(w, "float16"), shape=w.shape, dtype="float16")
+    g.output(g.dense(g.input(1, 8), 4, weights=g.op("DEQUANTIZE", half, dtype="float32")))
+    assert quantized(g).report.certificate.sqnr_db > 30
+
+
+def with_external_weights(g: Builder, folder: Path, name: str = "weights.bin") -> Path:
+    """A model whose weights lie in a file of their own."""
+    g.output(g.dense(g.input(1, 8), 4))
+    model = g.model()
+    s = schema.generated()
+    group, entry = s.ExternalBufferGroupT(), s.ExternalBufferT()
+    group.name = name
+    weights = model.main.ops[0].inputs[1]
+    entry.id, entry.group, entry.offset, entry.length = 7, 0, 16, weights.buffer.data.nbytes
+    model.external_groups, model.external_buffers = [group], [entry]
+    (folder / "weights.bin").write_bytes(bytes(16) + weights.buffer.data.tobytes())
+    weights.buffer, weights.external_buffer = None, 7
+    path = folder / "model.tflite"
+    path.write_bytes(write_model(model))
+    return path
+
+
+def samples() -> list[np.ndarray]:
+    return list(np.random.default_rng(0).normal(size=(20, 1, 8)).astype(np.float32))
+
+
+def test_constants_in_another_file(g: Builder, tmp_path: Path) -> None:
+    result = fullint.quantize(with_external_weights(g, tmp_path), samples())
+    model = read_bytes(result.model)
+    assert model.main.ops[0].inputs[1].dtype == "int8"
+    assert not any(t.external_buffer for t in model.main.tensors)
+    assert result.report.certificate.sqnr_db > 30
+
+
+@pytest.mark.parametrize(("name", "why"), [("../weights.bin", "outside the model's folder"), ("none.bin", "cannot be read")])
+def test_constants_in_a_file_that_is_not_there(g: Builder, tmp_path: Path, name: str, why: str) -> None:
+    with pytest.raises(ModelFormatError, match=why):
+        fullint.quantize(with_external_weights(g, tmp_path, name), samples())
+
+
+def test_constants_in_another_file_need_a_path(g: Builder, tmp_path: Path) -> None:
+    with pytest.raises(ModelFormatError, match="give the model as a path"):
+        fullint.quantize(with_external_weights(g, tmp_path).read_bytes(), samples())
+
+
+def test_constants_in_a_file_that_is_too_short(g: Builder, tmp_path: Path) -> None:
+    path = with_external_weights(g, tmp_path)
+    (tmp_path / "weights.bin").write_bytes(bytes(20))
+    with pytest.raises(ModelFormatError, match="ends before the constant"):
+        fullint.quantize(path, samples())
+
+
+def open_image(g: Builder) -> bytes:
+    x = g.input(-1, -1, -1, 3, name="image")
+    y = g.conv(x, stride=2)
+    y.shape_signature = (-1, -1, -1, 4)
+    g.output(g.op("MEAN", y, constant("axes", np.int32([1, 2])), shape=(1, 4)))
+    return g.bytes()
+
+
+@pytest.mark.parametrize("shape", ["2,16,12,3", "image=2,16,12,3", ["image=2,16,12,3"]])
+def test_open_height_and_width_are_fixed(g: Builder, shape: object) -> None:
+    data = open_image(g)
+    given = [np.random.default_rng(i).normal(size=(2, 16, 12, 3)).astype(np.float32) for i in range(12)]
+    model = read_bytes(fullint.quantize(data, given, shape=shape).model)
+    assert model.main.inputs[0].shape == (2, 16, 12, 3)
+    assert all(t.shape_signature is None for t in model.main.tensors)
+
+
+def test_open_height_and_width_are_asked_for(g: Builder) -> None:
+    with pytest.raises(UsageError, match="--shape"):
+        fullint.quantize(open_image(g), synthetic=True)
+
+
+@pytest.mark.parametrize("shape", ["2,16,12", "2,16,12,4", "picture=2,16,12,3"])
+def test_shape_that_does_not_fit(g: Builder, shape: str) -> None:
+    with pytest.raises(UsageError):
+        fullint.quantize(open_image(g), synthetic=True, shape=shape)
+
+
+def test_several_inputs_by_name(g: Builder) -> None:
+    a, b = g.input(1, 8, name="a"), g.input(1, 8, name="b")
+    g.output(g.op("MUL", a, b), g.op("ADD", a, b))
+    data = g.bytes()
+    result = fullint.quantize(data, samples_like(read_bytes(data), 20))
+    assert [o.sqnr_db > 25 for o in result.report.certificate.outputs] == [True, True]

@@ -1,0 +1,101 @@
+"""16-bit activations: every row's int16 kernel against the float operator, and whole models."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import evaluate, quantized, run
+from op_examples import EXAMPLES
+
+from fullint.assign import assign, observed_tensors
+from fullint.build import Builder
+from fullint.calibrate import calibrate
+from fullint.certificate import integer_inputs, real
+from fullint.emit import emit
+from fullint.errors import RuntimeFailure
+from fullint.numerics import representable
+from fullint.ops import KERNEL_SETS, ROWS
+from fullint.ops.releases import release_of
+from fullint.sandbox import Sandbox
+from fullint.tables import fill_tables
+from fullint.tflite import read_bytes
+from fullint.verify import contract_problems
+
+STEPS = 16
+"""Of 32767: the kernels of EXP, SQRT and the like interpolate between 512 table entries."""
+
+
+@pytest.mark.parametrize("kind", [k for k, row in ROWS.items() if row.int16])
+def test_int16_kernel_equals_float_operator(kind: str) -> None:
+    g = Builder()
+    values = EXAMPLES[kind](g)
+    model = g.model()
+    expected = run(model, values, "builtin")
+    with Sandbox() as box:
+        stats = calibrate(model, observed_tensors(model), set(), [(0, values)], box, 1, margin=False)
+    assignment = assign(model, replace(stats.measured), inputs="int16")
+    fill_tables(model, assignment, evaluate)
+    wide = emit(model, assignment).model
+    assert list(contract_problems(wide)) == []
+    for op in wide.main.ops:
+        assert release_of(op.kind, op.version) != (), f"{op.kind} version {op.version}"
+    for kernels in KERNEL_SETS:
+        faults = [f for op in wide.main.ops if (f := ROWS[op.kind].fault(op, kernels) if op.kind in ROWS else None)]
+        if any(f.absent for f in faults):
+            with pytest.raises(RuntimeFailure):
+                run(wide, integer_inputs(wide, values), kernels)
+            continue
+        for t, out, ref in zip(wide.main.outputs, run(wide, integer_inputs(wide, values), kernels), expected, strict=True):
+            if t.quant is None:
+                assert (out == ref).all(), kernels
+                continue
+            low, high = representable(t.quant, t.dtype)
+            assert np.abs(real(out, t) - np.clip(ref, low, high)).max() <= STEPS * t.quant.scale[0], kernels
+
+
+def network(g: Builder) -> None:
+    x = g.conv(g.input(1, 8, 8, 3), activation="RELU6")
+    x = g.op("HARD_SWISH", g.depthwise(x))
+    x = g.op("PRELU", g.conv(x), g.const(np.float32([[[0.1, 0.2, 0.3, 0.4]]])))
+    g.output(g.op("SOFTMAX", g.dense(g.reshape(x, 1, -1), 5), beta=1.0))
+
+
+def test_network_has_the_accuracy_of_its_weights(g: Builder) -> None:
+    network(g)
+    int8, int16 = quantized(g), quantized(g, activations="int16")
+    assert int16.report.certificate.sqnr_db > int8.report.certificate.sqnr_db + 6
+    model = read_bytes(int16.model)
+    assert model.main.inputs[0].dtype == model.main.outputs[0].dtype == "int16"
+    for op in model.main.ops:
+        if op.kind == "CONV_2D":
+            assert [t.dtype for t in op.inputs] == ["int16", "int8", "int64"]
+    assert int16.report.float_operators == 0
+
+
+@pytest.mark.parametrize("io", ["auto", "int8", "uint8", "float32", "int16"])
+@pytest.mark.parametrize("activations", ["int8", "int16"])
+def test_borders_of_every_type(g: Builder, io: str, activations: str) -> None:
+    network(g)
+    result = quantized(g, io=io, activations=activations)
+    expected = activations if io == "auto" else io
+    model = read_bytes(result.model)
+    assert {t.dtype for t in (*model.main.inputs, *model.main.outputs)} == {expected}
+    assert result.report.options["io"] == expected
+
+
+def test_operator_without_an_int16_kernel_computes_in_int8(g: Builder) -> None:
+    x = g.conv(g.input(1, 4, 4, 4))
+    g.output(g.conv(g.op("DEPTH_TO_SPACE", x, shape=(1, 8, 8, 1), block_size=2)))
+    result = quantized(g, activations="int16")
+    assert any("it computes in int8" in c.why for c in result.report.cuts)
+    assert result.report.certificate.sqnr_db > 25
+
+
+def test_bias_too_large_for_forty_bits_raises_its_weights_scale(g: Builder) -> None:
+    x = g.input(1, 4, 4, 2)
+    bias = g.const(np.float32([3e4, 0, 0, 1]))
+    weights = g.const(np.full((4, 1, 1, 2), 1e-7, np.float32))
+    g.output(g.conv(x, weights=weights, bias=bias))
+    result = quantized(g, activations="int16")
+    assert any("40 bits" in n for n in result.report.notes)
+    assert result.report.certificate.sqnr_db > 40
