@@ -10,7 +10,6 @@ from conftest import CORPUS
 from fullint import quantize
 from fullint.build import samples_like
 from fullint.certificate import Score, integer_inputs, mean_sqnr, real
-from fullint.errors import NotIntegerError
 from fullint.ir import Model
 from fullint.sandbox import Sandbox, model_file
 from fullint.tflite import read_model
@@ -21,8 +20,6 @@ MODELS = """mlperf_pretrainedResnet mlperf_vww_96_float mlperf_ad01_fp32 mlperf_
     tinymaix_mnist_resnet_f t2o_mobilenet_v1_0_25_128 mp_iris_landmark portrait_slim_reshape mp_palm_detection_lite
     mp_face_detection_short_range pinto_segm_lite_v681_opt portrait_prisma-net_fp16 tflm_hello_world_float
     aeq_conv_fc_mnist issue57758_like_float""".split()
-LATER = """gru lstm dyn_weight_conv u_addn u_argmax_mask u_castint u_cumsum u_floor u_floordiv u_lrn u_pow3 u_sign u_sin
-    u_square""".split()
 
 
 def samples_of(path: Path, count: int = 20) -> list[dict[str, np.ndarray]]:
@@ -52,15 +49,11 @@ def test_real_models(path: Path, per_tensor: bool) -> None:
 
 @pytest.mark.parametrize("path", singles(), ids=lambda p: p.stem)
 def test_one_feature_models(path: Path) -> None:
-    """All integer, or, for what has no int8 kernel yet, a cause for each operator."""
-    for per_tensor in (False, True):
-        if path.stem in LATER:
-            with pytest.raises(NotIntegerError) as caught:
-                quantize(path, samples_of(path), per_tensor=per_tensor)
-            assert all(b.cause and b.way_out and b.output for b in caught.value.blockers)
-        else:
-            report = quantize(path, samples_of(path), per_tensor=per_tensor).report
-            assert report.float_operators == 0
+    """All integer, run on the kernel sets, with int8 and with int16 activations."""
+    for options in ({}, {"per_tensor": True}, {"activations": "int16"}):
+        report = quantize(path, samples_of(path), **options).report
+        assert report.float_operators == 0
+        assert all(k.status == "ran" or k.facts for k in report.certificate.kernel_sets)
 
 
 PEERS = {

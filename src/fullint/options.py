@@ -30,7 +30,7 @@ class Options:
     synthetic: bool = False
     target: str = "litert"
     keep_float: str | int | Sequence[str | int] | None = None
-    shape: str | Sequence[str] | None = None
+    shape: str | Sequence[str] = ()
     mean: float | Sequence[float] = 0.0
     std: float | Sequence[float] = 255.0
     layout: str = "NHWC"
@@ -67,7 +67,7 @@ class Options:
     @property
     def shapes(self) -> dict[str | None, tuple[int, ...]]:
         """Shapes of inputs by name; None stands for the only input."""
-        given = [self.shape] if isinstance(self.shape, str) else list(self.shape or ())
+        given = [self.shape] if isinstance(self.shape, str) else list(self.shape)
         return dict(map(_shape, given))
 
     @property

@@ -67,7 +67,7 @@ def _options(job: Job) -> dict[str, Any]:
         "io": o.io_type,
         "target": o.target,
         "keep_float": o.kept,
-        "shape": o.shape if isinstance(o.shape, str | None) else list(o.shape),
+        "shape": [o.shape] if isinstance(o.shape, str) else list(o.shape),
         "batch": o.batch,
         "min_sqnr": o.min_sqnr,
         "synthetic": o.synthetic,

@@ -27,7 +27,7 @@ def quantize(
     synthetic: bool = False,
     target: str = "litert",
     keep_float: str | int | Sequence[str | int] | None = None,
-    shape: str | Sequence[str] | None = None,
+    shape: str | Sequence[str] = (),
     mean: float | Sequence[float] = 0.0,
     std: float | Sequence[float] = 255.0,
     layout: str = "NHWC",
