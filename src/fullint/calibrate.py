@@ -144,6 +144,7 @@ def _stats(probes: Sequence[Probe], low: Array, high: Array, means: Array, state
         wider = _margin(tensor.size * count)
         ranges[tensor] = (float(a.min()) * wider, float(b.max()) * wider)
         if a.size > 1:
-            channels[tensor] = (a, b)
+            wider = _margin(tensor.size // a.size * count)
+            channels[tensor] = (a * wider, b * wider)
     state = {t: max(map(abs, ranges.pop(t))) for t in states if t in ranges}
     return Stats(Measured(ranges, rows, state), channels, means, list(unseen))

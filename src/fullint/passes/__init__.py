@@ -18,12 +18,15 @@ from fullint.passes.arithmetic import (
 )
 from fullint.passes.bias import bias_apart, bias_vector
 from fullint.passes.composite import inline_composite, own_subgraphs
+from fullint.passes.conditions import centre, nan_branch
 from fullint.passes.division import div_as_product, inverse_as_exp
 from fullint.passes.drop_unused import drop_unused
 from fullint.passes.expand_constants import expand_dequantize, expand_hybrid, finite_masks
+from fullint.passes.fourier import rfft_as_dense
 from fullint.passes.lookup import Evaluate, collapse, collapse_lacking, recognise
 from fullint.passes.prelu import prelu_as_itself, prelu_of_relus
 from fullint.passes.recurrent import bidirectional_apart
+from fullint.passes.scatter import list_update, scatter_as_gather, segment_sum_as_dense
 from fullint.passes.softmax import softmax_as_itself
 from fullint.passes.tables import embedding_as_gather, fake_quant_as_nothing, zeros_as_constant
 from fullint.passes.volume import conv_3d_as_2d
@@ -41,6 +44,11 @@ FIRST: tuple[Rule, ...] = (
     embedding_as_gather,
     bidirectional_apart,
     conv_3d_as_2d,
+    list_update,
+    scatter_as_gather,
+    segment_sum_as_dense,
+    rfft_as_dense,
+    nan_branch,
     cast_of_bool,
     prelu_as_itself,
     prelu_of_relus,
@@ -50,6 +58,7 @@ FIRST: tuple[Rule, ...] = (
     lrn_as_product,
     fold_affine_after,
     fold_mul_before,
+    centre,
     fuse_activation,
     add_n_as_adds,
     pow_as_itself,
