@@ -10,6 +10,7 @@ and becomes an int8 -> int8 QUANTIZE. (Union-find over tensors, ranges and fixed
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from fullint.assignment import RETURN, Assignment, Cut, Range
@@ -60,6 +61,9 @@ class Groups:
         """Parameters that are demanded: by a kernel, or by the integer part of a half-quantized model."""
         if (given := given_params(op)) is not None:
             self.fixed[op.outputs[0]] = given
+        if op.kind == "CAST" and (t := op.outputs[0]) in self.range and self.result.op_type(op) == "int8":
+            whole = _whole_numbers(self.range[t])
+            self.fixed |= {t: whole} if whole is not None else {}
         row = ROWS.get(op.kind)
         for i, t in enumerate(op.outputs):
             rule = row.output(i) if row else None
@@ -329,6 +333,15 @@ def given_params(op: Op) -> Quant | None:
     if x.dtype == "uint8":
         return Quant.of(x.quant.scale, x.quant.zero_point - 128)
     return x.quant if x.dtype == "int8" else None
+
+
+def _whole_numbers(span: Range) -> Quant | None:
+    """Parameters for integers: a power of two as scale, so that each of them is exact. None where they are too many."""
+    low, high = min(span[0], 0.0), max(span[1], 0.0)
+    if not 0 < high - low <= 255:
+        return None
+    scale = 2.0 ** -math.floor(math.log2(255 / (high - low)))
+    return Quant.of(scale, round(-128 - low / scale))
 
 
 def _range_of(array: Array) -> Range:
