@@ -18,7 +18,7 @@ LAYERS = (
     {"control", "saturate", "samples", "sandbox", "execute"},
     {"passes", "groups"},
     {"assign"},
-    {"border", "blockers", "emit", "equalize", "inspection", "options", "tables", "keep_float"},
+    {"border", "blockers", "emit", "equalize", "inspection", "options", "tables", "keep_float", "widen"},
     {"correct_bias"},
     {"measure"},
     {"calibrate", "certificate"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ from fullint.tables import fill_tables
 from fullint.tflite import internalise, read_model, write_model
 from fullint.verdict import verdict
 from fullint.verify import check_readable, check_structure, contract_problems
+from fullint.widen import wide_operators
 
 Progress = Callable[[str, int, int | None], None]
 """(stage, done, total or None), called as the work goes on."""
@@ -177,7 +178,7 @@ class Job:
         with self.stage("assign"):
             granularity = Granularity(self.options.per_tensor, self.options.dense_per_tensor)
             assignment = assign(
-                self.model, replace(stats.measured, ranges=ranges), granularity, self._types(), self.options.activations
+                self.model, replace(stats.measured, ranges=ranges), granularity, self._types(ranges), self.options.activations
             )
             found = scale_blockers(self.model, assignment)
             if found:
@@ -185,10 +186,13 @@ class Job:
             fill_tables(self.model, assignment, self._evaluate)
         return Plan(self.model, assignment)
 
-    def _types(self) -> dict[Op, str]:
+    def _types(self, ranges: Mapping[Tensor, Range]) -> dict[Op, str]:
         """Operators that do not compute in the type of the activations."""
         if self.options.activations == "int8":
-            return {}
+            wide = wide_operators(self.model, ranges)
+            why = "small values lie too close together for 8 bits: computes in int16"
+            self.changes += [Change("widen", op.origin, op.kind, op.outputs[0].name, why) for op in wide]
+            return wide
         return {op: "int8" for _, op in self.model.ops() if (row := ROWS.get(op.kind)) is not None and not row.int16}
 
     def _warn_of_unseen(self, stats: Stats) -> None:

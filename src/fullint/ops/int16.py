@@ -33,6 +33,7 @@ INT16: dict[str, int] = {
     "GELU": 1,
     "EXP": 1,
     "SQRT": 2,
+    "RSQRT": 3,
     "ABS": 3,
     "LOGISTIC": 3,
     "TANH": 3,
@@ -66,4 +67,5 @@ INT16: dict[str, int] = {
     "MEAN": 3,
     **dict.fromkeys("WHILE IF READ_VARIABLE ASSIGN_VARIABLE".split(), 1),
 }
-"""LOG and RSQRT take int16 too, but lose some 7 bits of it: theirs are tables of 512 entries."""
+"""LOG takes int16 too, but loses some 7 bits of it: its table has 512 entries. So does RSQRT where it is steep; it is
+here for the few places that int8 is too coarse for, and a look-up of its own with `--activations int16`."""

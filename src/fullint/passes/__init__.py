@@ -18,7 +18,7 @@ from fullint.passes.arithmetic import (
 )
 from fullint.passes.bias import bias_apart, bias_vector
 from fullint.passes.composite import inline_composite, own_subgraphs
-from fullint.passes.conditions import centre, nan_branch
+from fullint.passes.conditions import nan_branch
 from fullint.passes.division import div_as_product, inverse_as_exp
 from fullint.passes.drop_unused import drop_unused
 from fullint.passes.expand_constants import expand_dequantize, expand_hybrid, finite_masks
@@ -58,7 +58,6 @@ FIRST: tuple[Rule, ...] = (
     lrn_as_product,
     fold_affine_after,
     fold_mul_before,
-    centre,
     fuse_activation,
     add_n_as_adds,
     pow_as_itself,

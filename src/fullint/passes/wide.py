@@ -16,6 +16,9 @@ from fullint.ops import ROWS
 from fullint.passes.lookup import UNARY, as_lookup
 from fullint.rewrite import Rewrite
 
+COARSE = ("RSQRT",)
+"""Operators whose int16 kernel is not as exact as a table."""
+
 
 def difference_apart(op: Op, uses: Uses) -> Rewrite | None:
     """SQUARED_DIFFERENCE in two."""
@@ -48,6 +51,6 @@ def wide_lookup(op: Op, uses: Uses) -> Rewrite | None:
     if op.kind not in UNARY or op.kind in (LOOKUP, "CAST") or not op.outputs[0].is_float:
         return None
     row = ROWS.get(op.kind)
-    if row is None or row.int16:
+    if row is None or (row.int16 and op.kind not in COARSE):
         return None
     return Rewrite((op,), (as_lookup([op]),), f"{op.kind} has no int16 kernel: a table")
