@@ -143,3 +143,45 @@ def test_several_inputs_by_name(g: Builder) -> None:
     data = g.bytes()
     result = fullint.quantize(data, samples_like(read_bytes(data), 20))
     assert [o.sqnr_db > 25 for o in result.report.certificate.outputs] == [True, True]
+
+
+def two_entries() -> bytes:
+    """encode(x) = tanh(A x), decode(h) = B h: two signatures, a graph each."""
+    first, second = Builder(name="encode"), Builder(seed=1, name="decode")
+    first.output(first.op("TANH", first.dense(first.input(1, 8, name="x"), 4)))
+    second.output(second.dense(second.input(1, 4, name="h"), 8))
+    model = first.model("encode")
+    model.graphs += second.model().graphs
+    model.signatures += second.model("decode").signatures
+    return write_model(model)
+
+
+def test_every_signature_is_calibrated_and_certified(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    xs, hs = rng.normal(size=(20, 1, 8)).astype(np.float32), rng.uniform(-1, 1, size=(20, 1, 4)).astype(np.float32)
+    result = fullint.quantize(two_entries(), {"encode": list(xs), "decode": list(hs)})
+    model = read_bytes(result.model)
+    assert [s.key for s in model.signatures] == ["encode", "decode"]
+    assert {t.dtype for g in model.graphs for t in (*g.inputs, *g.outputs)} == {"int8"}
+    assert result.report.float_operators == 0
+    assert [o.sqnr_db > 25 for o in result.report.certificate.outputs] == [True, True]
+    assert result.report.samples == {"calibrated": 36, "total": 40, "held_back": True}
+
+
+def test_samples_are_asked_for_by_signature() -> None:
+    with pytest.raises(UsageError, match='"encode", "decode"'):
+        fullint.quantize(two_entries(), [np.ones((1, 8), np.float32)] * 12)
+
+
+def test_signatures_on_the_command_line(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from fullint.cli import main
+
+    (tmp_path / "m.tflite").write_bytes(two_entries())
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", x=rng.normal(size=(20, 8)).astype(np.float32))
+    np.savez(tmp_path / "h.npz", h=rng.uniform(-1, 1, size=(20, 4)).astype(np.float32))
+    given = [f"-c{k}={tmp_path / f}" for k, f in (("encode", "x.npz"), ("decode", "h.npz"))]
+    done = CliRunner().invoke(main, ["quantize", str(tmp_path / "m.tflite"), *given, "-o", str(tmp_path / "o.tflite")])
+    assert done.exit_code == 0, done.output

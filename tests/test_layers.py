@@ -23,6 +23,7 @@ LAYERS = (
     {"measure"},
     {"calibrate", "certificate"},
     {"diagnose", "verdict"},
+    {"entries"},
     {"outcome"},
     {"job"},
     {"pipeline"},

@@ -8,16 +8,17 @@ scale is s_in * s_w.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fullint.assignment import Assignment, Granularity, Range
+from fullint.control import Tie, ties
 from fullint.groups import Groups, clips, given_params
 from fullint.ir import Array, Graph, Model, Op, Quant, Tensor
 from fullint.numerics import BIAS_MAX, WEIGHT_MAX, WIDE_BIAS_MAX, representable, scales_for_bias, weight_scales
-from fullint.ops import ROWS, Given, Observed, OpRow, Role
+from fullint.ops import ROWS, Fixed, Given, Observed, OpRow, Role
 from fullint.saturate import useful
 
 
@@ -41,7 +42,7 @@ def observed_tensors(model: Model) -> list[Tensor]:
 
     The others follow: outputs with fixed parameters, and values that share another's.
     """
-    found = [t for t in model.main.inputs if t.dtype == "float32"]
+    found = [t for graph in model.entries for t in graph.inputs if t.dtype == "float32"]
     for _, op in model.ops():
         row = ROWS.get(op.kind)
         for i, t in enumerate(op.outputs):
@@ -70,8 +71,10 @@ def assign(
     """
     result = Assignment(default_type=inputs)
     _set_types(model, types or {}, inputs, result)
-    spans = _spread(model, measured.ranges)
-    groups = Groups(model, measured.ranges, useful(model, spans, measured.row_maxima), result)
+    tied = ties(model, {})
+    spans = _spread(model, measured.ranges, tied)
+    crossing = {t: spans[t] for tie in tied for t in (tie.anchor, *tie.hard) if t in spans}
+    groups = Groups(model, {**measured.ranges, **crossing}, useful(model, spans, measured.row_maxima), result)
     groups.solve()
     for graph in model.graphs:
         _weights_and_biases(graph, result, granularity or Granularity())
@@ -92,18 +95,51 @@ def _set_types(model: Model, types: Mapping[Op, str], default: str, result: Assi
                 result.types.pop(op.outputs[0], None)
 
 
-def _spread(model: Model, ranges: Mapping[Tensor, Range]) -> dict[Tensor, Range]:
-    """Ranges of tensors that only pass measured values on, too."""
-    spans = dict(ranges)
+def _spread(model: Model, ranges: Mapping[Tensor, Range], tied: Sequence[Tie]) -> dict[Tensor, Range]:
+    """Ranges of tensors that only pass measured values on, too: moved ones, and values that cross graphs.
+
+    What a loop carries depends on what its body makes of it: ranges only grow, until they stay.
+    """
+    ranges = {**_demanded(model), **ranges}
+    spans: dict[Tensor, Range] = {}
+    while True:
+        before = dict(spans)
+        for _, op in model.ops():
+            row = ROWS.get(op.kind)
+            same = [t for i, t in enumerate(op.inputs) if t is not None and row is not None and row.role(i) is Role.SAME]
+            known = [_known(t, ranges, spans) for t in same]
+            if known and all(known):
+                _grow(spans, [t for t in op.outputs if t.dtype == "float32" and t not in ranges], known)
+        for tie in tied:
+            _grow(spans, [tie.anchor, *tie.hard], [_known(t, ranges, spans) for _, _, t in tie.soft])
+        if spans == before:
+            return {**spans, **ranges}
+
+
+def _demanded(model: Model) -> dict[Tensor, Range]:
+    """What outputs of fixed parameters can hold."""
+    found = {}
     for _, op in model.ops():
         row = ROWS.get(op.kind)
-        if row is None or not op.outputs or op.outputs[0] in spans:
-            continue
-        known = [spans.get(t) for i, t in enumerate(op.inputs) if t is not None and row.role(i) is Role.SAME]
-        if known and all(k is not None for k in known):
-            low, high = min(k[0] for k in known if k), max(k[1] for k in known if k)
-            spans.update((t, (low, high)) for t in op.outputs if t.dtype == "float32")
-    return spans
+        for i, t in enumerate(op.outputs):
+            rule = row.output(i) if row else None
+            quant = given_params(op) or (rule.quant if isinstance(rule, Fixed) else None)
+            if t.dtype == "float32" and quant is not None:
+                found[t] = representable(quant)
+    return found
+
+
+def _known(t: Tensor, ranges: Mapping[Tensor, Range], spans: Mapping[Tensor, Range]) -> Range | None:
+    if t.is_constant and t.dtype == "float32":
+        return float(t.array.min(initial=0.0)), float(t.array.max(initial=0.0))
+    return ranges.get(t) or spans.get(t)
+
+
+def _grow(spans: dict[Tensor, Range], tensors: Sequence[Tensor], known: Sequence[Range | None]) -> None:
+    found = [k for k in known if k is not None]
+    for t in tensors if found else ():
+        own = spans.get(t, found[0])
+        spans[t] = min(own[0], *(k[0] for k in found)), max(own[1], *(k[1] for k in found))
 
 
 def _weights_and_biases(graph: Graph, result: Assignment, granularity: Granularity) -> None:

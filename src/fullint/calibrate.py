@@ -99,6 +99,20 @@ def calibrate(
     return _stats(probes, low, high, means, set(states), count if margin else FEW_VALUES)
 
 
+def merged(found: Sequence[Stats]) -> Stats:
+    """What several graphs' samples have shown; a tensor that two of them see has the wider range."""
+    first = found[0]
+    ranges: dict[Tensor, Range] = {}
+    for stats in found:
+        for t, (low, high) in stats.ranges.items():
+            known = ranges.get(t, (low, high))
+            ranges[t] = min(low, known[0]), max(high, known[1])
+    rows = {t: v for s in found for t, v in s.measured.row_maxima.items()}
+    state = {t: v for s in found for t, v in s.measured.state.items()}
+    channels = {t: c for s in reversed(found) for t, c in s.channels.items()}
+    return Stats(Measured(ranges, rows, state), channels, first.means, [t for s in found for t in s.unseen])
+
+
 def _margin(seen: int) -> float:
     """How much farther values may go than the few that were seen: as far as a normal distribution's of FEW_VALUES.
 

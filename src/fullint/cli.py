@@ -41,6 +41,16 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is not a number or numbers joined by commas", param, ctx)
 
 
+def _samples(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> Any:
+    """One DATA as it is; several as a dict by signature."""
+    if len(given) < 2:
+        return given[0] if given else None
+    pairs = [text.partition("=") for text in given]
+    if not all(key and data for key, _, data in pairs):
+        raise click.BadParameter("several of them look like KEY=DATA, KEY a signature of the model")
+    return {key: data for key, _, data in pairs}
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="fullint %(version)s")
 def main() -> None:
@@ -55,7 +65,12 @@ def main() -> None:
 @main.command()
 @click.argument("model", type=click.Path())
 @click.option(
-    "-c", "--samples", metavar="DATA", help="Representative samples: .npz, .npy, a folder of images, or file.py:function."
+    "-c",
+    "--samples",
+    metavar="DATA",
+    multiple=True,
+    callback=_samples,
+    help="Representative samples: .npz, .npy, a folder of images, or file.py:function; KEY=DATA for each of several signatures.",
 )
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Where to write the result.")
 @click.option("--num-samples", type=int, help="Use the first N samples.")

@@ -31,8 +31,9 @@ class Tie:
 
 def ties(model: Model, returns: MutableMapping[object, Op]) -> list[Tie]:
     """Every float value that crosses; `returns` gets the RETURN of each subgraph."""
+    entries = model.entries
     for graph in model.graphs:
-        if graph is not model.main:
+        if graph not in entries:
             returns.setdefault(graph, Op(RETURN, list(graph.outputs), []))
     found: list[Tie] = []
     for _, op in model.ops():

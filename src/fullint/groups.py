@@ -31,8 +31,7 @@ class Groups:
     def __init__(self, model: Model, ranges: Mapping[Tensor, Range], useful: Mapping[Tensor, Range], result: Assignment) -> None:
         self.graphs: Sequence[Graph] = model.graphs
         self.uses = Uses(*model.graphs)
-        self.uses.outputs = set(model.main.outputs)
-        self.main = model.main
+        self.uses.outputs = {t for graph in model.entries for t in graph.outputs}
         self.model = model
         self.result = result
         self.useful = useful
@@ -69,6 +68,9 @@ class Groups:
             rule = row.output(i) if row else None
             if t.dtype == "float32" and isinstance(rule, Fixed):
                 self.fixed[t] = rule.of_type(self.result.op_type(op))
+        for t in op.outputs:
+            if t in self.fixed:  # what it may hold counts when others join its group, or it is cut off
+                self.range.setdefault(t, representable(self.fixed[t], self.result.type_of(t)))
 
     def root(self, t: Tensor) -> Tensor:
         """The member that stands for a tensor's group."""

@@ -255,6 +255,11 @@ class Model:
         """The graph that runs."""
         return self.graphs[0]
 
+    @property
+    def entries(self) -> list[Graph]:
+        """The graphs that are run with inputs from outside: the main one and those of signatures."""
+        return list(dict.fromkeys([self.main, *(s.graph for s in self.signatures)]))
+
     def ops(self) -> Iterator[tuple[int, Op]]:
         """(index of its graph, operator) over all graphs."""
         for index, graph in enumerate(self.graphs):

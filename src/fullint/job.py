@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from fullint.assign import assign, observed_tensors
 from fullint.assignment import Assignment, Granularity, Range
 from fullint.blockers import blockers, scale_blockers, unmeasured
 from fullint.border import set_io
-from fullint.calibrate import Stats, calibrate, has_state
+from fullint.calibrate import Stats, calibrate, has_state, merged
 from fullint.certificate import certify, integer_inputs
 from fullint.correct_bias import Head, correct_bias, heads, means_model, sample_count
 from fullint.diagnose import worst_operators
 from fullint.emit import Emitted, emit
+from fullint.entries import Entry, joined, key_of, samples_of, view
 from fullint.equalize import equalize, streams
 from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.functions import LOOKUP
@@ -37,10 +39,10 @@ from fullint.options import Options
 from fullint.outcome import report_of
 from fullint.passes import prepare
 from fullint.passes.expand_constants import expand_dequantize
-from fullint.passes.static_shapes import densify, fix_batch, fold_constants
+from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
 from fullint.report import Certificate, QuantizeReport, count_float
 from fullint.rewrite import Change, sweep
-from fullint.samples import WAYS, Samples, Split, open_samples, slots, synthetic
+from fullint.samples import WAYS, Samples, open_samples, slots, synthetic
 from fullint.sandbox import Sandbox, model_file
 from fullint.tables import fill_tables
 from fullint.tflite import internalise, read_model, write_model
@@ -109,6 +111,8 @@ class Job:
 
     def result(self) -> Result:
         self._read()
+        if not any(self.model.ops()):
+            raise UsageError("the model has no operators: there is nothing to make integer")
         if not count_float(self.model):
             return self._already_integer()
         planned = self._plan()
@@ -119,10 +123,10 @@ class Job:
             self.kept.clear()
         self.other = self._stack.enter_context(Sandbox("the result"))
         with self.stage("rewrite"):
-            old, new = planned.model.main, emitted.model.main
-            inputs = {n for o, n in zip(old.inputs, new.inputs, strict=True) if o.is_float}
-            outputs = {n for o, n in zip(old.outputs, new.outputs, strict=True) if o.is_float}
-            set_io(emitted.model, self.options.io_type, inputs, outputs)
+            for old, new in zip(planned.model.entries, emitted.model.entries, strict=True):
+                inputs = {n for o, n in zip(old.inputs, new.inputs, strict=True) if o.is_float}
+                outputs = {n for o, n in zip(old.outputs, new.outputs, strict=True) if o.is_float}
+                set_io(view(emitted.model, new), self.options.io_type, inputs, outputs)
             places = _places(emitted)
             if self.options.synthetic:
                 emitted.model.metadata.append((UNCALIBRATED_KEY, Buffer.of(_ascii("synthetic samples"))))
@@ -150,6 +154,10 @@ class Job:
                 self.path = self._stack.enter_context(model_file(self.source))
             else:
                 self.path = str(path)
+            self.entries = [Entry(self.model.main, key_of(self.model, self.model.main), self.path)]
+            for graph in self.model.entries[1:]:
+                own = self._stack.enter_context(model_file(view(self.model, graph)))
+                self.entries.append(Entry(graph, key_of(self.model, graph), own))
 
     def _plan(self) -> Plan:
         self._need_samples()
@@ -158,7 +166,8 @@ class Job:
         found = blockers(self.model)
         if found:
             raise NotIntegerError(found)
-        self.split = Split(self._open_samples())
+        for entry in self.entries:
+            entry.opened(self._open_samples(entry))
         with self.stage("calibrate"):
             tensors = observed_tensors(self.model)
             self.streams = streams(self.model.main)
@@ -167,7 +176,7 @@ class Job:
             self.keep = 0 if exact else sample_count(self.model)
             self.heads = heads(self.model.main) if self.keep else []
             outputs = [h.op.outputs[0] for h in self.heads]
-            stats = calibrate(self.model, tensors, streamed, self._counted(), self.box, self.options.workers, outputs, self.keep)
+            stats = self._calibrate(tensors, streamed, outputs)
             self.means = stats.means
             self._warn_of_unseen(stats)
         found = unmeasured(self.model, stats.ranges)
@@ -185,6 +194,15 @@ class Job:
                 raise NotIntegerError(found)
             fill_tables(self.model, assignment, self._evaluate)
         return Plan(self.model, assignment)
+
+    def _calibrate(self, tensors: list[Tensor], streamed: set[Tensor], outputs: list[Tensor]) -> Stats:
+        found = []
+        for entry in self.entries:
+            first = entry is self.entries[0]
+            samples, model = self._counted(entry, keep=first), view(self.model, entry.graph)
+            ends, keep = (outputs, self.keep) if first else ([], 0)
+            found.append(calibrate(model, tensors, streamed, samples, self.box, self.options.workers, ends, keep))
+        return merged(found)
 
     def _types(self, ranges: Mapping[Tensor, Range]) -> dict[Op, str]:
         """Operators that do not compute in the type of the activations."""
@@ -234,15 +252,18 @@ class Job:
             raise UsageError("give samples or synthetic, not both")
 
     def _prepare(self) -> None:
-        def shapes_of(shapes: list[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
-            found: Sequence[tuple[int, ...]] = self.box.call("shapes", self.path, shapes)
-            return found
-
         choose(self.model, self.options.keep_float)
-        self.changes += fix_batch(self.model, self.options.batch, shapes_of, self.options.shapes)
+        for entry in self.entries:
+            inputs = {None, *(t.name for t in entry.graph.inputs)}
+            several = len(self.entries) > 1
+            shapes = {n: s for n, s in self.options.shapes.items() if n in inputs or not several}
+            one = view(self.model, entry.graph)
+            self.changes += fix_batch(one, self.options.batch, partial(self._shapes, entry), shapes)
+        forget_signatures(self.model)
         self.changes += densify(self.model)
         self.changes += sweep(self.model, expand_dequantize)
-        self.changes += fold_constants(self.model, self._evaluate)
+        for entry in self.entries:
+            self.changes += fold_constants(view(self.model, entry.graph), self._evaluate)
         check_structure(self.model)
         target = TARGETS[self.options.target]
         self.changes += prepare(self.model, self._evaluate, target.lookups, wide=self.options.activations == "int16")
@@ -251,6 +272,11 @@ class Job:
             names = ", ".join(f'"{op.outputs[0].name}"' for op in tables[:3])
             self.warnings.append(f"{len(tables)} look-ups ({names}) will not run on {target.name}: {target.why}")
 
+    def _shapes(self, entry: Entry, wanted: list[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
+        """Shape of each tensor of an entry's graph once its inputs have theirs."""
+        found: Sequence[tuple[int, ...]] = self.box.call("shapes", entry.path, wanted)
+        return found
+
     def _evaluate(self, part: Model) -> list[Array]:
         """The runtime's values of a model of constants."""
         with model_file(part) as path:
@@ -258,42 +284,54 @@ class Job:
             values: list[Array] = self.box.call("run", [])
             return values
 
-    def _open_samples(self) -> Samples:
-        inputs = slots(self.model)
-        if self.options.synthetic:
-            return synthetic(inputs, self.options.num_samples or SYNTHETIC_SAMPLES)
-        return open_samples(self.samples, inputs, self.options.num_samples, self.options.images, self.options.batch)
+    def _open_samples(self, entry: Entry) -> Samples:
+        inputs, o = slots(view(self.model, entry.graph)), self.options
+        if o.synthetic:
+            return synthetic(inputs, o.num_samples or SYNTHETIC_SAMPLES)
+        return open_samples(samples_of(self.samples, entry, self.entries), inputs, o.num_samples, o.images, o.batch)
 
-    def _counted(self) -> Iterator[tuple[int, list[Array]]]:
-        total = self.split.samples.count
-        for index, sample in self.split.calibrating():
-            if index < self.keep:
+    def _counted(self, entry: Entry, *, keep: bool) -> Iterator[tuple[int, list[Array]]]:
+        assert entry.split is not None
+        total = entry.split.samples.count
+        for index, sample in entry.split.calibrating():
+            if keep and index < self.keep:
                 self.kept.append(sample)
             yield index, sample
             self.progress("calibrate", index + 1, total)
 
     def _certify(self, data: bytes, kept: dict[tuple[int, int], str]) -> Certificate:
+        found = []
         with self.stage("certify"):
             self.box_peak = max(self.box_peak, self.box.peak_memory())
-            return certify(
-                self.path,
-                self.model.main.outputs,
-                read_model(data),
-                data,
-                self.split.held,
-                self.box,
-                self.other,
-                held_back=self.split.held_back,
-                uncalibrated=self.options.synthetic,
-                float_io=self.options.io_type == "float32",
-                kept=kept,
-            )
+            result = read_model(data)
+            for entry, graph in zip(self.entries, result.entries, strict=True):
+                first = entry is self.entries[0]
+                own = result if first else view(result, graph)
+                assert entry.split is not None
+                found.append(
+                    certify(
+                        entry.path,
+                        entry.graph.outputs,
+                        own,
+                        data if first else write_model(own),
+                        entry.split.held,
+                        self.box,
+                        self.other,
+                        held_back=entry.split.held_back,
+                        uncalibrated=self.options.synthetic,
+                        float_io=self.options.io_type == "float32",
+                        kept=kept,
+                        check=first,
+                    )
+                )
+        return joined(found)
 
     def _judge(self, certificate: Certificate, planned: Plan, emitted: Emitted) -> None:
         """Refuse a result that is too far from float; warn of what a user should know."""
 
         def worst() -> list[str]:
-            return worst_operators(planned.model, emitted, self.split.last)
+            split = self.entries[0].split
+            return worst_operators(planned.model, emitted, split.last if split else None)
 
         self.warnings += verdict(certificate, self.options.min_sqnr, self.options.per_tensor, worst)
         ends = (*planned.model.main.inputs, *planned.model.main.outputs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import resource
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ def report_of(
 ) -> QuantizeReport:
     """Everything a run did and found."""
     before = len(job.source) if isinstance(job.source, bytes) else Path(job.source).stat().st_size
-    split: Split | None = getattr(job, "split", None)
+    splits = [e.split for e in job.entries if e.split is not None]
     left = (f'{c.rule} left {c.kind} "{c.output}": {c.why}' for c in job.changes if not c.done)
     return QuantizeReport(
         schema_version=SCHEMA_VERSION,
@@ -48,12 +49,22 @@ def report_of(
         kept_float=tuple(emitted.kept_float),
         notes=(*assignment.notes, *left),
         warnings=tuple(job.warnings),
-        samples={"calibrated": split.calibrated, "total": split.total, "held_back": split.held_back} if split else {},
+        samples=_samples(splits),
         sizes={"before": before, "after": len(data)},
         seconds=dict(job.seconds),
         peak_memory_bytes=_own_peak() + max(job.box_peak, job.box.peak_memory()),
         certificate=certificate,
     )
+
+
+def _samples(splits: Sequence[Split]) -> dict[str, Any]:
+    if not splits:
+        return {}
+    return {
+        "calibrated": sum(s.calibrated for s in splits),
+        "total": sum(s.total for s in splits),
+        "held_back": all(s.held_back for s in splits),
+    }
 
 
 def _options(job: Job) -> dict[str, Any]:

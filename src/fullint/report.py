@@ -49,6 +49,7 @@ class OutputQuality:
             what int8 can do at best.
         largest_error: largest absolute difference, in the output's own unit.
         top1_agreement: share of rows whose largest entry is the same, where the output looks like classes.
+        step: the output's own step, where it is quantized.
         equal: share of equal elements, for integer and boolean outputs.
     """
 
@@ -58,6 +59,7 @@ class OutputQuality:
     largest_error: float | None = None
     top1_agreement: float | None = None
     equal: float | None = None
+    step: float | None = None
 
 
 @dataclass(frozen=True)

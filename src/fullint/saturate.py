@@ -21,6 +21,8 @@ from fullint.ops import ROWS, Role, Same
 SOFTMAX_DEPTH = 16.0
 MASK = 1e3
 """Constants beyond it are taken for masks: no score is that large."""
+AVERAGING = frozenset(("AVERAGE_POOL_2D", "RESIZE_BILINEAR"))
+"""They share parameters, but mix values: the average of saturated values is not the saturated average."""
 WHOLE: Range = (-math.inf, math.inf)
 
 
@@ -78,7 +80,7 @@ def _need(
     if out == WHOLE or op.options.get("fused_activation_function"):
         return WHOLE
     if row.role(index) is Role.SAME and isinstance(row.output(0), Same):
-        return out
+        return WHOLE if op.kind in AVERAGING else out
     if op.kind in ("ADD", "SUB") and len(op.inputs) == 2:
         return _term(op, index, out, found, ranges)
     return WHOLE

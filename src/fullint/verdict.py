@@ -11,6 +11,8 @@ WARN_SQNR = 15.0
 WARN_EQUAL = 0.9
 LOST_SQNR = 1.0
 """An output below it is as much noise as signal: no mean over outputs makes up for that."""
+NO_SIGNAL, FEW_STEPS = -100.0, 2.0
+"""An output that is zero everywhere has no SQNR worth the name; a step or two beside it, it is not lost."""
 LIMIT_SLACK = 1.0
 """dB. A result this near to what its outputs' steps allow has lost nothing on the way."""
 
@@ -53,7 +55,10 @@ def verdict(certificate: Certificate, min_sqnr: float, per_tensor: bool, worst: 
 
 def _below(o: OutputQuality, floor: float) -> bool:
     """Whether an output is farther from float than asked, although its steps would allow better."""
-    return o.sqnr_db is not None and o.sqnr_db < floor and (o.limit_db is None or o.sqnr_db < o.limit_db - LIMIT_SLACK)
+    if o.sqnr_db is None or o.sqnr_db >= floor or (o.limit_db is not None and o.sqnr_db >= o.limit_db - LIMIT_SLACK):
+        return False
+    nothing = o.sqnr_db <= NO_SIGNAL and o.step is not None and o.largest_error is not None
+    return not (nothing and o.largest_error <= FEW_STEPS * o.step)
 
 
 def _unequal(o: OutputQuality) -> str:

@@ -120,13 +120,14 @@ def contract_problems(model: Model, float_io: bool = False, kept: Collection[tup
         kept: (graph, index) of operators that may be float, since they were asked for.
     """
     yield from structure_problems(model)
+    entries = model.entries
     if not float_io:
         yield from (
-            f'graph input or output "{t.name}" is {t.dtype}' for t in (*model.main.inputs, *model.main.outputs) if t.is_float
+            f'graph input or output "{t.name}" is {t.dtype}' for g in entries for t in (*g.inputs, *g.outputs) if t.is_float
         )
     shared: dict[Buffer, Tensor] = {}
     for number, graph in enumerate(model.graphs):
-        border = _io_ops(graph) if float_io and number == 0 else set()
+        border = _io_ops(graph) if float_io and graph in entries else set()
         for index, op in enumerate(graph.ops):
             name = f'op {index} {op.kind} "{op.outputs[0].name if op.outputs else ""}"'
             if op not in border and (number, index) not in kept:

@@ -29,9 +29,16 @@ def neg_as_mul(op: Op, uses: Uses) -> Rewrite | No | None:
 
 def square_as_mul(op: Op, uses: Uses) -> Rewrite | No | None:
     """SQUARE has no int8 kernel."""
-    if op.kind != "SQUARE" or not op.outputs[0].is_float:
+    if op.kind != "SQUARE" or not op.outputs[0].is_float or _reads_variable(op, uses):
         return None
     return Rewrite((op,), (make_op("MUL", [op.inputs[0], op.inputs[0]], op.outputs),), "SQUARE written as MUL of x by x")
+
+
+def _reads_variable(op: Op, uses: Uses) -> bool:
+    """Whether it squares what a READ_VARIABLE gives: XNNPACK crashes on a MUL of that by itself; a look-up it is, then."""
+    x = op.inputs[0]
+    before = uses.producer.get(x) if x is not None else None
+    return before is not None and before.kind == "READ_VARIABLE"
 
 
 def pow_as_itself(op: Op, uses: Uses) -> Rewrite | No | None:
@@ -45,7 +52,7 @@ def pow_as_itself(op: Op, uses: Uses) -> Rewrite | No | None:
     if values.size != 1 or x.shape != op.outputs[0].shape:
         return None
     kinds = {2.0: ("MUL", [x, x]), 0.5: ("SQRT", [x]), -0.5: ("RSQRT", [x])}
-    if float(values[0]) not in kinds:
+    if float(values[0]) not in kinds or (values[0] == 2 and _reads_variable(op, uses)):
         return None
     kind, inputs = kinds[float(values[0])]
     return Rewrite((op,), (make_op(kind, inputs, op.outputs),), f"POW of {values[0]:g} is {kind}")

@@ -50,10 +50,14 @@ def fix_batch(
             if not tensor.is_constant:
                 tensor.shape = tuple(shape)
     dynamic = [t for t in graph.inputs if t.shape_signature and -1 in t.shape_signature]
+    return [Change("fix_batch", -1, "INPUT", t.name, f"dynamic batch fixed at {batch}") for t in dynamic]
+
+
+def forget_signatures(model: Model) -> None:
+    """Every shape is static from now on, in place."""
     for g in model.graphs:
         for tensor in g.tensors:
             tensor.shape_signature = None
-    return [Change("fix_batch", -1, "INPUT", t.name, f"dynamic batch fixed at {batch}") for t in dynamic]
 
 
 def _given(graph: Graph, shapes: Mapping[str | None, tuple[int, ...]]) -> dict[Tensor, tuple[int, ...]]:

@@ -1,0 +1,98 @@
+"""Models with several signatures, each with a graph of its own: each is calibrated and certified on its own samples.
+
+    samples = {"encode": [...], "decode": [...]}
+
+Scales are decided for all of them together, since they may share variables and constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fullint.certificate import joined_quality
+from fullint.errors import UsageError
+from fullint.ir import Graph, Model
+from fullint.report import Certificate, KernelSet
+from fullint.samples import Samples, Split
+
+_WORST = ("faulty", "absent", "ran")
+
+
+@dataclass
+class Entry:
+    """A graph that is run with inputs from outside.
+
+    Attributes:
+        graph: of the model being worked on.
+        key: of its signature, None where it has none.
+        path: a file whose main graph it is, as it was given.
+        split: its samples, once they are opened.
+    """
+
+    graph: Graph
+    key: str | None
+    path: str
+    split: Split | None = None
+
+    def opened(self, samples: Samples) -> Split:
+        """Its samples, parted."""
+        self.split = Split(samples)
+        return self.split
+
+
+def view(model: Model, graph: Graph) -> Model:
+    """The model with another graph as the one that runs; everything is shared."""
+    return replace(model, graphs=[graph, *(g for g in model.graphs if g is not graph)])
+
+
+def key_of(model: Model, graph: Graph) -> str | None:
+    """Key of the first signature that enters a graph."""
+    return next((s.key for s in model.signatures if s.graph is graph), None)
+
+
+def samples_of(samples: Any, entry: Entry, entries: Sequence[Entry]) -> Any:
+    """The samples of one entry.
+
+    Raises:
+        UsageError: there are several entries and the samples are not given by signature.
+    """
+    if len(entries) == 1:
+        return samples
+    keys = ", ".join(f'"{e.key}"' for e in entries)
+    if not isinstance(samples, Mapping) or entry.key not in samples:
+        raise UsageError(
+            f"the model has {len(entries)} signatures with graphs of their own ({keys}): give samples for each, "
+            "as a dict by signature, or -c KEY=DATA for each"
+        )
+    return samples[entry.key]
+
+
+def joined(certificates: Sequence[Certificate]) -> Certificate:
+    """One certificate of several: all outputs, the mean of their figures, the worst of each kernel set."""
+    first = certificates[0]
+    if len(certificates) == 1:
+        return first
+    outputs = tuple(o for c in certificates for o in c.outputs)
+    sets = tuple(_joined_set([c.kernel_sets[i] for c in certificates]) for i in range(len(first.kernel_sets)))
+    return replace(
+        first,
+        samples=sum(c.samples for c in certificates),
+        held_back=all(c.held_back for c in certificates),
+        sqnr_db=joined_quality(o.sqnr_db for o in outputs),
+        outputs=outputs,
+        kernel_sets=sets,
+    )
+
+
+def _joined_set(sets: Sequence[KernelSet]) -> KernelSet:
+    steps = [s.disagreement_steps for s in sets if s.disagreement_steps is not None]
+    return KernelSet(
+        sets[0].name,
+        next(w for w in _WORST if any(s.status == w for s in sets)),
+        sum(s.samples for s in sets),
+        joined_quality(s.sqnr_db for s in sets),
+        max(steps, default=None),
+        tuple(dict.fromkeys(f for s in sets for f in s.facts)),
+    )
