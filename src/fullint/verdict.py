@@ -57,8 +57,9 @@ def _below(o: OutputQuality, floor: float) -> bool:
     """Whether an output is farther from float than asked, although its steps would allow better."""
     if o.sqnr_db is None or o.sqnr_db >= floor or (o.limit_db is not None and o.sqnr_db >= o.limit_db - LIMIT_SLACK):
         return False
-    nothing = o.sqnr_db <= NO_SIGNAL and o.step is not None and o.largest_error is not None
-    return not (nothing and o.largest_error <= FEW_STEPS * o.step)
+    if o.sqnr_db > NO_SIGNAL or o.step is None or o.largest_error is None:
+        return True
+    return o.largest_error > FEW_STEPS * o.step
 
 
 def _unequal(o: OutputQuality) -> str:

@@ -1,11 +1,13 @@
 """Which operators need more than 8 bits, decided from what was measured.
 
     d = x - mean;  MUL(d, d) -> MEAN -> ADD(epsilon) -> RSQRT
+    MUL(re, re), MUL(im, im) -> ADD -> FULLY_CONNECTED -> MAXIMUM -> LOG
 
 The variances of a normalisation may lie far apart, and the smallest matter most: 1 / sqrt of a code of 1 or 2
-is off by a third. Where the smallest value that a root, logarithm or inverse was seen to take is less than
-`FEWEST` steps of an int8 range, the operators that lead to it compute in int16, with a QUANTIZE before and
-behind. (int16 kernels are slower and not XNNPACK's, so this is done only where the samples ask for it.)
+is off by a third. So it is with the logarithms of energies. Where the smallest value that a root, logarithm or
+inverse was seen to take is less than `FEWEST` steps of an int8 range, it and what leads to it, back to the
+squares, compute in int16, with a QUANTIZE before and behind. (int16 kernels are slower and not XNNPACK's, so
+this is done only where the samples ask for it.)
 """
 
 from __future__ import annotations
@@ -13,46 +15,65 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fullint.assignment import Range
-from fullint.functions import LOOKUP
+from fullint.functions import FUNCTION, LOOKUP
 from fullint.ir import Model, Op, Tensor, Uses
 from fullint.ops import ROWS
 
 FEWEST = 8
-STEEP = frozenset(("RSQRT",))
-_PASSING = frozenset(("ADD", "RESHAPE", "MEAN", "EXPAND_DIMS", "SQUEEZE"))
+STEEP = frozenset(("RSQRT", "LOG"))
+_STEEP_INSIDE = STEEP | {"DIV"}
+_PASSING = frozenset("ADD RESHAPE MEAN EXPAND_DIMS SQUEEZE MAXIMUM SQRT FULLY_CONNECTED TRANSPOSE".split())
 
 
 def wide_operators(model: Model, ranges: Mapping[Tensor, Range]) -> dict[Op, str]:
     """Operators that compute in int16 although activations are int8 -> "int16"."""
-    found: dict[Op, str] = {}
+    found: dict[Op, None] = {}
     for graph in model.graphs:
         uses = Uses(graph)
         for op in graph.ops:
             x = op.input(0)
-            if op.kind in STEEP and x is not None and x in ranges and _spread(ranges[x]):
-                found.update(dict.fromkeys([op, *_leading_to(x, uses)], "int16"))
-    return found
+            if x is not None and _steep(op) and _spread(ranges.get(x) or _before(x, ranges, uses)):
+                leading = _leading_to(x, uses)
+                if leading:
+                    found.update(dict.fromkeys([op, *leading]))
+    return dict.fromkeys(found, "int16")
+
+
+def _steep(op: Op) -> bool:
+    if op.kind == LOOKUP:
+        return any(inner.kind in _STEEP_INSIDE for inner in op.options[FUNCTION].ops)
+    return op.kind in STEEP
+
+
+def _before(t: Tensor, ranges: Mapping[Tensor, Range], uses: Uses) -> Range:
+    """The range of what a tensor that was not measured only passes on."""
+    op = uses.producer.get(t)
+    while op is not None and op.inputs and (x := op.inputs[0]) is not None:
+        if x in ranges:
+            return ranges[x]
+        op = uses.producer.get(x)
+    return 0.0, 0.0
 
 
 def _spread(span: Range) -> bool:
     """Whether the smallest value would have few codes of its own."""
     low, high = span
-    return 0 < low < high * FEWEST / 255
+    return 0 <= low < high * FEWEST / 255
 
 
 def _leading_to(t: Tensor, uses: Uses) -> list[Op]:
-    """The operators back to the square, as long as nobody else reads between and each has an int16 kernel."""
-    found: list[Op] = []
-    while True:
-        op = uses.producer.get(t)
+    """The operators back to squares, where each has an int16 kernel; none where no square is met."""
+    found: dict[Op, None] = {}
+    waiting, squares = [t], False
+    while waiting:
+        op = uses.producer.get(waiting.pop())
         row = ROWS.get(op.kind) if op is not None else None
-        if op is None or row is None or not row.int16 or op.keep_float or op.kind == LOOKUP:
-            return found
-        square = op.kind == "MUL" and op.inputs[0] is op.inputs[1]
-        if not (square or op.kind in _PASSING):
-            return found
-        found.append(op)
-        data = [x for x in op.inputs if x is not None and x.is_float and not x.is_constant]
-        if square or len(data) != 1:
-            return found
-        t = data[0]
+        if op is None or row is None or not row.int16 or op.keep_float or op in found:
+            continue
+        if op.kind == "MUL" and op.inputs[0] is op.inputs[1]:
+            found[op] = None
+            squares = True
+        elif op.kind in _PASSING:
+            found[op] = None
+            waiting += [x for x in op.inputs if x is not None and x.dtype == "float32" and not x.is_constant]
+    return list(found) if squares or any(op.kind == "MEAN" for op in found) else []

@@ -34,6 +34,7 @@ INT16: dict[str, int] = {
     "EXP": 1,
     "SQRT": 2,
     "RSQRT": 3,
+    "LOG": 1,
     "ABS": 3,
     "LOGISTIC": 3,
     "TANH": 3,
@@ -67,5 +68,5 @@ INT16: dict[str, int] = {
     "MEAN": 3,
     **dict.fromkeys("WHILE IF READ_VARIABLE ASSIGN_VARIABLE".split(), 1),
 }
-"""LOG takes int16 too, but loses some 7 bits of it: its table has 512 entries. So does RSQRT where it is steep; it is
-here for the few places that int8 is too coarse for, and a look-up of its own with `--activations int16`."""
+"""LOG and RSQRT lose some 7 bits of int16 where they are steep: their tables have 512 entries. They are here for the places
+that int8 is too coarse for; with `--activations int16` they are look-ups of their own."""

@@ -16,7 +16,7 @@ from fullint.ops import ROWS
 from fullint.passes.lookup import UNARY, as_lookup
 from fullint.rewrite import Rewrite
 
-COARSE = ("RSQRT",)
+COARSE = ("RSQRT", "LOG")
 """Operators whose int16 kernel is not as exact as a table."""
 
 
