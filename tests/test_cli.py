@@ -29,7 +29,8 @@ def home(tmp_path: Path) -> Path:
     (tmp_path / "model.tflite").write_bytes(data)
     np.savez(tmp_path / "samples.npz", x=np.stack([s["x"][0] for s in samples_like(read_bytes(data), 20)]))
     bad = Builder()
-    bad.output(bad.op("ATAN2", *[bad.input(1, 8, 8, 3)] * 2, name="wave"))
+    x = bad.input(1, 8, 8, 3)
+    bad.output(bad.op("REVERSE_SEQUENCE", x, bad.const(np.int32([5])), shape=x.shape, seq_dim=1, name="wave"))
     (tmp_path / "sine.tflite").write_bytes(bad.bytes())
     (tmp_path / "broken.tflite").write_bytes(data[: len(data) // 2])
     return tmp_path
@@ -55,8 +56,8 @@ def test_json_report(home: Path) -> None:
 def test_impossible_model(home: Path) -> None:
     done = fullint("quantize", "sine.tflite", "--synthetic", "-o", "out.tflite", "--json", cwd=home)
     assert done.returncode == 1
-    assert 'op 0 ATAN2 "wave"' in done.stderr
-    assert json.loads(done.stdout)["blockers"][0]["kind"] == "ATAN2"
+    assert 'op 0 REVERSE_SEQUENCE "wave"' in done.stderr
+    assert json.loads(done.stdout)["blockers"][0]["kind"] == "REVERSE_SEQUENCE"
     assert not (home / "out.tflite").exists()
 
 

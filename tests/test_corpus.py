@@ -56,6 +56,35 @@ def test_one_feature_models(path: Path) -> None:
         assert all(k.status == "ran" or k.facts for k in report.certificate.kernel_sets)
 
 
+NAMED = {
+    "kwt_non_stream": 20,
+    "litert_torchaudio_conformer": 10,
+    "aeq_sdpa_composite": 20,
+    "litertsmp_silentface": 20,
+    "oww_hey_jarvis_v0_1": 200,
+    "tflm_trained_lstm": 40,
+    "litert_recommendation_rnn_i10o100": 20,
+    "tfls_movie_review": 20,
+    "dtln_model_1": 20,
+    "mtcnn_pnet": 3,
+    "mtcnn_rnet": 20,
+    "cartoon_whitebox_cartoon_gan_int8": 10,
+    "lyra_soundstream_encoder": 30,
+}
+"""Networks with attention, recurrence, state, control flow, norms in parts, or float left in them; how many samples each gets."""
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_networks_that_others_leave_in_float(name: str) -> None:
+    """All integer, with at least 15 dB, or all that the steps of a fixed output allow."""
+    path = Path(str(CORPUS), "models", f"{name}.tflite")
+    report = quantize(path, samples_of(path, NAMED[name])).report
+    assert report.float_operators == 0
+    floats = [o for o in report.certificate.outputs if o.sqnr_db is not None]
+    assert all(o.sqnr_db >= 15 or (o.limit_db is not None and o.sqnr_db >= o.limit_db - 1.5) for o in floats)
+    assert all(k.status == "ran" or k.facts for k in report.certificate.kernel_sets)
+
+
 PEERS = {
     "mlperf_pretrainedResnet": (24.1, 21.5),
     "mlperf_kws_ref_model_float32": (27.1, 26.5),

@@ -1,5 +1,6 @@
 """`keep_float`: operators that stay float at the user's wish, and nothing else does."""
 
+import numpy as np
 import pytest
 from conftest import kinds, quantized
 
@@ -42,9 +43,9 @@ def test_weighted_operator_at_the_border(g: Builder) -> None:
 def test_operator_without_an_integer_form(g: Builder) -> None:
     """The way out of a refusal."""
     x = g.conv(g.input(1, 4, 4, 2))
-    g.output(g.op("ATAN2", x, g.conv(x)))
-    result = quantized_but(g, "ATAN2")
-    assert result.report.certificate.except_for[0].startswith("op 2 ATAN2")
+    g.output(g.op("REVERSE_SEQUENCE", x, g.const(np.int32([2])), shape=x.shape, seq_dim=1))
+    result = quantized_but(g, "REVERSE_SEQUENCE")
+    assert result.report.certificate.except_for[0].startswith("op 1 REVERSE_SEQUENCE")
 
 
 def test_a_name_that_is_not_there(g: Builder) -> None:

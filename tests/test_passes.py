@@ -7,7 +7,7 @@ from conftest import evaluate, run
 from fullint.build import Builder, samples_like
 from fullint.ir import Model, Quant, Tensor, constant
 from fullint.passes import FIRST, LAST, prepare
-from fullint.passes.static_shapes import fix_batch, fold_constants
+from fullint.passes.static_shapes import fix_batch, fold_constants, forget_signatures
 from fullint.tflite import read_bytes, write_model
 
 
@@ -190,6 +190,7 @@ def fixed(g: Builder, batch: int) -> Model:
     with Sandbox() as box, model_file(data) as path:
         fix_batch(model, batch, lambda shapes: box.call("shapes", path, shapes))
 
+        forget_signatures(model)
         fold_constants(model, evaluate)
     return model
 

@@ -86,6 +86,26 @@ def test_conv_3d(g: Builder, padding: str, stride: int) -> None:
     assert quantized(g).report.certificate.sqnr_db > 25
 
 
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_conv_3d_transpose(g: Builder, padding: str, stride: int) -> None:
+    x, w = g.input(1, 3, 4, 4, 2), g.random(3, 3, 3, 5, 2, scale=0.2)
+    sizes = [n * stride if padding == "SAME" else (n - 1) * stride + 3 for n in (3, 4, 4)]
+    shape = g.const(np.int32([1, *sizes, 5]))
+    options = {f"stride_{d}": stride for d in "dhw"} | {f"dilation_{d}_factor": 1 for d in "dhw"}
+    y = g.op("CONV_3D_TRANSPOSE", shape, w, x, g.random(5), shape=(1, *sizes, 5), padding=PADDING[padding], **options)
+    y.dtype = "float32"
+    g.output(y)
+    assert "TRANSPOSE_CONV" in same_function(g)
+    assert quantized(g).report.certificate.sqnr_db > 25
+
+
+def test_angle_of_two_coordinates(g: Builder) -> None:
+    g.output(g.op("ATAN2", g.input(1, 64), g.input(1, 64)))
+    assert "ATAN2" not in same_function(g)
+    assert quantized(g).report.certificate.sqnr_db > 12
+
+
 def test_composite_is_its_decomposition(g: Builder) -> None:
     inner = Builder(name="gate")
     a, b = inner.input(1, 8), inner.input(1, 8)

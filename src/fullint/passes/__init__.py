@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fullint.ir import Model
 from fullint.passes.activations import fuse_activation
 from fullint.passes.affine import fold_affine_after, fold_mul_before
+from fullint.passes.angles import atan2_apart
 from fullint.passes.arithmetic import (
     add_n_as_adds,
     cast_of_bool,
@@ -29,7 +30,7 @@ from fullint.passes.recurrent import bidirectional_apart
 from fullint.passes.scatter import list_update, scatter_as_gather, segment_sum_as_dense
 from fullint.passes.softmax import softmax_as_itself
 from fullint.passes.tables import embedding_as_gather, fake_quant_as_nothing, zeros_as_constant
-from fullint.passes.volume import conv_3d_as_2d
+from fullint.passes.volume import conv_3d_as_2d, conv_3d_transpose_as_2d
 from fullint.passes.wide import difference_apart, prelu_apart, wide_lookup
 from fullint.passes.windows import cumsum_as_dense, lrn_as_product
 from fullint.rewrite import Change, Rule, sweep
@@ -44,6 +45,8 @@ FIRST: tuple[Rule, ...] = (
     embedding_as_gather,
     bidirectional_apart,
     conv_3d_as_2d,
+    conv_3d_transpose_as_2d,
+    atan2_apart,
     list_update,
     scatter_as_gather,
     segment_sum_as_dense,

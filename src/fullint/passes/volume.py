@@ -4,6 +4,9 @@ x [N, D, H, W, C], w [kd, kh, kw, C, F]
 GATHER depth windows     [N, D', kd, H, W, C]
 TRANSPOSE, RESHAPE       [N D', H, W, kd C]        the planes of a window are channels side by side
 CONV_2D with [F, kh, kw, kd C]                     =>    y [N, D', H', W', F]
+
+CONV_3D_TRANSPOSE goes the same way: plane d' of the result is made of the planes i with d' = stride i + k - pad,
+one for each k, or of a plane of zeros where there is none; then TRANSPOSE_CONV.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.build import PADDING, make_op
-from fullint.ir import Op, Tensor, Uses, constant
+from fullint.ir import Array, Op, Tensor, Uses, constant
 from fullint.rewrite import No, Rewrite
 
 
@@ -29,17 +32,63 @@ def conv_3d_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
     ops: list[Op] = []
     volume = _padded(x, before, after, ops)
     n, _, h, wide, c = x.shape
-    planes = (n, out.shape[1], w.shape[0], h, wide, c)
-    picked = _tensor(out, "windows", planes)
-    ops.append(make_op("GATHER", [volume, constant("windows", windows.astype(np.int32))], [picked], axis=1))
-    turned = _tensor(out, "planes", tuple(planes[i] for i in (0, 1, 3, 4, 2, 5)))
-    ops.append(make_op("TRANSPOSE", [picked, constant("order", np.array([0, 1, 3, 4, 2, 5], np.int32))], [turned]))
-    image = _tensor(out, "image", (n * out.shape[1], h, wide, w.shape[0] * c))
-    ops.append(_reshape(turned, image))
+    image = _windows(volume, windows, out, (n, h, wide, c), ops)
     flat = _tensor(out, "flat", (n * out.shape[1], *out.shape[2:]))
     ops.append(_conv(op, image, w, flat))
     ops.append(_reshape(flat, out))
     return Rewrite((op,), tuple(ops), f"CONV_3D written as a CONV_2D over windows of {w.shape[0]} planes")
+
+
+def conv_3d_transpose_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
+    """CONV_3D_TRANSPOSE has no int8 kernel."""
+    if op.kind != "CONV_3D_TRANSPOSE" or len(op.inputs) < 3 or not op.outputs[0].is_float:
+        return None
+    w, x, o, out = op.inputs[1], op.inputs[2], op.options, op.outputs[0]
+    if w is None or x is None or w.buffer is None or w.dtype != "float32" or any(n < 1 for n in out.shape):
+        return No("its weights or its size are computed at run time")
+    if o["dilation_h_factor"] != 1 or o["dilation_w_factor"] != 1:
+        return No("TRANSPOSE_CONV, which it would be written with, has no dilation")
+    depth, (n, _, h, wide, c), kd = x.shape[1], x.shape, w.shape[0]
+    reach = (kd - 1) * o["dilation_d_factor"] + 1
+    same = o.get("padding") != PADDING["VALID"]
+    pad = max((depth - 1) * o["stride_d"] + reach - out.shape[1], 0) // 2 if same else 0
+    at = np.arange(out.shape[1])[:, None] + pad - np.arange(kd)[None, :] * o["dilation_d_factor"]
+    inside = (at % o["stride_d"] == 0) & (at >= 0) & (at // o["stride_d"] < depth)
+    windows = np.where(inside, at // o["stride_d"], depth)
+    ops: list[Op] = []
+    volume = _padded(x, 0, 1, ops)
+    image = _windows(volume, windows, out, (n, h, wide, c), ops)
+    flat = _tensor(out, "flat", (n * out.shape[1], *out.shape[2:]))
+    weights = np.ascontiguousarray(w.array.transpose(3, 1, 2, 0, 4).reshape(w.shape[3], *w.shape[1:3], kd * c))
+    sizes = constant(f"{out.name}/sizes", np.asarray(flat.shape, np.int32))
+    bias = op.input(3) or constant(f"{out.name}/bias", np.zeros(w.shape[3], np.float32))
+    ops.append(
+        make_op(
+            "TRANSPOSE_CONV",
+            [sizes, constant(w.name, weights), image, bias],
+            [flat],
+            padding=o.get("padding", 0),
+            stride_h=o["stride_h"],
+            stride_w=o["stride_w"],
+            fused_activation_function=o.get("fused_activation_function", 0),
+        )
+    )
+    ops[-1].version = 4 if o.get("fused_activation_function") else 3
+    ops.append(_reshape(flat, out))
+    return Rewrite((op,), tuple(ops), f"CONV_3D_TRANSPOSE written as a TRANSPOSE_CONV over windows of {kd} planes")
+
+
+def _windows(volume: Tensor, windows: Array, out: Tensor, sizes: tuple[int, int, int, int], ops: list[Op]) -> Tensor:
+    """Planes of each window side by side as channels: [N D', H, W, kd C]."""
+    n, h, wide, c = sizes
+    planes = (n, *windows.shape, h, wide, c)
+    picked = _tensor(out, "windows", planes)
+    ops.append(make_op("GATHER", [volume, constant("windows", windows.astype(np.int32))], [picked], axis=1))
+    turned = _tensor(out, "planes", tuple(planes[i] for i in (0, 1, 3, 4, 2, 5)))
+    ops.append(make_op("TRANSPOSE", [picked, constant("order", np.array([0, 1, 3, 4, 2, 5], np.int32))], [turned]))
+    image = _tensor(out, "image", (n * windows.shape[0], h, wide, windows.shape[1] * c))
+    ops.append(_reshape(turned, image))
+    return image
 
 
 def _depth_padding(op: Op, depth: int, kernel: int, result: int) -> tuple[int, int]:
