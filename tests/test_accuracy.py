@@ -10,7 +10,7 @@ from fullint.assign import Measured, assign
 from fullint.build import Builder, samples_like
 from fullint.emit import emit
 from fullint.equalize import equalize, streams
-from fullint.ir import Model, Tensor
+from fullint.ir import Model, Tensor, constant
 from fullint.tflite import read_bytes
 
 UNEVEN = np.geomspace(0.01, 1, 8).astype(np.float32)
@@ -176,3 +176,19 @@ def test_heads_are_found_through_what_keeps_channels(g: Builder) -> None:
     a, b = g.conv(x), g.conv(x, activation="RELU")
     g.output(g.reshape(g.op("CONCATENATION", a, b, shape=(1, 4, 4, 8), axis=3), 1, -1))
     assert [h.op.outputs[0] for h in bias.heads(g.model().main)] == [a]
+
+
+def test_inputs_that_fill_their_range_are_not_cut() -> None:
+    """Pixels keep a step of one; of a normal distribution the last few values are cut off."""
+    from fullint.clip import InputValues
+
+    values, (pixels, normal) = InputValues(), (constant(n, np.zeros(1, np.float32)) for n in ("pixels", "normal"))
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        values.add([pixels, normal], [rng.integers(0, 256, 4000).astype(np.float32), rng.normal(size=4000).astype(np.float32)])
+    assert values.clipped(pixels, (0.0, 255.0)) == (0.0, 255.0)
+    low, high = values.clipped(normal, (-4.6, 4.4))
+    assert -4.2 < low < -3.6 and 3.4 < high < 4.1
+    few = InputValues()
+    few.add([normal], [rng.normal(size=4000).astype(np.float32)])
+    assert few.clipped(normal, (-4.0, 4.0)) == (-4.0, 4.0)

@@ -18,7 +18,7 @@ LAYERS = (
     {"control", "saturate", "samples", "sandbox", "execute"},
     {"passes", "groups"},
     {"assign"},
-    {"border", "blockers", "emit", "equalize", "inspection", "options", "tables", "keep_float", "widen"},
+    {"border", "blockers", "emit", "equalize", "inspection", "options", "tables", "keep_float", "widen", "clip"},
     {"correct_bias"},
     {"measure"},
     {"calibrate", "certificate"},

@@ -23,6 +23,7 @@ from fullint.blockers import blockers, scale_blockers, unmeasured
 from fullint.border import set_io
 from fullint.calibrate import Stats, calibrate, has_state, merged
 from fullint.certificate import certify, integer_inputs
+from fullint.clip import InputValues
 from fullint.correct_bias import Head, correct_bias, heads, means_model, sample_count
 from fullint.diagnose import worst_operators
 from fullint.emit import Emitted, emit
@@ -93,6 +94,7 @@ class Job:
         self.warnings: list[str] = []
         self.box_peak = 0
         self.kept: list[list[Array]] = []
+        self.values = InputValues()
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Job:
@@ -224,6 +226,8 @@ class Job:
         changes, channels = equalize(self.model.main, self.streams, known, stats.channels, per_tensor=per_tensor)
         self.changes += changes
         self.ranges = stats.ranges | {t: (float(low.min()), float(high.max())) for t, (low, high) in channels.items()}
+        if self.options.activations == "int8":
+            self.ranges |= {t: self.values.clipped(t, self.ranges[t]) for t in self.values.count if t in self.ranges}
         return self.ranges
 
     def _correct_bias(self, emitted: Emitted) -> None:
@@ -294,6 +298,7 @@ class Job:
         assert entry.split is not None
         total = entry.split.samples.count
         for index, sample in entry.split.calibrating():
+            self.values.add(entry.graph.inputs, sample)
             if keep and index < self.keep:
                 self.kept.append(sample)
             yield index, sample
