@@ -27,7 +27,10 @@ def _blocker(number: int, op: Op) -> Blocker | None:
         return None
 
     def block(cause: str, way_out: str) -> Blocker:
-        return Blocker(number, op.origin, op.custom_code or op.kind, op.outputs[0].name if op.outputs else "", cause, way_out)
+        name = op.outputs[0].name if op.outputs else ""
+        which = op.origin if not number and op.origin >= 0 else name or op.kind
+        ways = f"{way_out}; or leave it in float: --keep-float {which}"
+        return Blocker(number, op.origin, op.custom_code or op.kind, name, cause, ways)
 
     if op.kind == "CUSTOM":
         return block("a custom operator has no integer kernel fullint knows", "cut it off, before or behind the network")
