@@ -113,12 +113,16 @@ def merged(found: Sequence[Stats]) -> Stats:
     return Stats(Measured(ranges, rows, state), channels, first.means, [t for s in found for t in s.unseen])
 
 
-def _margin(seen: int) -> float:
-    """How much farther values may go than the few that were seen: as far as a normal distribution's of FEW_VALUES.
+def _widened(low: Array, high: Array, seen: int) -> tuple[Array, Array]:
+    """Ends with room for values farther out than the few that were seen: as far as a normal distribution's of FEW_VALUES.
 
-    The largest of n values of a normal distribution is about sigma * sqrt(2 ln n).
+    The largest of n values of a normal distribution is about sigma * sqrt(2 ln n) from its middle. What was
+    never below zero stays so.
     """
-    return math.sqrt(math.log(FEW_VALUES) / math.log(max(seen, 8))) if seen < FEW_VALUES else 1.0
+    if seen >= FEW_VALUES:
+        return low, high
+    more = (math.sqrt(math.log(FEW_VALUES) / math.log(max(seen, 8))) - 1) * (high - low) / 2
+    return np.where(low >= 0, np.maximum(low - more, 0), low - more), np.where(high <= 0, np.minimum(high + more, 0), high + more)
 
 
 def has_state(model: Model) -> bool:
@@ -155,10 +159,9 @@ def _stats(probes: Sequence[Probe], low: Array, high: Array, means: Array, state
         pair = ends.setdefault(p.tensor, [np.zeros(p.size, np.float32), np.zeros(p.size, np.float32)])
         pair[p.end] = value
     for tensor, (a, b) in ends.items():
-        wider = _margin(tensor.size * count)
-        ranges[tensor] = (float(a.min()) * wider, float(b.max()) * wider)
+        low, high = _widened(a.min(), b.max(), tensor.size * count)
+        ranges[tensor] = (float(low), float(high))
         if a.size > 1:
-            wider = _margin(tensor.size // a.size * count)
-            channels[tensor] = (a * wider, b * wider)
+            channels[tensor] = _widened(a, b, tensor.size // a.size * count)
     state = {t: max(map(abs, ranges.pop(t))) for t in states if t in ranges}
     return Stats(Measured(ranges, rows, state), channels, means, list(unseen))
