@@ -176,3 +176,21 @@ def test_loop_computes_the_same_on_every_kernel_set(g: Builder) -> None:
     x = np.arange(18, dtype=np.int8).reshape(6, 1, 3) * 5
     outputs = [run(data, [x], k)[0].astype(int) for k in ("xnnpack", "builtin", "reference")]
     assert np.abs(outputs[1] - outputs[0]).max() <= 2 and np.abs(outputs[2] - outputs[0]).max() <= 2
+
+
+def test_loop_that_integers_never_leave_is_ended(g: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.9 q rounds back to q: the condition never turns, and waiting for it has an end."""
+    from fullint import certificate
+    from fullint.errors import VerificationError
+
+    monkeypatch.setattr(certificate, "PATIENCE", 2.0)
+    cond, body = Builder(name="cond"), Builder(name="body")
+    top = cond.op("REDUCE_MAX", cond.input(1, 4), cond.const(np.int32([0, 1])), shape=())
+    cond.output(cond.op("GREATER", top, cond.const(0.001), shape=()))
+    body.output(body.op("MUL", body.input(1, 4), body.const(0.9)))
+    out = Tensor("y", (1, 4), "float32")
+    x = g.op("ABS", g.input(1, 4))
+    g.graph.ops.append(make_op("WHILE", [x], [out], cond_subgraph_index=cond.graph, body_subgraph_index=body.graph))
+    g.output(out)
+    with pytest.raises(VerificationError, match="did not come to an end"):
+        quantized(g, min_sqnr=-1000)

@@ -15,7 +15,7 @@ LAYERS = (
     {"functions", "numerics"},
     {"ops", "tflite", "rewrite", "cost", "report"},
     {"build", "verify", "assignment"},
-    {"control", "saturate", "samples", "sandbox", "execute"},
+    {"control", "saturate", "score", "samples", "sandbox", "execute"},
     {"passes", "groups"},
     {"assign"},
     {"border", "blockers", "emit", "equalize", "inspection", "options", "tables", "keep_float", "widen", "clip"},

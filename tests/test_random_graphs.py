@@ -20,7 +20,6 @@ from random_graphs import made
 
 from fullint import quantize
 from fullint.build import make_op
-from fullint.certificate import Score
 from fullint.errors import AccuracyError, NotIntegerError, VerificationError
 from fullint.groups import clips
 from fullint.ir import Graph, Model, Op, Quant, Tensor, constant, twin
@@ -29,6 +28,7 @@ from fullint.numerics import quantize as to_codes
 from fullint.ops import ROWS, Fixed, Observed, Role, Same
 from fullint.report import Certificate
 from fullint.sandbox import Sandbox, model_file
+from fullint.score import Score
 from fullint.tflite import read_bytes
 from fullint.verify import contract_problems
 

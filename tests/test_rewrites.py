@@ -7,6 +7,7 @@ from flatbuffers import flexbuffers
 
 import fullint
 from fullint.build import PADDING, Builder, make_op, samples_like
+from fullint.errors import NotIntegerError
 from fullint.ir import Tensor
 from fullint.ops import ROWS
 from fullint.ops.forms import IMPOSSIBLE, INTEGERS, form
@@ -152,3 +153,54 @@ def test_bucketize_and_one_hot(g: Builder) -> None:
     g.output(g.op("ONE_HOT", i, g.const(np.int32(4)), g.const(1.0), g.const(0.0), shape=(1, 16, 4), axis=-1))
     result = quantized(g, min_sqnr=-100)
     assert kinds(result.model) == ["CAST", "ADD", "GATHER", "ONE_HOT"]
+
+
+@pytest.mark.parametrize("activations", ["int8", "int16"])
+@pytest.mark.parametrize("mask", [-1e4, -1e9, -3.4e38, -np.inf])
+def test_constant_attention_mask(g: Builder, mask: float, activations: str) -> None:
+    """The usual mask that lets nothing look ahead, as a constant that is added."""
+    x = g.input(1, 8, 16)
+    scores = g.op("BATCH_MATMUL", g.dense(x, 16), g.dense(x, 16), shape=(1, 8, 8), adj_y=True)
+    ahead = g.const(np.triu(np.full((1, 8, 8), mask, np.float32), 1))
+    g.output(g.op("SOFTMAX", g.op("ADD", scores, ahead), beta=1.0))
+    assert quantized(g, 40, activations=activations).report.certificate.sqnr_db > 25
+
+
+def test_mask_as_a_factor(g: Builder) -> None:
+    x, keep = g.input(1, 8, 8), g.input(1, 1, 8)
+    bias = g.op("MUL", g.op("SUB", g.const(np.ones((1, 1, 8), np.float32)), keep), g.const(-1e9))
+    g.output(g.op("SOFTMAX", g.op("ADD", x, bias), beta=1.0))
+    scores = (s["input"] for s in samples_like(read_bytes(g.bytes()), 20))
+    samples = [(s, (np.arange(8) < 5).astype(np.float32).reshape(1, 1, 8)) for s in scores]
+    assert fullint.quantize(g.bytes(), samples).report.certificate.sqnr_db > 30
+
+
+def test_scatter_outside_is_refused(g: Builder) -> None:
+    indices, shape = g.const(np.int32([[0], [-1]])), g.const(np.int32([4, 3]))
+    g.output(g.op("SCATTER_ND", indices, g.input(2, 3), shape, shape=(4, 3), dtype="float32"))
+    with pytest.raises(NotIntegerError, match="SCATTER_ND"):
+        quantized(g)
+
+
+def test_scatter_and_segments(g: Builder) -> None:
+    x = g.input(3, 4)
+    indices, shape = g.const(np.int32([[4], [0], [2]])), g.const(np.int32([6, 4]))
+    y = g.op("SCATTER_ND", indices, x, shape, shape=(6, 4), dtype="float32")
+    g.output(g.op("SEGMENT_SUM", y, g.const(np.int32([0, 0, 1, 1, 2, 2])), shape=(3, 4)))
+    assert "FULLY_CONNECTED" in same_function(g)
+    assert quantized(g).report.certificate.sqnr_db > 18
+
+
+def test_spectrum(g: Builder) -> None:
+    """The size of a Fourier transform's values, and its two parts."""
+    x = g.input(2, 1, 16)
+    spectrum = g.op("RFFT2D", x, g.const(np.int32([1, 16])), shape=(2, 1, 9), dtype="complex64")
+    g.output(*(g.op(k, spectrum, shape=(2, 1, 9), dtype="float32") for k in ("REAL", "IMAG", "COMPLEX_ABS")))
+    assert not {"RFFT2D", "REAL", "IMAG", "COMPLEX_ABS"} & set(same_function(g))
+    assert quantized(g).report.certificate.sqnr_db > 25
+
+
+def test_operands_of_no_elements(g: Builder) -> None:
+    x = g.input(1, 4)
+    g.output(g.op("CONCATENATION", x, g.const(np.zeros((1, 0), np.float32)), shape=(1, 4), axis=1))
+    assert quantized(g).report.certificate.sqnr_db > 30

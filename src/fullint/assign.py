@@ -19,7 +19,7 @@ from fullint.groups import Groups, clips, given_params
 from fullint.ir import Array, Graph, Model, Op, Quant, Tensor
 from fullint.numerics import BIAS_MAX, WEIGHT_MAX, WIDE_BIAS_MAX, representable, scales_for_bias, weight_scales
 from fullint.ops import ROWS, Fixed, Given, Observed, OpRow, Role
-from fullint.saturate import useful
+from fullint.saturate import mask_ranges, useful
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ def observed_tensors(model: Model) -> list[Tensor]:
 
     The others follow: outputs with fixed parameters, and values that share another's.
     """
-    found = [t for graph in model.entries for t in graph.inputs if t.dtype == "float32"]
+    found = [t for graph in model.entries for t in graph.inputs if t.dtype == "float32" and t.size]
     for _, op in model.ops():
         row = ROWS.get(op.kind)
         for i, t in enumerate(op.outputs):
-            if t.dtype != "float32" or given_params(op) is not None:
+            if t.dtype != "float32" or not t.size or given_params(op) is not None:
                 continue
             if row is None or op.keep_float or isinstance(row.output(i), Observed) or clips(op):
                 found.append(t)
@@ -74,7 +74,8 @@ def assign(
     tied = ties(model, {})
     spans = _spread(model, measured.ranges, tied)
     crossing = {t: spans[t] for tie in tied for t in (tie.anchor, *tie.hard) if t in spans}
-    groups = Groups(model, {**measured.ranges, **crossing}, useful(model, spans, measured.row_maxima), result)
+    needed = useful(model, spans, measured.row_maxima)
+    groups = Groups(model, {**measured.ranges, **crossing}, needed, mask_ranges(model, needed, spans), result)
     groups.solve()
     for graph in model.graphs:
         _weights_and_biases(graph, result, granularity or Granularity())

@@ -121,8 +121,12 @@ def _widened(low: Array, high: Array, seen: int) -> tuple[Array, Array]:
     """
     if seen >= FEW_VALUES:
         return low, high
-    more = (math.sqrt(math.log(FEW_VALUES) / math.log(max(seen, 8))) - 1) * (high - low) / 2
-    return np.where(low >= 0, np.maximum(low - more, 0), low - more), np.where(high <= 0, np.minimum(high + more, 0), high + more)
+    more = (math.sqrt(math.log(FEW_VALUES) / math.log(max(seen, 8))) - 1) * (high / 2 - low / 2)
+    limit = np.finfo(np.float32).max
+    with np.errstate(over="ignore"):
+        first = np.where(low >= 0, np.maximum(low - more, 0), np.maximum(low, -limit + more) - more)
+        last = np.where(high <= 0, np.minimum(high + more, 0), np.minimum(high, limit - more) + more)
+    return first.astype(np.float32), last.astype(np.float32)
 
 
 def has_state(model: Model) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +23,10 @@ from fullint.cost import total_macs
 from fullint.errors import RuntimeFailure, SamplesError, VerificationError
 from fullint.ir import Array, Model, Quant, Tensor
 from fullint.numerics import dequantize, quantize
-from fullint.ops import KERNEL_SETS, ROWS, Fixed
+from fullint.ops import KERNEL_SETS, ROWS, Fixed, Same
 from fullint.report import Certificate, KernelSet, OutputQuality
 from fullint.sandbox import Sandbox, model_file
+from fullint.score import Score, mean_sqnr
 from fullint.verify import contract_problems
 
 SLOW_SET_MACS = 150_000_000
@@ -32,8 +34,8 @@ SLOW_SET_SAMPLES = 4
 FIRST_SAMPLES, THREADS = 8, 2
 """The reference kernels do about a giga-MAC per second; one sample is always run."""
 CHECKS = (
-    "no float operand or result",
-    "weights int8 in [-127, 127] with zero point 0, biases int32 with scale s_in * s_w",
+    "no float operand or result, but for operators that were asked to stay float",
+    "weights int8 in [-127, 127] with zero point 0, biases int32 (int64 beside int16) with scale s_in * s_w",
     "shared and fixed scales as the kernels demand",
     "no constant shared by tensors of different parameters",
     "static shapes",
@@ -43,57 +45,11 @@ DISAGREEMENT_DB = 6.0
 WRONG_DB, UNEVEN_DB = 10.0, 20.0
 """A kernel set below `WRONG_DB`, this much farther from float than XNNPACK, and elsewhere in more than `FAR_SHARE` of its
 values computes something else. Below `UNEVEN_DB` it is named: operators that divide or compare make much of a step."""
+PATIENCE, SLOWER = 20.0, 200.0
+"""Seconds a loop may take, and how many times the float model's time more: a condition that integers never meet has no end."""
+FLOAT_ONLY_ELSEWHERE = ("CEIL", "ROUND")
+"""Kept in float, they run on all sets but the reference kernels (kernels/register_ref.cc)."""
 FAR_STEPS, FAR_SHARE = 2, 0.1
-
-
-@dataclass
-class Score:
-    """Sums of one output over samples."""
-
-    signal: float = 0.0
-    noise: float = 0.0
-    rounding: float = 0.0
-    largest: float = 0.0
-    rows: int = 0
-    agree: int = 0
-    elements: int = 0
-    equal: int = 0
-
-    def add(self, reference: Array, output: Array, classes: bool = False, grid: Quant | None = None) -> None:
-        """One sample: the float model's output and the result's, both real values.
-
-        `grid` is the result's own: what rounding alone would cost is added up too.
-        """
-        if reference.dtype.kind != "f":
-            self.elements += reference.size
-            self.equal += int((reference == output).sum())
-            return
-        error = (reference - output).astype(np.float64)
-        self.signal += float(np.square(reference, dtype=np.float64).sum())
-        self.noise += float(np.square(error).sum())
-        if grid is not None:
-            self.rounding += float(np.square((reference - dequantize(quantize(reference, grid), grid)).astype(np.float64)).sum())
-        self.largest = max(self.largest, float(np.abs(error).max(initial=0.0)))
-        if classes:
-            a, b = (x.reshape(-1, x.shape[-1]).argmax(axis=1) for x in (reference, output))
-            self.rows += a.size
-            self.agree += int((a == b).sum())
-
-    @property
-    def sqnr(self) -> float | None:
-        """dB; 200 where there is no error at all; None for integer outputs."""
-        if self.elements:
-            return None
-        return _decibels(self.signal, self.noise)
-
-    @property
-    def limit(self) -> float | None:
-        """The SQNR of the float output rounded to the result's own steps: no int8 output can do better."""
-        return _decibels(self.signal, self.rounding) if self.rounding else None
-
-
-def _decibels(signal: float, noise: float) -> float:
-    return 200.0 if noise == 0 else max(10 * (math.log10(max(signal, 1e-300)) - math.log10(noise)), -200.0)
 
 
 @dataclass
@@ -112,17 +68,6 @@ class Trial:
     def sqnr(self) -> float | None:
         """Mean over the float outputs."""
         return mean_sqnr(self.scores)
-
-
-def mean_sqnr(scores: Iterable[Score]) -> float | None:
-    """Mean of the outputs' SQNR, None where no output is float."""
-    return joined_quality(s.sqnr for s in scores)
-
-
-def joined_quality(figures: Iterable[float | None]) -> float | None:
-    """Mean of those that are figures."""
-    known = [f for f in figures if f is not None]
-    return sum(known) / len(known) if known else None
 
 
 def certify(
@@ -189,6 +134,7 @@ class _Run:
         self.box, self.other = box, other
         self.trials = {name: Trial(name, scores=[Score() for _ in result.main.outputs]) for name in KERNEL_SETS}
         self.failures: dict[str, RuntimeFailure] = {}
+        self.loops = any(op.kind == "WHILE" for _, op in result.ops())
         self.alike: dict[str, Trial] = {}
         self.grids = [_grid(result, t) for t in result.main.outputs]
         self.classes = [_looks_like_classes(t) for t in result.main.outputs]
@@ -208,7 +154,9 @@ class _Run:
         ready = [integer_inputs(self.result, sample) for sample in first]
         slow = _Slow(("reference", "builtin"), self.other, self.path, ready[:budget])
         self.box.call("open", self.original, "xnnpack", THREADS, shapes)
+        started = time.perf_counter()
         references = [self.box.call("run", list(sample)) for sample in first]
+        self.box.patience = self.other.patience = PATIENCE + SLOWER * (time.perf_counter() - started) if self.loops else None
         self._call(self.box, "open", self.path, "xnnpack", THREADS)
         results = [self._call(self.box, "run", sample) for sample in ready]
         outputs = {name: slow.outputs(self.failures) for name in ("reference", "builtin")}
@@ -370,6 +318,8 @@ def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:
     for _, op in model.ops():
         row = ROWS.get(op.kind)
         fault = row.fault(op, kernels) if row else None
+        if kernels == "reference" and op.kind in FLOAT_ONLY_ELSEWHERE:
+            absent[f"{op.kind}: the reference kernels do not register it"] = None
         if fault is not None:
             (absent if fault.absent else wrong)[f"{op.kind}: {fault.what}"] = None
     return list(absent), list(wrong)
@@ -384,8 +334,21 @@ def _grid(result: Model, t: Tensor) -> Quant | None:
     inner = made_by.inputs[0] if made_by is not None else t
     if inner is None or inner.dtype != "int8" or inner.quant is None:
         return None
-    fixed = [rule.quant for row in ROWS.values() for rule in row.outputs if isinstance(rule, Fixed)]
-    return inner.quant if any(q.same_as(inner.quant) for q in fixed) else None
+    return inner.quant if _is_fixed(result, inner) else None
+
+
+def _is_fixed(result: Model, t: Tensor) -> bool:
+    """Whether a kernel has demanded a tensor's parameters, or those of the one it was copied from."""
+    made_by = {o: op for op in result.main.ops for o in op.outputs}
+    while (op := made_by.get(t)) is not None and (row := ROWS.get(op.kind)) is not None:
+        rule = row.output(op.outputs.index(t))
+        if isinstance(rule, Fixed):
+            return True
+        x = op.input(row.data)
+        if not isinstance(rule, Same) or x is None:
+            return False
+        t = x
+    return False
 
 
 def _looks_like_classes(t: Tensor) -> bool:

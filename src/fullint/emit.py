@@ -35,8 +35,8 @@ class Emitted:
 
     model: Model
     requantizes: list[Change] = field(default_factory=list)
-    kept_float: list[Change] = field(default_factory=list)
-    """Operators that stay float, as asked."""
+    kept: dict[Op, Change] = field(default_factory=dict)
+    """Operators of `model` that stay float, as asked."""
     float_ops: set[Op] = field(default_factory=set)
     """They and the QUANTIZE and DEQUANTIZE around them, in `model`."""
     int8: dict[Tensor, Tensor] = field(default_factory=dict)
@@ -132,7 +132,7 @@ class _Emitter:
         return self._copy(t, activation_params(float(t.array.min(initial=0)), float(t.array.max(initial=0)), kind), kind)
 
     def _op(self, op: Op) -> None:
-        if op.keep_float:
+        if op.keep_float and any(t.is_float for t in op.values()):
             self._float_op(op)
         elif op.kind == LOOKUP:
             self._table(op)
@@ -150,9 +150,11 @@ class _Emitter:
         inputs = [None if t is None else self._as_float(t) for t in op.inputs]
         outputs = [twin(t, f"{t.name}/float") if t.dtype == "float32" else t for t in op.outputs]
         self.floats.update((t, f) for t, f in zip(op.outputs, outputs, strict=True) if t.dtype == "float32")
-        self._add_float(replace(op, inputs=inputs, outputs=outputs))
+        new = replace(op, inputs=inputs, outputs=outputs)
+        self._add_float(new)
         name = op.outputs[0].name if op.outputs else ""
-        self.emitted.kept_float.append(Change("keep_float", op.origin, op.custom_code or op.kind, name, "stays float, as asked"))
+        where = f"stays float, as asked{f', in subgraph {self.number}' if self.number else ''}"
+        self.emitted.kept[new] = Change("keep_float", op.origin, op.custom_code or op.kind, name, where)
         for t in op.outputs:
             wanted = t in self.old.outputs or any(not reader.keep_float for reader, _ in self.uses.of(t))
             if t.dtype == "float32" and wanted:

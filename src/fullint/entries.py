@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fullint.certificate import joined_quality
 from fullint.errors import UsageError
 from fullint.ir import Graph, Model
 from fullint.report import Certificate, KernelSet
 from fullint.samples import Samples, Split
+from fullint.score import joined_quality
 
 _WORST = ("faulty", "absent", "ran")
 
@@ -66,6 +66,9 @@ def samples_of(samples: Any, entry: Entry, entries: Sequence[Entry]) -> Any:
             f"the model has {len(entries)} signatures with graphs of their own ({keys}): give samples for each, "
             "as a dict by signature, or -c KEY=DATA for each"
         )
+    unknown = [k for k in samples if k not in {e.key for e in entries}]
+    if unknown:
+        raise UsageError(f'no signature is called "{unknown[0]}"; there are {keys}')
     return samples[entry.key]
 
 

@@ -28,13 +28,21 @@ FREE_RATIO = 1.5
 class Groups:
     """Tensors that share parameters."""
 
-    def __init__(self, model: Model, ranges: Mapping[Tensor, Range], useful: Mapping[Tensor, Range], result: Assignment) -> None:
+    def __init__(
+        self,
+        model: Model,
+        ranges: Mapping[Tensor, Range],
+        useful: Mapping[Tensor, Range],
+        masks: Mapping[tuple[Op, int], Range],
+        result: Assignment,
+    ) -> None:
         self.graphs: Sequence[Graph] = model.graphs
         self.uses = Uses(*model.graphs)
         self.uses.outputs = {t for graph in model.entries for t in graph.outputs}
         self.model = model
         self.result = result
         self.useful = useful
+        self.masks = masks
         self.parent: dict[Tensor, Tensor] = {}
         self.range: dict[Tensor, Range] = {t: self._narrow(t, r) for t, r in ranges.items()}
         self.fixed: dict[Tensor, Quant] = {}
@@ -60,8 +68,8 @@ class Groups:
         """Parameters that are demanded: by a kernel, or by the integer part of a half-quantized model."""
         if (given := given_params(op)) is not None:
             self.fixed[op.outputs[0]] = given
-        if op.kind == "CAST" and (t := op.outputs[0]) in self.range and self.result.op_type(op) == "int8":
-            whole = _whole_numbers(self.range[t])
+        if op.kind == "CAST" and (t := op.outputs[0]) in self.range:
+            whole = _whole_numbers(self.range[t], self.result.op_type(op))
             self.fixed |= {t: whole} if whole is not None else {}
         row = ROWS.get(op.kind)
         for i, t in enumerate(op.outputs):
@@ -287,7 +295,10 @@ class Groups:
                 if row.role(i) is Role.OWN:
                     kind = self.result.op_type(op)
                     keeps = t.quant is not None and not t.quant.per_channel and kind == "int8"
-                    self.result.operand[op, i] = (t.quant if keeps else None) or activation_params(*_range_of(t.array), kind)
+                    low, high = _range_of(t.array)
+                    least, most = self.masks.get((op, i), (low, high))
+                    params = activation_params(max(low, least), min(high, most), kind)
+                    self.result.operand[op, i] = (t.quant if keeps else None) or params
 
     def _cut_params(self) -> None:
         for cut in self.result.cuts:
@@ -337,9 +348,12 @@ def given_params(op: Op) -> Quant | None:
     return x.quant if x.dtype == "int8" else None
 
 
-def _whole_numbers(span: Range) -> Quant | None:
+def _whole_numbers(span: Range, dtype: str) -> Quant | None:
     """Parameters for integers: a power of two as scale, so that each of them is exact. None where they are too many."""
     low, high = min(span[0], 0.0), max(span[1], 0.0)
+    if dtype == "int16":
+        most = max(-low, high)
+        return Quant.of(2.0 ** -math.floor(math.log2(32767 / most))) if 0 < most <= 32767 else None
     if not 0 < high - low <= 255:
         return None
     scale = 2.0 ** -math.floor(math.log2(255 / (high - low)))

@@ -130,6 +130,11 @@ class Job:
                 outputs = {n for o, n in zip(old.outputs, new.outputs, strict=True) if o.is_float}
                 set_io(view(emitted.model, new), self.options.io_type, inputs, outputs)
             places = _places(emitted)
+            gone = len(self.chosen) - len(emitted.kept)
+            if gone > 0:
+                self.warnings.append(
+                    f"keep_float: {gone} operators are not in the result: nothing needs them, or they are constant"
+                )
             if self.options.synthetic:
                 emitted.model.metadata.append((UNCALIBRATED_KEY, Buffer.of(_ascii("synthetic samples"))))
             data = write_model(emitted.model)
@@ -213,7 +218,11 @@ class Job:
             why = "small values lie too close together for 8 bits: computes in int16"
             self.changes += [Change("widen", op.origin, op.kind, op.outputs[0].name, why) for op in wide]
             return wide
-        return {op: "int8" for _, op in self.model.ops() if (row := ROWS.get(op.kind)) is not None and not row.int16}
+        return {
+            op: "int8"
+            for _, op in self.model.ops()
+            if (row := ROWS.get(op.kind)) is not None and not row.int16 and not op.keep_float
+        }
 
     def _warn_of_unseen(self, stats: Stats) -> None:
         if stats.unseen:
@@ -256,7 +265,7 @@ class Job:
             raise UsageError("give samples or synthetic, not both")
 
     def _prepare(self) -> None:
-        choose(self.model, self.options.keep_float)
+        self.chosen = choose(self.model, self.options.keep_float)
         for entry in self.entries:
             inputs = {None, *(t.name for t in entry.graph.inputs)}
             several = len(self.entries) > 1
@@ -359,11 +368,8 @@ class Job:
         self.warnings += dynamic[:1]
         if any(t.dtype == "uint8" and t.is_constant and t.quant is not None for t in self.model.main.tensors):
             self.warnings.append("it is a uint8 model of the older scheme: all integer, but not int8")
-        changed = [
-            n
-            for n, v in vars(Options()).items()
-            if n in ("activations", "io", "per_tensor", "dense_per_tensor", "batch") and v != getattr(self.options, n)
-        ]
+        fixed = ("activations", "io", "per_tensor", "dense_per_tensor", "batch", "keep_float", "shape", "target")
+        changed = [n for n, v in vars(Options()).items() if n in fixed and v != getattr(self.options, n)]
         if changed:
             self.warnings.append(f"{', '.join(changed)}: no effect on a model that is all integer already")
         report = report_of(self, "already-integer", data, Assignment(), Emitted(self.model), None)
@@ -372,13 +378,13 @@ class Job:
 
 def _places(emitted: Emitted) -> dict[tuple[int, int], str]:
     """Where operators that stay float, and the borders around them, are in the file that will be written."""
-    kept = {change.output + "/float": change for change in emitted.kept_float}
     found = {}
     for number, graph in enumerate(emitted.model.graphs):
         for index, op in enumerate(graph.ops):
             if op in emitted.float_ops:
-                change = kept.get(op.outputs[0].name) if op.outputs and op.kind not in ("QUANTIZE", "DEQUANTIZE") else None
-                found[number, index] = f'op {change.index} {change.kind} "{change.output}"' if change else ""
+                change = emitted.kept.get(op)
+                inside = f"subgraph {number} " if number else ""
+                found[number, index] = f'{inside}op {change.index} {change.kind} "{change.output}"' if change else ""
     return found
 
 

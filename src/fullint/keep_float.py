@@ -31,20 +31,24 @@ def choose(model: Model, wanted: str | int | Sequence[str | int] | None) -> list
     for item in items:
         ops = _named(model, str(item).strip())
         if not ops:
-            raise UsageError(f'keep_float: no operator has the index, type or output name "{item}"')
+            raise UsageError(f'keep_float: no operator on floats has the index, type or output name "{item}"')
         found.update(dict.fromkeys(ops))
     for op in found:
         if any(op.subgraphs()):
             raise UsageError(f'keep_float: {op.kind} "{where(op)}" has subgraphs; name the operators inside')
+        if op.kind in ("READ_VARIABLE", "ASSIGN_VARIABLE"):
+            raise UsageError(f"keep_float: {op.kind} only hands a variable's value on; name the operators that compute it")
         op.keep_float = True
     return list(found)
 
 
 def _named(model: Model, item: str) -> list[Op]:
-    if item.isdigit():
+    if item.isdecimal() and item.isascii():
         return [op for op in model.main.ops if op.origin == int(item)]
     return [
-        op for _, op in model.ops() if item in (op.kind, op.custom_code) or (any(t.name == item for t in op.outputs) and item)
+        op
+        for _, op in model.ops()
+        if any(t.is_float for t in op.values()) and item and item in (op.kind, op.custom_code, *(t.name for t in op.outputs))
     ]
 
 

@@ -49,6 +49,11 @@ class Options:
             raise UsageError(f'activations must be int8 or int16, not "{self.activations}"')
         if self.target not in TARGETS:
             raise UsageError(f'target must be one of {", ".join(TARGETS)}, not "{self.target}"')
+        if not isinstance(self.shape, str) and not _all_text(self.shape):
+            raise UsageError(f"shape must be text such as 1,224,224,3, or a sequence of such, not {self.shape!r}")
+        k = self.keep_float
+        if isinstance(k, bool) or (not isinstance(k, str | int | None) and not _all_text(k, int)):
+            raise UsageError(f"keep_float must be an index, a type, a name, or a sequence of them, not {k!r}")
         _ = self.shapes
         if self.batch < 1:
             raise UsageError("batch must be at least 1")
@@ -87,6 +92,10 @@ class Options:
         if self.threads is not None:
             return self.threads
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _all_text(value: object, also: type = str) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(v, str | also) for v in value)
 
 
 def _shape(text: str) -> tuple[str | None, tuple[int, ...]]:

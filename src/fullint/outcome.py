@@ -46,7 +46,7 @@ def report_of(
         changes=tuple(c for c in job.changes if c.done),
         cuts=tuple(CutReport(c.op.origin, c.op.kind, c.where, c.input, c.why) for c in assignment.cuts),
         requantizes=tuple(emitted.requantizes),
-        kept_float=tuple(emitted.kept_float),
+        kept_float=tuple(emitted.kept.values()),
         notes=(*assignment.notes, *left),
         warnings=tuple(job.warnings),
         samples=_samples(splits),

@@ -42,8 +42,9 @@ def show_quantize(report: QuantizeReport, output: str) -> None:
     console.print(
         f"  operators      {report.operators}, {report.float_operators} of them float  ({_counts(report.operator_counts)})"
     )
+    bias = "int64" if report.options.get("activations") == "int16" else "int32"
     if convs.total:
-        console.print(f"  CONV_2D        {convs.int8_weights_int32_bias} of {convs.total} with int8 weights and int32 bias")
+        console.print(f"  CONV_2D        {convs.int8_weights_int32_bias} of {convs.total} with int8 weights and {bias} bias")
     if report.requantizes:
         console.print(f"  requantizes    {len(report.requantizes)}")
         for r in report.requantizes[:5]:

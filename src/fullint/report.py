@@ -152,10 +152,10 @@ def count_float(model: Model) -> int:
 
 
 def count_conv(model: Model) -> ConvCount:
-    """CONV_2D, and those with int8 weights and int32 bias."""
+    """CONV_2D, and those with int8 weights and int32 bias (int64 beside int16 activations)."""
     convs = [op for _, op in model.ops() if op.kind == "CONV_2D"]
     sound = sum(
-        (w := op.input(1)) is not None and w.dtype == "int8" and (b := op.input(2)) is not None and b.dtype == "int32"
+        (w := op.input(1)) is not None and w.dtype == "int8" and (b := op.input(2)) is not None and b.dtype in ("int32", "int64")
         for op in convs
     )
     return ConvCount(len(convs), sound)

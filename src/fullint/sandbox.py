@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,8 @@ class Sandbox:
 
     def __init__(self, what: str = "the model") -> None:
         self.what = what
+        self.patience: float | None = None
+        """Seconds to wait for an answer; None waits for ever."""
         self._start()
 
     def restart(self) -> None:
@@ -84,13 +87,28 @@ class Sandbox:
         """The answer to the oldest command not yet answered.
 
         Raises:
-            RuntimeFailure: the runtime refused, or the child crashed.
+            RuntimeFailure: the runtime refused, the child crashed, or it took longer than `patience`.
         """
         assert self._process.stdout is not None
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self._process.kill()
+
+        timer = threading.Timer(self.patience, end) if self.patience else None
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
         try:
             done, value = pickle.load(self._process.stdout)
         except (EOFError, pickle.UnpicklingError) as e:
+            if late.is_set():
+                raise RuntimeFailure(f"{self.what} did not come to an end in {self.patience:.0f} s", crashed=True) from e
             raise self._crash() from e
+        finally:
+            if timer is not None:
+                timer.cancel()
         if not done:
             raise RuntimeFailure(f"LiteRT refuses {self.what}: {value}")
         return value

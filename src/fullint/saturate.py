@@ -14,6 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from fullint.assignment import Range
 from fullint.ir import Model, Op, Tensor, Uses
 from fullint.ops import ROWS, Role, Same
@@ -23,6 +25,7 @@ MASK = 1e3
 """Constants beyond it are taken for masks: no score is that large."""
 AVERAGING = frozenset(("AVERAGE_POOL_2D", "RESIZE_BILINEAR"))
 """They share parameters, but mix values: the average of saturated values is not the saturated average."""
+FACTOR_ROOM = 8.0
 WHOLE: Range = (-math.inf, math.inf)
 
 
@@ -62,6 +65,25 @@ def useful(model: Model, ranges: Mapping[Tensor, Range], row_maxima: Mapping[Ten
                     if span != WHOLE and span[0] < span[1]:
                         found[t] = span
     return found
+
+
+def mask_ranges(model: Model, found: Mapping[Tensor, Range], ranges: Mapping[Tensor, Range]) -> dict[tuple[Op, int], Range]:
+    """The useful part of constants that look like masks, by (operator, operand).
+
+    A factor is not cut as close as a term: half of it must still mask.
+    """
+    masks: dict[tuple[Op, int], Range] = {}
+    for _, op in model.ops():
+        out = found.get(op.outputs[0]) if op.outputs and op.kind in ("ADD", "SUB", "MUL") else None
+        for i, t in enumerate(op.inputs if out is not None else ()):
+            if out is None or t is None or t.buffer is None or t.dtype != "float32" or not t.size:
+                continue
+            if float(np.abs(t.array).max()) > MASK:
+                if op.kind == "MUL":
+                    masks[op, i] = FACTOR_ROOM * min(out[0], 0.0), FACTOR_ROOM * max(out[1], 0.0)
+                else:
+                    masks[op, i] = _term(op, i, out, found, ranges)
+    return masks
 
 
 def _need(

@@ -170,7 +170,7 @@ def _op_problems(op: Op) -> Iterator[str]:
 
 
 def _row_problems(op: Op, row: OpRow) -> Iterator[str]:
-    if any(t.dtype == "int8" and t.quant is None for t in op.values()):
+    if any(t.dtype == "int8" and t.quant is None for t in op.values()) and op.kind != "CAST":
         if any(t.quant is not None for t in op.outputs):
             yield "mixes raw int8 and quantized int8"
         return

@@ -12,6 +12,15 @@ _SUM_LIMIT = scale_ratio(2.0**19)
 _NO_REF = {"reference": Fault("the reference kernels do not register it", absent=True)}
 
 
+def _squares(op: Op) -> str | None:
+    """4 max(s_in)^2 / (2^14 s_out) must be below 1: the kernel aborts the process otherwise."""
+    scales = [float(t.quant.scale[0]) for t in op.inputs if t is not None and t.quant is not None]
+    out = op.outputs[0].quant
+    if len(scales) == 2 and out is not None and not 4 * max(scales) ** 2 < 2**14 * float(out.scale[0]):
+        return "its operands are too near each other for their own sizes: the square of their steps passes the output's"
+    return None
+
+
 def _wide_broadcast(op: Op) -> bool:
     a, b = op.input(0), op.input(1)
     return a is not None and b is not None and a.shape != b.shape and max(len(a.shape), len(b.shape)) > 4
@@ -84,6 +93,7 @@ ROWS = (
         (Observed(),),
         2,
         "kernels/squared_difference.cc",
+        limits=_squares,
     ),
     *(
         OpRow(

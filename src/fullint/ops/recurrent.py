@@ -55,7 +55,7 @@ def _lstm(op: Op, given: Given) -> Derived:
         found[_PROJECTION_BIAS] = ("int32", Quant.of(hidden.scale[0] * np.float32(scales[_PROJECTION])))
     cell = max(given.state.get(_CELL_STATE, 1.0) * CELL_ROOM, 1.0)
     if (clip := op.options.get("cell_clip", 0.0)) > 0:
-        cell = min(cell, clip)
+        cell = max(min(cell, clip), 1.0)  # below, the kernel's tanh has no scale for it
     found[_OUTPUT_STATE] = ("int8", given.output)
     found[_CELL_STATE] = ("int16", Quant.of(2.0 ** (math.ceil(math.log2(cell)) - 15)))
     gates = tuple(("int16", Quant.of(2.0**-12)) for _ in range(4))

@@ -29,7 +29,7 @@ from fullint.passes.prelu import prelu_as_itself, prelu_of_relus
 from fullint.passes.recurrent import bidirectional_apart
 from fullint.passes.scatter import list_update, scatter_as_gather, segment_sum_as_dense
 from fullint.passes.softmax import softmax_as_itself
-from fullint.passes.tables import embedding_as_gather, fake_quant_as_nothing, zeros_as_constant
+from fullint.passes.tables import embedding_as_gather, fake_quant_as_nothing, without_empty, zeros_as_constant
 from fullint.passes.volume import conv_3d_as_2d, conv_3d_transpose_as_2d
 from fullint.passes.wide import difference_apart, prelu_apart, wide_lookup
 from fullint.passes.windows import cumsum_as_dense, lrn_as_product
@@ -42,6 +42,7 @@ FIRST: tuple[Rule, ...] = (
     finite_masks,
     fake_quant_as_nothing,
     zeros_as_constant,
+    without_empty,
     embedding_as_gather,
     bidirectional_apart,
     conv_3d_as_2d,

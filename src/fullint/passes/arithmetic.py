@@ -46,6 +46,8 @@ def pow_as_itself(op: Op, uses: Uses) -> Rewrite | No | None:
     x, e = op.input(0), op.input(1)
     if op.kind != "POW" or x is None or e is None or not op.outputs[0].is_float:
         return None
+    if x.buffer is not None and e.buffer is None:
+        return _power_of_constant(op)
     if e.buffer is None:
         return _run_time_power(op, uses)
     values = np.unique(e.array)
@@ -56,6 +58,19 @@ def pow_as_itself(op: Op, uses: Uses) -> Rewrite | No | None:
         return None
     kind, inputs = kinds[float(values[0])]
     return Rewrite((op,), (make_op(kind, inputs, op.outputs),), f"POW of {values[0]:g} is {kind}")
+
+
+def _power_of_constant(op: Op) -> Rewrite | No | None:
+    """POW(c, x) of one number is a function of x; of a vector, EXP(x log c)."""
+    base, x, out = op.inputs[0], op.inputs[1], op.outputs[0]
+    assert base is not None and x is not None
+    if np.unique(base.array).size == 1 and x.shape == out.shape:
+        return None
+    if not (base.array > 0).all():
+        return No("its base is not positive and its exponent is computed at run time")
+    product = twin(out, f"{out.name}/product")
+    log = constant(f"{out.name}/log", np.log(base.array).astype(np.float32))
+    return Rewrite((op,), (make_op("MUL", [x, log], [product]), make_op("EXP", [product], [out])), "POW written as EXP(x log c)")
 
 
 def _run_time_power(op: Op, uses: Uses) -> Rewrite | No:

@@ -33,7 +33,7 @@ def rfft_as_dense(op: Op, uses: Uses) -> Rewrite | No | None:
     if n != x.shape[-1] or n > MOST:
         return No(f"a transform of {n} of {x.shape[-1]} values")
     angle = 2 * np.pi * np.outer(np.arange(n // 2 + 1), np.arange(n)) / n
-    cosines, sines = np.cos(angle).astype(np.float32), -np.sin(angle).astype(np.float32)
+    cosines, sines = (np.where(np.abs(w) < 1e-12, 0, w).astype(np.float32) for w in (np.cos(angle), -np.sin(angle)))
     if op.kind != "COMPLEX_ABS":
         matrix = cosines if op.kind == "REAL" else sines
         return Rewrite((op,), tuple(_dense(x, out, matrix)), f"{op.kind} of a transform of {n} values is a product")

@@ -37,6 +37,7 @@ POINTWISE = (
         " LOGICAL_AND LOGICAL_OR SELECT SELECT_V2".split()
     )
 )
+_ENDS = ("float32", "int32", "int64", "bool", "int8", "uint8", "int16")
 WORTH = 3
 """As many operators as a look-up takes itself: from here on it is no slower, and more accurate."""
 _DEPTH = 64
@@ -56,7 +57,7 @@ def collapse_lacking(op: Op, uses: Uses) -> Rewrite | None:
 
 def _collapsed(op: Op, uses: Uses, wanted: Callable[[list[Op]], bool]) -> Rewrite | None:
     end = op.outputs[0] if op.outputs else None
-    if end is None or op.kind not in POINTWISE or op.keep_float or end.dtype not in ("float32", "int32", "int64", "bool"):
+    if end is None or op.kind not in POINTWISE or op.keep_float or end.dtype not in _ENDS:
         return None
     source = _source(end, uses, _DEPTH)
     if source is end or source.dtype != "float32" or not _ends(end, source, uses):

@@ -68,7 +68,10 @@ def scatter_as_gather(op: Op, uses: Uses) -> Rewrite | No | None:
         return No("its indices are computed at run time")
     depth = indices.shape[-1]
     rows, width = int(np.prod(out.shape[:depth])), int(np.prod(out.shape[depth:]))
-    places = np.ravel_multi_index(tuple(indices.array.reshape(-1, depth).T), out.shape[:depth])
+    at = indices.array.reshape(-1, depth)
+    if (at < 0).any() or (at >= np.asarray(out.shape[:depth])).any():
+        return No("an index lies outside of the result")
+    places = np.ravel_multi_index(tuple(at.T), out.shape[:depth])
     if np.unique(places).size != places.size:
         return No("it adds several values up at one index")
     source = np.full(rows, places.size, np.int32)

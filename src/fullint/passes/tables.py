@@ -25,7 +25,7 @@ def embedding_as_gather(op: Op, uses: Uses) -> Rewrite | None:
 def zeros_as_constant(op: Op, uses: Uses) -> Rewrite | None:
     """ZEROS_LIKE of a tensor of known shape."""
     out = op.outputs[0] if op.outputs else None
-    if op.kind != "ZEROS_LIKE" or out is None or out.dtype != "float32" or out in uses.outputs or any(n < 0 for n in out.shape):
+    if op.kind != "ZEROS_LIKE" or out is None or out.dtype != "float32" or any(n < 0 for n in out.shape):
         return None
     out.buffer = Buffer.of(np.zeros(out.shape, np.float32))
     return Rewrite((op,), (), "zeros are a constant")
@@ -40,3 +40,14 @@ def fake_quant_as_nothing(op: Op, uses: Uses) -> Rewrite | None:
     shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
     new = make_op("RESHAPE", [x, shape], [out], new_shape=list(out.shape))
     return Rewrite((op,), (new,), "the integer model rounds here itself")
+
+
+def without_empty(op: Op, uses: Uses) -> Rewrite | None:
+    """Operands of no elements are left out."""
+    if op.kind != "CONCATENATION" or not op.outputs[0].is_float or all(t is not None and t.size for t in op.inputs):
+        return None
+    inputs = [t for t in op.inputs if t is not None and t.size]
+    if not inputs:
+        return None
+    new = Op(op.kind, [*inputs], op.outputs, {**op.options}, op.options_type, version=op.version)
+    return Rewrite((op,), (new,), "operands of no elements left out")

@@ -47,17 +47,19 @@ def _load(entry: Any, name: bytes | str | None, folder: Path | None, tensor: str
     text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name or ""
     if folder is None:
         raise ModelFormatError(f'the constant "{tensor}" is in the file "{text}"; give the model as a path, not as bytes')
+    if "\0" in text or entry.offset < 0 or entry.length < 0:
+        raise ModelFormatError(f'the constant "{tensor}" has an impossible place in another file')
     path = (folder / text).resolve()
     if not text or not path.is_relative_to(folder.resolve()):
         raise ModelFormatError(f'the constant "{tensor}" is in the file "{text}", outside the model\'s folder')
     try:
         with open(path, "rb") as f:
+            if entry.offset + entry.length > f.seek(0, 2):
+                raise ModelFormatError(f'the file "{text}" ends before the constant "{tensor}" does')
             f.seek(entry.offset)
             data = f.read(entry.length)
     except OSError as e:
         raise ModelFormatError(f'the constant "{tensor}" is in the file "{text}", which cannot be read: {e.strerror}') from e
-    if len(data) != entry.length:
-        raise ModelFormatError(f'the file "{text}" ends before the constant "{tensor}" does')
     return Buffer(np.frombuffer(data, np.uint8))
 
 
