@@ -52,6 +52,12 @@ def make_op(kind: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor
     return Op(kind, given, list(outputs), fields, options_type, version=first_version(kind))
 
 
+def make_reshape(x: Tensor, out: Tensor) -> Op:
+    """RESHAPE from one tensor to the shape of another."""
+    shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
+    return make_op("RESHAPE", [x, shape], [out], new_shape=list(out.shape))
+
+
 class Builder:
     """One model in the making; see the module's example."""
 

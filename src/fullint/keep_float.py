@@ -55,8 +55,3 @@ def _named(model: Model, item: str) -> list[Op]:
 def where(op: Op) -> str:
     """Name of the first output."""
     return op.outputs[0].name if op.outputs else ""
-
-
-def kept(model: Model) -> list[Op]:
-    """The operators of a prepared model that stay float."""
-    return [op for _, op in model.ops() if op.keep_float]

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
-from fullint.build import make_op
+from fullint.build import make_reshape
 from fullint.control import BODY, COND, ELSE, THEN
 from fullint.functions import copied_graph, copied_ops, reachable
-from fullint.ir import Graph, Model, Op, Tensor, Uses, constant
+from fullint.ir import Graph, Model, Op, Tensor, Uses
 from fullint.rewrite import Change, No, Rewrite
 
 
@@ -32,8 +30,7 @@ def inline_composite(op: Op, uses: Uses) -> Rewrite | No | None:
     ops: list[Op] = []
     for inner, out in zip(graph.outputs, op.outputs, strict=True):
         if inner in known or inner.is_constant:  # handed through: it still needs a name of its own
-            shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
-            ops.append(make_op("RESHAPE", [known.get(inner, inner), shape], [out], new_shape=list(out.shape)))
+            ops.append(make_reshape(known.get(inner, inner), out))
         else:
             known[inner] = out
     ops = copied_ops(graph, known, f"{op.outputs[0].name}/") + ops

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import make_op
-from fullint.ir import Op, Tensor, Uses, constant
+from fullint.build import make_reshape
+from fullint.ir import Op, Tensor, Uses
 from fullint.rewrite import Rewrite
 
 _PASSING = ("REDUCE_ANY", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "LOGICAL_OR", "TRANSPOSE")
@@ -23,9 +23,7 @@ def nan_branch(op: Op, uses: Uses) -> Rewrite | None:
     nothing = yes is not None and yes.buffer is not None and yes.dtype == "float32" and np.isnan(yes.array).all()
     if y is None or condition is None or not nothing or not _is_nan(condition, uses, _DEPTH) or y.shape != op.outputs[0].shape:
         return None
-    out = op.outputs[0]
-    shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
-    return Rewrite((op,), (make_op("RESHAPE", [y, shape], [out], new_shape=list(out.shape)),), "an integer is never NaN")
+    return Rewrite((op,), (make_reshape(y, op.outputs[0]),), "an integer is never NaN")
 
 
 def _is_nan(t: Tensor, uses: Uses, depth: int) -> bool:

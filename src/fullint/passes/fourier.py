@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import make_op
+from fullint.build import make_op, make_reshape
 from fullint.ir import Array, Op, Tensor, Uses, constant, twin
 from fullint.rewrite import No, Rewrite
 
@@ -58,9 +58,8 @@ def _transform(t: Tensor | None, uses: Uses) -> Op | None:
 def _dense(x: Tensor, out: Tensor, matrix: Array) -> list[Op]:
     """The product over the last axis, in the shape of the result."""
     sums = Tensor(f"{out.name}/sums", (*x.shape[:-1], matrix.shape[0]), "float32")
-    shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
     weights = constant(f"{out.name}/waves", np.ascontiguousarray(matrix))
     return [
         make_op("FULLY_CONNECTED", [x, weights, None], [sums], keep_num_dims=True),
-        make_op("RESHAPE", [sums, shape], [out], new_shape=list(out.shape)),
+        make_reshape(sums, out),
     ]

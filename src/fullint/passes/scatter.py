@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import make_op
+from fullint.build import make_op, make_reshape
 from fullint.ir import Array, Op, Tensor, Uses, constant, twin
 from fullint.rewrite import No, Rewrite
 
@@ -79,10 +79,10 @@ def scatter_as_gather(op: Op, uses: Uses) -> Rewrite | No | None:
     flat, more, picked = (Tensor(f"{out.name}/{n}", (k, width), "float32") for n, k in _parts(places.size, rows))
     zeros = constant(f"{out.name}/zeros", np.zeros((1, width), np.float32))
     new = (
-        _reshape(x, flat),
+        make_reshape(x, flat),
         make_op("CONCATENATION", [flat, zeros], [more], axis=0),
         make_op("GATHER", [more, constant(f"{out.name}/rows", source)], [picked], axis=0),
-        _reshape(picked, out),
+        make_reshape(picked, out),
     )
     return Rewrite((op,), new, "SCATTER_ND at constant indices picks rows, of zeros where nothing is written")
 
@@ -110,14 +110,9 @@ def _product(x: Tensor, out: Tensor, member: Array, n: int, width: int) -> list[
     flat.shape, turned.shape = (n, width), (width, n)
     sums.shape, back.shape = (width, len(member)), (len(member), width)
     return [
-        _reshape(x, flat),
+        make_reshape(x, flat),
         make_op("TRANSPOSE", [flat, swap], [turned]),
         make_op("FULLY_CONNECTED", [turned, constant(f"{out.name}/member", member), None], [sums]),
         make_op("TRANSPOSE", [sums, swap], [back]),
-        _reshape(back, out),
+        make_reshape(back, out),
     ]
-
-
-def _reshape(x: Tensor, out: Tensor) -> Op:
-    shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
-    return make_op("RESHAPE", [x, shape], [out], new_shape=list(out.shape))

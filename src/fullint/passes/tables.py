@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import make_op
-from fullint.ir import Buffer, Op, Uses, constant
+from fullint.build import make_op, make_reshape
+from fullint.ir import Buffer, Op, Uses
 from fullint.rewrite import Rewrite
 
 
@@ -36,10 +36,7 @@ def fake_quant_as_nothing(op: Op, uses: Uses) -> Rewrite | None:
     x = op.input(0)
     if op.kind != "FAKE_QUANT" or x is None:
         return None
-    out = op.outputs[0]
-    shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
-    new = make_op("RESHAPE", [x, shape], [out], new_shape=list(out.shape))
-    return Rewrite((op,), (new,), "the integer model rounds here itself")
+    return Rewrite((op,), (make_reshape(x, op.outputs[0]),), "the integer model rounds here itself")
 
 
 def without_empty(op: Op, uses: Uses) -> Rewrite | None:

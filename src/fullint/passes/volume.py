@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import PADDING, make_op
+from fullint.build import PADDING, make_op, make_reshape
 from fullint.ir import Array, Op, Tensor, Uses, constant
 from fullint.rewrite import No, Rewrite
 
@@ -35,7 +35,7 @@ def conv_3d_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
     image = _windows(volume, windows, out, (n, h, wide, c), ops)
     flat = _tensor(out, "flat", (n * out.shape[1], *out.shape[2:]))
     ops.append(_conv(op, image, w, flat))
-    ops.append(_reshape(flat, out))
+    ops.append(make_reshape(flat, out))
     return Rewrite((op,), tuple(ops), f"CONV_3D written as a CONV_2D over windows of {w.shape[0]} planes")
 
 
@@ -74,7 +74,7 @@ def conv_3d_transpose_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
         )
     )
     ops[-1].version = 4 if o.get("fused_activation_function") else 3
-    ops.append(_reshape(flat, out))
+    ops.append(make_reshape(flat, out))
     return Rewrite((op,), tuple(ops), f"CONV_3D_TRANSPOSE written as a TRANSPOSE_CONV over windows of {kd} planes")
 
 
@@ -87,7 +87,7 @@ def _windows(volume: Tensor, windows: Array, out: Tensor, sizes: tuple[int, int,
     turned = _tensor(out, "planes", tuple(planes[i] for i in (0, 1, 3, 4, 2, 5)))
     ops.append(make_op("TRANSPOSE", [picked, constant("order", np.array([0, 1, 3, 4, 2, 5], np.int32))], [turned]))
     image = _tensor(out, "image", (n * windows.shape[0], h, wide, windows.shape[1] * c))
-    ops.append(_reshape(turned, image))
+    ops.append(make_reshape(turned, image))
     return image
 
 
@@ -125,11 +125,6 @@ def _conv(op: Op, image: Tensor, w: Tensor, out: Tensor) -> Op:
         dilation_w_factor=o["dilation_w_factor"],
         fused_activation_function=o.get("fused_activation_function", 0),
     )
-
-
-def _reshape(x: Tensor, out: Tensor) -> Op:
-    shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
-    return make_op("RESHAPE", [x, shape], [out], new_shape=list(out.shape))
 
 
 def _tensor(like: Tensor, name: str, shape: tuple[int, ...]) -> Tensor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import make_op
+from fullint.build import make_op, make_reshape
 from fullint.ir import Array, Op, Tensor, Uses, constant, twin
 from fullint.rewrite import No, Rewrite
 
@@ -45,7 +45,7 @@ def _along(op: Op, axis: int, matrix: Array) -> list[Op]:
     last = len(x.shape) - 1
     if axis == last and last > 3:  # XNNPACK takes no more dimensions
         flat, sums = (Tensor(f"{out.name}/{n}", (x.size // x.shape[-1], x.shape[-1]), "float32") for n in ("flat", "sums"))
-        return [_reshape(x, flat), make_op("FULLY_CONNECTED", [flat, weights, None], [sums]), _reshape(sums, out)]
+        return [make_reshape(x, flat), make_op("FULLY_CONNECTED", [flat, weights, None], [sums]), make_reshape(sums, out)]
     if axis == last:
         return [make_op("FULLY_CONNECTED", [x, weights, None], [out], keep_num_dims=last != 1)]
     order = [i for i in range(last + 1) if i != axis] + [axis]
@@ -55,16 +55,11 @@ def _along(op: Op, axis: int, matrix: Array) -> list[Op]:
     back = constant(f"{out.name}/back", np.argsort(order).astype(np.int32))
     return [
         make_op("TRANSPOSE", [x, constant(f"{out.name}/order", np.asarray(order, np.int32))], [there]),
-        _reshape(there, flat),
+        make_reshape(there, flat),
         make_op("FULLY_CONNECTED", [flat, weights, None], [sums]),
-        _reshape(sums, turned),
+        make_reshape(sums, turned),
         make_op("TRANSPOSE", [turned, back], [out]),
     ]
-
-
-def _reshape(x: Tensor, out: Tensor) -> Op:
-    shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
-    return make_op("RESHAPE", [x, shape], [out], new_shape=list(out.shape))
 
 
 def lrn_as_product(op: Op, uses: Uses) -> Rewrite | No | None:
