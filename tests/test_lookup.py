@@ -169,3 +169,12 @@ def test_softmax_in_parts(g: Builder, axis: int, shift: bool) -> None:
     g.output(g.op("DIV", e, g.op("SUM", e, where, shape=one, keep_dims=True)))
     found = prepared(g)
     assert "SOFTMAX" in found and "EXP" not in found and "DIV" not in found
+
+
+def test_long_chains_of_shared_values_are_quick(g: Builder) -> None:
+    """Each value read twice by the next: two to the sixtieth ways through, and one look-up."""
+    x = g.input(1, 8)
+    for _ in range(60):
+        x = g.op("MUL", x, g.op("LOGISTIC", x))
+    g.output(g.op("ADD", x, g.input(1, 8)))
+    assert prepared(g) == ["LOOKUP", "ADD"]

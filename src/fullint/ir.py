@@ -274,6 +274,8 @@ class Uses:
         self.producer: dict[Tensor, Op] = {}
         self.readers: dict[Tensor, list[tuple[Op, int]]] = {}
         self.outputs = {t for graph in graphs for t in graph.outputs}
+        self.sources: dict[Tensor, Tensor] | None = None
+        """What each tensor is an element-wise function of, once somebody has worked it out (`passes.lookup`)."""
         for graph in graphs:
             for op in graph.ops:
                 self.producer.update((t, op) for t in op.outputs)

@@ -11,7 +11,7 @@ an operator that LiteRT has, it is recognised by its values and becomes that ope
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -40,7 +40,6 @@ POINTWISE = (
 _ENDS = ("float32", "int32", "int64", "bool", "int8", "uint8", "int16")
 WORTH = 3
 """As many operators as a look-up takes itself: from here on it is no slower, and more accurate."""
-_DEPTH = 64
 _POINTS = np.linspace(-12, 12, 2049).astype(np.float32)
 _TOLERANCE = 1e-4
 
@@ -59,7 +58,7 @@ def _collapsed(op: Op, uses: Uses, wanted: Callable[[list[Op]], bool]) -> Rewrit
     end = op.outputs[0] if op.outputs else None
     if end is None or op.kind not in POINTWISE or op.keep_float or end.dtype not in _ENDS:
         return None
-    source = _source(end, uses, _DEPTH)
+    source = _source(end, uses)
     if source is end or source.dtype != "float32" or not _ends(end, source, uses):
         return None
     chain = _chain(end, source, uses)
@@ -70,17 +69,24 @@ def _collapsed(op: Op, uses: Uses, wanted: Callable[[list[Op]], bool]) -> Rewrit
     return Rewrite(tuple(gone), (lookup(source, end, _function(chain, source, end)),), f"{kinds}: one function of one tensor")
 
 
-def _source(t: Tensor, uses: Uses, depth: int) -> Tensor:
+def _source(t: Tensor, uses: Uses) -> Tensor:
     """The one tensor that `t` is an element-wise function of; itself where there is none further up."""
-    op = uses.producer.get(t)
-    if op is None or depth == 0 or op.kind not in POINTWISE or op.keep_float or len(op.outputs) != 1:
+    if uses.sources is None:
+        uses.sources = {}
+        for made, op in uses.producer.items():  # in execution order
+            uses.sources[made] = _one_source(made, op, uses.sources)
+    return uses.sources.get(t, t)
+
+
+def _one_source(t: Tensor, op: Op, known: Mapping[Tensor, Tensor]) -> Tensor:
+    if op.kind not in POINTWISE or op.keep_float or len(op.outputs) != 1:
         return t
     data = [x for x in op.inputs if x is not None and x.buffer is None]
     if not data or (op.kind == "CAST" and not data[0].is_float):
         return t
     if any(not _uniform(x, t) for x in op.inputs if x is not None and x.buffer is not None):
         return t
-    sources = {_source(x, uses, depth - 1) for x in data}
+    sources = {known.get(x, x) for x in data}
     return sources.pop() if len(sources) == 1 and all(s.shape == t.shape for s in sources) else t
 
 
@@ -96,24 +102,20 @@ def _ends(end: Tensor, source: Tensor, uses: Uses) -> bool:
     """Whether somebody reads the value who is not part of a longer chain from the same source."""
     if end in uses.outputs:
         return True
-    return any(not reader.outputs or _source(reader.outputs[0], uses, _DEPTH) is not source for reader, _ in uses.of(end))
+    return any(not reader.outputs or _source(reader.outputs[0], uses) is not source for reader, _ in uses.of(end))
 
 
 def _chain(end: Tensor, source: Tensor, uses: Uses) -> list[Op]:
     """The operators between, in an order they can be executed in."""
-    found: dict[Op, None] = {}
-
-    def visit(t: Tensor) -> None:
+    found: set[Op] = set()
+    waiting = [end]
+    while waiting:
+        t = waiting.pop()
         op = uses.producer.get(t)
-        if t is source or op is None or op in found or t.buffer is not None:
-            return
-        for x in op.inputs:
-            if x is not None:
-                visit(x)
-        found[op] = None
-
-    visit(end)
-    return list(found)
+        if t is not source and op is not None and op not in found:
+            found.add(op)
+            waiting += [x for x in op.inputs if x is not None and x.buffer is None]
+    return [op for op in dict.fromkeys(uses.producer.values()) if op in found]
 
 
 def _private(chain: list[Op], end: Tensor, uses: Uses) -> list[Op]:
