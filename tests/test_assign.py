@@ -218,6 +218,14 @@ def test_assignment_prints(g: Builder) -> None:
     assert "input: scale 0.00784314 zero point 0" in text.replace("zero point -1", "zero point 0")
 
 
+def test_flex_is_called_what_it_is(g: Builder) -> None:
+    g.output(g.op("CUSTOM", g.input(1, 4), shape=(1, 4)))
+    g.graph.ops[0].custom_code = "FlexErf"
+    found = blockers(g.model())
+    assert [b.kind for b in found] == ["FlexErf"]
+    assert "flex" in found[0].cause and "SELECT_TF_OPS" in found[0].way_out and "--keep-float" in found[0].way_out
+
+
 @pytest.mark.parametrize(
     ("make", "cause"),
     [

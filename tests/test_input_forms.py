@@ -168,6 +168,12 @@ def test_every_signature_is_calibrated_and_certified(tmp_path: Path) -> None:
     assert result.report.samples == {"calibrated": 36, "total": 40, "held_back": True}
 
 
+def test_one_signature_may_be_named(g: Builder, tmp_path: Path) -> None:
+    g.output(g.dense(g.input(1, 8), 4))
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32))
+    assert fullint.quantize(g.bytes("serve"), f"serve={tmp_path / 'x.npy'}").report.float_operators == 0
+
+
 def test_samples_are_asked_for_by_signature() -> None:
     with pytest.raises(UsageError, match='"encode", "decode"'):
         fullint.quantize(two_entries(), [np.ones((1, 8), np.float32)] * 12)

@@ -32,6 +32,11 @@ def _blocker(number: int, op: Op) -> Blocker | None:
         ways = f"{way_out}; or leave it in float: --keep-float {which}"
         return Blocker(number, op.origin, op.custom_code or op.kind, name, cause, ways)
 
+    if op.kind == "CUSTOM" and (op.custom_code or "").startswith("Flex"):
+        return block(
+            "TensorFlow itself computes it (flex), in float",
+            "convert the model without SELECT_TF_OPS, with operators that TFLite has",
+        )
     if op.kind == "CUSTOM":
         return block("a custom operator has no integer kernel fullint knows", "cut it off, before or behind the network")
     row = ROWS.get(op.kind)

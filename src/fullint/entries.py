@@ -59,7 +59,8 @@ def samples_of(samples: Any, entry: Entry, entries: Sequence[Entry]) -> Any:
         UsageError: there are several entries and the samples are not given by signature.
     """
     if len(entries) == 1:
-        return samples
+        named = isinstance(samples, str) and entry.key is not None and samples.startswith(f"{entry.key}=")
+        return samples[len(entry.key or "") + 1 :] if named else samples
     keys = ", ".join(f'"{e.key}"' for e in entries)
     if not isinstance(samples, Mapping) or entry.key not in samples:
         raise UsageError(
