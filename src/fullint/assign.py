@@ -71,11 +71,11 @@ def assign(
     """
     result = Assignment(default_type=inputs)
     _set_types(model, types or {}, inputs, result)
-    tied = ties(model, {})
+    tied = ties(model, result.returns)
     spans = _spread(model, measured.ranges, tied)
     crossing = {t: spans[t] for tie in tied for t in (tie.anchor, *tie.hard) if t in spans}
     needed = useful(model, spans, measured.row_maxima)
-    groups = Groups(model, {**measured.ranges, **crossing}, needed, mask_ranges(model, needed, spans), result)
+    groups = Groups(model, {**measured.ranges, **crossing}, needed, mask_ranges(model, needed, spans), tied, result)
     groups.solve()
     for graph in model.graphs:
         _weights_and_biases(graph, result, granularity or Granularity())

@@ -23,7 +23,7 @@ class Cut:
     @property
     def where(self) -> str:
         """Name of what the operator writes."""
-        return self.op.outputs[0].name if self.op.outputs else ""
+        return self.op.output_name
 
 
 @dataclass

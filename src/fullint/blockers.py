@@ -27,7 +27,7 @@ def _blocker(number: int, op: Op) -> Blocker | None:
         return None
 
     def block(cause: str, way_out: str) -> Blocker:
-        name = op.outputs[0].name if op.outputs else ""
+        name = op.output_name
         which = op.origin if not number and op.origin >= 0 else name or op.kind
         ways = f"{way_out}; or leave it in float: --keep-float {which}"
         return Blocker(number, op.origin, op.custom_code or op.kind, name, cause, ways)
@@ -94,7 +94,7 @@ def scale_blockers(model: Model, assignment: Assignment) -> list[Blocker]:
                 f'the scale of its input {i} "{t.name}" would be {worst:.3g}, which float32 or a kernel\'s multiplier cannot hold'
             )
             way_out = "bring the values of its inputs and weights to a usual size"
-            name = op.outputs[0].name if op.outputs else ""
+            name = op.output_name
             found.append(Blocker(number, op.origin, op.kind, name, cause, way_out))
             break
     return found

@@ -28,10 +28,8 @@ def set_io(model: Model, io: str, inputs: AbstractSet[Tensor], outputs: Abstract
     graph = model.main
     names = {t: t.name for t in (*graph.inputs, *graph.outputs)}
     first = {t: _border(t, io, names[t]) for t in graph.inputs if t in inputs and t.dtype != io}
-    last = {
-        t: _border(t, io, names[t]) for t in dict.fromkeys(graph.outputs) if t in outputs and t.dtype != io and not t.is_constant
-    }
-    last |= {t: _typed_constant(t, io) for t in graph.outputs if t in outputs and t.dtype != io and t.is_constant}
+    ends = [t for t in dict.fromkeys(graph.outputs) if t in outputs and t.dtype != io]
+    last = {t: _typed_constant(t, io) if t.is_constant else _border(t, io, names[t]) for t in ends}
     if first or last:
         before = [conversion(o, t) for t, o in first.items()]
         after = [op for t, o in last.items() if not t.is_constant for op in _conversions(t, o)]

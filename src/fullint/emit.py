@@ -152,7 +152,7 @@ class _Emitter:
         self.floats.update((t, f) for t, f in zip(op.outputs, outputs, strict=True) if t.dtype == "float32")
         new = replace(op, inputs=inputs, outputs=outputs)
         self._add_float(new)
-        name = op.outputs[0].name if op.outputs else ""
+        name = op.output_name
         where = f"stays float, as asked{f', in subgraph {self.number}' if self.number else ''}"
         self.emitted.kept[new] = Change("keep_float", op.origin, op.custom_code or op.kind, name, where)
         for t in op.outputs:
@@ -269,7 +269,7 @@ class _Emitter:
         new.intermediates = self._intermediates(op)
         new.version = row.version_of(new)
         if why := row.limits(new):
-            name = op.outputs[0].name if op.outputs else ""
+            name = op.output_name
             self.blockers.append(Blocker(self.number, op.origin, op.kind, name, why, SCALE_WAY_OUT))
         self._add(new)
 
@@ -289,22 +289,23 @@ class _Emitter:
             state = twin(t)
             state.dtype, state.quant, state.is_variable = dtype, quant, True
             return self.int8.setdefault(t, state)
-        wide = self.assignment.op_type(op)
+        kind = self._operand_type(op, index, role)
         if t.is_constant:
             assert quant is not None
-            kind = dtype or {Role.BIAS: "int64" if wide == "int16" else "int32", Role.WEIGHT: "int8"}.get(role, wide)
-            if role is Role.TIED:
-                kind = self._tied_type(op, index)
             return self._copy(t, quant, kind, narrow=role is Role.WEIGHT or (dtype == "int8" and role is Role.DERIVED))
         inner = self._tensor(t)
         if quant is None or quant.same_as(inner.quant):
             return inner
-        kind = "int8" if role is Role.WEIGHT else self._tied_type(op, index) if role is Role.TIED else wide
         return self._requantize(op, index, inner, quant, kind)
 
-    def _tied_type(self, op: Op, index: int) -> str:
-        """Element type of a value that several graphs see: all of a model's are of its default type."""
-        return self.assignment.tied_types.get((op, index), "int8")
+    def _operand_type(self, op: Op, index: int, role: Role) -> str:
+        """Element type of an operand: what its row derives, or its role says, or the operator computes in."""
+        wide = self.assignment.op_type(op)
+        if (op, index) in self.assignment.operand_types:
+            return self.assignment.operand_types[op, index]
+        if role is Role.TIED:
+            return self.assignment.tied_types.get((op, index), "int8")
+        return {Role.BIAS: "int64" if wide == "int16" else "int32", Role.WEIGHT: "int8"}.get(role, wide)
 
     def _requantize(self, op: Op, index: int, inner: Tensor, quant: Quant, dtype: str) -> Tensor:
         key = (inner, _key(quant) + dtype.encode())

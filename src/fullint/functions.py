@@ -115,8 +115,13 @@ def pointed(options: Mapping[str, object], graphs: Mapping[Graph, Graph]) -> dic
 
 def reachable(model: Model) -> list[Graph]:
     """Graphs that the main graph or a signature leads to, in the order they are met."""
+    return below(model.main, *(s.graph for s in model.signatures))
+
+
+def below(*roots: Graph) -> list[Graph]:
+    """Some graphs and those that their operators lead to, in the order they are met."""
     found: dict[Graph, None] = {}
-    waiting = [*reversed([model.main, *(s.graph for s in model.signatures)])]
+    waiting = [*reversed(roots)]
     while waiting:
         graph = waiting.pop()
         if graph in found:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from fullint.assignment import RETURN, Assignment, Cut, Range
-from fullint.control import Tie, ties
+from fullint.assignment import Assignment, Cut, Range
+from fullint.control import Tie
 from fullint.ir import Array, Graph, Model, Op, Quant, Tensor, Uses
 from fullint.numerics import activation_params, representable
 from fullint.ops import ROWS, Fixed, Role, Same
@@ -34,12 +34,13 @@ class Groups:
         ranges: Mapping[Tensor, Range],
         useful: Mapping[Tensor, Range],
         masks: Mapping[tuple[Op, int], Range],
+        tied: Sequence[Tie],
         result: Assignment,
     ) -> None:
         self.graphs: Sequence[Graph] = model.graphs
         self.uses = Uses(*model.graphs)
         self.uses.outputs = {t for graph in model.entries for t in graph.outputs}
-        self.model = model
+        self.tied = tied
         self.result = result
         self.useful = useful
         self.masks = masks
@@ -88,13 +89,12 @@ class Groups:
 
     def solve(self) -> None:
         """Join everything, then write the parameters down."""
-        tied = ties(self.model, self.result.returns)
-        for tie in tied:
+        for tie in self.tied:
             for t in tie.hard:
                 self._union(tie.anchor, t)
         for op in self._ops():
             self._join_operator(op)
-        for tie in tied:
+        for tie in self.tied:
             self._join_tie(tie)
         for op in self._ops():
             self._adopt_quantize(op)
@@ -366,6 +366,3 @@ def _range_of(array: Array) -> Range:
 
 def _show(span: Range) -> str:
     return f"[{span[0]:.4g}, {span[1]:.4g}]"
-
-
-__all__ = ["RETURN", "Groups", "clips", "float_activations", "given_params"]

@@ -188,6 +188,11 @@ class Op:
         """Input `index`, None where it is absent or not given."""
         return self.inputs[index] if index < len(self.inputs) else None
 
+    @property
+    def output_name(self) -> str:
+        """Name of its first output, "" where it has none: how reports and refusals call it."""
+        return self.outputs[0].name if self.outputs else ""
+
     def operands(self) -> Iterator[Tensor]:
         """All tensors it touches, absent ones left out."""
         yield from (t for t in self.inputs if t is not None)

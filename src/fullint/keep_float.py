@@ -35,7 +35,7 @@ def choose(model: Model, wanted: str | int | Sequence[str | int] | None) -> list
         found.update(dict.fromkeys(ops))
     for op in found:
         if any(op.subgraphs()):
-            raise UsageError(f'keep_float: {op.kind} "{where(op)}" has subgraphs; name the operators inside')
+            raise UsageError(f'keep_float: {op.kind} "{op.output_name}" has subgraphs; name the operators inside')
         if op.kind in ("READ_VARIABLE", "ASSIGN_VARIABLE"):
             raise UsageError(f"keep_float: {op.kind} only hands a variable's value on; name the operators that compute it")
         op.keep_float = True
@@ -50,8 +50,3 @@ def _named(model: Model, item: str) -> list[Op]:
         for _, op in model.ops()
         if any(t.is_float for t in op.values()) and item and item in (op.kind, op.custom_code, *(t.name for t in op.outputs))
     ]
-
-
-def where(op: Op) -> str:
-    """Name of the first output."""
-    return op.outputs[0].name if op.outputs else ""

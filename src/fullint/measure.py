@@ -20,6 +20,7 @@ import numpy as np
 from fullint.build import ACTIVATIONS, make_op
 from fullint.control import BODY, COND, ELSE, THEN
 from fullint.correct_bias import append_means
+from fullint.functions import below
 from fullint.ir import Graph, Model, Op, Tensor, constant
 from fullint.saturate import MASK
 
@@ -77,18 +78,7 @@ def measuring_model(
         outputs.append(append_means(heads, writer.ops))
     graph = Graph(old.name, [], list(old.inputs), outputs, [*ops, *writer.ops])
     graph.sync_tensors()
-    measuring = Model([graph], version=model.version)
-    measuring.graphs += [g for g in _below(graph) if g is not graph]
-    return measuring, writer.probes
-
-
-def _below(graph: Graph) -> list[Graph]:
-    found: dict[Graph, None] = {}
-    waiting = [graph]
-    while waiting:
-        found.setdefault(g := waiting.pop(), None)
-        waiting += [s for op in g.ops if op.kind != "LOOKUP" for s in op.subgraphs() if s not in found]
-    return list(found)
+    return Model(below(graph), version=model.version), writer.probes
 
 
 def _looked_into(op: Op, wanted: AbstractSet[Tensor]) -> tuple[Op, Tensor | None, list[Probe]]:

@@ -12,7 +12,7 @@ nothing fires.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fullint.ir import Graph, Model, Op, Uses
@@ -46,6 +46,18 @@ class Change:
     output: str
     why: str
     done: bool = True
+
+
+def private(end: Op, ops: Iterable[Op], uses: Uses) -> list[Op]:
+    """Those of some operators, readers first, whose results only `end` and each other read."""
+    gone = {end}
+    found = []
+    for op in ops:
+        out = op.outputs[0]
+        if out not in uses.outputs and all(reader in gone for reader, _ in uses.of(out)):
+            gone.add(op)
+            found.append(op)
+    return found
 
 
 Rule = Callable[[Op, Uses], Rewrite | No | None]
@@ -104,5 +116,5 @@ def _apply(graph: Graph, found: Sequence[Rewrite]) -> None:
 
 
 def _change(rule: Rule, op: Op, why: str, *, done: bool = True) -> Change:
-    output = op.outputs[0].name if op.outputs else ""
+    output = op.output_name
     return Change(rule.__name__, op.origin, op.kind, output, why, done)

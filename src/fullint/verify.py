@@ -129,7 +129,7 @@ def contract_problems(model: Model, float_io: bool = False, kept: Collection[tup
     for number, graph in enumerate(model.graphs):
         border = _io_ops(graph) if float_io and graph in entries else set()
         for index, op in enumerate(graph.ops):
-            name = f'op {index} {op.kind} "{op.outputs[0].name if op.outputs else ""}"'
+            name = f'op {index} {op.kind} "{op.output_name}"'
             if op not in border and (number, index) not in kept:
                 yield from (f"{name}: {p}" for p in _op_problems(op))
         for tensor in graph.tensors:

@@ -16,6 +16,7 @@ import numpy as np
 
 from fullint.build import make_op
 from fullint.ir import Op, Uses, constant, twin
+from fullint.passes.division import lower_bound
 from fullint.rewrite import No, Rewrite
 
 
@@ -74,8 +75,6 @@ def _power_of_constant(op: Op) -> Rewrite | No | None:
 
 
 def _run_time_power(op: Op, uses: Uses) -> Rewrite | No:
-    from fullint.passes.division import lower_bound
-
     a, b, out = op.inputs[0], op.inputs[1], op.outputs[0]
     assert a is not None and b is not None
     if lower_bound(a, uses) <= 0:

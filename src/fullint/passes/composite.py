@@ -57,7 +57,7 @@ def own_subgraphs(model: Model) -> list[Change]:
             waiting += graph.ops[at].subgraphs()
             if inlined:
                 why = f"{inlined} constant arguments put inside"
-                changes.append(Change("own_subgraphs", op.origin, op.kind, op.outputs[0].name if op.outputs else "", why))
+                changes.append(Change("own_subgraphs", op.origin, op.kind, op.output_name, why))
     model.graphs = reachable(model)
     for graph in model.graphs:
         graph.sync_tensors()

@@ -25,7 +25,7 @@ def drop_unused(model: Model) -> list[Change]:
                 needed.update(t for t in op.inputs if t is not None)
                 kept.append(op)
             else:
-                output = op.outputs[0].name if op.outputs else ""
+                output = op.output_name
                 changes.append(Change("drop_unused", op.origin, op.kind, output, "no output depends on it"))
         graph.ops = kept[::-1]
         graph.sync_tensors()

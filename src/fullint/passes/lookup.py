@@ -20,7 +20,7 @@ from fullint.build import make_op
 from fullint.functions import FUNCTION, LOOKUP, call, copied_ops, lookup
 from fullint.ir import Array, Graph, Model, Op, Tensor, Uses, constant
 from fullint.ops import KERNEL_SETS, ROWS
-from fullint.rewrite import Change, Rewrite
+from fullint.rewrite import Change, Rewrite, private
 
 Evaluate = Callable[[Model], list[Array]]
 
@@ -62,7 +62,7 @@ def _collapsed(op: Op, uses: Uses, wanted: Callable[[list[Op]], bool]) -> Rewrit
     if source is end or source.dtype != "float32" or not _ends(end, source, uses):
         return None
     chain = _chain(end, source, uses)
-    gone = _private(chain, end, uses)
+    gone = [*private(op, reversed(chain[:-1]), uses)[::-1], op]
     if not (wanted(chain) or (len(gone) == len(chain) > 1 and end.dtype == "float32")):
         return None
     kinds = ", ".join(c.kind for c in chain)
@@ -118,23 +118,12 @@ def _chain(end: Tensor, source: Tensor, uses: Uses) -> list[Op]:
     return [op for op in dict.fromkeys(uses.producer.values()) if op in found]
 
 
-def _private(chain: list[Op], end: Tensor, uses: Uses) -> list[Op]:
-    """Those of the chain whose results nobody else reads."""
-    gone: set[Op] = set()
-    for op in reversed(chain):
-        out = op.outputs[0]
-        if out is end or (out not in uses.outputs and all(reader in gone for reader, _ in uses.of(out))):
-            gone.add(op)
-    return [op for op in chain if op in gone]
-
-
 def lacks_kernel(op: Op) -> bool:
     """Whether no kernel set computes it right in int8."""
     row = ROWS.get(op.kind)
     if op.kind == "CAST":
         return (x := op.input(0)) is not None and x.is_float
-    logical = op.kind.startswith("LOGICAL_") and op.kind != "LOGISTIC"
-    return not logical and (row is None or all(row.fault(op, k) is not None for k in KERNEL_SETS))
+    return not op.kind.startswith("LOGICAL_") and (row is None or all(row.fault(op, k) is not None for k in KERNEL_SETS))
 
 
 def _lacking(chain: list[Op]) -> bool:

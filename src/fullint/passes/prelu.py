@@ -15,7 +15,7 @@ import numpy as np
 
 from fullint.build import make_op
 from fullint.ir import Op, Tensor, Uses, constant
-from fullint.rewrite import Rewrite
+from fullint.rewrite import Rewrite, private
 
 
 def prelu_as_itself(op: Op, uses: Uses) -> Rewrite | None:
@@ -40,7 +40,7 @@ def prelu_as_itself(op: Op, uses: Uses) -> Rewrite | None:
     slopes = _slopes(alpha, yes)
     if slopes is None:
         return None
-    gone = [o for o in (compare, product) if uses.only_reader(o.outputs[0]) is op]
+    gone = private(op, [compare, product], uses)
     return _written(op, yes, slopes, gone, "GREATER, MUL, SELECT")
 
 
@@ -68,7 +68,7 @@ def prelu_of_relus(op: Op, uses: Uses) -> Rewrite | None:
             continue
         slopes = _slopes(alpha, x)
         if slopes is not None and not product.options.get("fused_activation_function"):
-            gone = _read_by(op, [product, *chain, relu], uses)
+            gone = private(op, [product, *chain, relu], uses)
             return _written(op, x, slopes, gone, "two RELU, NEG, MUL, ADD")
     return None
 
@@ -83,16 +83,6 @@ def _back(t: Tensor | None, kinds: tuple[str, ...], uses: Uses) -> list[Op]:
         found.append(op)
         t = op.inputs[0]
     return found
-
-
-def _read_by(end: Op, ops: list[Op], uses: Uses) -> list[Op]:
-    """Those of some operators, readers first, that only the pattern itself reads."""
-    gone = {end}
-    for op in ops:
-        out = op.outputs[0]
-        if out not in uses.outputs and all(reader in gone for reader, _ in uses.of(out)):
-            gone.add(op)
-    return [op for op in ops if op in gone]
 
 
 def _zero(t: Tensor | None) -> bool:

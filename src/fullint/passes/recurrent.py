@@ -1,8 +1,10 @@
 """Recurrent operators written with the one that has an integer kernel.
 
-BIDIRECTIONAL_SEQUENCE_LSTM(x)   =>   f = UNIDIRECTIONAL_SEQUENCE_LSTM(x)
-b = REVERSE_V2(UNIDIRECTIONAL_SEQUENCE_LSTM(REVERSE_V2(x)))
-f, b    or, merged,    CONCATENATION(f, b)
+    BIDIRECTIONAL_SEQUENCE_LSTM(x)   =>   f = UNIDIRECTIONAL_SEQUENCE_LSTM(x)
+                                          b = REVERSE_V2(UNIDIRECTIONAL_SEQUENCE_LSTM(REVERSE_V2(x)))
+                                          f, b    or, merged,    CONCATENATION(f, b)
+
+(Both directions keep their own state.)
 """
 
 from __future__ import annotations

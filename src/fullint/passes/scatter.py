@@ -14,7 +14,7 @@ import numpy as np
 
 from fullint.build import make_op, make_reshape
 from fullint.ir import Array, Op, Tensor, Uses, constant, twin
-from fullint.rewrite import No, Rewrite
+from fullint.rewrite import No, Rewrite, private
 
 
 def list_update(op: Op, uses: Uses) -> Rewrite | None:
@@ -39,7 +39,7 @@ def list_update(op: Op, uses: Uses) -> Rewrite | None:
         make_op("CONCATENATION", [size.inputs[0], zeros], [at], axis=0),
         make_op("DYNAMIC_UPDATE_SLICE", [a, x, at], op.outputs),
     )
-    gone = [s for s in (first, last) if uses.only_reader(s.outputs[0]) is op]
+    gone = private(op, [first, last], uses)
     return Rewrite((*gone, op), new, "SLICE, SLICE, CONCATENATION are an update at an index")
 
 

@@ -9,11 +9,10 @@ axis that is not the last is transposed there and back.
 
 from __future__ import annotations
 
-import numpy as np
-
 from fullint.build import make_op
-from fullint.ir import Op, Tensor, Uses, constant, twin
-from fullint.rewrite import Rewrite
+from fullint.ir import Op, Tensor, Uses
+from fullint.passes.axes import along
+from fullint.rewrite import Rewrite, private
 
 
 def softmax_as_itself(op: Op, uses: Uses) -> Rewrite | None:
@@ -34,13 +33,9 @@ def softmax_as_itself(op: Op, uses: Uses) -> Rewrite | None:
     shifted = exp.inputs[0]
     if axis is None or shifted is None or not summed.options.get("keep_dims"):
         return None
-    gone = [summed] if uses.only_reader(total) is op else []
-    if all(reader in (op, summed) for reader, _ in uses.of(e)) and e not in uses.outputs and gone:
-        gone.append(exp)
     x, before = _unshifted(shifted, axis, uses)
-    if exp in gone and uses.only_reader(shifted) is exp:
-        gone += before
-    new = _along(x, op.outputs[0], axis)
+    gone = private(op, [summed, exp, *before], uses)
+    new = along(x, op.outputs[0], axis, lambda a, b: [make_op("SOFTMAX", [a], [b], beta=1.0)])
     return Rewrite((*gone, op), tuple(new), "EXP, SUM, DIV are a SOFTMAX")
 
 
@@ -52,7 +47,7 @@ def _axis(reduction: Op, x: Tensor) -> int | None:
 
 
 def _unshifted(t: Tensor, axis: int, uses: Uses) -> tuple[Tensor, list[Op]]:
-    """What the maximum was taken off from, and the operators that did it where nobody else reads them."""
+    """What the maximum was taken off from, and the operators that did it."""
     sub = uses.producer.get(t)
     if sub is None or sub.kind != "SUB" or sub.options.get("fused_activation_function"):
         return t, []
@@ -62,19 +57,4 @@ def _unshifted(t: Tensor, axis: int, uses: Uses) -> tuple[Tensor, list[Op]]:
         return t, []
     if _axis(largest, x) != axis or not largest.options.get("keep_dims"):
         return t, []
-    return x, [sub, largest] if uses.only_reader(top) is sub else [sub]
-
-
-def _along(x: Tensor, out: Tensor, axis: int) -> list[Op]:
-    last = len(x.shape) - 1
-    if axis == last:
-        return [make_op("SOFTMAX", [x], [out], beta=1.0)]
-    order = [i for i in range(last + 1) if i != axis] + [axis]
-    there, result = twin(x, f"{out.name}/transposed"), twin(out, f"{out.name}/softmax")
-    there.shape = result.shape = tuple(x.shape[i] for i in order)
-    back = constant(f"{out.name}/back", np.argsort(order).astype(np.int32))
-    return [
-        make_op("TRANSPOSE", [x, constant(f"{out.name}/order", np.asarray(order, np.int32))], [there]),
-        make_op("SOFTMAX", [there], [result], beta=1.0),
-        make_op("TRANSPOSE", [result, back], [out]),
-    ]
+    return x, [sub, largest]

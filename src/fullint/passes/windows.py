@@ -14,6 +14,7 @@ import numpy as np
 
 from fullint.build import make_op, make_reshape
 from fullint.ir import Array, Op, Tensor, Uses, constant, twin
+from fullint.passes.axes import along
 from fullint.rewrite import No, Rewrite
 
 MOST = 4096
@@ -34,32 +35,18 @@ def cumsum_as_dense(op: Op, uses: Uses) -> Rewrite | No | None:
     ones = np.tril(np.ones((n, n), np.float32), -1 if op.options.get("exclusive") else 0)
     if op.options.get("reverse"):
         ones = ones[::-1, ::-1]
-    return Rewrite((op,), tuple(_along(op, at, ones)), f"CUMSUM written as a product with a triangle of {n} x {n} ones")
+    flat = len(x.shape) > 4 or at != len(x.shape) - 1
+    new = along(x, op.outputs[0], at, lambda a, b: _sums(a, b, ones, flat=flat))
+    return Rewrite((op,), tuple(new), f"CUMSUM written as a product with a triangle of {n} x {n} ones")
 
 
-def _along(op: Op, axis: int, matrix: Array) -> list[Op]:
-    """FULLY_CONNECTED along one axis."""
-    x, out = op.inputs[0], op.outputs[0]
-    assert x is not None
-    weights = constant(f"{out.name}/ones", np.ascontiguousarray(matrix))
-    last = len(x.shape) - 1
-    if axis == last and last > 3:  # XNNPACK takes no more dimensions
-        flat, sums = (Tensor(f"{out.name}/{n}", (x.size // x.shape[-1], x.shape[-1]), "float32") for n in ("flat", "sums"))
-        return [make_reshape(x, flat), make_op("FULLY_CONNECTED", [flat, weights, None], [sums]), make_reshape(sums, out)]
-    if axis == last:
-        return [make_op("FULLY_CONNECTED", [x, weights, None], [out], keep_num_dims=last != 1)]
-    order = [i for i in range(last + 1) if i != axis] + [axis]
-    there, turned = twin(x, f"{out.name}/transposed"), twin(out, f"{out.name}/turned")
-    there.shape = turned.shape = tuple(x.shape[i] for i in order)
-    flat, sums = (Tensor(f"{out.name}/{n}", (x.size // x.shape[axis], x.shape[axis]), "float32") for n in ("flat", "sums"))
-    back = constant(f"{out.name}/back", np.argsort(order).astype(np.int32))
-    return [
-        make_op("TRANSPOSE", [x, constant(f"{out.name}/order", np.asarray(order, np.int32))], [there]),
-        make_reshape(there, flat),
-        make_op("FULLY_CONNECTED", [flat, weights, None], [sums]),
-        make_reshape(sums, turned),
-        make_op("TRANSPOSE", [turned, back], [out]),
-    ]
+def _sums(x: Tensor, out: Tensor, matrix: Array, *, flat: bool) -> list[Op]:
+    """FULLY_CONNECTED along the last axis; `flat`: as rows of a matrix, since XNNPACK takes four dimensions at most."""
+    weights, n = constant(f"{out.name}/ones", np.ascontiguousarray(matrix)), x.shape[-1]
+    if not flat:
+        return [make_op("FULLY_CONNECTED", [x, weights, None], [out], keep_num_dims=len(x.shape) != 2)]
+    rows, sums = (Tensor(f"{out.name}/{name}", (x.size // n, n), "float32") for name in ("flat", "sums"))
+    return [make_reshape(x, rows), make_op("FULLY_CONNECTED", [rows, weights, None], [sums]), make_reshape(sums, out)]
 
 
 def lrn_as_product(op: Op, uses: Uses) -> Rewrite | No | None:
