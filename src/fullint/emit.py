@@ -208,8 +208,7 @@ class _Emitter:
             self._rename(x, whole)
             x = whole
         x.quant = Quant.of(1.0, 0)
-        self._add(make_op("QUANTIZE", [x], [self._tensor(op.outputs[0])]))
-        self.new.ops[-1].version = 2 if self.new.ops[-1].outputs[0].dtype == "int16" else 1
+        self._add(conversion(x, self._tensor(op.outputs[0])))
 
     def _rename(self, old: Tensor, new: Tensor) -> None:
         """Put a tensor in the place of another, in what is emitted so far, too (the given model stays as it is)."""
@@ -240,7 +239,7 @@ class _Emitter:
             if source.dtype == "int8" and params.same_as(source.quant) and out not in self.old.outputs:
                 self.int8[out] = source
             else:
-                self._add(make_op("QUANTIZE", [source], [self._tensor(out)]))
+                self._add(conversion(source, self._tensor(out)))
             return
         if source.is_constant:
             assert out.quant is not None
@@ -253,7 +252,7 @@ class _Emitter:
             if out in self.old.outputs:
                 inner.name = out.name
         else:
-            self._add(make_op("QUANTIZE", [inner], [out]))
+            self._add(conversion(inner, out))
             self._note(self.new.ops[-1], op.kind, "the file's own QUANTIZE asks for other parameters")
 
     def _integer_op(self, op: Op) -> None:
@@ -313,8 +312,7 @@ class _Emitter:
             other = twin(inner, f"{inner.name}/requantized")
             other.quant, other.dtype = quant, dtype
             why = next((c.why for c in self.assignment.cuts if c.op is op and c.input == index), "parameters differ")
-            self._add(make_op("QUANTIZE", [inner], [other]))
-            self.new.ops[-1].version = 2 if "int16" in (inner.dtype, dtype) else 1
+            self._add(conversion(inner, other))
             self._note(self.new.ops[-1], op.kind, why)
             self.requantized[key] = other
         return self.requantized[key]
