@@ -1,4 +1,4 @@
-"""Writes the generated pages: docs/commands.md from --help, docs/ops.md from the op table.
+"""Writes the generated pages: docs/commands.md from --help, docs/ops.md from the op table, docs/rules.md from the rules.
 
 python tools/gen_docs.py           write them
 python tools/gen_docs.py --check   exit 1 where a page on disk is stale
@@ -6,6 +6,7 @@ python tools/gen_docs.py --check   exit 1 where a page on disk is stale
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import click
 from fullint.cli import main
 from fullint.ops import KERNEL_SETS, ROWS, Fixed, Observed, OpRow, Raw, Role, Same, Tied
 from fullint.ops.forms import IMPOSSIBLE, form
+from fullint.rules import RULES
 from fullint.tflite import schema
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -87,10 +89,32 @@ def output(rule: object) -> str:
     raise AssertionError(rule)
 
 
+def rules() -> str:
+    """The manual pages of the audit's rules."""
+    lines = [
+        "# Rules of the audit",
+        "",
+        "Made from the pages of the rules (`fullint explain RULE`) by `tools/gen_docs.py`. A float operator gets one finding:",
+        "that of the first rule, in this order, that explains it. The level is the usual one; a finding says its own.",
+        "",
+        "| rule | level | looks at | fix | what |",
+        "|---|---|---|---|---|",
+    ]
+    for r in RULES:
+        fix = "none" if r.mend.value == "none" else "safe" if r.safe else "unsafe"
+        scopes = ", ".join(s.value for s in r.scopes)
+        lines.append(f"| [`{r.name}`](#{r.name}) | {r.level} | {scopes} | {fix} | {r.summary} |")
+    for r in RULES:
+        _, *body = (r.page or "").strip().splitlines()
+        text = [f"**{line[:-1]}.**" if re.match(r"\S.*:$", line) else line.strip() for line in body]
+        lines += ["", f"## {r.name}", "", r.summary, *text]
+    return "\n".join(lines) + "\n"
+
+
 def run(check: bool) -> int:
     """Write the pages, or compare them."""
     stale = []
-    for name, text in (("commands.md", commands()), ("ops.md", ops())):
+    for name, text in (("commands.md", commands()), ("ops.md", ops()), ("rules.md", rules())):
         page = DOCS / name
         if check and (not page.exists() or page.read_text() != text):
             stale.append(name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from fullint.auditing import AuditReport, Finding, audit
     from fullint.build import Builder
     from fullint.errors import (
         AccuracyError,
@@ -24,10 +25,19 @@ if TYPE_CHECKING:
     )
     from fullint.inspection import inspect
     from fullint.pipeline import Plan, Result, plan, quantize
+    from fullint.repairing import Repaired, RepairPlan, RepairReport, repair, repair_plan
     from fullint.tflite import read_model, write_model
 
 _HOMES = {
+    "audit": "auditing",
+    "AuditReport": "auditing",
     "Builder": "build",
+    "Finding": "auditing",
+    "repair": "repairing",
+    "repair_plan": "repairing",
+    "Repaired": "repairing",
+    "RepairPlan": "repairing",
+    "RepairReport": "repairing",
     "inspect": "inspection",
     "plan": "pipeline",
     "Plan": "pipeline",
@@ -48,22 +58,30 @@ _HOMES = {
 
 __all__ = [
     "AccuracyError",
+    "AuditReport",
     "Blocker",
     "Builder",
+    "Finding",
     "FullintError",
     "ModelFormatError",
     "NotIntegerError",
     "Plan",
+    "RepairPlan",
+    "RepairReport",
+    "Repaired",
     "Result",
     "RuntimeFailure",
     "SamplesError",
     "UsageError",
     "VerificationError",
     "__version__",
+    "audit",
     "inspect",
     "plan",
     "quantize",
     "read_model",
+    "repair",
+    "repair_plan",
     "write_model",
 ]
 

@@ -59,6 +59,7 @@ def assign(
     granularity: Granularity | None = None,
     types: Mapping[Op, str] | None = None,
     inputs: str = "int8",
+    pinned: Mapping[Tensor, Quant] | None = None,
 ) -> Assignment:
     """Decide all parameters of a model.
 
@@ -68,6 +69,7 @@ def assign(
         granularity: per channel unless it says otherwise.
         types: element type of operators that do not compute in `inputs`.
         inputs: element type of the model's inputs and of all other operators.
+        pinned: int8 parameters that some tensors are to have.
     """
     result = Assignment(default_type=inputs)
     _set_types(model, types or {}, inputs, result)
@@ -75,7 +77,7 @@ def assign(
     spans = _spread(model, measured.ranges, tied)
     crossing = {t: spans[t] for tie in tied for t in (tie.anchor, *tie.hard) if t in spans}
     needed = useful(model, spans, measured.row_maxima)
-    groups = Groups(model, {**measured.ranges, **crossing}, needed, mask_ranges(model, needed, spans), tied, result)
+    groups = Groups(model, {**measured.ranges, **crossing}, needed, mask_ranges(model, needed, spans), tied, result, pinned)
     groups.solve()
     for graph in model.graphs:
         _weights_and_biases(graph, result, granularity or Granularity())

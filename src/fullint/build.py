@@ -100,8 +100,8 @@ class Builder:
     ) -> Any:
         """Any operator. Returns its output tensor, or a list of them where `outputs` > 1."""
         given = tuple(shape) if shape is not None else _shape(kind, inputs)
-        first = next(t for t in inputs if t is not None)
-        element = dtype or ("bool" if kind in _BOOLEAN else _data_operand(kind, inputs, first).dtype)
+        first = next((t for t in inputs if t is not None), None)
+        element = dtype or ("bool" if kind in _BOOLEAN or first is None else _data_operand(kind, inputs, first).dtype)
         made = [Tensor(name or self._name(kind.lower()), given, element) for _ in range(outputs)]
         self.graph.ops.append(make_op(kind, inputs, made, **options))
         return made[0] if outputs == 1 else made

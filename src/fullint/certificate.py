@@ -72,7 +72,7 @@ class Trial:
 
 def certify(
     original: str,
-    given: Sequence[Tensor],
+    given: tuple[Sequence[Tensor], Sequence[Tensor]],
     result: Model,
     data: bytes,
     held: Iterable[Sequence[Array]],
@@ -80,8 +80,10 @@ def certify(
     other: Sandbox,
     *,
     held_back: bool,
+    drawn: bool = False,
     uncalibrated: bool,
     float_io: bool,
+    reference: str = "the float model",
     kept: Mapping[tuple[int, int], str] | None = None,
     check: bool = True,
 ) -> Certificate:
@@ -89,14 +91,16 @@ def certify(
 
     Args:
         original: path of the model it was made from.
-        given: its outputs, which say how to read them where they are quantized.
+        given: its inputs and outputs, which say how to read them where they are quantized.
         result: `data` as read again.
         data: the bytes to be handed out.
         held: samples, in graph input order, as the original takes them.
         box, other: child processes, free for use.
         held_back: whether the samples took no part in calibration.
+        drawn: whether they were drawn, and nobody gave them.
         uncalibrated: whether the ranges come from synthetic samples.
         float_io: whether float inputs and outputs were asked for.
+        reference: what the original is, in words.
         check: whether the contract is still to be checked.
         kept: (graph, index) of operators of the result that may be float -> their description, "" for borders.
 
@@ -119,7 +123,9 @@ def certify(
         checks=CHECKS,
         samples=trial.samples,
         held_back=held_back,
+        drawn=drawn,
         uncalibrated=uncalibrated,
+        reference=reference,
         sqnr_db=trial.sqnr,
         outputs=tuple(qualities),
         kernel_sets=sets,
@@ -129,8 +135,17 @@ def certify(
 class _Run:
     """One certification's executions."""
 
-    def __init__(self, original: str, given: Sequence[Tensor], path: str, result: Model, box: Sandbox, other: Sandbox) -> None:
-        self.original, self.given, self.path, self.result = original, given, path, result
+    def __init__(
+        self,
+        original: str,
+        given: tuple[Sequence[Tensor], Sequence[Tensor]],
+        path: str,
+        result: Model,
+        box: Sandbox,
+        other: Sandbox,
+    ) -> None:
+        self.original, self.path, self.result = original, path, result
+        self.ends, self.given = given
         self.box, self.other = box, other
         self.trials = {name: Trial(name, scores=[Score() for _ in result.main.outputs]) for name in KERNEL_SETS}
         self.failures: dict[str, RuntimeFailure] = {}
@@ -151,7 +166,7 @@ class _Run:
         if not first:
             return
         shapes = [a.shape for a in first[0]]
-        ready = [integer_inputs(self.result, sample) for sample in first]
+        ready = [self._inputs(sample) for sample in first]
         slow = _Slow(("reference", "builtin"), self.other, self.path, ready[:budget])
         self.box.call("open", self.original, "xnnpack", THREADS, shapes)
         started = time.perf_counter()
@@ -185,8 +200,12 @@ class _Run:
                 self._call(self.other, "open", self.path, "xnnpack", 1)
                 opened = True
             self.box.send("run", list(sample))
-            result = self._call(self.other, "run", integer_inputs(self.result, sample))
+            result = self._call(self.other, "run", self._inputs(sample))
             self._add(self.trials["xnnpack"], self.box.receive(), result)
+
+    def _inputs(self, sample: Sequence[Array]) -> list[Array]:
+        """A sample of the original as the result takes it."""
+        return integer_inputs(self.result, sample, self.ends)
 
     def _call(self, box: Sandbox, command: str, *arguments: object) -> Any:
         """A command to the result on XNNPACK, where no failure is forgiven."""
@@ -282,10 +301,17 @@ def real(value: Array, tensor: Tensor | None) -> Array:
     return value
 
 
-def integer_inputs(result: Model, sample: Sequence[Array]) -> list[Array]:
-    """A float sample as an integer model takes it: quantized, in the shape of its inputs."""
+def integer_inputs(result: Model, sample: Sequence[Array], given: Sequence[Tensor] | None = None) -> list[Array]:
+    """A sample as an integer model takes it: quantized, in the shape of its inputs.
+
+    Args:
+        given: the inputs the sample was made for, which say what its integers stand for.
+    """
     ready = []
-    for tensor, array in zip(result.main.inputs, sample, strict=True):
+    sources: Sequence[Tensor | None] = given if given is not None else [None] * len(sample)
+    for tensor, array, source in zip(result.main.inputs, sample, sources, strict=True):
+        if source is not None and source.dtype != tensor.dtype:
+            array = real(array, source)
         if tensor.dtype in ("int8", "uint8", "int16") and array.dtype == np.float32 and tensor.quant is not None:
             array = quantize(array, tensor.quant, tensor.dtype)
         ready.append(np.ascontiguousarray(array).reshape(tensor.shape))

@@ -42,6 +42,17 @@ class Emitted:
     int8: dict[Tensor, Tensor] = field(default_factory=dict)
     """Float activation of the given model -> its integer form."""
 
+    def places(self) -> dict[tuple[int, int], str]:
+        """Where what stays as it was, and the borders around it, are in the file that will be written."""
+        found = {}
+        for number, graph in enumerate(self.model.graphs):
+            for index, op in enumerate(graph.ops):
+                if op in self.float_ops:
+                    change = self.kept.get(op)
+                    inside = f"subgraph {number} " if number else ""
+                    found[number, index] = f'{inside}op {change.index} {change.kind} "{change.output}"' if change else ""
+        return found
+
 
 def emit(model: Model, assignment: Assignment) -> Emitted:
     """Build the all-integer model, integer in and out. `model` is not changed; untouched parts are shared.
@@ -68,7 +79,19 @@ def emit(model: Model, assignment: Assignment) -> Emitted:
         signatures=[_signature(s, graphs[s.graph]) for s in model.signatures],
         metadata=list(model.metadata),
     )
+    _unshare(emitted.model)
     return emitted
+
+
+def _unshare(model: Model) -> None:
+    """Constants of equal bytes but other types or parameters, which a file may keep once, each get bytes of their own."""
+    seen: dict[Buffer, Tensor] = {}
+    for graph in model.graphs:
+        for t in graph.tensors:
+            first = seen.setdefault(t.buffer, t) if t.buffer is not None else t
+            same = first.quant is t.quant or (t.quant is not None and t.quant.same_as(first.quant))
+            if t.buffer is not None and first is not t and not (same and first.dtype == t.dtype):
+                t.buffer = Buffer(t.buffer.data)
 
 
 def _signature(old: Signature, after: Graph) -> Signature:
@@ -223,7 +246,10 @@ class _Emitter:
         inputs = [None if t is None else self.replaced.get(t, t) for t in op.inputs]
         new = replace(op, inputs=inputs, options=pointed(op.options, self.graphs))
         row = ROWS.get(op.kind)
-        if row is not None and any(t.dtype == "int8" for t in op.values()):
+        if op.keep_float:
+            self.emitted.float_ops.add(new)
+            self.emitted.kept[new] = Change("leave", op.origin, op.kind, op.output_name, "left as it was, as asked")
+        elif row is not None and any(t.dtype == "int8" for t in op.values()):
             new.version = max(op.version, row.version_of(new))
             if row.weight is not None and row.bias is not None:
                 _true_zero_bias(new, row.data, row.weight, row.bias)
@@ -236,14 +262,18 @@ class _Emitter:
         source = self.replaced.get(source, source)
         if op.kind == "DEQUANTIZE":
             params = self.assignment.params[out]
-            if source.dtype == "int8" and params.same_as(source.quant) and out not in self.old.outputs:
+            if source.dtype == "int8" and params.same_as(source.quant) and self._nameable(source, out):
                 self.int8[out] = source
+                if out in self.old.outputs:
+                    self._rename(source, replace(source, name=out.name))
+                    self.int8[out] = self.replaced[source]
             else:
                 self._add(conversion(source, self._tensor(out)))
             return
         if source.is_constant:
             assert out.quant is not None
-            out.buffer = Buffer.of(quantize(source.array, out.quant, out.dtype))
+            weights = any((row := ROWS.get(r.kind)) is not None and row.role(i) is Role.WEIGHT for r, i in self.uses.of(out))
+            out.buffer = Buffer.of(quantize(source.array, out.quant, out.dtype, narrow=weights))
             return
         inner = self._tensor(source)
         ends = out in self.old.outputs and (source in self.old.inputs or source in self.old.outputs)
@@ -254,6 +284,11 @@ class _Emitter:
         else:
             self._add(conversion(inner, out))
             self._note(self.new.ops[-1], op.kind, "the file's own QUANTIZE asks for other parameters")
+
+    def _nameable(self, source: Tensor, out: Tensor) -> bool:
+        """Whether an integer value can stand for its float form, as a graph output by that one's name."""
+        ends = source in self.new.inputs or source in self.old.outputs or source in self.replaced.values()
+        return out not in self.old.outputs or not ends
 
     def _integer_op(self, op: Op) -> None:
         row = ROWS[op.kind]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fullint.errors import UsageError
-from fullint.ir import Graph, Model
+from fullint.ir import Graph, Model, Tensor
 from fullint.report import Certificate, KernelSet
 from fullint.samples import Samples, Split
 from fullint.score import joined_quality
@@ -28,13 +28,21 @@ class Entry:
         graph: of the model being worked on.
         key: of its signature, None where it has none.
         path: a file whose main graph it is, as it was given.
+        inputs, outputs: its ends in that file.
         split: its samples, once they are opened.
     """
 
     graph: Graph
     key: str | None
     path: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
     split: Split | None = None
+
+    @classmethod
+    def of(cls, model: Model, graph: Graph, path: str) -> Entry:
+        """The entry of a graph, its ends as they are now."""
+        return cls(graph, key_of(model, graph), path, list(graph.inputs), list(graph.outputs))
 
     def opened(self, samples: Samples) -> Split:
         """Its samples, parted."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fullint.assignment import Assignment, Cut, Range
 from fullint.control import Tie
 from fullint.ir import Array, Graph, Model, Op, Quant, Tensor, Uses
-from fullint.numerics import activation_params, representable
+from fullint.numerics import activation_params, as_int8, representable
 from fullint.ops import ROWS, Fixed, Role, Same
 
 FIXED_SLACK = 1.01
@@ -36,6 +36,7 @@ class Groups:
         masks: Mapping[tuple[Op, int], Range],
         tied: Sequence[Tie],
         result: Assignment,
+        pinned: Mapping[Tensor, Quant] | None = None,
     ) -> None:
         self.graphs: Sequence[Graph] = model.graphs
         self.uses = Uses(*model.graphs)
@@ -46,7 +47,7 @@ class Groups:
         self.masks = masks
         self.parent: dict[Tensor, Tensor] = {}
         self.range: dict[Tensor, Range] = {t: self._narrow(t, r) for t, r in ranges.items()}
-        self.fixed: dict[Tensor, Quant] = {}
+        self.fixed: dict[Tensor, Quant] = dict(pinned or {})
         self.anchored: list[tuple[Op, int, Tensor]] = []
         """Operands that take the parameters of a group without being in it: constants, and what is cut off."""
         self.members: dict[Tensor, list[Tensor]] = {}
@@ -121,9 +122,9 @@ class Groups:
     def _adopt_quantize(self, op: Op) -> None:
         """A QUANTIZE that is in the file already says what its float input's parameters are, if they hold it."""
         x = op.input(0)
-        if op.kind != "QUANTIZE" or x is None or x.dtype != "float32" or op.outputs[0].dtype != "int8":
+        if op.kind != "QUANTIZE" or x is None or x.dtype != "float32" or op.outputs[0].dtype not in ("int8", "uint8"):
             return
-        quant, root = op.outputs[0].quant, self.root(x)
+        quant, root = as_int8(op.outputs[0]), self.root(x)
         if quant is None or root in self.fixed or x.is_constant or self.result.type_of(x) != "int8":
             return
         private = self._members(root) == [x] and self.uses.only_reader(x) is op
@@ -341,11 +342,7 @@ def clips(op: Op) -> bool:
 def given_params(op: Op) -> Quant | None:
     """int8 parameters of a DEQUANTIZE's output, from the 8-bit tensor it reads."""
     x = op.input(0)
-    if op.kind != "DEQUANTIZE" or x is None or x.quant is None or x.quant.scale.size != 1:
-        return None
-    if x.dtype == "uint8":
-        return Quant.of(x.quant.scale, x.quant.zero_point - 128)
-    return x.quant if x.dtype == "int8" else None
+    return as_int8(x) if op.kind == "DEQUANTIZE" and x is not None else None
 
 
 def _whole_numbers(span: Range, dtype: str) -> Quant | None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fullint.assign import assign, observed_tensors
+from fullint.assign import Measured, assign, observed_tensors
 from fullint.assignment import Assignment, Granularity, Range
 from fullint.blockers import blockers, scale_blockers, unmeasured
 from fullint.border import set_io
@@ -27,11 +27,11 @@ from fullint.clip import InputValues
 from fullint.correct_bias import Head, correct_bias, heads, means_model, sample_count
 from fullint.diagnose import worst_operators
 from fullint.emit import Emitted, emit
-from fullint.entries import Entry, joined, key_of, samples_of, view
+from fullint.entries import Entry, joined, samples_of, view
 from fullint.equalize import equalize, streams
 from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.functions import LOOKUP
-from fullint.ir import Array, Buffer, Model, Op, Tensor
+from fullint.ir import Array, Buffer, Model, Op, Quant, Tensor
 from fullint.keep_float import choose
 from fullint.numerics import representable
 from fullint.ops import ROWS
@@ -82,6 +82,11 @@ class Plan:
 class Job:
     """One run of the pipeline."""
 
+    strict = True
+    """Whether a file whose scales make no sense is refused when it is read."""
+    reference = "the float model"
+    """What results are compared with."""
+
     def __init__(self, source: str | Path | bytes, samples: Any, options: Options, progress: Progress | None) -> None:
         if isinstance(source, bytearray | memoryview):
             source = bytes(source)
@@ -95,6 +100,8 @@ class Job:
         self.box_peak = 0
         self.kept: list[list[Array]] = []
         self.values = InputValues()
+        self.pinned: dict[Tensor, Quant] = {}
+        self.heads: list[Head] = []
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Job:
@@ -117,6 +124,10 @@ class Job:
             raise UsageError("the model has no operators: there is nothing to make integer")
         if not count_float(self.model):
             return self._already_integer()
+        return self._made()
+
+    def _made(self) -> Result:
+        """The integer model, from what was read."""
         planned = self._plan()
         with self.stage("rewrite"):
             emitted = emit(planned.model, planned.assignment)
@@ -129,7 +140,7 @@ class Job:
                 inputs = {n for o, n in zip(old.inputs, new.inputs, strict=True) if o.is_float}
                 outputs = {n for o, n in zip(old.outputs, new.outputs, strict=True) if o.is_float}
                 set_io(view(emitted.model, new), self.options.io_type, inputs, outputs)
-            places = _places(emitted)
+            places = emitted.places()
             gone = len(self.chosen) - len(emitted.kept)
             if gone > 0:
                 self.warnings.append(
@@ -154,17 +165,17 @@ class Job:
             self.model = read_model(self.source if isinstance(self.source, bytes) else Path(self.source))
             path = Path(self.source) if not isinstance(self.source, bytes) else None
             outside = internalise(self.model, path and path.absolute().parent)
-            check_readable(self.model)
+            check_readable(self.model, scales=self.strict)
             if outside:
                 self.path = self._stack.enter_context(model_file(self.model))
             elif isinstance(self.source, bytes):
                 self.path = self._stack.enter_context(model_file(self.source))
             else:
                 self.path = str(path)
-            self.entries = [Entry(self.model.main, key_of(self.model, self.model.main), self.path)]
+            self.entries = [Entry.of(self.model, self.model.main, self.path)]
             for graph in self.model.entries[1:]:
                 own = self._stack.enter_context(model_file(view(self.model, graph)))
-                self.entries.append(Entry(graph, key_of(self.model, graph), own))
+                self.entries.append(Entry.of(self.model, graph, own))
 
     def _plan(self) -> Plan:
         self._need_samples()
@@ -173,6 +184,21 @@ class Job:
         found = blockers(self.model)
         if found:
             raise NotIntegerError(found)
+        measured = self._measured()
+        with self.stage("assign"):
+            types = self._types(measured.ranges)
+            assignment = assign(self.model, measured, self._granularity(), types, self.options.activations, self.pinned)
+            found = scale_blockers(self.model, assignment)
+            if found:
+                raise NotIntegerError(found)
+            fill_tables(self.model, assignment, self._evaluate)
+        return Plan(self.model, assignment)
+
+    def _granularity(self) -> Granularity:
+        return Granularity(self.options.per_tensor, self.options.dense_per_tensor)
+
+    def _measured(self) -> Measured:
+        """Ranges, from samples."""
         for entry in self.entries:
             entry.opened(self._open_samples(entry))
         with self.stage("calibrate"):
@@ -190,17 +216,7 @@ class Job:
         if found:
             raise NotIntegerError(found)
         with self.stage("equalize"):
-            ranges = self._equalize(stats)
-        with self.stage("assign"):
-            granularity = Granularity(self.options.per_tensor, self.options.dense_per_tensor)
-            assignment = assign(
-                self.model, replace(stats.measured, ranges=ranges), granularity, self._types(ranges), self.options.activations
-            )
-            found = scale_blockers(self.model, assignment)
-            if found:
-                raise NotIntegerError(found)
-            fill_tables(self.model, assignment, self._evaluate)
-        return Plan(self.model, assignment)
+            return replace(stats.measured, ranges=self._equalize(stats))
 
     def _calibrate(self, tensors: list[Tensor], streamed: set[Tensor], outputs: list[Tensor]) -> Stats:
         found = []
@@ -298,7 +314,7 @@ class Job:
             return values
 
     def _open_samples(self, entry: Entry) -> Samples:
-        inputs, o = slots(view(self.model, entry.graph)), self.options
+        inputs, o = slots(view(self.model, entry.graph), entry.inputs), self.options
         if o.synthetic:
             return synthetic(inputs, o.num_samples or SYNTHETIC_SAMPLES)
         return open_samples(samples_of(self.samples, entry, self.entries), inputs, o.num_samples, o.images, o.batch)
@@ -325,15 +341,17 @@ class Job:
                 found.append(
                     certify(
                         entry.path,
-                        entry.graph.outputs,
+                        (entry.inputs, entry.outputs),
                         own,
                         data if first else write_model(own),
                         entry.split.held,
                         self.box,
                         self.other,
                         held_back=entry.split.held_back,
+                        drawn=entry.split.drawn,
                         uncalibrated=self.options.synthetic,
                         float_io=self.options.io_type == "float32",
+                        reference=self.reference,
                         kept=kept,
                         check=first,
                     )
@@ -374,18 +392,6 @@ class Job:
             self.warnings.append(f"{', '.join(changed)}: no effect on a model that is all integer already")
         report = report_of(self, "already-integer", data, Assignment(), Emitted(self.model), None)
         return Result(data, report)
-
-
-def _places(emitted: Emitted) -> dict[tuple[int, int], str]:
-    """Where operators that stay float, and the borders around them, are in the file that will be written."""
-    found = {}
-    for number, graph in enumerate(emitted.model.graphs):
-        for index, op in enumerate(graph.ops):
-            if op in emitted.float_ops:
-                change = emitted.kept.get(op)
-                inside = f"subgraph {number} " if number else ""
-                found[number, index] = f'{inside}op {change.index} {change.kind} "{change.output}"' if change else ""
-    return found
 
 
 def _holds(t: Tensor, span: Range) -> bool:

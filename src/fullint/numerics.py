@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.ir import Array, Quant
+from fullint.ir import Array, Quant, Tensor
 
 INT8_MIN, INT8_MAX = -128, 127
 WEIGHT_MAX = 127
@@ -54,6 +54,13 @@ def representable(quant: Quant, dtype: str = "int8") -> tuple[float, float]:
     s, z = float(quant.scale[0]), int(quant.zero_point[0])
     low, high = RANGES[dtype]
     return (low - z) * s, (high - z) * s
+
+
+def as_int8(t: Tensor) -> Quant | None:
+    """Parameters an int8 or uint8 tensor has, or would have, as int8."""
+    if t.quant is None or t.quant.scale.size != 1 or t.dtype not in ("int8", "uint8"):
+        return None
+    return t.quant if t.dtype == "int8" else Quant.of(t.quant.scale, t.quant.zero_point - 128)
 
 
 def weight_scales(weights: Array, axis: int | None) -> Array:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fullint.report import SCHEMA_VERSION, Certificate, QuantizeReport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fullint.auditing import AuditReport, FileAudit, Finding
     from fullint.demo import DemoReport
     from fullint.inspection import Inspection
     from fullint.pipeline import Plan
+    from fullint.repairing import RepairPlan, RepairReport
+    from fullint.rules import Rule
 
 
 PIPE_WIDTH = 200
+MOST_ROWS = 20
+"""Findings of one rule that are shown; JSON has all."""
 
 
 def _console() -> Console:
@@ -34,10 +43,14 @@ def show_quantize(report: QuantizeReport, output: str) -> None:
         before, after = report.sizes["before"], report.sizes["after"]
         border = " between float inputs and outputs" if report.float_operators else ""
         kept = len(report.kept_float)
-        border = f" except {_many(kept, 'operator')} kept in float" if kept else border
+        how = "left as they were" if any(k.rule == "leave" for k in report.kept_float) else "kept in float"
+        border = f" except {_many(kept, 'operator')} {how}" if kept else border
         console.print(f"[bold]{output}[/bold]: all integer{border}, {_size(after)} (was {_size(before)})")
-        for k in report.kept_float:
-            console.print(f'  kept in float  op {k.index} {k.kind} "{k.output}"', markup=False)
+        for k in report.kept_float[:MOST_ROWS]:
+            left = "left           " if k.rule == "leave" else "kept in float  "
+            console.print(f'  {left}op {k.index} {k.kind} "{k.output}"', markup=False)
+        if kept > MOST_ROWS:
+            console.print(f"                 and {kept - MOST_ROWS} more")
     convs = report.conv_2d
     console.print(
         f"  operators      {report.operators}, {report.float_operators} of them float  ({_counts(report.operator_counts)})"
@@ -58,9 +71,9 @@ def show_quantize(report: QuantizeReport, output: str) -> None:
 
 
 def _certificate(console: Console, c: Certificate) -> None:
-    held = "held back from calibration" if c.held_back else "that calibrated too"
+    held = "drawn at random" if c.drawn else "held back from calibration" if c.held_back else "that calibrated too"
     figure = f"{c.sqnr_db:.1f} dB" if c.sqnr_db is not None else "no float output"
-    console.print(f"  SQNR           {figure} against the float model, {_many(c.samples, 'sample')} {held}")
+    console.print(f"  SQNR           {figure} against {c.reference}, {_many(c.samples, 'sample')} {held}")
     for o in c.outputs:
         parts = []
         if o.sqnr_db is not None:
@@ -118,6 +131,109 @@ def show_demo(report: DemoReport) -> None:
     console.print(table)
     if report.quantize.certificate is not None:
         _certificate(console, report.quantize.certificate)
+
+
+def show_audit(report: AuditReport) -> None:
+    """The findings, file by file; several files get a table first."""
+    console = _console()
+    if len(report.files) > 1:
+        table = Table("file", "operators", "float", "MACs in float", "errors", "warnings", "notes", box=None)
+        for f in report.files:
+            levels = Counter(x.level for x in f.findings)
+            counts = [str(levels[level]) for level in ("error", "warning", "note")]
+            share = f"{100 * f.float_macs_share:.1f} %"
+            cells = ["-"] * 6 if f.error else [str(f.operators), str(f.float_operators), share, *counts]
+            table.add_row(escape(f.file), *cells)
+        console.print(table)
+    for f in report.files:
+        _file_audit(console, f)
+
+
+def _file_audit(console: Console, f: FileAudit) -> None:
+    console.print()
+    if f.error:
+        console.print(f"{f.file}: cannot be read: {f.error}", markup=False)
+        return
+    share = f", {100 * f.float_macs_share:.1f} % of the multiply-accumulates" if f.float_operators else ""
+    of = f"{_many(f.operators, 'operator')}, {f.float_operators} of them float{share}"
+    console.print(f"{f.file or 'model'}: {of}; {_many(len(f.findings), 'finding')}", markup=False, style="bold")
+    for rule, count in f.counts.items():
+        found = [x for x in f.findings if x.rule == rule]
+        console.print(f"\n  {rule} ({found[0].level}, {count})", markup=False, style="bold")
+        for x in found[:MOST_ROWS]:
+            _finding(console, x)
+        if count > MOST_ROWS:
+            console.print(f"    and {count - MOST_ROWS} more (--json has them all)")
+        ways = list(dict.fromkeys(x.fix for x in found))
+        console.print(f"    fix: {ways[0]}{' (fullint repair)' if found[0].repairable else ''}", markup=False)
+
+
+def _finding(console: Console, x: Finding) -> None:
+    where = f"op {x.index}" if x.index >= 0 else "the"
+    where = f"subgraph {x.graph} {where}" if x.graph else where
+    layer = f" (layer {x.layer})" if x.layer and x.layer != x.output else ""
+    macs = f", {100 * x.macs_share:.1f} % of MACs" if x.macs_share >= 0.0005 else ""
+    console.print(f'    {where} {x.kind} "{_cut(x.output)}"{layer}{macs}: {x.cause}', markup=False)
+
+
+def show_plan(plan: RepairPlan) -> None:
+    """What `repair --dry-run` says."""
+    console = _console()
+    for title, findings in (("to be fixed", plan.fix), ("left as they are", plan.leave)):
+        console.print(f"{title}: {len(findings)}", style="bold")
+        for rule in dict.fromkeys(f.rule for f in findings):
+            found = [f for f in findings if f.rule == rule]
+            unsafe = "" if found[0].safe else ", changes what the model computes"
+            console.print(f"  {rule} ({len(found)}{unsafe}): {found[0].fix}", markup=False)
+            for f in found[:MOST_ROWS]:
+                _finding(console, f)
+            if len(found) > MOST_ROWS:
+                console.print(f"    and {len(found) - MOST_ROWS} more")
+
+
+def show_repair(report: RepairReport, output: str) -> None:
+    """The report of `fullint repair`."""
+    console = _console()
+    if report.status == "nothing-to-repair":
+        console.print(f"{output}: nothing to repair; copied unchanged", markup=False)
+        return
+    counts = ", ".join(f"{n} {rule}" for rule, n in Counter(f.rule for f in report.fixed).items())
+    console.print(f"fixed {_many(len(report.fixed), 'finding')}: {counts}")
+    show_quantize(report.result, output)
+    for text in report.assumptions:
+        console.print(f"  assumed        {text}", markup=False)
+    left = Counter(f"{f.rule} ({f.level})" for f in report.left)
+    if left:
+        console.print(f"  left           {', '.join(f'{n} {rule}' for rule, n in left.items())}", markup=False)
+
+
+def show_rules(rules: Sequence[Rule]) -> None:
+    """The list of `fullint explain`."""
+    table = Table("rule", "level", "fix", "what", box=None)
+    for r in rules:
+        fix = "none" if r.mend.value == "none" else "safe" if r.safe else "unsafe"
+        table.add_row(r.name, r.level, fix, r.summary)
+    _console().print(table)
+
+
+def rules_json(rules: Sequence[Rule]) -> str:
+    """Rules and their pages as JSON."""
+    body = [
+        {
+            "rule": r.name,
+            "level": r.level,
+            "summary": r.summary,
+            "safe": r.safe,
+            "repairable": r.mend.value != "none",
+            "page": r.page,
+        }
+        for r in rules
+    ]
+    return json.dumps({"schema_version": SCHEMA_VERSION, "rules": body}, indent=2, ensure_ascii=False)
+
+
+def _cut(name: str, most: int = 60) -> str:
+    return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
 def plan_json(plan: Plan) -> str:

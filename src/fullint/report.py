@@ -69,6 +69,8 @@ class Certificate:
     Attributes:
         integer: whether every operator is integer; with `except_for`, every other one.
         except_for: operators that stay float because the user asked for it.
+        drawn: whether the samples were drawn from what the inputs can hold, and nobody gave them.
+        reference: what the outputs were compared with.
     """
 
     integer: bool
@@ -76,7 +78,9 @@ class Certificate:
     checks: tuple[str, ...]
     samples: int
     held_back: bool
+    drawn: bool
     uncalibrated: bool
+    reference: str
     sqnr_db: float | None
     outputs: tuple[OutputQuality, ...]
     kernel_sets: tuple[KernelSet, ...]

@@ -4,6 +4,9 @@
     SOFTMAX(x)                   what is 16 below the row's largest value has exp(-16) of its share: nothing
     SOFTMAX(s + mask)            so a mask of -1e38 may be -16 - max(s), and s keeps its steps
     a + b useful in [l, h]   =>  a useful in [l - max(b), h - min(b)]
+    a * c useful in [l, h]   =>  a useful in [l, h] / c, of all constants c
+    x > c                        x beyond c is of no interest
+    QUANTIZE(x)                  nor what its parameters cannot hold
 
 Worked out from readers to producers; a tensor that several read keeps what any of them needs. (Smallest
 rows' maxima of softmax inputs are measured where a model has masks.)
@@ -18,6 +21,7 @@ import numpy as np
 
 from fullint.assignment import Range
 from fullint.ir import Model, Op, Tensor, Uses
+from fullint.numerics import as_int8, representable
 from fullint.ops import ROWS, Role, Same
 
 SOFTMAX_DEPTH = 16.0
@@ -26,6 +30,8 @@ MASK = 1e3
 AVERAGING = frozenset(("AVERAGE_POOL_2D", "RESIZE_BILINEAR"))
 """They share parameters, but mix values: the average of saturated values is not the saturated average."""
 FACTOR_ROOM = 8.0
+SMALLEST_FACTOR = 1e-30
+COMPARISONS = frozenset("LESS LESS_EQUAL GREATER GREATER_EQUAL EQUAL NOT_EQUAL".split())
 WHOLE: Range = (-math.inf, math.inf)
 
 
@@ -91,8 +97,12 @@ def _need(
 ) -> Range:
     """What one reader can tell apart."""
     row, t = ROWS.get(op.kind), op.inputs[index]
+    if op.kind == "QUANTIZE":
+        return representable(q) if (q := as_int8(op.outputs[0])) is not None else WHOLE
     if row is None or t is None or op.keep_float:
         return WHOLE
+    if op.kind in COMPARISONS:
+        return _constant_range(op.input(1 - index)) or WHOLE
     if row.saturates is not None:
         return -row.saturates, row.saturates
     if op.kind == "SOFTMAX":
@@ -105,7 +115,24 @@ def _need(
         return WHOLE if op.kind in AVERAGING else out
     if op.kind in ("ADD", "SUB") and len(op.inputs) == 2:
         return _term(op, index, out, found, ranges)
-    return WHOLE
+    return _factor(op.input(1 - index), out) if op.kind == "MUL" else WHOLE
+
+
+def _factor(other: Tensor | None, out: Range) -> Range:
+    """A factor beside a constant, given what is useful of the product."""
+    if other is None or other.buffer is None or other.dtype != "float32" or not np.isfinite(out).all():
+        return WHOLE
+    values = other.array[np.abs(other.array) > SMALLEST_FACTOR]
+    if not values.size:
+        return WHOLE
+    ends = np.stack([out[0] / values, out[1] / values])
+    return float(ends.min()), float(ends.max())
+
+
+def _constant_range(t: Tensor | None) -> Range | None:
+    if t is None or t.buffer is None or t.dtype != "float32" or not t.size:
+        return None
+    return float(t.array.min()), float(t.array.max())
 
 
 def _term(op: Op, index: int, out: Range, found: Mapping[Tensor, Range], ranges: Mapping[Tensor, Range]) -> Range:

@@ -46,7 +46,7 @@ def verdict(certificate: Certificate, min_sqnr: float, per_tensor: bool, worst: 
         ways = "more or more typical samples, a lower --min-sqnr" + (", per-channel weights" if per_tensor else "")
         outputs = ", ".join(f'"{o.name}" {o.sqnr_db:.1f} dB' for o in failed)
         raise AccuracyError(
-            f"the result is too far from the float model: {outputs} (at least {min_sqnr:g} asked for)\n"
+            f"the result is too far from {certificate.reference}: {outputs} (at least {min_sqnr:g} asked for)\n"
             f"  where it is lost: {named}\n  try: {ways}"
         )
     outputs = ", ".join(f'"{o.name}" {o.sqnr_db:.1f} dB' for o in weak)

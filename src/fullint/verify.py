@@ -28,25 +28,25 @@ def check_structure(model: Model) -> None:
         raise VerificationError(problems)
 
 
-def check_readable(model: Model) -> None:
-    """Raise ModelFormatError where a file's structure is broken."""
-    problems = list(structure_problems(model))
+def check_readable(model: Model, *, scales: bool = True) -> None:
+    """Raise ModelFormatError where a file's structure is broken; without `scales`, its parameters are not looked at."""
+    problems = list(structure_problems(model, scales=scales))
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise ModelFormatError(f"the TFLite model is damaged: {problems[0]}{more}")
 
 
-def structure_problems(model: Model) -> Iterator[str]:
+def structure_problems(model: Model, *, scales: bool = True) -> Iterator[str]:
     """Every broken rule of structure."""
     for number, graph in enumerate(model.graphs):
         where = f"subgraph {number}: " if number else ""
-        for problem in _graph_problems(graph):
+        for problem in _graph_problems(graph, scales):
             yield where + problem
 
 
-def _graph_problems(graph: Graph) -> Iterator[str]:
+def _graph_problems(graph: Graph, scales: bool) -> Iterator[str]:
     for tensor in graph.tensors:
-        yield from _tensor_problems(tensor)
+        yield from _tensor_problems(tensor, scales)
     known = set(graph.tensors)
     ready = set(graph.inputs)
     produced: set[Tensor] = set()
@@ -66,7 +66,7 @@ def _graph_problems(graph: Graph) -> Iterator[str]:
         for t in op.operands():
             if t not in known:  # new tensors are listed when the graph is synchronised
                 known.add(t)
-                yield from _tensor_problems(t)
+                yield from _tensor_problems(t, scales)
     yield from (f'the graph output "{t.name}" is never written' for t in graph.outputs if t not in ready and not t.is_constant)
 
 
@@ -83,7 +83,7 @@ def _arity_problems(op: Op) -> Iterator[str]:
         yield "has no output"
 
 
-def _tensor_problems(t: Tensor) -> Iterator[str]:
+def _tensor_problems(t: Tensor, scales: bool) -> Iterator[str]:
     if len(t.shape) > MAX_RANK or any(n < -1 for n in t.shape):
         yield f'tensor "{t.name}" has the impossible shape {list(t.shape)}'
         return
@@ -94,11 +94,12 @@ def _tensor_problems(t: Tensor) -> Iterator[str]:
         needed = t.size * np.dtype(NUMPY_TYPES[t.dtype]).itemsize
         if t.buffer.data.nbytes != needed:
             yield f'the constant "{t.name}" {t.dtype}{list(t.shape)} needs {needed} bytes, the file has {t.buffer.data.nbytes}'
-    if t.quant is not None:
-        yield from _quant_problems(t, t.quant)
+    if scales and t.quant is not None:
+        yield from quant_problems(t, t.quant)
 
 
-def _quant_problems(t: Tensor, quant: Quant) -> Iterator[str]:
+def quant_problems(t: Tensor, quant: Quant) -> Iterator[str]:
+    """What is wrong with the parameters of a tensor, by themselves."""
     if not quant.scale.size:
         return
     if quant.per_channel and not (0 <= quant.axis < len(t.shape) and quant.scale.size == t.shape[quant.axis]):
@@ -185,7 +186,8 @@ def _row_problems(op: Op, row: OpRow) -> Iterator[str]:
                 group.append(t)
             case _:
                 pass
-    quants = [t.quant for t in group if t.quant is not None]
+    moved = any(isinstance(row.output(i), Same) for i in range(len(op.outputs)))  # a comparison knows both scales
+    quants = [t.quant for t in group if t.quant is not None and moved]
     if any(not q.same_as(quants[0]) for q in quants):
         yield "operands that must share scale and zero point do not"
     if row.weight is not None:

@@ -43,6 +43,23 @@ INTEGERS = frozenset(
 )
 """Operators on integers, booleans or resources: what is integer already stays as it is."""
 
+WRONG_KERNEL: dict[str, str] = {
+    "NEG": "LiteRT's int8 kernel ignores scales (kernels/neg.cc)",
+    "FLOOR_DIV": "LiteRT's int8 kernel ignores scales (kernels/floor_div.cc)",
+    "FLOOR_MOD": "LiteRT's int8 kernel ignores scales (kernels/floor_mod.cc)",
+    "SCATTER_ND": "what LiteRT's int8 kernel leaves out is code 0, not the number 0 (kernels/scatter_nd.cc)",
+    "ZEROS_LIKE": "LiteRT's kernel writes code 0, not the number 0 (kernels/zeros_like.cc)",
+    "FAKE_QUANT": "it rounds floats as integers would be, and makes floats",
+    "EMBEDDING_LOOKUP": "LiteRT's kernel copies rows without scales, or makes floats of them",
+}
+"""Operators with an int8 kernel, or something like one, that does not compute what the float operator does."""
+
+CODES_TAKEN = frozenset(
+    "QUANTIZE DEQUANTIZE SHAPE RANK FAKE_QUANT EMBEDDING_LOOKUP WHILE IF CALL CALL_ONCE VAR_HANDLE READ_VARIABLE"
+    " ASSIGN_VARIABLE STABLEHLO_COMPOSITE CUSTOM DELEGATE LSTM FILL BITCAST WHERE ARG_MAX ARG_MIN".split()
+)
+"""Operators without a row that take codes as they come, whatever their scale."""
+
 BORDERS: dict[str, str] = {
     "QUANTIZE": "at the border, or between two scales",
     "DEQUANTIZE": "of a constant: the constant; of an activation: nothing",

@@ -11,6 +11,6 @@ the number of samples. Each sample is checked: shape, type, and that every numbe
 """
 
 from fullint.samples.slots import ImageOptions, Slot, slots
-from fullint.samples.stream import WAYS, Samples, Split, open_samples, synthetic
+from fullint.samples.stream import WAYS, Samples, Split, drawn, open_samples, synthetic
 
-__all__ = ["WAYS", "ImageOptions", "Samples", "Slot", "Split", "open_samples", "slots", "synthetic"]
+__all__ = ["WAYS", "ImageOptions", "Samples", "Slot", "Split", "drawn", "open_samples", "slots", "synthetic"]

@@ -74,14 +74,19 @@ class Slot:
             raise SamplesError(f"{where}: holds values outside {self.dtype}")
 
 
-def slots(model: Model) -> list[Slot]:
-    """The graph inputs, with the names a signature gives them."""
+def slots(model: Model, given: Sequence[Tensor] | None = None) -> list[Slot]:
+    """The graph inputs, with the names a signature gives them.
+
+    Args:
+        given: the inputs of the file that samples are made for, where their types differ from the model's.
+    """
     aliases: dict[Tensor, list[str]] = {}
     for signature in model.signatures:
         if signature.graph is model.main:
             for name, tensor in signature.inputs:
                 aliases.setdefault(tensor, []).append(name or "")
-    return [Slot(t.name, tuple(aliases.get(t, ())), t.shape, t.dtype, _quant(t)) for t in model.main.inputs]
+    pairs = zip(model.main.inputs, given or model.main.inputs, strict=True)
+    return [Slot(t.name, tuple(aliases.get(t, ())), t.shape, g.dtype, _quant(g)) for t, g in pairs]
 
 
 def _quant(t: Tensor) -> Quant | None:

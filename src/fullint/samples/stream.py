@@ -108,6 +108,30 @@ def synthetic(inputs: Sequence[Slot], count: int) -> Samples:
     return Samples(inputs, draw(), count)
 
 
+def drawn(inputs: Sequence[Slot], spans: Sequence[tuple[float, float] | None], count: int) -> Samples:
+    """Inputs drawn from what each can hold: normal numbers around the middle of its range, 3 sigma to its ends.
+
+    Args:
+        spans: smallest and largest value of each input, None where nothing is known (standard normal numbers then,
+            zeros for indices and booleans).
+    """
+
+    def draw() -> Iterator[list[Array]]:
+        rng = np.random.default_rng(0)
+        for _ in range(count):
+            yield [_drawn(rng, slot, span) for slot, span in zip(inputs, spans, strict=True)]
+
+    return Samples(inputs, draw(), count)
+
+
+def _drawn(rng: np.random.Generator, slot: Slot, span: tuple[float, float] | None) -> Array:
+    if slot.dtype != "float32" and slot.quant is None:
+        return np.zeros(slot.shape, NUMPY_TYPES[slot.dtype])
+    low, high = span or (-3.0, 3.0)
+    values = rng.normal((low + high) / 2, (high - low) / 6, slot.shape).astype(np.float32)
+    return values if span is None else np.clip(values, low, high)
+
+
 @dataclass
 class Split:
     """Samples parted into those that calibrate and those held back for the certificate.
@@ -121,6 +145,7 @@ class Split:
     held: Iterable[list[Array]] = field(default_factory=list)
     held_back: bool = True
     total: int = 0
+    drawn: bool = False
     last: list[Array] | None = None
 
     def calibrating(self) -> Iterator[tuple[int, list[Array]]]:

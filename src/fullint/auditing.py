@@ -1,0 +1,256 @@
+"""What in a model is not integer, or integer and wrong, or will hurt: findings, each with its cause and its fix.
+
+    bytes -> model -> Facts -> for each operator the rules of its scope -> findings
+
+Nothing is run: the file says enough. An operator that computes in float gets one finding, of the first rule that
+explains it; an integer one gets as many as apply.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fullint import __version__
+from fullint.cost import macs
+from fullint.errors import FullintError, UsageError
+from fullint.ir import Graph, Model, Op, Tensor
+from fullint.layer_names import layer_of
+from fullint.ops.targets import TARGETS
+from fullint.report import SCHEMA_VERSION, count_float, is_float_op, to_json
+from fullint.rules import NAMES, RULES, Facts, Found, Rule, Scope
+from fullint.rules.base import CONVERSIONS, LEVELS
+from fullint.tflite import internalise, read_model
+from fullint.verify import check_readable
+
+SUFFIXES = (".tflite", ".lite", ".litert")
+"""What is taken for a model in a folder."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a rule has found.
+
+    Attributes:
+        rule: the rule's name; `fullint explain` knows it.
+        level: "error", "warning" or "note".
+        graph: index of the subgraph.
+        index: index of the operator in it, -1 for an input or output.
+        kind: TFLite's name of the operator, "INPUT" or "OUTPUT".
+        output: name of its first output tensor, or of the input or output.
+        layer: name of the layer it comes from, where the tensor's name tells.
+        cause: why, with names.
+        evidence: the numbers behind the cause.
+        macs_share: the part of the model's multiply-accumulates it does, 0 to 1.
+        fix: what mends it.
+        safe: whether the fix leaves what the model computes as it is, but for rounding.
+        repairable: whether `repair` has a fix for it.
+    """
+
+    rule: str
+    level: str
+    graph: int
+    index: int
+    kind: str
+    output: str
+    layer: str | None
+    cause: str
+    evidence: dict[str, Any]
+    macs_share: float
+    fix: str
+    safe: bool
+    repairable: bool
+
+
+@dataclass(frozen=True)
+class FileAudit:
+    """One model.
+
+    Attributes:
+        file: its path, "" for bytes.
+        error: why it could not be read, None where it could.
+        operators, float_operators: as `inspect` counts them.
+        float_macs_share: the part of the multiply-accumulates that float operators do.
+        counts: findings by rule.
+        findings: in the order of the operators.
+    """
+
+    file: str
+    error: str | None = None
+    operators: int = 0
+    float_operators: int = 0
+    float_macs_share: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """Everything `audit` found."""
+
+    schema_version: int
+    fullint: str
+    files: tuple[FileAudit, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Of all files."""
+        return tuple(f for file in self.files for f in file.findings)
+
+    def worst(self) -> str | None:
+        """The highest level among the findings, None without any."""
+        return max((f.level for f in self.findings), key=LEVELS.index, default=None)
+
+    def to_json(self) -> str:
+        """The report as JSON, indented."""
+        return to_json(self)
+
+
+def audit(
+    *models: str | Path | bytes,
+    rule: str | Sequence[str] | None = None,
+    target: str = "litert",
+    runtime: str | None = None,
+) -> AuditReport:
+    """Find out what in some models is not integer, or wrong, and why. Nothing is run.
+
+    Args:
+        models: paths or bytes of `.tflite` files, or folders, which are searched.
+        rule: names of the rules to look with, in a sequence or joined by commas; all by default.
+        target: where the models are to run: "litert", "tflm", "ethos-u" or "edgetpu".
+        runtime: release of the runtime they are to run on, such as "2.5.0": operators that are newer are named.
+
+    Raises:
+        ModelFormatError: the only model is not readable; of several, the report says which.
+        UsageError: a rule, target or release nobody knows, or no model at all.
+    """
+    chosen = chosen_rules(rule)
+    if target not in TARGETS:
+        raise UsageError(f'target must be one of {", ".join(TARGETS)}, not "{target}"')
+    release = _release(runtime)
+    sources = [source for model in models for source in _sources(model)]
+    if not sources:
+        raise UsageError(f"no model there: give files, or folders that hold some ({', '.join(SUFFIXES)})")
+    alone = len(sources) == 1 and not any(isinstance(m, str | Path) and Path(m).is_dir() for m in models)
+    files = []
+    for source in sources:
+        try:
+            files.append(_one(source, chosen, target, release))
+        except FullintError as e:
+            if alone:
+                raise
+            files.append(FileAudit(_name(source), str(e).removeprefix(f"{_name(source)}: ")))
+    return AuditReport(SCHEMA_VERSION, __version__, tuple(files))
+
+
+def chosen_rules(rule: str | Sequence[str] | None) -> tuple[Rule, ...]:
+    """The rules of these names.
+
+    Raises:
+        UsageError: there is no such rule.
+    """
+    if rule is None:
+        return RULES
+    parts = rule.split(",") if isinstance(rule, str) else [n for r in rule for n in r.split(",")]
+    names = [p.strip() for p in parts if p.strip()]
+    unknown = [n for n in names if n not in NAMES]
+    if unknown:
+        raise UsageError(f'no rule is called "{unknown[0]}"; there are: {", ".join(NAMES)}')
+    return tuple(r for r in RULES if r.name in names)
+
+
+def look(facts: Facts) -> Iterator[tuple[Op | Tensor, Rule, Found]]:
+    """Everything all rules find, with the operator or tensor it is about."""
+    for number, graph in enumerate(facts.model.graphs):
+        if graph in facts.model.entries:
+            for t in dict.fromkeys((*graph.inputs, *graph.outputs)):
+                yield from ((t, r, f) for r in RULES if Scope.END in r.scopes and (f := r.find_end(t, graph, facts)))
+        for op in graph.ops:
+            if not any(t.is_float for t in op.values()):
+                yield from ((op, r, f) for r in RULES if Scope.INTEGER in r.scopes and (f := r.find(op, facts)))
+                continue
+            scope = Scope.BORDER if op.kind in CONVERSIONS else Scope.FLOAT
+            yield from _first(op, scope, facts)
+            yield from ((op, r, f) for r in RULES if r.name == "op-version" and (f := r.find(op, facts)) and number >= 0)
+
+
+def _first(op: Op, scope: Scope, facts: Facts) -> Iterator[tuple[Op, Rule, Found]]:
+    for rule in RULES:
+        if scope in rule.scopes and (found := rule.find(op, facts)):
+            yield op, rule, found
+            return
+
+
+def finding(what: Op | Tensor, rule: Rule, found: Found, facts: Facts) -> Finding:
+    """A finding as reports show it."""
+    level = found.level or rule.level
+    evidence = dict(found.evidence)
+    if isinstance(what, Op):
+        number, _ = facts.place[what]
+        share = macs(what) / facts.total_macs if facts.total_macs else 0.0
+        place = (number, what.origin, what.custom_code or what.kind, what.output_name, layer_of(what))
+    else:
+        graph = next(g for g in facts.model.entries if what in (*g.inputs, *g.outputs))
+        share, end = 0.0, "INPUT" if what in graph.inputs else "OUTPUT"
+        place = (facts.model.graphs.index(graph), -1, end, what.name, None)
+    mends = rule.mend.value != "none"
+    return Finding(rule.name, level, *place, found.cause, evidence, round(share, 6), found.fix, rule.safe, mends)
+
+
+def audit_model(
+    model: Model, rules: Sequence[Rule] = RULES, target: str = "litert", runtime: tuple[int, ...] | None = None
+) -> FileAudit:
+    """The findings of some rules about a model in memory."""
+    facts = Facts(model, target, runtime)
+    chosen = set(rules)
+    findings = tuple(finding(what, r, f, facts) for what, r, f in look(facts) if r in chosen)
+    floats = sum(macs(op) for op in facts.place if is_float_op(op))
+    return FileAudit(
+        file="",
+        operators=len(facts.place),
+        float_operators=count_float(model),
+        float_macs_share=round(floats / facts.total_macs, 6) if facts.total_macs else 0.0,
+        counts=dict(sorted(Counter(f.rule for f in findings).items())),
+        findings=findings,
+    )
+
+
+def _one(source: Path | bytes, rules: Sequence[Rule], target: str, runtime: tuple[int, ...] | None) -> FileAudit:
+    from dataclasses import replace
+
+    model = read_model(source)
+    internalise(model, source.absolute().parent if isinstance(source, Path) else None)
+    check_readable(model, scales=False)
+    return replace(audit_model(model, rules, target, runtime), file=_name(source))
+
+
+def _sources(model: str | Path | bytes) -> list[Path | bytes]:
+    if isinstance(model, bytes):
+        return [model]
+    path = Path(model)
+    if not path.is_dir():
+        return [path]
+    return sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+
+
+def _name(source: Path | bytes) -> str:
+    return "" if isinstance(source, bytes) else str(source)
+
+
+def _release(runtime: str | None) -> tuple[int, ...] | None:
+    if runtime is None:
+        return None
+    try:
+        return tuple(int(part) for part in runtime.split("."))
+    except ValueError as e:
+        raise UsageError(f'runtime must be a release such as 2.5.0, not "{runtime}"') from e
+
+
+def graph_of(facts: Facts, what: Op | Tensor) -> Graph:
+    """The graph an operator or end is in."""
+    if isinstance(what, Op):
+        return facts.place[what][1]
+    return next(g for g in facts.model.entries if what in (*g.inputs, *g.outputs))

@@ -1,0 +1,265 @@
+"""Ranges that follow from what the file says, without running anything on samples: interval arithmetic.
+
+    known        parameters of DEQUANTIZE and QUANTIZE, outputs of fixed parameters, constants
+    y = a + b    [a.low + b.low, a.high + b.high]
+    y = f(x)     the values of f at 257 points of x's range, computed by the runtime
+    y = W x + b  per channel: b + sum of w+ x.high + w- x.low          (sound; far too wide where many terms cancel)
+
+A bound is sound: no input within the known ranges passes it. It is called loose where the values are likely to
+stay far within it, so that codes are wasted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fullint.assign import observed_tensors
+from fullint.assignment import Range
+from fullint.build import ACTIVATIONS
+from fullint.control import ELSE, THEN, Tie, ties
+from fullint.functions import LOOKUP, call
+from fullint.groups import given_params
+from fullint.ir import Array, Graph, Model, Op, Tensor, Uses, constant
+from fullint.numerics import representable
+from fullint.ops import ROWS, Fixed, Same
+from fullint.passes.lookup import UNARY, Evaluate
+
+MANY_TERMS = 8
+"""A sum of more terms than this hardly ever comes near its bound."""
+FUSED = {ACTIVATIONS["RELU"]: (0.0, np.inf), ACTIVATIONS["RELU6"]: (0.0, 6.0), ACTIVATIONS["RELU_N1_TO_1"]: (-1.0, 1.0)}
+POINTS = 257
+UNBOUNDED = 1e15
+"""A function that grows beyond it within its input's range (1 / x near 0) has no bound to speak of."""
+_AVERAGES = ("MEAN", "AVERAGE_POOL_2D", "RESIZE_BILINEAR")
+
+
+@dataclass
+class Bounds:
+    """What follows.
+
+    Attributes:
+        ranges: smallest and largest value each float activation can have.
+        loose: those that are much too wide, and why.
+        unknown: observed tensors that nothing bounds.
+        state: largest absolute value of variable operands of recurrent operators.
+    """
+
+    ranges: dict[Tensor, Range] = field(default_factory=dict)
+    loose: dict[Tensor, str] = field(default_factory=dict)
+    unknown: list[Tensor] = field(default_factory=list)
+    state: dict[Tensor, float] = field(default_factory=dict)
+
+
+def bounds(model: Model, known: Mapping[Tensor, Range], evaluate: Evaluate) -> Bounds:
+    """Bounds of all float activations of a prepared model.
+
+    Args:
+        known: ranges the file says.
+        evaluate: the values of the outputs of a model of constants.
+    """
+    work = _Work(known, evaluate, Uses(*model.graphs))
+    for tie in ties(model, {}):
+        work.tie(tie)
+    for graph in model.entries:
+        work.graph(graph)
+    result = work.result
+    result.unknown = [t for t in observed_tensors(model) if t not in result.ranges]
+    return result
+
+
+class _Work:
+    """One walk over a model."""
+
+    def __init__(self, known: Mapping[Tensor, Range], evaluate: Evaluate, uses: Uses) -> None:
+        self.result = Bounds(dict(known))
+        self.known, self.evaluate, self.uses = set(known), evaluate, uses
+
+    def graph(self, graph: Graph) -> None:
+        """All operators of a graph, in order."""
+        for op in graph.ops:
+            if op.kind == "IF":
+                self._branches(op)
+                continue
+            found = self._bound(op) if any(t.dtype == "float32" for t in op.outputs) else None
+            for t in op.outputs:
+                if t.dtype == "float32" and found is not None and t not in self.known:
+                    self.result.ranges[t] = _clamped(found, op)
+
+    def span(self, t: Tensor | None) -> Range | None:
+        """What is known of a tensor."""
+        if t is None:
+            return None
+        if t.buffer is not None and t.dtype == "float32":
+            return float(t.array.min(initial=0.0)), float(t.array.max(initial=0.0))
+        if t.dtype == "bool":
+            return 0.0, 1.0
+        return self.result.ranges.get(t)
+
+    def tie(self, tie: Tie) -> None:
+        """A value that crosses graphs or runs holds what flows into it, where all of that is known beforehand."""
+        spans = [self.span(t) for _, _, t in tie.soft]
+        if spans and all(spans):
+            span = _union([s for s in spans if s is not None])
+            self.result.ranges |= {t: span for t in (tie.anchor, *tie.hard) if t not in self.known}
+            self.known.update((tie.anchor, *tie.hard))
+
+    def _branches(self, op: Op) -> None:
+        graphs: list[Graph] = [op.options[THEN], op.options[ELSE]]
+        for graph in graphs:
+            for outer, inner in zip(op.inputs[1:], graph.inputs, strict=False):
+                if inner.dtype == "float32" and (s := self.span(outer)) is not None:
+                    self.result.ranges[inner] = s
+            self.graph(graph)
+        for i, t in enumerate(op.outputs):
+            ends = [self.span(g.outputs[i]) for g in graphs]
+            if t.dtype == "float32" and t not in self.known and all(ends):
+                self.result.ranges[t] = _union([e for e in ends if e is not None])
+
+    def _bound(self, op: Op) -> Range | None:
+        row = ROWS.get(op.kind)
+        if (given := given_params(op)) is not None:
+            return representable(given)
+        spans = [self.span(t) for t in op.inputs if t is not None and t.dtype in ("float32", "bool")]
+        if op.kind == LOOKUP or (op.kind in UNARY and op.kind != "CAST"):
+            return self._function(op, spans[0]) if spans and spans[0] is not None else None
+        if row is None:
+            return None
+        if isinstance(rule := row.output(0), Fixed):
+            return representable(rule.quant)
+        if row.derive is not None:
+            return self._recurrent(op)
+        if not spans or any(s is None for s in spans):
+            return None
+        sure = [s for s in spans if s is not None]
+        if row.weight is not None:
+            return self._weighted(op)
+        if op.kind in _BINARY:
+            same = len(op.inputs) == 2 and op.inputs[0] is op.inputs[1]
+            return _BINARY[op.kind](sure[0], sure[-1], same)
+        return self._other(op, sure)
+
+    def _other(self, op: Op, spans: list[Range]) -> Range | None:
+        row = ROWS[op.kind]
+        if op.kind in _AVERAGES or isinstance(row.output(0), Same):
+            real = [
+                s
+                for t, s in zip([t for t in op.inputs if t is not None and t.dtype in ("float32", "bool")], spans, strict=True)
+                if t.dtype == "float32"
+            ]
+            return _union(real)
+        if op.kind == "SUM":
+            x, y = op.inputs[0], op.outputs[0]
+            count = x.size // max(y.size, 1) if x is not None else 1
+            self._note(op, count)
+            return spans[0][0] * count, spans[0][1] * count
+        if op.kind == "BATCH_MATMUL":
+            return self._product(op, spans)
+        if op.kind == "PRELU":
+            low, high = spans[0]
+            ends = [min(low, 0.0) * a for a in spans[1]] + [0.0, max(high, 0.0)]
+            return min(ends), max(ends)
+        if op.kind == "CAST":
+            return spans[0]
+        return None
+
+    def _product(self, op: Op, spans: list[Range]) -> Range:
+        """Rows of a SOFTMAX add up to 1: their product with values is an average of them."""
+        left = self._through(op.inputs[0])
+        if left is not None and left.kind == "SOFTMAX" and not op.options.get("adj_x"):
+            return min(spans[1][0], 0.0), max(spans[1][1], 0.0)
+        a = op.inputs[0]
+        assert a is not None
+        depth = a.shape[-2 if op.options.get("adj_x") and len(a.shape) > 1 else -1]
+        self._note(op, depth)
+        low, high = _multiplied(spans[0], spans[1], False)
+        return depth * min(low, 0.0), depth * max(high, 0.0)
+
+    def _through(self, t: Tensor | None) -> Op | None:
+        """The operator that made a value, through RESHAPE."""
+        made = self.uses.producer.get(t) if t is not None else None
+        while made is not None and made.kind == "RESHAPE" and made.inputs[0] is not None:
+            x = made.inputs[0]
+            if x.shape[-1:] != made.outputs[0].shape[-1:]:
+                return None
+            made = self.uses.producer.get(x)
+        return made
+
+    def _weighted(self, op: Op) -> Range | None:
+        row = ROWS[op.kind]
+        x, w = op.input(row.data), op.input(row.weight or 0)
+        b = op.input(row.bias) if row.bias is not None else None
+        span = self.span(x)
+        if w is None or w.buffer is None or span is None or row.axis is None or (b is not None and b.buffer is None):
+            return None
+        others = tuple(i for i in range(w.array.ndim) if i != row.axis)
+        values = w.array.astype(np.float64)
+        up, down = np.maximum(values, 0).sum(axis=others), np.minimum(values, 0).sum(axis=others)
+        low, high = min(span[0], 0.0), max(span[1], 0.0)
+        bias = b.array.astype(np.float64).reshape(-1) if b is not None else np.zeros(1)
+        self._note(op, w.size // max(w.shape[row.axis], 1))
+        return float((up * low + down * high + bias).min()), float((up * high + down * low + bias).max())
+
+    def _note(self, op: Op, terms: int) -> None:
+        if terms > MANY_TERMS:
+            self.result.loose[op.outputs[0]] = f"a sum of {terms} terms"
+
+    def _function(self, op: Op, span: Range) -> Range | None:
+        """The values a function of one tensor takes over its input's range."""
+        points = np.linspace(span[0], span[1], POINTS).astype(np.float32)
+        x, y = (
+            constant("points", np.append(points, np.float32(min(max(0.0, span[0]), span[1])))),
+            Tensor("y", (POINTS + 1,), "float32"),
+        )
+        ops = call(op, x, y, y.shape) if op.kind == LOOKUP else [Op(op.kind, [x], [y], op.options, op.options_type)]
+        graph = Graph("points", [], [], [y], ops)
+        graph.sync_tensors()
+        values: Array = self.evaluate(Model([graph]))[0]
+        low, high = float(values.min()), float(values.max())
+        return (low, high) if max(-low, high) < UNBOUNDED else None
+
+    def _recurrent(self, op: Op) -> Range | None:
+        """LSTM: |h| < 1, |c| grows by at most 1 a step. SVDF: its feature weights bound the state."""
+        x = op.inputs[0]
+        if x is None or op.kind != "UNIDIRECTIONAL_SEQUENCE_LSTM":
+            return None
+        steps = x.shape[0 if op.options.get("time_major") else 1]
+        self.result.state |= {t: float(steps) / 2 for t in op.inputs if t is not None and t.is_variable}
+        weights = op.input(16)
+        if weights is None or weights.buffer is None:
+            return -1.0, 1.0
+        most = float(np.abs(weights.array).sum(axis=1).max())
+        self._note(op, weights.shape[1])
+        return -most, most
+
+
+def _clamped(span: Range, op: Op) -> Range:
+    low, high = FUSED.get(op.options.get("fused_activation_function", 0), (-np.inf, np.inf))
+    return min(max(span[0], low), high), max(min(span[1], high), low)
+
+
+def _union(spans: list[Range]) -> Range:
+    return min(s[0] for s in spans), max(s[1] for s in spans)
+
+
+def _multiplied(a: Range, b: Range, same: bool) -> Range:
+    ends = [x * y for x in a for y in b]
+    return (0.0 if a[0] <= 0 <= a[1] else min(ends)) if same else min(ends), max(ends)
+
+
+def _squared(a: Range, b: Range, same: bool) -> Range:
+    far = max(abs(a[1] - b[0]), abs(b[1] - a[0]))
+    return 0.0, far * far
+
+
+_BINARY: dict[str, Callable[[Range, Range, bool], Range | None]] = {
+    "ADD": lambda a, b, same: (a[0] + b[0], a[1] + b[1]),
+    "SUB": lambda a, b, same: (0.0, 0.0) if same else (a[0] - b[1], a[1] - b[0]),
+    "MUL": _multiplied,
+    "MAXIMUM": lambda a, b, same: (max(a[0], b[0]), max(a[1], b[1])),
+    "MINIMUM": lambda a, b, same: (min(a[0], b[0]), min(a[1], b[1])),
+    "SQUARED_DIFFERENCE": _squared,
+    "DIV": lambda a, b, same: None if b[0] <= 0 <= b[1] else _multiplied(a, (1 / b[1], 1 / b[0]), False),
+}

@@ -1,0 +1,30 @@
+"""The command line: one function a command, each a thin layer over the Python call of the same name.
+
+Heavy imports wait until a command runs.
+"""
+
+from __future__ import annotations
+
+import click
+
+from fullint import __version__
+from fullint.cli.auditing import audit, explain, repair
+from fullint.cli.making import demo, inspect, quantize
+from fullint.cli.shell import write_atomically
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="fullint %(version)s")
+def main() -> None:
+    """Turn TFLite / LiteRT models into models in which every operator computes on integers.
+
+    \b
+    Example:
+      fullint quantize model.tflite -c samples.npz -o model_int8.tflite
+    """
+
+
+for _command in (audit, demo, explain, inspect, quantize, repair):
+    main.add_command(_command)
+
+__all__ = ["main", "write_atomically"]

@@ -1,0 +1,123 @@
+"""audit, explain, repair."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fullint.cli import options as option
+from fullint.cli.shell import check_output, errors, progress, show, write_atomically
+from fullint.errors import UsageError
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, type=click.Path(), metavar="MODEL|FOLDER...")
+@click.option("--rule", multiple=True, metavar="NAME,...", help="Look with these rules only.")
+@option.target
+@click.option("--runtime", metavar="RELEASE", help="Release of the runtime it is to run on, such as 2.5.0.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "note"]),
+    default="warning",
+    show_default=True,
+    help="Exit 1 from findings of this level on.",
+)
+@option.as_json("Print the findings as JSON.")
+def audit(models: tuple[str, ...], rule: tuple[str, ...], target: str, runtime: str | None, fail_on: str, as_json: bool) -> None:
+    """Find what is not integer in each MODEL, or integer and wrong: why, how much, and the fix. Nothing is run.
+
+    \b
+    Example:
+      fullint audit half.tflite
+    """
+    with errors(as_json):
+        from fullint import render
+        from fullint.auditing import audit as run
+        from fullint.rules.base import LEVELS
+
+        report = run(*models, rule=rule or None, target=target, runtime=runtime)
+        if as_json:
+            show(report.to_json())
+        else:
+            render.show_audit(report)
+        if any(file.error for file in report.files):
+            sys.exit(2)
+        worst = report.worst()
+        sys.exit(int(worst is not None and LEVELS.index(worst) >= LEVELS.index(fail_on)))
+
+
+@click.command()
+@click.argument("rule", required=False)
+@option.as_json("Print the page as JSON.")
+def explain(rule: str | None, as_json: bool) -> None:
+    """Print the manual page of an audit RULE: what, why, where it was seen, the fix. Without RULE, list them all.
+
+    \b
+    Example:
+      fullint explain shared-constant-conflict
+    """
+    with errors(as_json):
+        from fullint import render
+        from fullint.auditing import chosen_rules
+
+        rules = chosen_rules(rule)
+        if as_json:
+            show(render.rules_json(rules))
+        elif rule is None:
+            render.show_rules(rules)
+        else:
+            show("\n\n".join((r.page or "").strip() for r in rules))
+
+
+@click.command()
+@option.model
+@option.samples("Samples to measure what the file does not say, and to judge the result on; as in quantize.")
+@option.output
+@click.option("--only", multiple=True, metavar="RULE,...", help="Fix the findings of these rules only.")
+@click.option("--skip", multiple=True, metavar="RULE,...", help="Leave the findings of these rules as they are.")
+@click.option(
+    "--weights",
+    type=click.Choice(["auto", "per-channel", "per-tensor"]),
+    default="auto",
+    show_default=True,
+    help="Scales of weights; auto: per tensor where the whole file has it so.",
+)
+@option.num_samples
+@option.io
+@option.target
+@option.sizes
+@option.threads
+@option.min_sqnr(15.0)
+@option.images
+@click.option("--dry-run", is_flag=True, help="Print what would be fixed and what left, and write nothing.")
+@option.force
+@option.as_json("Print the report as JSON.")
+def repair(model: str, output: str | None, dry_run: bool, force: bool, as_json: bool, **options: Any) -> None:
+    """Make a half-quantized or faulty MODEL all integer, from the file alone where it says enough.
+
+    \b
+    Example:
+      fullint repair half.tflite -o repaired.tflite
+    """
+    with errors(as_json), progress() as bar:
+        from fullint import render
+        from fullint.repairing import repair as run
+        from fullint.repairing import repair_plan
+
+        if dry_run:
+            plan = repair_plan(model, only=options["only"], skip=options["skip"])
+            show(plan.to_json()) if as_json else render.show_plan(plan)
+            return
+        if output is None:
+            raise UsageError("where should the result go? give -o FILE (or --dry-run)")
+        check_output(output, force)
+        target = Path(output).absolute()
+        done = run(model, progress=bar, **options)
+        write_atomically(target, done.model)
+        if as_json:
+            show(done.report.to_json())
+        else:
+            render.show_repair(done.report, output)

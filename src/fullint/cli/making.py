@@ -1,0 +1,111 @@
+"""quantize, inspect, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fullint.cli import options as option
+from fullint.cli.shell import check_output, errors, progress, show, write_atomically
+from fullint.errors import UsageError
+
+_SAMPLES = "Representative samples: .npz, .npy, a folder of images, or file.py:function; KEY=DATA for each of several signatures."
+
+
+@click.command()
+@option.model
+@option.samples(_SAMPLES)
+@option.output
+@option.num_samples
+@click.option("--per-tensor", is_flag=True, help="One scale per weight tensor instead of one per output channel.")
+@click.option("--dense-per-tensor", is_flag=True, help="The same for FULLY_CONNECTED alone.")
+@click.option(
+    "--activations",
+    type=click.Choice(["int8", "int16"]),
+    default="int8",
+    show_default=True,
+    help="16-bit activations with 8-bit weights; what has no int16 kernel computes in int8.",
+)
+@option.io
+@option.target
+@click.option("--keep-float", metavar="NAME|TYPE|INDEX,...", help="Operators that stay float.")
+@option.sizes
+@option.threads
+@option.min_sqnr(5.0)
+@click.option("--synthetic", is_flag=True, help="Calibrate on random numbers: for speed trials only.")
+@option.images
+@click.option("--plan", is_flag=True, help="Print the scale and zero point of every tensor and write nothing.")
+@option.force
+@option.as_json("Print the report as JSON.")
+def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: bool, **options: Any) -> None:
+    """Make MODEL all integer: int8 operators, int32 biases, verified and executed.
+
+    \b
+    Example:
+      fullint quantize model.tflite -c samples.npz -o model_int8.tflite
+    """
+    with errors(as_json), progress() as bar:
+        from fullint import pipeline, render
+
+        if plan:
+            decided = pipeline.plan(model, progress=bar, **options)
+            show(render.plan_json(decided) if as_json else str(decided.assignment))
+            return
+        if output is None:
+            raise UsageError("where should the result go? give -o FILE (or --plan)")
+        check_output(output, force)
+        target = Path(output).absolute()
+        result = pipeline.quantize(model, progress=bar, **options)
+        write_atomically(target, result.model)
+        if as_json:
+            show(result.report.to_json())
+        else:
+            render.show_quantize(result.report, output)
+
+
+@click.command()
+@option.model
+@option.as_json("Print everything as JSON.")
+def inspect(model: str, as_json: bool) -> None:
+    """Show what is in MODEL: operators, types, sizes, MACs, signatures. Nothing is run.
+
+    \b
+    Example:
+      fullint inspect model.tflite
+    """
+    with errors(as_json):
+        from fullint import inspection, render
+
+        found = inspection.inspect(model)
+        if as_json:
+            show(found.to_json())
+        else:
+            render.show_inspection(found, model)
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Path(dir_okay=False), help="Keep the quantized model here.")
+@option.force
+@option.as_json("Print the figures as JSON.")
+def demo(output: str | None, force: bool, as_json: bool) -> None:
+    """Quantize a small trained network that comes with fullint, and show before and after.
+
+    \b
+    Example:
+      fullint demo
+    """
+    with errors(as_json), progress() as bar:
+        from fullint import render
+        from fullint.demo import run_demo
+
+        if output is not None:
+            check_output(output, force)
+        outcome = run_demo(bar)
+        if output is not None:
+            write_atomically(output, outcome.model)
+        if as_json:
+            show(outcome.report.to_json())
+        else:
+            render.show_demo(outcome.report)

@@ -1,0 +1,125 @@
+"""What all commands do alike: write files whole, say errors in one line, show progress.
+
+Results go to standard output, progress and errors to standard error. Exit 0: done. Exit 1: the contract cannot
+be met, or there are findings. Exit 2: bad use or bad input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fullint.errors import FullintError, NotIntegerError, OutputExistsError, UsageError
+
+if TYPE_CHECKING:
+    from fullint.pipeline import Progress
+
+TRACEBACK = "FULLINT_TRACEBACK"
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        UsageError: the folder is not there or not writable.
+    """
+    target = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as e:
+        raise UsageError(f"{path}: cannot be written: {e.strerror}") from e
+    try:
+        with os.fdopen(handle, "wb") as f:
+            f.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(target)
+    except OSError as e:
+        Path(temporary).unlink(missing_ok=True)
+        raise UsageError(f"{path}: cannot be written: {e.strerror}") from e
+
+
+def check_output(path: str, force: bool) -> None:
+    """Find out before the work, not after it, that the result has no place to go."""
+    if path == "-":
+        raise UsageError("the result is a file; give its name with -o")
+    folder = Path(path).parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"{path}: cannot be written: {'no such folder' if not folder.is_dir() else 'the folder is read-only'}")
+    if Path(path).exists() and not force:
+        raise OutputExistsError(f"{path} is there already; --force overwrites it")
+
+
+def show(text: str) -> None:
+    """A result."""
+    click.echo(text)
+
+
+@contextlib.contextmanager
+def errors(as_json: bool) -> Iterator[None]:
+    """Turn an error into one message and an exit code."""
+    try:
+        yield
+    except FullintError as e:
+        _fail(e, as_json)
+        sys.exit(e.exit_code)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that nothing is left to flush at the end
+        sys.exit(0)
+    except OSError as e:
+        click.echo(f"error: {e.strerror or e}{f': {e.filename}' if e.filename else ''}", err=True)
+        sys.exit(2)
+    except Exception as e:
+        if os.environ.get(TRACEBACK):
+            raise
+        click.echo(
+            f"error: fullint itself failed ({type(e).__name__}: {e}); {TRACEBACK}=1 shows where, please report it", err=True
+        )
+        sys.exit(2)
+
+
+def _fail(error: FullintError, as_json: bool) -> None:
+    click.echo(f"error: {error}", err=True)
+    if as_json:
+        from dataclasses import asdict
+
+        blockers = [asdict(b) for b in error.blockers] if isinstance(error, NotIntegerError) else []
+        body = {
+            "schema_version": 1,
+            "status": "failed",
+            "error": type(error).__name__,
+            "message": str(error),
+            "blockers": blockers,
+        }
+        show(json.dumps(body, indent=2, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Progress]:
+    """A progress bar on standard error, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda stage, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("read", total=None)
+
+        def update(stage: str, done: int, total: int | None) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        yield update

@@ -1,0 +1,28 @@
+"""The layer an operator comes from, as far as its output's name tells.
+
+"functional_1/conv2d_3_1/convolution1"                   conv2d_3_1
+"StatefulPartitionedCall/model/dense/MatMul;model/dense/BiasAdd"     dense
+"net.body.0.Conv2d_conv;"                                net.body.0.Conv2d_conv
+"""
+
+from __future__ import annotations
+
+import re
+
+from fullint.ir import Op
+
+_WRAPPERS = re.compile(
+    r"^(StatefulPartitionedCall|PartitionedCall|serving_default|model(_\d+)?|functional(_\d+)?|sequential(_\d+)?)$"
+)
+_WORDS = {"CONV_2D": "conv", "DEPTHWISE_CONV_2D": "depthwise", "TRANSPOSE_CONV": "transpose", "FULLY_CONNECTED": "matmul"}
+
+
+def layer_of(op: Op) -> str | None:
+    """Name of the layer, None where the name is no path of layers."""
+    parts = [p for p in op.output_name.split(";") if p]
+    word = _WORDS.get(op.kind, op.kind.lower().replace("_", ""))
+    part = next((p for p in parts if word in p.rpartition("/")[2].lower().replace("_", "")), parts[0] if parts else "")
+    if "/" not in part:
+        return part if len(parts) >= 1 and op.output_name.endswith(";") and part else None
+    steps = [s for s in part.split("/")[:-1] if not _WRAPPERS.match(s)]
+    return steps[-1] if steps else None

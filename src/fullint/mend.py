@@ -1,0 +1,161 @@
+"""Integer operators that are wrong, read as what the file says they mean; conversions that convert nothing, taken out.
+
+    i8 --CONV_2D(bias scale wrong)--> i8     =>     i8 --DEQUANTIZE--> CONV_2D --QUANTIZE--> i8
+    u8 --CONV_2D--> u8 --CONV_2D--> u8       =>     u8 --DEQUANTIZE--> CONV_2D --> CONV_2D --QUANTIZE--> u8
+    i8 (s, z) --QUANTIZE--> i8 (s, z)        =>     i8
+
+A lifted operator is an island of float with known parameters on all sides, as a converter leaves it; what makes
+those integer makes this one integer, too, and right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, MutableMapping
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+
+from fullint.build import make_op
+from fullint.ir import Array, Graph, Model, Op, Quant, Tensor, Uses, constant, twin
+from fullint.numerics import as_int8, bias_scales, dequantize
+from fullint.ops import ROWS, OpRow, Role
+from fullint.ops.releases import first_version
+from fullint.rules.base import codes
+
+
+def lift(model: Model, ops: AbstractSet[Op], *, ends: bool) -> dict[Tensor, Quant]:
+    """Read operators as float ones, in place, and return the int8 parameters their float values are to have.
+
+    Args:
+        ops: the operators.
+        ends: whether inputs and outputs of the model that only they touch become float as well.
+    """
+    pinned: dict[Tensor, Quant] = {}
+    for graph in model.graphs:
+        if not ops.isdisjoint(graph.ops):
+            _Lifter(model, graph, ops, pinned, ends=ends and graph in model.entries).run()
+    return pinned
+
+
+class _Lifter:
+    """One graph."""
+
+    def __init__(
+        self, model: Model, graph: Graph, ops: AbstractSet[Op], pinned: MutableMapping[Tensor, Quant], *, ends: bool
+    ) -> None:
+        self.model, self.graph, self.ops, self.pinned, self.ends = model, graph, ops, pinned, ends
+        self.uses = Uses(graph)
+        self.floats: dict[Tensor, Tensor] = {}
+        self.new: list[Op] = []
+
+    def run(self) -> None:
+        """Rewrite the graph."""
+        swapped: dict[Tensor, Tensor] = {}
+        for t in self.graph.inputs if self.ends else ():
+            if codes(t) and self.uses.of(t) and self._private(t):
+                swapped[t] = self._twin(t, t.name)
+        for op in self.graph.ops:
+            self.new += [self._lifted(op)] if op in self.ops else [op]
+            for t in op.outputs if op in self.ops else ():
+                if codes(t) and not self._gone(t):
+                    self.new.append(make_op("QUANTIZE", [self.floats[t]], [t]))
+                    self.new[-1].origin = op.origin
+                elif codes(t) and t in self.graph.outputs:
+                    swapped[t] = self.floats[t]
+        self.graph.ops = self.new
+        self._swap(swapped)
+        self.graph.sync_tensors()
+
+    def _swap(self, swapped: dict[Tensor, Tensor]) -> None:
+        self.graph.inputs = [swapped.get(t, t) for t in self.graph.inputs]
+        self.graph.outputs = [swapped.get(t, t) for t in self.graph.outputs]
+        for s in self.model.signatures:
+            if s.graph is self.graph:
+                s.inputs = [(n, swapped.get(t, t)) for n, t in s.inputs]
+                s.outputs = [(n, swapped.get(t, t)) for n, t in s.outputs]
+
+    def _private(self, t: Tensor) -> bool:
+        """Whether only lifted operators read a tensor."""
+        return all(reader in self.ops for reader, _ in self.uses.of(t))
+
+    def _gone(self, t: Tensor) -> bool:
+        """Whether nobody needs the integers of a lifted operator's result any more."""
+        return self._private(t) and (self.ends or t not in self.graph.outputs)
+
+    def _twin(self, t: Tensor, name: str) -> Tensor:
+        made = twin(t, name)
+        made.dtype, made.quant = "float32", None
+        self.floats[t] = made
+        if (quant := as_int8(t)) is not None:
+            self.pinned[made] = quant
+        return made
+
+    def _lifted(self, op: Op) -> Op:
+        row = ROWS.get(op.kind)
+        inputs = [None if t is None else self._operand(op, i, t, row) for i, t in enumerate(op.inputs)]
+        outputs = [self._twin(t, t.name if self._gone(t) else f"{t.name}/float") if codes(t) else t for t in op.outputs]
+        return replace(op, inputs=inputs, outputs=outputs, options=dict(op.options), version=first_version(op.kind))
+
+    def _operand(self, op: Op, index: int, t: Tensor, row: OpRow | None) -> Tensor:
+        role = row.role(index) if row is not None else Role.OWN
+        if role in (Role.RAW, Role.ANY) or t.is_float:
+            return t
+        if t.is_constant and t.buffer is not None:
+            return _constant(op, t, role, row) if codes(t) or role is Role.BIAS else t
+        if not codes(t):
+            return t
+        if t not in self.floats:
+            self.new.append(make_op("DEQUANTIZE", [t], [self._twin(t, f"{t.name}/float")]))
+            self.new[-1].origin = op.origin
+        return self.floats[t]
+
+
+def _constant(op: Op, t: Tensor, role: Role, row: OpRow | None) -> Tensor:
+    """An integer constant as the numbers it stands for; int8 weights remember their grid."""
+    quant = t.quant if t.quant is not None and t.quant.scale.size else None
+    if role is Role.BIAS:
+        quant = quant or _product(op, row)
+        return constant(t.name, _along_all(t.array, quant))
+    assert quant is not None
+    axis = row.axis if row is not None and role is Role.WEIGHT and quant.per_channel else None
+    if axis is not None and t.shape[axis] == quant.scale.size:
+        quant = replace(quant, axis=axis)
+    symmetric = t.dtype == "int8" and not quant.zero_point.any()
+    return constant(t.name, dequantize(t.array, quant), quant if symmetric or role is not Role.WEIGHT else None)
+
+
+def _product(op: Op, row: OpRow | None) -> Quant:
+    """s_in * s_w, for a bias that says no scale."""
+    x, w = (op.input(row.data), op.input(row.weight or 0)) if row is not None else (None, None)
+    if x is None or w is None or x.quant is None or w.quant is None:
+        return Quant.of(1.0)
+    return Quant.of(bias_scales(float(x.quant.scale[0]), w.quant.scale))
+
+
+def _along_all(codes_: Array, quant: Quant) -> Array:
+    """A bias as numbers, whatever its shape: its scales run along its elements."""
+    flat = codes_.reshape(-1)
+    scale = quant.scale if quant.scale.size in (1, flat.size) else quant.scale[:1]
+    zero = quant.zero_point if quant.zero_point.size in (1, flat.size) else quant.zero_point[:1]
+    real: Array = ((flat.astype("float64") - zero) * scale.astype("float64")).astype("float32")
+    return real.reshape(codes_.shape)
+
+
+def cancel(model: Model, conversions: Collection[Op]) -> None:
+    """Take out QUANTIZE between equal parameters, in place: its readers read its input."""
+    for graph in model.graphs:
+        replaced: dict[Tensor, Tensor] = {}
+        for op in graph.ops:
+            op.inputs = [replaced.get(t, t) if t is not None else None for t in op.inputs]
+            x = op.inputs[0] if op.inputs else None
+            if op in conversions and x is not None and not (op.outputs[0] in graph.outputs and x in graph.inputs):
+                replaced[op.outputs[0]] = x
+        if not replaced:
+            continue
+        graph.ops = [op for op in graph.ops if not (op in conversions and op.outputs[0] in replaced)]
+        for old in [t for t in graph.outputs if t in replaced]:
+            replaced[old].name = old.name
+        graph.outputs = [replaced.get(t, t) for t in graph.outputs]
+        for s in model.signatures:
+            if s.graph is graph:
+                s.outputs = [(n, replaced.get(t, t)) for n, t in s.outputs]
+        graph.sync_tensors()

@@ -1,0 +1,266 @@
+"""One repair: the pipeline of `job`, with findings at its start and ranges that come from the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fullint.assign import Measured, observed_tensors
+from fullint.assignment import Assignment, Granularity, Range
+from fullint.auditing import Finding, finding, look
+from fullint.bounds import bounds
+from fullint.calibrate import calibrate, merged
+from fullint.certificate import real
+from fullint.emit import Emitted
+from fullint.entries import Entry, view
+from fullint.errors import AccuracyError, Blocker, NotIntegerError
+from fullint.groups import given_params
+from fullint.ir import Op, Tensor, Uses
+from fullint.job import Job, Plan, Progress, Result
+from fullint.mend import cancel, lift
+from fullint.numerics import as_int8, representable
+from fullint.options import Options
+from fullint.outcome import report_of
+from fullint.report import Certificate
+from fullint.rules import Facts, Mend, Rule, Scope
+from fullint.rules.base import codes, weighted
+from fullint.samples import Split, drawn, slots
+from fullint.sandbox import model_file
+from fullint.verify import check_readable
+
+DRAWN = 16
+"""Inputs to judge a result on where there are no samples."""
+BUT_ONE = "legacy-uint8"
+"""The one rule whose lifted operators computed right before: the given model stays the reference."""
+
+
+class RepairJob(Job):
+    """One run."""
+
+    strict = False
+    reference = "the given model"
+
+    def __init__(
+        self,
+        source: str | Path | bytes,
+        samples: Any,
+        options: Options,
+        progress: Progress | None,
+        rules: Sequence[Rule],
+        weights: str,
+    ) -> None:
+        super().__init__(source, samples, options, progress)
+        self.rules, self.weights = {rule.name for rule in rules}, weights
+        self.fixed: list[Finding] = []
+        self.assumptions: list[str] = []
+        self.loose: dict[Tensor, str] = {}
+        self.followed = False
+        """Whether some ranges are bounds, and samples would make them narrower."""
+
+    def result(self) -> Result:
+        """The repaired model, or the given one where nothing is to be done."""
+        self._read()
+        if not self.fixed:
+            return self._unchanged()
+        try:
+            return self._made()
+        except NotIntegerError as e:
+            if not self.followed:
+                raise
+            raise NotIntegerError([replace(b, way_out=f"{_DATA}; or {b.way_out}") for b in e.blockers]) from e
+
+    def _unchanged(self) -> Result:
+        data = self.source if isinstance(self.source, bytes) else Path(self.source).read_bytes()
+        return Result(data, report_of(self, "unchanged", data, Assignment(), Emitted(self.model), None))
+
+    def _read(self) -> None:
+        super()._read()
+        with self.stage("audit"):
+            facts = Facts(self.model, self.options.target)
+            found = list(look(facts))
+            self.per_tensor = facts.per_tensor and _int8_weights(facts)
+        self._choose(facts, found)
+        check_readable(self.model)
+
+    def _choose(self, facts: Facts, found: Sequence[tuple[Op | Tensor, Rule, Any]]) -> None:
+        """Part the findings in those to act on and those to leave, and act on the model, in place."""
+        lifted: dict[Op, str] = {}
+        cancelled: set[Op] = set()
+        beyond: list[Blocker] = []
+        for what, rule, f in found:
+            mend = f.mend or rule.mend
+            if rule.name not in self.rules:
+                self._leave(what, rule)
+                continue
+            if mend is Mend.NONE:
+                if isinstance(what, Op) and (f.level or rule.level) == "error":
+                    beyond.append(_blocker(facts, what, f.cause, f.fix))
+                continue
+            self.fixed.append(finding(what, rule, f, facts))
+            if mend is Mend.LIFT and isinstance(what, Op):
+                if (why := _beyond_mending(what, rule)) is not None:
+                    beyond.append(_blocker(facts, what, f"{f.cause}; {why}", _FLOAT))
+                lifted.setdefault(what, rule.name)
+            elif mend is Mend.CANCEL and isinstance(what, Op) and all(codes(t) for t in what.values()):
+                cancelled.add(what)
+        if beyond:
+            raise NotIntegerError(beyond)
+        self._mend(lifted, cancelled)
+
+    def _leave(self, what: Op | Tensor, rule: Rule) -> None:
+        """What is not to be fixed stays as it is."""
+        if isinstance(what, Op) and (rule.mend in (Mend.LIFT, Mend.CANCEL) or Scope.FLOAT in rule.scopes):
+            what.keep_float = True
+        if rule.mend is Mend.ENDS and self.options.io == "auto":
+            self.options = replace(self.options, io="float32")
+
+    def _mend(self, lifted: dict[Op, str], cancelled: set[Op]) -> None:
+        ops = {op for op in lifted if not op.keep_float}
+        faulty = sorted({name for op, name in lifted.items() if op in ops and name != BUT_ONE and any(map(codes, op.values()))})
+        self.pinned = lift(self.model, ops, ends=BUT_ONE in self.rules)
+        cancel(self.model, cancelled)
+        if not faulty:
+            return
+        self.reference = "the given model, its faulty operators read as the file says"
+        self.assumptions.append(
+            f"{', '.join(faulty)}: the numbers in the file are taken at their word, where the given model computes others"
+        )
+        for entry in self.entries:
+            path = self._stack.enter_context(model_file(view(self.model, entry.graph)))
+            entry.path, entry.inputs, entry.outputs = path, list(entry.graph.inputs), list(entry.graph.outputs)
+
+    def _need_samples(self) -> None:
+        """None are needed yet."""
+
+    def _granularity(self) -> Granularity:
+        return Granularity(self.weights == "per-tensor" or (self.weights == "auto" and self.per_tensor))
+
+    def _measured(self) -> Measured:
+        """Ranges: what the file says, then what samples show, or what follows."""
+        known = self._known()
+        if self.samples is None:
+            return self._followed(known)
+        for entry in self.entries:
+            entry.opened(self._open_samples(entry))
+        wanted = self._unknown(known)
+        if not wanted:
+            return self._judged_only(known)
+        with self.stage("calibrate"):
+            stats = merged([self._seen(entry, wanted) for entry in self.entries])
+            self._warn_of_unseen(stats)
+        found = stats.measured
+        self.ranges = {**stats.ranges, **known}
+        self.assumptions.append(f"the ranges of {len(wanted)} values were measured by running the given model on the samples")
+        return Measured(self.ranges, found.row_maxima, found.state)
+
+    def _seen(self, entry: Entry, wanted: list[Tensor]) -> Any:
+        model, pairs = view(self.model, entry.graph), list(zip(entry.inputs, entry.graph.inputs, strict=True))
+        samples = (
+            (index, [real(a, g) if g.dtype != t.dtype else a for a, (g, t) in zip(arrays, pairs, strict=True)])
+            for index, arrays in self._counted(entry, keep=False)
+        )
+        return calibrate(model, wanted, set(), samples, self.box, self.options.workers)
+
+    def _judged_only(self, known: dict[Tensor, Range]) -> Measured:
+        """The file says all: no sample has to calibrate, all of them judge."""
+        for entry in self.entries:
+            samples = self._open_samples(entry)
+            entry.split = Split(samples, held=samples, total=samples.count or 0)
+        self.ranges = dict(known)
+        return Measured(self.ranges)
+
+    def _followed(self, known: dict[Tensor, Range]) -> Measured:
+        """Ranges without samples."""
+        with self.stage("bounds"):
+            found = bounds(self.model, known, self._evaluate)
+        wanted = self._unknown(known)
+        unbounded = [t for t in found.unknown if t in wanted]
+        if unbounded:
+            raise NotIntegerError(self._unbounded(unbounded))
+        self.ranges, self.loose = found.ranges, {t: why for t, why in found.loose.items() if t in wanted}
+        self.followed = bool(wanted)
+        if wanted:
+            self.assumptions.append(f"the ranges of {len(wanted)} values follow from their neighbours and from bounds")
+        self.assumptions += [f'"{t.name}": its range is a bound on {why}' for t, why in list(self.loose.items())[:8]]
+        for entry in self.entries:
+            spans = [known.get(t) or self._coded(t) for t in entry.inputs]
+            samples = drawn(slots(view(self.model, entry.graph), entry.inputs), spans, DRAWN)
+            entry.split = Split(samples, held=samples, total=DRAWN, drawn=True, last=next(iter(drawn(samples.inputs, spans, 1))))
+        self.assumptions.append(f"judged on {DRAWN} inputs drawn from what each input can hold: no samples were given")
+        return Measured(found.ranges, state=found.state)
+
+    def _coded(self, t: Tensor) -> Range | None:
+        return representable(t.quant, t.dtype) if codes(t) and t.quant is not None and not t.quant.per_channel else None
+
+    def _known(self) -> dict[Tensor, Range]:
+        """Ranges of float activations that have parameters in the file."""
+        found = {t: representable(q) for t, q in self.pinned.items()}
+        uses = Uses(*self.model.graphs)
+        for t in observed_tensors(self.model):
+            given = [as_int8(op.outputs[0]) if op.kind == "QUANTIZE" else None for op, _ in uses.of(t)]
+            first = given[0] if given and t not in uses.outputs else None
+            if first is not None and all(first.same_as(q) for q in given):
+                found[t] = representable(first)  # where others read it, too, the QUANTIZE may cut off what they see
+        for _, op in self.model.ops():
+            if (quant := given_params(op)) is not None:
+                found[op.outputs[0]] = representable(quant)
+        return found
+
+    def _unknown(self, known: dict[Tensor, Range]) -> list[Tensor]:
+        """Values whose ranges are needed and not in the file; within a part that stays float none is."""
+        uses = Uses(*self.model.graphs)
+        inside = {
+            t
+            for t, op in uses.producer.items()
+            if op.keep_float and t not in uses.outputs and all(reader.keep_float for reader, _ in uses.of(t))
+        }
+        return [t for t in observed_tensors(self.model) if t not in known and t not in inside]
+
+    def _unbounded(self, unknown: Sequence[Tensor]) -> list[Blocker]:
+        """One refusal for each operator that makes, or first reads, a value nothing bounds."""
+        uses = Uses(*self.model.graphs)
+        blocked: dict[Op, Blocker] = {}
+        for t in unknown:
+            op = uses.producer.get(t) or next((r for r, _ in uses.of(t)), None)
+            if op is None:
+                continue
+            number = next(i for i, g in enumerate(self.model.graphs) if op in g.ops)
+            cause = f'nothing in the file bounds "{t.name}"'
+            blocked.setdefault(op, Blocker(number, op.origin, op.kind, op.output_name, cause, _DATA))
+        return list(blocked.values())
+
+    def _judge(self, certificate: Certificate, planned: Plan, emitted: Emitted) -> None:
+        """As after `quantize`; what is lost to wide bounds asks for samples."""
+        try:
+            super()._judge(certificate, planned, emitted)
+        except AccuracyError as e:
+            if not self.followed:
+                raise
+            names = (
+                ", ".join(f'"{t.name}" ({why})' for t, why in list(self.loose.items())[:4]) or "values between float operators"
+            )
+            raise AccuracyError(f"{e}\n  bounds are too wide without samples: {names}\n  try: -c DATA") from e
+
+
+_DATA = "give samples, to run the given model on: -c DATA"
+_FLOAT = "quantize the float model again"
+
+
+def _blocker(facts: Facts, op: Op, cause: str, way_out: str) -> Blocker:
+    return Blocker(facts.place[op][0], op.origin, op.kind, op.output_name, cause, way_out)
+
+
+def _beyond_mending(op: Op, rule: Rule) -> str | None:
+    """Why an operator cannot be read as what it means, or None."""
+    if any(t.is_variable for t in op.values()):
+        return "its state is integer, and means nothing by itself"
+    bad = [t for t in op.values() if codes(t) and t.quant is not None and not (t.quant.scale > 0).all()]
+    return f'the scale of "{bad[0].name}" says nothing' if bad else None
+
+
+def _int8_weights(facts: Facts) -> bool:
+    """Whether the file has int8 weights, whose scales can be followed."""
+    found = (weighted(op) for op in facts.place)
+    return any(w is not None and w[2].dtype == "int8" and codes(w[2]) for w in found)

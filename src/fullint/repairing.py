@@ -1,0 +1,182 @@
+"""Repair: the fixes of the findings, applied; then verified, executed and certified as `quantize` does.
+
+    audit -> chosen findings -> lift, cancel, keep -> prepare -> ranges from the file -> assign -> emit -> certify
+
+A half-quantized file holds most of what is needed: the parameters around each float island, the weights, the
+biases. What lies inside an island follows from its neighbours or from bounds (`bounds`); where nothing bounds a
+value, or the bounds are too wide, samples are asked for, and the half-quantized model itself is run on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fullint import __version__
+from fullint.auditing import Finding, audit_model, chosen_rules, finding, look
+from fullint.errors import NotIntegerError, UsageError
+from fullint.job import Progress, Result
+from fullint.options import Options
+from fullint.repair_job import RepairJob
+from fullint.report import SCHEMA_VERSION, QuantizeReport, to_json
+from fullint.rules import Facts, Mend
+from fullint.tflite import internalise, read_model
+from fullint.verify import check_readable
+
+
+@dataclass(frozen=True)
+class RepairPlan:
+    """What `repair` would do: findings it would fix, and those it would leave."""
+
+    schema_version: int
+    fix: tuple[Finding, ...]
+    leave: tuple[Finding, ...]
+
+    def to_json(self) -> str:
+        """The plan as JSON, indented."""
+        return to_json(self)
+
+
+@dataclass(frozen=True)
+class RepairReport:
+    """Everything `repair` did.
+
+    Attributes:
+        status: "repaired", or "nothing-to-repair".
+        fixed: the findings that were fixed, as they were in the given file.
+        left: what an audit of the result still finds.
+        assumptions: what the repair had to assume, in sentences.
+        result: the report of the conversion, with its certificate.
+    """
+
+    schema_version: int
+    fullint: str
+    status: str
+    fixed: tuple[Finding, ...]
+    left: tuple[Finding, ...]
+    assumptions: tuple[str, ...]
+    result: QuantizeReport
+
+    def to_json(self) -> str:
+        """The report as JSON, indented."""
+        return to_json(self)
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """The repaired model's bytes and its report."""
+
+    model: bytes
+    report: RepairReport
+
+
+def repair_plan(
+    model: str | Path | bytes, *, only: str | Sequence[str] | None = None, skip: str | Sequence[str] | None = None
+) -> RepairPlan:
+    """What `repair` would fix of what `audit` finds, and what it would leave. Nothing is run or written.
+
+    Args:
+        model: path or bytes of a `.tflite`.
+        only: rules whose findings to fix; all by default.
+        skip: rules whose findings to leave.
+
+    Raises:
+        ModelFormatError, UsageError: a file that is no model; a rule nobody knows.
+    """
+    read = read_model(model)
+    internalise(read, Path(model).absolute().parent if isinstance(model, str | Path) else None)
+    check_readable(read, scales=False)
+    chosen = {rule.name for rule in wanted_rules(only, skip)}
+    facts = Facts(read)
+    found = [(rule, finding(what, rule, f, facts)) for what, rule, f in look(facts)]
+    fix = tuple(f for rule, f in found if rule.name in chosen and rule.mend is not Mend.NONE)
+    return RepairPlan(SCHEMA_VERSION, fix, tuple(f for _, f in found if f not in fix))
+
+
+def wanted_rules(only: str | Sequence[str] | None, skip: str | Sequence[str] | None) -> list[Any]:
+    """The rules to act on.
+
+    Raises:
+        UsageError: a rule nobody knows.
+    """
+    without = {rule.name for rule in chosen_rules(skip)} if skip else set()
+    return [rule for rule in chosen_rules(only or None) if rule.name not in without]
+
+
+def repair(
+    model: str | Path | bytes,
+    samples: Any = None,
+    *,
+    only: str | Sequence[str] | None = None,
+    skip: str | Sequence[str] | None = None,
+    weights: str = "auto",
+    num_samples: int | None = None,
+    io: str = "auto",
+    batch: int = 1,
+    threads: int | None = None,
+    min_sqnr: float = 15.0,
+    target: str = "litert",
+    shape: str | Sequence[str] = (),
+    mean: float | Sequence[float] = 0.0,
+    std: float | Sequence[float] = 255.0,
+    layout: str = "NHWC",
+    progress: Progress | None = None,
+) -> Repaired:
+    """Make a half-quantized or faulty model all integer from the file alone, verified and executed.
+
+    Args:
+        model: path or bytes of a `.tflite` that a quantizer made.
+        samples: representative samples, as in `quantize`: needed where the file does not say enough, used to judge
+            the result otherwise.
+        only: rules whose findings to fix, in a sequence or joined by commas; all by default.
+        skip: rules whose findings to leave as they are.
+        weights: "auto" (one scale per tensor where the whole file has it so, else one per channel),
+            "per-channel" or "per-tensor".
+        num_samples: use the first this many samples.
+        io: type of the inputs and outputs that were float: "int8", "uint8", "int16", "float32" or "auto".
+        batch: size to fix a dynamic batch at.
+        threads: samples run at the same time; the number of cores by default.
+        min_sqnr: dB against the given model below which there is no result.
+        target: where the result is to run: "litert", "tflm", "ethos-u" or "edgetpu".
+        shape: shape of an input with dynamic dimensions: "1,224,224,3", or "NAME=1,224,224,3" for each.
+        mean, std, layout: how a folder of images becomes samples, as in `quantize`.
+        progress: called with (stage, done, total) as the work goes on.
+
+    Raises:
+        NotIntegerError: operators that cannot be integer, or whose ranges only samples can tell.
+        AccuracyError: the result's SQNR against the given model is below `min_sqnr`.
+        VerificationError: the result broke a rule of the contract.
+        SamplesError, ModelFormatError, UsageError, RuntimeFailure: bad samples, file, options, or a model the
+            runtime does not run.
+    """
+    if weights not in ("auto", "per-channel", "per-tensor"):
+        raise UsageError(f'weights must be auto, per-channel or per-tensor, not "{weights}"')
+    options = Options(
+        num_samples=num_samples,
+        io=io,
+        batch=batch,
+        threads=threads,
+        min_sqnr=min_sqnr,
+        target=target,
+        shape=shape,
+        mean=mean,
+        std=std,
+        layout=layout,
+    )
+    options.check()
+    rules = wanted_rules(only, skip)
+    job = RepairJob(model, samples, options, progress, rules, weights)
+    with job:
+        result = job.result()
+        return Repaired(result.model, _report(job, result))
+
+
+def _report(job: RepairJob, result: Result) -> RepairReport:
+    left = audit_model(read_model(result.model)).findings
+    status = "repaired" if job.fixed else "nothing-to-repair"
+    return RepairReport(SCHEMA_VERSION, __version__, status, tuple(job.fixed), left, tuple(job.assumptions), result.report)
+
+
+__all__ = ["NotIntegerError", "RepairPlan", "RepairReport", "Repaired", "repair", "repair_plan"]

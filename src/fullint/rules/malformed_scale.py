@@ -1,0 +1,50 @@
+"""malformed-scale: Quantization parameters that make no sense.
+
+What it does:
+    Finds operators one of whose operands has a scale that is not a positive finite number, a zero point outside its
+    type, or scales along a dimension of another size or another one than the kernel takes.
+
+Why it matters:
+    A scale of zero, infinity or NaN ends in a refusal, a crash or zeros; calibration values that were not numbers make
+    them. Scales along the wrong dimension are refused, or belong to other channels.
+
+Seen in:
+    Calibration on samples with NaN ("illegal scale: INF"); depthwise weights of old files with their axis at 0.
+
+Example:
+    op 1 DEPTHWISE_CONV_2D "depthwise": tensor "kernel" has 8 scales along axis 0 of [1, 3, 3, 8]
+
+Fix (safe):
+    An axis that can only be another one is put right; anything else needs the float model.
+"""
+
+from __future__ import annotations
+
+from fullint.ir import Op, Tensor
+from fullint.rules.base import Facts, Found, Mend, Rule, Scope, codes, integer_row, short, weighted
+from fullint.verify import quant_problems
+
+
+def find(op: Op, facts: Facts) -> Found | None:
+    """Parameters that cannot be."""
+    for t in op.values():
+        if t.quant is not None and t.quant.scale.size and (codes(t) or t.dtype in ("int32", "int64")):
+            problem = next(quant_problems(t, t.quant), None) or _zero(t)
+            if problem:
+                return Found(problem, "put the axis right, or quantize the float model again", {"tensor": t.name})
+    found = weighted(op)
+    if found is None or integer_row(op) is None:
+        return None
+    row, _, w, _ = found
+    if w.quant is not None and w.quant.per_channel and w.quant.axis != row.axis:
+        cause = f'the scales of its weights "{short(w)}" run along axis {w.quant.axis}, the kernel takes {row.axis}'
+        return Found(cause, "put the axis right, or quantize the float model again", {"axis": w.quant.axis, "wanted": row.axis})
+    return None
+
+
+def _zero(t: Tensor) -> str | None:
+    zero = codes(t) and t.quant is not None and t.quant.scale.min() == 0
+    return f'tensor "{t.name}" has a scale of zero' if zero else None
+
+
+RULE = Rule("malformed-scale", "error", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find)
