@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 import pytest
-
 from half import Half
 
 import fullint
