@@ -398,6 +398,16 @@ def test_rules_are_selected_by_name() -> None:
         findings(g, runtime="new")
 
 
+def test_a_target_knows_releases() -> None:
+    """The Edge TPU's compiler refuses CONV_2D version 6, LiteRT does not."""
+    g = Half()
+    g.output(g.int_conv(g.coded(1, 6, 6, 2)))
+    g.graph.ops[-1].version = 6
+    assert rules(g)["op-version"] == 0
+    assert rules(g, target="edgetpu")["op-version"] == 1
+    assert rules(g, target="edgetpu", runtime="2.9.0")["op-version"] == 0
+
+
 def test_a_folder_is_one_report(tmp_path) -> None:
     g = Half()
     g.output(g.sandwich(g.coded(1, 6, 6, 2)))

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fullint import __version__
 from fullint.cost import macs
 from fullint.errors import FullintError, UsageError
-from fullint.ir import Graph, Model, Op, Tensor
+from fullint.ir import Model, Op, Tensor
 from fullint.layer_names import layer_of
 from fullint.ops.targets import TARGETS
 from fullint.report import SCHEMA_VERSION, count_float, is_float_op, to_json
@@ -120,8 +120,9 @@ def audit(
     Args:
         models: paths or bytes of `.tflite` files, or folders, which are searched.
         rule: names of the rules to look with, in a sequence or joined by commas; all by default.
-        target: where the models are to run: "litert", "tflm", "ethos-u" or "edgetpu".
-        runtime: release of the runtime they are to run on, such as "2.5.0": operators that are newer are named.
+        target: where the models are to run: "litert", "tflm", "ethos-u" or "edgetpu", whose compiler knows old operators only.
+        runtime: release of the runtime they are to run on, such as "2.5.0": operators that are newer are named. Without
+            it, that of the target, if it looks at versions.
 
     Raises:
         ModelFormatError: the only model is not readable; of several, the report says which.
@@ -130,7 +131,7 @@ def audit(
     chosen = chosen_rules(rule)
     if target not in TARGETS:
         raise UsageError(f'target must be one of {", ".join(TARGETS)}, not "{target}"')
-    release = _release(runtime)
+    release = _release(runtime if runtime is not None else TARGETS[target].runtime or None)
     sources = [source for model in models for source in _sources(model)]
     if not sources:
         raise UsageError(f"no model there: give files, or folders that hold some ({', '.join(SUFFIXES)})")
@@ -138,7 +139,7 @@ def audit(
     files = []
     for source in sources:
         try:
-            files.append(_one(source, chosen, target, release))
+            files.append(_one(source, chosen, release))
         except FullintError as e:
             if alone:
                 raise
@@ -200,11 +201,9 @@ def finding(what: Op | Tensor, rule: Rule, found: Found, facts: Facts) -> Findin
     return Finding(rule.name, level, *place, found.cause, evidence, round(share, 6), found.fix, rule.safe, mends)
 
 
-def audit_model(
-    model: Model, rules: Sequence[Rule] = RULES, target: str = "litert", runtime: tuple[int, ...] | None = None
-) -> FileAudit:
+def audit_model(model: Model, rules: Sequence[Rule] = RULES, runtime: tuple[int, ...] | None = None) -> FileAudit:
     """The findings of some rules about a model in memory."""
-    facts = Facts(model, target, runtime)
+    facts = Facts(model, runtime)
     chosen = set(rules)
     findings = tuple(finding(what, r, f, facts) for what, r, f in look(facts) if r in chosen)
     floats = sum(macs(op) for op in facts.place if is_float_op(op))
@@ -218,13 +217,11 @@ def audit_model(
     )
 
 
-def _one(source: Path | bytes, rules: Sequence[Rule], target: str, runtime: tuple[int, ...] | None) -> FileAudit:
-    from dataclasses import replace
-
+def _one(source: Path | bytes, rules: Sequence[Rule], runtime: tuple[int, ...] | None) -> FileAudit:
     model = read_model(source)
     internalise(model, source.absolute().parent if isinstance(source, Path) else None)
     check_readable(model, scales=False)
-    return replace(audit_model(model, rules, target, runtime), file=_name(source))
+    return replace(audit_model(model, rules, runtime), file=_name(source))
 
 
 def _sources(model: str | Path | bytes) -> list[Path | bytes]:
@@ -247,10 +244,3 @@ def _release(runtime: str | None) -> tuple[int, ...] | None:
         return tuple(int(part) for part in runtime.split("."))
     except ValueError as e:
         raise UsageError(f'runtime must be a release such as 2.5.0, not "{runtime}"') from e
-
-
-def graph_of(facts: Facts, what: Op | Tensor) -> Graph:
-    """The graph an operator or end is in."""
-    if isinstance(what, Op):
-        return facts.place[what][1]
-    return next(g for g in facts.model.entries if what in (*g.inputs, *g.outputs))

@@ -78,7 +78,7 @@ class RepairJob(Job):
     def _read(self) -> None:
         super()._read()
         with self.stage("audit"):
-            facts = Facts(self.model, self.options.target)
+            facts = Facts(self.model)
             found = list(look(facts))
             self.per_tensor = facts.per_tensor and _int8_weights(facts)
         self._choose(facts, found)

@@ -17,7 +17,9 @@ from fullint.errors import UsageError
 @click.argument("models", nargs=-1, required=True, type=click.Path(), metavar="MODEL|FOLDER...")
 @click.option("--rule", multiple=True, metavar="NAME,...", help="Look with these rules only.")
 @option.target
-@click.option("--runtime", metavar="RELEASE", help="Release of the runtime it is to run on, such as 2.5.0.")
+@click.option(
+    "--runtime", metavar="RELEASE", help="Release of the runtime it is to run on, such as 2.5.0.  [default: the target's]"
+)
 @click.option(
     "--fail-on",
     type=click.Choice(["error", "warning", "note"]),

@@ -19,12 +19,14 @@ class Target:
         lookups: whether a table runs where the rest does.
         why: what is known of its GATHER.
         source: where that is known from.
+        runtime: the release whose operators it knows, "" where it does not look at versions.
     """
 
     name: str
     lookups: bool
     why: str
     source: str
+    runtime: str = ""
 
 
 TARGETS: dict[str, Target] = {
@@ -33,6 +35,12 @@ TARGETS: dict[str, Target] = {
         Target("litert", True, "every kernel set has CAST, ADD and GATHER", "LiteRT, kernels/register.cc, register_ref.cc"),
         Target("tflm", True, "CAST, ADD and GATHER are registered", "TensorFlow Lite Micro, micro_mutable_op_resolver.h"),
         Target("ethos-u", False, "its compiler leaves GATHER and CAST to the CPU", "Arm Vela, supported operators"),
-        Target("edgetpu", False, "GATHER and CAST are not among the operators it takes", "Coral, supported operations"),
+        Target(
+            "edgetpu",
+            False,
+            "GATHER and CAST are not among the operators it takes",
+            "Coral, supported operations; compiler 16.0 refuses CONV_2D version 6, which came with 2.9 (google-coral/edgetpu#631)",
+            runtime="2.8.0",
+        ),
     )
 }

@@ -101,8 +101,8 @@ class Rule:
 class Facts:
     """A model, and what rules ask about it again and again."""
 
-    def __init__(self, model: Model, target: str = "litert", runtime: tuple[int, ...] | None = None) -> None:
-        self.model, self.target, self.runtime = model, target, runtime
+    def __init__(self, model: Model, runtime: tuple[int, ...] | None = None) -> None:
+        self.model, self.runtime = model, runtime
         self.uses = Uses(*model.graphs)
         self.place = {op: (number, graph) for number, graph in enumerate(model.graphs) for op in graph.ops}
         self.holders: dict[Buffer, list[tuple[Op, int]]] = {}
