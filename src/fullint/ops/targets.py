@@ -39,7 +39,7 @@ TARGETS: dict[str, Target] = {
             "edgetpu",
             False,
             "GATHER and CAST are not among the operators it takes",
-            "Coral, supported operations; compiler 16.0 refuses CONV_2D version 6, which came with 2.9 (google-coral/edgetpu#631)",
+            "Coral, supported operations; compiler 16.0 refuses CONV_2D version 6, which is 2.9 (google-coral/edgetpu#631)",
             runtime="2.8.0",
         ),
     )
