@@ -92,3 +92,7 @@ class AccuracyError(FullintError):
     """The result is all integer, but too far from the float model (`min_sqnr`)."""
 
     exit_code = 1
+
+
+class LogFormatError(FullintError):
+    """A benchmark log that cannot be read; the message has the line's number."""

@@ -1,0 +1,14 @@
+"""Logs of TensorFlow Lite's `benchmark_model`: read, written, and what they say.
+
+record      what a log holds, as values
+read        text -> record, old and new forms
+write       record -> text, as the tool prints it
+analysis    record (and the model) -> where the time goes, and what integer-only could gain
+"""
+
+from fullint.logs.analysis import LogReport, readlog
+from fullint.logs.read import parse_log
+from fullint.logs.record import BenchLog, Delegate, Row, Section, Stat
+from fullint.logs.write import format_log
+
+__all__ = ["BenchLog", "Delegate", "LogReport", "Row", "Section", "Stat", "format_log", "parse_log", "readlog"]

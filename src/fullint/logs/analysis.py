@@ -1,0 +1,289 @@
+"""What a log says: where the time goes, which part of it is float, and the bound on what integers can gain.
+
+    speed-up <= total / (total - float)        Amdahl, if what is float took no time at all afterwards
+
+`[avg ms]` is per call; a run spends avg * calls. Rows of the initialization are nested (ModifyGraphWithDelegate calls
+AllocateTensors) and must not be added up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fullint.ir import Model, Op, Uses
+from fullint.logs.read import read_log
+from fullint.logs.record import INIT, INTERNAL, RUN, BenchLog, Row, Section
+from fullint.report import SCHEMA_VERSION, is_float_op, to_json
+from fullint.rules.base import CONVERSIONS
+from fullint.tflite import read_model
+
+_FLOAT = re.compile(r"\b(F32|F16)\b")
+_INTEGER = re.compile(r"\b(QS8|QU8|QC8|QD8|S8|U8)\b")
+_CONVERT = re.compile(r"Delegate/(Convert|Copy)\b")
+_MOSTLY = 0.8
+"""A delegate is the one whose inside is shown where the shown rows make up this share of its time."""
+
+
+@dataclass(frozen=True)
+class DelegateTime:
+    """One delegate, or the operators no delegate took.
+
+    Attributes:
+        name: the node type of its rows ("TfLiteXNNPackDelegate"), "none" for operators of the runtime's own kernels.
+        nodes: operators of the model it took, None where the log does not say.
+        kernels: nodes it has in the graph that runs.
+        ms, share: of one run.
+        inside: whether the log shows what happens inside.
+    """
+
+    name: str
+    nodes: int | None
+    kernels: int
+    ms: float
+    share: float
+    inside: bool
+
+
+@dataclass(frozen=True)
+class FloatPart:
+    """What is computed in float.
+
+    Attributes:
+        operators: calls of float operators in one run.
+        by_kernel: how many in each kernel, smallest first, as far as the calls tell.
+        operators_ms, conversions, conversions_ms: one run.
+        names: the operators' names without their index, with the time of each.
+    """
+
+    operators: int
+    by_kernel: tuple[int, ...]
+    operators_ms: float
+    conversions: int
+    conversions_ms: float
+    names: tuple[tuple[str, int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What making everything integer can gain, as a factor, and what that takes for granted."""
+
+    at_least: float
+    conversions_only: float
+    at_most: float
+    assumptions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """One row of the log and the model's operators behind it."""
+
+    row: str
+    operators: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LogReport:
+    """What `readlog` tells.
+
+    Attributes:
+        log: path of the log.
+        model: path of the model it was joined with, None without.
+        graph: path of the model in the log.
+        simulated: whether the log says that its delegates were played by the host.
+        nodes: operators of the model, as far as the delegates tell.
+        partitions: as the runtime counts them, delegated and not.
+        total_ms: one run, by the profile; measured_ms: by the clock around it.
+        delegates: where the time goes.
+        float_part: what is computed in float, None where the log does not show it.
+        bound: what integers can gain, None where the log does not show it.
+        joined: rows and operators of the model.
+        warnings: what must not be read into the log.
+    """
+
+    schema_version: int
+    log: str
+    model: str | None
+    graph: str
+    simulated: bool
+    nodes: int | None
+    partitions: int | None
+    total_ms: float
+    measured_ms: float | None
+    delegates: tuple[DelegateTime, ...]
+    float_part: FloatPart | None
+    bound: Bound | None
+    joined: tuple[Joined, ...] = ()
+    warnings: tuple[str, ...] = field(default_factory=tuple)
+
+    def to_json(self) -> str:
+        """The report as JSON, indented."""
+        return to_json(self)
+
+
+def readlog(log: str | Path, model: str | Path | bytes | None = None) -> LogReport:
+    """Read a `benchmark_model` log and say where the time goes and what integer-only can gain.
+
+    Args:
+        log: path of the log, of an old or a new form.
+        model: the model it was made with, to name the operators behind its rows.
+
+    Raises:
+        LogFormatError: it is no such log, or broken; the message has the line's number.
+        ModelFormatError: the model is none.
+    """
+    record = read_log(log)
+    read = read_model(model) if model is not None else None
+    return analyse(record, str(log), read, str(model) if isinstance(model, str | Path) else None)
+
+
+def analyse(record: BenchLog, name: str = "", model: Model | None = None, model_name: str | None = None) -> LogReport:
+    """The report of a record."""
+    run, inside = record.section(RUN), record.section(INTERNAL)
+    total = run.run_ms if run is not None else (record.inference_us or 0.0) / 1e3
+    delegates = _delegates(record, run, inside, total)
+    part = _float_part(run, inside)
+    spent = _float_ms(delegates, part)
+    measured = record.inference_us / 1e3 if record.inference_us is not None else None
+    return LogReport(
+        schema_version=SCHEMA_VERSION,
+        log=name,
+        model=model_name,
+        graph=record.graph,
+        simulated=any("SIMULATED ON HOST" in n for n in record.notes),
+        nodes=_nodes(record, run),
+        partitions=record.delegates[-1].partitions if record.delegates else None,
+        total_ms=round(total, 3),
+        measured_ms=measured,
+        delegates=delegates,
+        float_part=part,
+        bound=_bound(total, spent, part) if part is not None and total > spent > 0 else None,
+        joined=tuple(_joined(run, model)) if run is not None and model is not None else (),
+        warnings=tuple(_warnings(record, run, delegates, model)),
+    )
+
+
+def _nodes(record: BenchLog, run: Section | None) -> int | None:
+    """Operators of the model: what delegates took, and what runs by itself."""
+    first = next((d.of for d in record.delegates if d.of is not None), None)
+    if first is not None or run is None:
+        return first
+    alone = sum("Delegate" not in r.node_type for r in run.rows)
+    return sum(d.nodes for d in record.delegates) + alone
+
+
+def _delegates(record: BenchLog, run: Section | None, inside: Section | None, total: float) -> tuple[DelegateTime, ...]:
+    if run is None:
+        return ()
+    named = {d.name: d.nodes for d in record.delegates}
+    groups: dict[str, list[Row]] = {}
+    for r in run.rows:
+        groups.setdefault(r.node_type if "Delegate" in r.node_type else "none", []).append(r)
+    shown = inside.run_ms if inside is not None else 0.0
+    found = []
+    for name, rows in groups.items():
+        ms = sum(r.run_ms for r in rows)
+        known = name == "none" or bool(shown and _MOSTLY <= shown / max(ms, 1e-9) <= 1 / _MOSTLY)
+        nodes = len(rows) if name == "none" else named.get(name)
+        found.append(DelegateTime(name, nodes, len(rows), round(ms, 3), round(ms / total, 4) if total else 0.0, known))
+    return tuple(sorted(found, key=lambda d: -d.ms))
+
+
+def _float_part(run: Section | None, inside: Section | None) -> FloatPart | None:
+    """Float operators and conversions among the rows whose names tell types."""
+    rows = inside.rows if inside is not None else ()
+    if not rows:
+        return None
+    converts = [r for r in rows if _CONVERT.search(r.name)]
+    floats = [r for r in rows if r not in converts and _FLOAT.search(r.name) and not _INTEGER.search(r.name)]
+    names: dict[str, tuple[int, float]] = {}
+    for r in floats:
+        label = r.name.removeprefix("Delegate/").rpartition(":")[0] or r.name
+        count, ms = names.get(label, (0, 0.0))
+        names[label] = count + r.times_called, ms + r.run_ms
+    return FloatPart(
+        operators=sum(r.times_called for r in floats),
+        by_kernel=_by_kernel(floats),
+        operators_ms=round(sum(r.run_ms for r in floats), 3),
+        conversions=sum(r.times_called for r in converts),
+        conversions_ms=round(sum(r.run_ms for r in converts), 3),
+        names=tuple((n, c, round(ms, 3)) for n, (c, ms) in names.items()),
+    )
+
+
+def _by_kernel(floats: Sequence[Row]) -> tuple[int, ...]:
+    """The k-th float operator of a kernel is called once for each kernel that has k of them.
+
+    calls 3, 2, 1   =>   three kernels have one, two have two, one has three: kernels of 1, 2 and 3
+    """
+    calls = sorted((r.times_called for r in floats), reverse=True)
+    kernels = [sum(c > k for c in calls) for k in range(calls[0] if calls else 0)]
+    return tuple(sorted(kernels))
+
+
+def _float_ms(delegates: Sequence[DelegateTime], part: FloatPart | None) -> float:
+    """Time of the partitions that are float: the delegate's whose inside is shown, if all of that is."""
+    if part is None:
+        return 0.0
+    shown = next((d for d in delegates if d.inside and d.name != "none"), None)
+    own = part.operators_ms + part.conversions_ms
+    return shown.ms if shown is not None and own >= _MOSTLY * shown.ms else own
+
+
+def _bound(total: float, spent: float, part: FloatPart) -> Bound:
+    return Bound(
+        at_least=1.0,
+        conversions_only=round(total / (total - part.conversions_ms), 3),
+        at_most=round(total / (total - spent), 3),
+        assumptions=(
+            "at least: the integer operators take as long where they run then as the float ones do now",
+            "conversions only: the float operators stay as slow, and only what converts between the types goes",
+            f"at most: the {spent:.1f} ms of float vanish altogether, and the rest takes as long as before",
+            "fewer partitions may gain more than that: what handing over to a delegate costs is not in the log",
+        ),
+    )
+
+
+def _joined(run: Section, model: Model) -> list[Joined]:
+    """The model's operators behind each row: the one that writes its tensors, and what is float before it."""
+    uses = Uses(*model.graphs)
+    by_name = {t.name: op for op in uses.producer.values() for t in op.outputs}
+    found = []
+    for row in run.rows:
+        ops: dict[Op, None] = {}
+        for name in row.outputs:
+            op = by_name.get(name)
+            waiting = [op] if op is not None else []
+            while waiting:
+                op = waiting.pop()
+                if op in ops:
+                    continue
+                ops[op] = None
+                if is_float_op(op) and op.kind != "DEQUANTIZE":
+                    waiting += [p for t in op.inputs if t is not None and (p := uses.producer.get(t)) is not None]
+        kept = [op for op in ops if is_float_op(op) and op.kind not in CONVERSIONS] or list(ops)
+        texts = tuple(f'op {op.origin} {op.kind} "{op.output_name}"' for op in sorted(kept, key=lambda o: o.origin))
+        if texts:
+            found.append(Joined(row.name, texts))
+    return found
+
+
+def _warnings(record: BenchLog, run: Section | None, delegates: Sequence[DelegateTime], model: Model | None) -> list[str]:
+    found = []
+    init = record.section(INIT)
+    if init is not None and record.init_ms is not None and init.run_ms > 1.05 * record.init_ms:
+        found.append(
+            f"the rows of the initialization are nested: they add up to {init.run_ms:.0f} ms, it took {record.init_ms:.0f} ms"
+        )
+    if run is None:
+        found.append("no profile of the runs: give benchmark_model --enable_op_profiling=true")
+    for d in delegates:
+        if not d.inside:
+            found.append(f"what the operators inside {d.name} cost is not in the log: it shows each kernel as one row")
+    if run is not None and any(r.times_called > 1 for s in record.sections for r in s.rows):
+        found.append("[avg ms] is per call: rows that are called several times count so often")
+    if model is not None and run is not None and not _joined(run, model):
+        found.append("no row's tensors are in this model: is it the one the log was made with?")
+    return found

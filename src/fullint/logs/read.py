@@ -1,0 +1,210 @@
+"""A `benchmark_model` log as a record. Old forms (TensorFlow Lite 2.5 and on, a [start] column before) and new ones.
+
+Lines may carry a prefix ("INFO: ", "VERBOSE: ", a date); what is not known is passed over, what is begun and broken
+is an error that names the line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fullint.errors import LogFormatError
+from fullint.logs.record import INIT, INTERNAL, RUN, BenchLog, Delegate, Row, Section, Stat
+
+_NUMBER = r"(-?[\d.]+(?:e[+-]?\d+)?|-?nan|inf)"
+_REPLACING = re.compile(
+    r"Replacing (\d+)(?: out of (\d+))? node\(s\) with delegate \((.*?)\) node, yielding (\d+) partitions"
+    r"(?: for subgraph (\d+))?"
+)
+_PARAMETER = re.compile(r"^(?:INFO: )?([A-Z][^:\[\]]*): \[(.*)\]$")
+_STAT = re.compile(r"count=(\d+)((?: [a-z]\w*=\S+)*)")
+_TIMINGS = re.compile(r"(?:Average i|I)nference timings in us: (.*)$")
+_VERBOSELY = "Log parameter values verbosely"
+_NAMED = {
+    "Init": "init_us",
+    "First inference": "first_us",
+    "Warmup (avg)": "warmup_us",
+    "Warmup": "warmup_us",
+    "Inference (avg)": "inference_us",
+    "Inference": "inference_us",
+}
+_FIGURES = (
+    (re.compile(rf"The input model file size \(MB\): {_NUMBER}"), "model_mb"),
+    (re.compile(rf"Initialized session in {_NUMBER}ms"), "init_ms"),
+    (re.compile(rf"Overall peak memory footprint \(MB\) via periodic monitoring: {_NUMBER}"), "peak_mb"),
+)
+_MEMORY = re.compile(rf"Memory footprint delta from the start of the tool \(MB\): init={_NUMBER} overall={_NUMBER}")
+_NOTES = re.compile(r"(Explicitly applied .*|Though .* delegate is explicitly applied.*|.*SIMULATED ON HOST.*)")
+_COLUMNS = {"[first]": "first_ms", "[avg ms]": "avg_ms", "[%]": "percent", "[cdf%]": "cdf", "[mem KB]": "mem_kb"}
+
+
+def parse_log(text: str) -> BenchLog:
+    """Read a log.
+
+    Raises:
+        LogFormatError: it is no log of the tool, or a table in it is broken; the message has the line's number.
+    """
+    return _Reader(text).run()
+
+
+def read_log(path: str | Path) -> BenchLog:
+    """Read a log from a file.
+
+    Raises:
+        LogFormatError: as above, or the file cannot be read.
+    """
+    try:
+        text = Path(path).read_text(errors="replace")
+    except OSError as e:
+        raise LogFormatError(f"{path}: cannot be read: {e.strerror}") from e
+    try:
+        return parse_log(text)
+    except LogFormatError as e:
+        raise LogFormatError(f"{path}: {e}") from e
+
+
+class _Reader:
+    """One pass over the lines."""
+
+    def __init__(self, text: str) -> None:
+        self.lines = list(enumerate(text.splitlines(), 1))
+        self.at = 0
+        self.found: dict[str, Any] = {}
+        self.parameters: list[tuple[str, str]] = []
+        self.delegates: list[Delegate] = []
+        self.notes: list[str] = []
+        self.sections: list[Section] = []
+        self.stats: list[Stat] = []
+        self.kind, self.title = "", ""
+
+    def run(self) -> BenchLog:
+        """The record."""
+        for number, line in self._each():
+            self._line(number, line)
+        if not self.found and not self.sections and not self.stats and not self.delegates:
+            raise LogFormatError("line 1: this is no log of benchmark_model: nothing in it is known")
+        for name, stat in zip(("warmup", "runs") if len(self.stats) > 1 else ("runs",), self.stats, strict=False):
+            self.found[name] = stat
+        return BenchLog(
+            parameters=tuple(self.parameters),
+            notes=tuple(self.notes),
+            delegates=tuple(self.delegates),
+            sections=tuple(self.sections),
+            **self.found,
+        )
+
+    def _each(self) -> Iterator[tuple[int, str]]:
+        while self.at < len(self.lines):
+            self.at += 1
+            yield self.lines[self.at - 1]
+
+    def _line(self, number: int, line: str) -> None:
+        if self._heading(line) or self._figures(number, line):
+            return
+        if (m := _REPLACING.search(line)) is not None:
+            nodes, of, name, partitions, subgraph = m.groups()
+            self.delegates.append(Delegate(name, int(nodes), int(partitions), _int(of), _int(subgraph)))
+        elif (m := _NOTES.search(line)) is not None:
+            self.notes.append(m[1])
+        elif (m := _STAT.match(line)) is not None:
+            self.stats.append(_stat(number, m))
+        elif (m := _PARAMETER.match(line)) is not None:
+            if m[1] != _VERBOSELY:
+                self.parameters.append((m[1], m[2]))
+            if m[1] == "Graph":
+                self.found["graph"] = m[2]
+        elif "= Run Order =" in line:
+            self._table(number)
+
+    def _heading(self, line: str) -> bool:
+        for text, kind in (
+            ("Profiling Info for Benchmark Initialization", INIT),
+            ("Operator-wise Profiling Info for Regular Benchmark Runs", RUN),
+            ("Delegate internal", INTERNAL),
+        ):
+            if text in line:
+                self.kind, self.title = kind, ""
+                return True
+        if self.kind and re.match(r"(Primary graph|Subgraph) \(.*profile:", line):
+            self.title = line.strip()
+            return True
+        return False
+
+    def _figures(self, number: int, line: str) -> bool:
+        for pattern, name in _FIGURES:
+            if (m := pattern.search(line)) is not None:
+                self.found[name] = float(m[1])
+                return True
+        if (m := _MEMORY.search(line)) is not None:
+            self.found["memory_init_mb"], self.found["memory_mb"] = float(m[1]), float(m[2])
+            return True
+        if (m := _TIMINGS.search(line)) is not None:
+            for part in m[1].split(", "):
+                label, _, value = part.partition(": ")
+                if label not in _NAMED or not re.fullmatch(_NUMBER, value):
+                    raise LogFormatError(f'line {number}: "{part}" is no timing')
+                self.found[_NAMED[label]] = float(value)
+            return True
+        return False
+
+    def _table(self, number: int) -> None:
+        """A profile in run order, and the statistics that follow its tables."""
+        if self.at >= len(self.lines):
+            raise LogFormatError(f"line {number}: the table ends after its title")
+        at, header = self.lines[self.at]
+        columns = [c.strip() for c in header.split("\t")[1:]]
+        if "[avg ms]" not in columns or "[times called]" not in columns:
+            raise LogFormatError(f"line {at}: the header of a profile was expected here")
+        self.at += 1
+        rows = []
+        while self.at < len(self.lines) and self.lines[self.at][1].strip():
+            at, line = self.lines[self.at]
+            rows.append(_row(at, line, columns))
+            self.at += 1
+        self.sections.append(Section(self.kind or RUN, tuple(rows), self._timings(), self.title))
+
+    def _timings(self) -> Stat | None:
+        """The line of statistics behind the tables of a section, which repeat its rows in other orders."""
+        while self.at < len(self.lines):
+            number, line = self.lines[self.at]
+            if "= Run Order =" in line or "Profiling Info" in line or "Delegate internal" in line:
+                return None
+            self.at += 1
+            if (m := re.match(r"Timings \(microseconds\): (count=.*)", line)) is not None:
+                found = _STAT.match(m[1])
+                if found is None:
+                    raise LogFormatError(f"line {number}: the statistics are broken")
+                return _stat(number, found)
+        return None
+
+
+def _row(number: int, line: str, columns: list[str]) -> Row:
+    cells = line.split("\t")[1:]
+    if len(cells) < len(columns):
+        raise LogFormatError(f"line {number}: the table has {len(columns)} columns, this row {len(cells)}")
+    values = dict(zip(columns, cells, strict=False))
+    values["[Name]"] = "\t".join(cells[len(columns) - 1 :])
+    try:
+        figures = {field: float(values[c].strip().rstrip("%")) for c, field in _COLUMNS.items() if c in values}
+        calls = int(values["[times called]"])
+    except ValueError as e:
+        raise LogFormatError(f"line {number}: a number was expected in a row of the profile ({e})") from e
+    return Row(node_type=values[columns[0]].strip(), name=values["[Name]"], times_called=calls, **figures)
+
+
+def _stat(number: int, m: re.Match[str]) -> Stat:
+    values = {}
+    for part in m[2].split():
+        name, _, value = part.partition("=")
+        try:
+            values[name] = float(value)
+        except ValueError as e:
+            raise LogFormatError(f'line {number}: "{part}" is no number') from e
+    return Stat(int(m[1]), values)
+
+
+def _int(text: str | None) -> int | None:
+    return None if text is None else int(text)
