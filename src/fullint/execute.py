@@ -68,6 +68,11 @@ class Child:
         invoke(self.runner, arrays)
         return [self.runner.get_tensor(d["index"]) for d in self.runner.get_output_details()]
 
+    def delegated(self, path: str) -> list[tuple[list[int], list[int]]]:
+        """(inputs, outputs) of each node XNNPACK has in the graph that runs, as tensor indices."""
+        details = open_interpreter(path, "xnnpack", 1)._get_ops_details()
+        return [(list(map(int, d["inputs"])), list(map(int, d["outputs"]))) for d in details if d["op_name"] == "DELEGATE"]
+
     def latency(self, arrays: Sequence[Array], runs: int) -> list[float]:
         """Seconds of each of `runs` inferences of the open model, after one that does not count."""
         invoke(self.runner, arrays)

@@ -1,0 +1,1 @@
+"""How a delegate would cut a graph: acceptance tables, and the runtime's own algorithm."""
