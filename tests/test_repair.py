@@ -23,7 +23,7 @@ from fullint.report import count_float
 from fullint.rules import NAMES
 from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score, mean_sqnr
-from fullint.tflite import read_bytes, read_model
+from fullint.tflite import read_bytes, read_model, write_model
 from fullint.verify import contract_problems
 
 UNREPAIRABLE = {
@@ -31,7 +31,7 @@ UNREPAIRABLE = {
     "float-type": NotIntegerError,
     "no-integer-form": NotIntegerError,
     "scale-out-of-range": NotIntegerError,
-    "not-quantized": NotIntegerError,
+    "not-quantized": UsageError,
     "dynamic-shape": UsageError,
 }
 """What cannot be mended from the file: its model is refused, with the cause."""
@@ -294,8 +294,74 @@ def test_the_plan_says_what_would_be_done() -> None:
     g = Half()
     g.output(g.quantize(g.op("NEG", g.dequantize(g.quantize(g.int_conv(g.coded(1, 6, 6, 3)), 0.3, 1)))))
     plan = repair_plan(g.bytes(), skip="no-int8-kernel")
-    assert Counter(f.rule for f in plan.fix) == {"float-border": 2}
-    assert Counter(f.rule for f in plan.leave) == {"no-int8-kernel": 1, "requantize": 1}
+    assert Counter(f.rule for f in plan.fix) == {}
+    assert Counter(f.rule for f in plan.leave) == {"no-int8-kernel": 1, "float-border": 2, "requantize": 1}
+    assert plan.refused == ()
+    whole = repair_plan(g.bytes())
+    assert Counter(f.rule for f in whole.fix) == {"no-int8-kernel": 1, "float-border": 2}
+
+
+def test_the_plan_says_what_would_stop_it() -> None:
+    g = Half()
+    x, y = g.dequantize(g.coded(1, 4, zero=-128)), g.dequantize(g.coded(1, 4, zero=-128))
+    g.output(g.quantize(g.op("DIV", x, y), 0.1, 0))
+    [blocker] = repair_plan(g.bytes()).refused
+    assert "nothing in the file bounds" in blocker.cause
+    assert "-c DATA" in blocker.way_out
+    assert "--keep-float 2" in blocker.way_out
+    assert repair_plan(g.bytes(), keep_float=2).refused == ()
+    h = Half()
+    h.output(h.quantize(h.conv(h.input(1, 6, 6, 3)), 0.1, 0), h.int_conv(h.coded(1, 6, 6, 3)))
+    assert "--keep-float" not in repair_plan(h.bytes()).refused[0].way_out
+    with pytest.raises(UsageError, match="dynamic-shape cannot be skipped"):
+        repair(g.bytes(), skip="dynamic-shape")
+
+
+def test_scales_that_make_no_sense_are_beyond_repair() -> None:
+    g = Half()
+    g.output(g.int_op("ABS", g.coded(1, 4), scale=0.05, zero=3))
+    model = g.model()
+    for scale in (np.nan, np.inf, 0.0):
+        model.main.inputs[0].quant = Quant.of(scale, 0)
+        data = write_model(model)
+        assert not audit(data).findings[0].repairable
+        with pytest.raises(NotIntegerError, match="scale"):
+            repair(data)
+
+
+def test_samples_only_judge_where_the_file_says_all() -> None:
+    g = Half()
+    g.output(g.sandwich(g.coded(1, 6, 6, 3)))
+    rng = np.random.default_rng(0)
+    result = repair(g.bytes(), [rng.normal(size=(1, 6, 6, 3)).astype(np.float32) * 2 for _ in range(5)])
+    sound(result)
+    c = result.report.result.certificate
+    assert (c.samples, c.drawn, c.held_back) == (5, False, True)
+    assert result.report.assumptions == ()
+
+
+def test_signatures_follow_their_tensors() -> None:
+    """Inputs and outputs of a uint8 model become int8 in its signature, too, and a cancelled QUANTIZE's output."""
+    g = uint8_network()
+    model = read_bytes(repair(g.bytes(signature="serve")).model)
+    [s] = model.signatures
+    assert [t for _, t in s.inputs] == model.main.inputs
+    assert [t for _, t in s.outputs] == model.main.outputs
+    h = Half()
+    h.output(h.quantize(h.int_conv(h.coded(1, 6, 6, 3), scale=0.1), 0.1, 0))
+    model = read_bytes(repair(h.bytes(signature="serve")).model)
+    assert [op.kind for op in model.main.ops] == ["CONV_2D"]
+    assert model.signatures[0].outputs[0][1] is model.main.outputs[0]
+
+
+def test_a_conversion_between_two_outputs_stays() -> None:
+    """Taken out, two outputs would be one tensor."""
+    g = Half()
+    y = g.int_conv(g.coded(1, 6, 6, 3), scale=0.1)
+    z = g.quantize(y, 0.1, 0)
+    g.output(y, z)
+    model = read_bytes(repair(g.bytes()).model)
+    assert len({t.name for t in model.main.outputs}) == 2
 
 
 def test_nothing_to_repair_is_copied() -> None:

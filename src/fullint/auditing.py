@@ -8,7 +8,6 @@ explains it; an integer one gets as many as apply.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,12 +15,12 @@ from typing import Any
 
 from fullint import __version__
 from fullint.cost import macs
-from fullint.errors import FullintError, UsageError
+from fullint.errors import FullintError, ModelFormatError, UsageError
 from fullint.ir import Model, Op, Tensor
 from fullint.layer_names import layer_of
 from fullint.ops.targets import TARGETS
 from fullint.report import SCHEMA_VERSION, count_float, is_float_op, to_json
-from fullint.rules import NAMES, RULES, Facts, Found, Rule, Scope
+from fullint.rules import NAMES, RULES, Facts, Found, Mend, Rule, Scope
 from fullint.rules.base import CONVERSIONS, LEVELS
 from fullint.tflite import internalise, read_model
 from fullint.verify import check_readable
@@ -74,7 +73,7 @@ class FileAudit:
         error: why it could not be read, None where it could.
         operators, float_operators: as `inspect` counts them.
         float_macs_share: the part of the multiply-accumulates that float operators do.
-        counts: findings by rule.
+        counts: findings by rule, causes before what follows from them.
         findings: in the order of the operators.
     """
 
@@ -132,7 +131,7 @@ def audit(
     if target not in TARGETS:
         raise UsageError(f'target must be one of {", ".join(TARGETS)}, not "{target}"')
     release = _release(runtime if runtime is not None else TARGETS[target].runtime or None)
-    sources = [source for model in models for source in _sources(model)]
+    sources = list(dict.fromkeys(source for model in models for source in _sources(model)))
     if not sources:
         raise UsageError(f"no model there: give files, or folders that hold some ({', '.join(SUFFIXES)})")
     alone = len(sources) == 1 and not any(isinstance(m, str | Path) and Path(m).is_dir() for m in models)
@@ -165,17 +164,16 @@ def chosen_rules(rule: str | Sequence[str] | None) -> tuple[Rule, ...]:
 
 def look(facts: Facts) -> Iterator[tuple[Op | Tensor, Rule, Found]]:
     """Everything all rules find, with the operator or tensor it is about."""
-    for number, graph in enumerate(facts.model.graphs):
+    for graph in facts.model.graphs:
         if graph in facts.model.entries:
             for t in dict.fromkeys((*graph.inputs, *graph.outputs)):
                 yield from ((t, r, f) for r in RULES if Scope.END in r.scopes and (f := r.find_end(t, graph, facts)))
         for op in graph.ops:
-            if not any(t.is_float for t in op.values()):
+            yield from ((op, r, f) for r in RULES if Scope.EVERY in r.scopes and (f := r.find(op, facts)))
+            if any(t.is_float for t in op.values()):
+                yield from _first(op, Scope.BORDER if op.kind in CONVERSIONS else Scope.FLOAT, facts)
+            else:
                 yield from ((op, r, f) for r in RULES if Scope.INTEGER in r.scopes and (f := r.find(op, facts)))
-                continue
-            scope = Scope.BORDER if op.kind in CONVERSIONS else Scope.FLOAT
-            yield from _first(op, scope, facts)
-            yield from ((op, r, f) for r in RULES if r.name == "op-version" and (f := r.find(op, facts)) and number >= 0)
 
 
 def _first(op: Op, scope: Scope, facts: Facts) -> Iterator[tuple[Op, Rule, Found]]:
@@ -197,7 +195,7 @@ def finding(what: Op | Tensor, rule: Rule, found: Found, facts: Facts) -> Findin
         graph = next(g for g in facts.model.entries if what in (*g.inputs, *g.outputs))
         share, end = 0.0, "INPUT" if what in graph.inputs else "OUTPUT"
         place = (facts.model.graphs.index(graph), -1, end, what.name, None)
-    mends = rule.mend.value != "none"
+    mends = (found.mend or rule.mend) is not Mend.NONE
     return Finding(rule.name, level, *place, found.cause, evidence, round(share, 6), found.fix, rule.safe, mends)
 
 
@@ -212,16 +210,29 @@ def audit_model(model: Model, rules: Sequence[Rule] = RULES, runtime: tuple[int,
         operators=len(facts.place),
         float_operators=count_float(model),
         float_macs_share=round(floats / facts.total_macs, 6) if facts.total_macs else 0.0,
-        counts=dict(sorted(Counter(f.rule for f in findings).items())),
+        counts={r.name: n for r in RULES if (n := sum(f.rule == r.name for f in findings))},
         findings=findings,
     )
 
 
 def _one(source: Path | bytes, rules: Sequence[Rule], runtime: tuple[int, ...] | None) -> FileAudit:
-    model = read_model(source)
-    internalise(model, source.absolute().parent if isinstance(source, Path) else None)
-    check_readable(model, scales=False)
-    return replace(audit_model(model, rules, runtime), file=_name(source))
+    return replace(audit_model(read_for_audit(source), rules, runtime), file=_name(source))
+
+
+def read_for_audit(source: str | Path | bytes) -> Model:
+    """A model whose scales may be anything.
+
+    Raises:
+        ModelFormatError: it is none, or its structure is broken; the message has its path.
+    """
+    try:
+        model = read_model(source)
+        internalise(model, None if isinstance(source, bytes) else Path(source).absolute().parent)
+        check_readable(model, scales=False)
+    except ModelFormatError as e:
+        name = _name(source)
+        raise ModelFormatError(str(e) if str(e).startswith(name) else f"{name}: {e}") from e
+    return model
 
 
 def _sources(model: str | Path | bytes) -> list[Path | bytes]:
@@ -230,10 +241,10 @@ def _sources(model: str | Path | bytes) -> list[Path | bytes]:
     path = Path(model)
     if not path.is_dir():
         return [path]
-    return sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+    return sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def _name(source: Path | bytes) -> str:
+def _name(source: str | Path | bytes) -> str:
     return "" if isinstance(source, bytes) else str(source)
 
 
@@ -241,6 +252,7 @@ def _release(runtime: str | None) -> tuple[int, ...] | None:
     if runtime is None:
         return None
     try:
-        return tuple(int(part) for part in runtime.split("."))
+        numbers = tuple(int(part) for part in runtime.split("."))
+        return (*numbers, 0, 0)[: max(3, len(numbers))]
     except ValueError as e:
         raise UsageError(f'runtime must be a release such as 2.5.0, not "{runtime}"') from e

@@ -5,8 +5,8 @@
     y = f(x)     the values of f at 257 points of x's range, computed by the runtime
     y = W x + b  per channel: b + sum of w+ x.high + w- x.low          (sound; far too wide where many terms cancel)
 
-A bound is sound: no input within the known ranges passes it. It is called loose where the values are likely to
-stay far within it, so that codes are wasted.
+A bound is sound but for functions of one tensor, which may pass it between two of the points. It is called loose where
+the values are likely to stay far within it, so that codes are wasted. Loops and state have none: samples tell.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class _Work:
         if t is None:
             return None
         if t.buffer is not None and t.dtype == "float32":
-            return float(t.array.min(initial=0.0)), float(t.array.max(initial=0.0))
+            return (float(t.array.min()), float(t.array.max())) if t.size else (0.0, 0.0)
         if t.dtype == "bool":
             return 0.0, 1.0
         return self.result.ranges.get(t)
@@ -109,7 +109,7 @@ class _Work:
     def _branches(self, op: Op) -> None:
         graphs: list[Graph] = [op.options[THEN], op.options[ELSE]]
         for graph in graphs:
-            for outer, inner in zip(op.inputs[1:], graph.inputs, strict=False):
+            for outer, inner in zip(op.inputs[1:], graph.inputs, strict=True):
                 if inner.dtype == "float32" and (s := self.span(outer)) is not None:
                     self.result.ranges[inner] = s
             self.graph(graph)
@@ -221,16 +221,20 @@ class _Work:
         return (low, high) if max(-low, high) < UNBOUNDED else None
 
     def _recurrent(self, op: Op) -> Range | None:
-        """LSTM: |h| < 1, |c| grows by at most 1 a step. SVDF: its feature weights bound the state."""
+        """LSTM: |h| < 1; |c| grows by at most 1 a step, from 0 (state that is kept over runs may grow farther)."""
         x = op.inputs[0]
         if x is None or op.kind != "UNIDIRECTIONAL_SEQUENCE_LSTM":
             return None
         steps = x.shape[0 if op.options.get("time_major") else 1]
-        self.result.state |= {t: float(steps) / 2 for t in op.inputs if t is not None and t.is_variable}
+        room = float(steps) / 2  # the row doubles what was measured between runs
+        self.result.state |= {t: room for t in op.inputs if t is not None and t.is_variable}
+        self.result.loose[op.outputs[0]] = f"the cells of {steps} steps, from 0 on"
         weights = op.input(16)
         if weights is None or weights.buffer is None:
             return -1.0, 1.0
-        most = float(np.abs(weights.array).sum(axis=1).max())
+        bias = op.input(17)
+        offset = float(np.abs(bias.array).max()) if bias is not None and bias.buffer is not None else 0.0
+        most = float(np.abs(weights.array).sum(axis=1).max()) + offset
         self._note(op, weights.shape[1])
         return -most, most
 

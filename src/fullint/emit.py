@@ -10,6 +10,7 @@ copy of a constant, and equal copies are the same tensor.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +27,8 @@ from fullint.ops import ROWS, Role
 from fullint.rewrite import Change
 from fullint.tflite import schema
 
+WORTH_SHARING = 4096
+"""Bytes from which on equal constants are looked for."""
 SCALE_WAY_OUT = "bring its operands to sizes nearer to each other; a mask of -1e38 does its work at -100 too"
 
 
@@ -84,7 +87,12 @@ def emit(model: Model, assignment: Assignment) -> Emitted:
 
 
 def _unshare(model: Model) -> None:
-    """Constants of equal bytes but other types or parameters, which a file may keep once, each get bytes of their own."""
+    """Constants share bytes if, and only if, these are equal, and type and parameters are; in place."""
+    equal: dict[tuple[bytes, str, bytes], Buffer] = {}
+    for t in (t for graph in model.graphs for t in graph.tensors):
+        if t.buffer is not None and t.buffer.data.nbytes >= WORTH_SHARING:
+            digest = hashlib.blake2b(t.buffer.data.tobytes()).digest()
+            t.buffer = equal.setdefault((digest, t.dtype, _key(t.quant) if t.quant is not None else b""), t.buffer)
     seen: dict[Buffer, Tensor] = {}
     for graph in model.graphs:
         for t in graph.tensors:

@@ -281,7 +281,7 @@ class Job:
             raise UsageError("give samples or synthetic, not both")
 
     def _prepare(self) -> None:
-        self.chosen = choose(self.model, self.options.keep_float)
+        self.chosen = [] if any(op.keep_float for _, op in self.model.ops()) else choose(self.model, self.options.keep_float)
         for entry in self.entries:
             inputs = {None, *(t.name for t in entry.graph.inputs)}
             several = len(self.entries) > 1

@@ -1,4 +1,4 @@
-"""The layer an operator comes from, as far as its output's name tells.
+"""The layer an operator comes from, as far as its output's name tells: of merged names the last that fits its kind.
 
 "functional_1/conv2d_3_1/convolution1"                   conv2d_3_1
 "StatefulPartitionedCall/model/dense/MatMul;model/dense/BiasAdd"     dense
@@ -21,7 +21,8 @@ def layer_of(op: Op) -> str | None:
     """Name of the layer, None where the name is no path of layers."""
     parts = [p for p in op.output_name.split(";") if p]
     word = _WORDS.get(op.kind, op.kind.lower().replace("_", ""))
-    part = next((p for p in parts if word in p.rpartition("/")[2].lower().replace("_", "")), parts[0] if parts else "")
+    named = [p for p in parts if word in p.rpartition("/")[2].lower().replace("_", "")]
+    part = named[-1] if named else parts[0] if parts else ""
     if "/" not in part:
         return part if len(parts) >= 1 and op.output_name.endswith(";") and part else None
     steps = [s for s in part.split("/")[:-1] if not _WRAPPERS.match(s)]

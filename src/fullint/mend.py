@@ -147,7 +147,9 @@ def cancel(model: Model, conversions: Collection[Op]) -> None:
         for op in graph.ops:
             op.inputs = [replaced.get(t, t) if t is not None else None for t in op.inputs]
             x = op.inputs[0] if op.inputs else None
-            if op in conversions and x is not None and not (op.outputs[0] in graph.outputs and x in graph.inputs):
+            if op not in conversions or x is None:
+                continue
+            if op.outputs[0] not in graph.outputs or (x not in graph.inputs and x not in graph.outputs):
                 replaced[op.outputs[0]] = x
         if not replaced:
             continue
@@ -159,3 +161,11 @@ def cancel(model: Model, conversions: Collection[Op]) -> None:
             if s.graph is graph:
                 s.outputs = [(n, replaced.get(t, t)) for n, t in s.outputs]
         graph.sync_tensors()
+
+
+def stamp_axes(ops: Collection[Op]) -> None:
+    """Put the scales of vectors along the only axis they have, in place."""
+    for op in ops:
+        for t in op.inputs:
+            if t is not None and t.quant is not None and t.quant.per_channel and t.shape == (t.quant.scale.size,):
+                t.quant = replace(t.quant, axis=0)

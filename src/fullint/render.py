@@ -134,38 +134,40 @@ def show_demo(report: DemoReport) -> None:
 
 
 def show_audit(report: AuditReport) -> None:
-    """The findings, file by file; several files get a table first."""
+    """The findings of one file; of several, a table and their counts."""
     console = _console()
-    if len(report.files) > 1:
-        table = Table("file", "operators", "float", "MACs in float", "errors", "warnings", "notes", box=None)
-        for f in report.files:
-            levels = Counter(x.level for x in f.findings)
-            counts = [str(levels[level]) for level in ("error", "warning", "note")]
-            share = f"{100 * f.float_macs_share:.1f} %"
-            cells = ["-"] * 6 if f.error else [str(f.operators), str(f.float_operators), share, *counts]
-            table.add_row(escape(f.file), *cells)
-        console.print(table)
+    if len(report.files) == 1:
+        _file_audit(console, report.files[0])
+        return
+    table = Table("file", "operators", "float", "MACs in float", "errors", "warnings", "notes", "rules", box=None)
     for f in report.files:
-        _file_audit(console, f)
+        levels = Counter(x.level for x in f.findings)
+        counts = [str(levels[level]) for level in ("error", "warning", "note")]
+        share = f"{100 * f.float_macs_share:.1f} %"
+        rules = ", ".join(f"{n} {rule}" for rule, n in f.counts.items())
+        cells = ["-"] * 6 if f.error else [str(f.operators), str(f.float_operators), share, *counts]
+        table.add_row(escape(f.file), *cells, escape(f.error or rules))
+    console.print(table)
+    console.print(
+        f"\n{_many(len(report.files), 'file')}, {_many(len(report.findings), 'finding')}; one file alone, or --json, shows each"
+    )
 
 
 def _file_audit(console: Console, f: FileAudit) -> None:
-    console.print()
-    if f.error:
-        console.print(f"{f.file}: cannot be read: {f.error}", markup=False)
-        return
     share = f", {100 * f.float_macs_share:.1f} % of the multiply-accumulates" if f.float_operators else ""
     of = f"{_many(f.operators, 'operator')}, {f.float_operators} of them float{share}"
     console.print(f"{f.file or 'model'}: {of}; {_many(len(f.findings), 'finding')}", markup=False, style="bold")
     for rule, count in f.counts.items():
         found = [x for x in f.findings if x.rule == rule]
-        console.print(f"\n  {rule} ({found[0].level}, {count})", markup=False, style="bold")
+        levels = ", ".join(f"{n} {level}" for level, n in Counter(x.level for x in found).items())
+        console.print(f"\n  {rule} ({levels})", markup=False, style="bold")
         for x in found[:MOST_ROWS]:
             _finding(console, x)
         if count > MOST_ROWS:
             console.print(f"    and {count - MOST_ROWS} more (--json has them all)")
         ways = list(dict.fromkeys(x.fix for x in found))
-        console.print(f"    fix: {ways[0]}{' (fullint repair)' if found[0].repairable else ''}", markup=False)
+        more = f", and {len(ways) - 1} like it" if len(ways) > 1 else ""
+        console.print(f"    fix: {ways[0]}{more}{' (fullint repair)' if found[0].repairable else ''}", markup=False)
 
 
 def _finding(console: Console, x: Finding) -> None:
@@ -189,6 +191,10 @@ def show_plan(plan: RepairPlan) -> None:
                 _finding(console, f)
             if len(found) > MOST_ROWS:
                 console.print(f"    and {len(found) - MOST_ROWS} more")
+    if plan.refused:
+        console.print("it would end without a result:", style="bold")
+    for b in plan.refused[:MOST_ROWS]:
+        console.print(f"  {b}", markup=False)
 
 
 def show_repair(report: RepairReport, output: str) -> None:

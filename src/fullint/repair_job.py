@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fullint.assign import Measured, observed_tensors
 from fullint.assignment import Assignment, Granularity, Range
 from fullint.auditing import Finding, finding, look
@@ -15,11 +17,12 @@ from fullint.calibrate import calibrate, merged
 from fullint.certificate import real
 from fullint.emit import Emitted
 from fullint.entries import Entry, view
-from fullint.errors import AccuracyError, Blocker, NotIntegerError
+from fullint.errors import AccuracyError, Blocker, NotIntegerError, UsageError
 from fullint.groups import given_params
-from fullint.ir import Op, Tensor, Uses
+from fullint.ir import Op, Quant, Tensor, Uses
 from fullint.job import Job, Plan, Progress, Result
-from fullint.mend import cancel, lift
+from fullint.keep_float import choose
+from fullint.mend import cancel, lift, stamp_axes
 from fullint.numerics import as_int8, representable
 from fullint.options import Options
 from fullint.outcome import report_of
@@ -32,8 +35,6 @@ from fullint.verify import check_readable
 
 DRAWN = 16
 """Inputs to judge a result on where there are no samples."""
-BUT_ONE = "legacy-uint8"
-"""The one rule whose lifted operators computed right before: the given model stays the reference."""
 
 
 class RepairJob(Job):
@@ -53,7 +54,8 @@ class RepairJob(Job):
     ) -> None:
         super().__init__(source, samples, options, progress)
         self.rules, self.weights = {rule.name for rule in rules}, weights
-        self.fixed: list[Finding] = []
+        self.planned: list[tuple[Op | Tensor, Finding]] = []
+        self.left: set[Op] = set()
         self.assumptions: list[str] = []
         self.loose: dict[Tensor, str] = {}
         self.followed = False
@@ -62,7 +64,7 @@ class RepairJob(Job):
     def result(self) -> Result:
         """The repaired model, or the given one where nothing is to be done."""
         self._read()
-        if not self.fixed:
+        if not self.planned:
             return self._unchanged()
         try:
             return self._made()
@@ -81,33 +83,40 @@ class RepairJob(Job):
             facts = Facts(self.model)
             found = list(look(facts))
             self.per_tensor = facts.per_tensor and _int8_weights(facts)
+            choose(self.model, self.options.keep_float)
         self._choose(facts, found)
+        self.left = {op for _, op in self.model.ops() if op.keep_float}
         check_readable(self.model)
 
     def _choose(self, facts: Facts, found: Sequence[tuple[Op | Tensor, Rule, Any]]) -> None:
         """Part the findings in those to act on and those to leave, and act on the model, in place."""
-        lifted: dict[Op, str] = {}
+        lifted: dict[Op, Rule] = {}
         cancelled: set[Op] = set()
+        stamped: set[Op] = set()
         beyond: list[Blocker] = []
         for what, rule, f in found:
             mend = f.mend or rule.mend
             if rule.name not in self.rules:
                 self._leave(what, rule)
+            elif mend is not Mend.NONE:
+                self.planned.append((what, finding(what, rule, f, facts)))
+            if rule.name not in self.rules or not isinstance(what, Op) or what.keep_float:
                 continue
-            if mend is Mend.NONE:
-                if isinstance(what, Op) and (f.level or rule.level) == "error":
-                    beyond.append(_blocker(facts, what, f.cause, f.fix))
-                continue
-            self.fixed.append(finding(what, rule, f, facts))
-            if mend is Mend.LIFT and isinstance(what, Op):
-                if (why := _beyond_mending(what, rule)) is not None:
+            if mend is Mend.NONE and (f.level or rule.level) == "error" and rule.name != "op-version":
+                beyond.append(_blocker(facts, what, f.cause, f.fix))
+            elif mend is Mend.LIFT:
+                if (why := _beyond_mending(what)) is not None:
                     beyond.append(_blocker(facts, what, f"{f.cause}; {why}", _FLOAT))
-                lifted.setdefault(what, rule.name)
-            elif mend is Mend.CANCEL and isinstance(what, Op) and all(codes(t) for t in what.values()):
+                lifted.setdefault(what, rule)
+            elif mend is Mend.CANCEL and all(codes(t) for t in what.values()):
                 cancelled.add(what)
+            elif mend is Mend.STAMP and rule.name == "malformed-scale":
+                stamped.add(what)
+        if any(rule.name == "not-quantized" for _, rule, _ in found):
+            raise UsageError("nothing in the file is quantized: it is a float model; fullint quantize makes it all integer")
         if beyond:
             raise NotIntegerError(beyond)
-        self._mend(lifted, cancelled)
+        self._mend(lifted, cancelled, stamped)
 
     def _leave(self, what: Op | Tensor, rule: Rule) -> None:
         """What is not to be fixed stays as it is."""
@@ -116,20 +125,25 @@ class RepairJob(Job):
         if rule.mend is Mend.ENDS and self.options.io == "auto":
             self.options = replace(self.options, io="float32")
 
-    def _mend(self, lifted: dict[Op, str], cancelled: set[Op]) -> None:
-        ops = {op for op in lifted if not op.keep_float}
-        faulty = sorted({name for op, name in lifted.items() if op in ops and name != BUT_ONE and any(map(codes, op.values()))})
-        self.pinned = lift(self.model, ops, ends=BUT_ONE in self.rules)
+    def _mend(self, lifted: dict[Op, Rule], cancelled: set[Op], stamped: set[Op]) -> None:
+        self.pinned = lift(self.model, set(lifted), ends=any(rule.name == "legacy-uint8" for rule in lifted.values()))
         cancel(self.model, cancelled)
-        if not faulty:
-            return
-        self.reference = "the given model, its faulty operators read as the file says"
-        self.assumptions.append(
-            f"{', '.join(faulty)}: the numbers in the file are taken at their word, where the given model computes others"
-        )
-        for entry in self.entries:
+        stamp_axes(stamped)
+        faulty = sorted({rule.name for op, rule in lifted.items() if not rule.right and any(map(codes, op.values()))})
+        if faulty:
+            self.reference = "the given model, its faulty operators read as the file says"
+            self.assumptions.append(
+                f"{', '.join(faulty)}: the numbers in the file are taken at their word, whatever a runtime makes of them"
+            )
+        for entry in self.entries if faulty or stamped else ():
             path = self._stack.enter_context(model_file(view(self.model, entry.graph)))
             entry.path, entry.inputs, entry.outputs = path, list(entry.graph.inputs), list(entry.graph.outputs)
+
+    @property
+    def fixed(self) -> list[Finding]:
+        """The findings that are gone: all that were to be fixed, but for conversions beside what stays float."""
+        kept = {op.origin for op in self.left if isinstance(op, Op)}
+        return [f for _, f in self.planned if not kept.intersection(f.evidence.get("beside", ()))]
 
     def _need_samples(self) -> None:
         """None are needed yet."""
@@ -228,7 +242,10 @@ class RepairJob(Job):
                 continue
             number = next(i for i, g in enumerate(self.model.graphs) if op in g.ops)
             cause = f'nothing in the file bounds "{t.name}"'
-            blocked.setdefault(op, Blocker(number, op.origin, op.kind, op.output_name, cause, _DATA))
+            which = op.origin if not number and op.origin >= 0 else op.output_name or op.kind
+            end = any(t in g.inputs for g in self.model.graphs)  # an int8 input needs a range, whoever reads it
+            way_out = _DATA if end else f"{_DATA}; or leave it in float: --keep-float {which}"
+            blocked.setdefault(op, Blocker(number, op.origin, op.kind, op.output_name, cause, way_out))
         return list(blocked.values())
 
     def _judge(self, certificate: Certificate, planned: Plan, emitted: Emitted) -> None:
@@ -252,12 +269,16 @@ def _blocker(facts: Facts, op: Op, cause: str, way_out: str) -> Blocker:
     return Blocker(facts.place[op][0], op.origin, op.kind, op.output_name, cause, way_out)
 
 
-def _beyond_mending(op: Op, rule: Rule) -> str | None:
+def _beyond_mending(op: Op) -> str | None:
     """Why an operator cannot be read as what it means, or None."""
     if any(t.is_variable for t in op.values()):
         return "its state is integer, and means nothing by itself"
-    bad = [t for t in op.values() if codes(t) and t.quant is not None and not (t.quant.scale > 0).all()]
+    bad = [t for t in op.values() if codes(t) and t.quant is not None and not _sound(t.quant)]
     return f'the scale of "{bad[0].name}" says nothing' if bad else None
+
+
+def _sound(quant: Quant) -> bool:
+    return bool(np.isfinite(quant.scale).all() and (quant.scale > 0).all())
 
 
 def _int8_weights(facts: Facts) -> bool:

@@ -15,24 +15,38 @@ from pathlib import Path
 from typing import Any
 
 from fullint import __version__
-from fullint.auditing import Finding, audit_model, chosen_rules, finding, look
-from fullint.errors import NotIntegerError, UsageError
+from fullint.auditing import Finding, audit_model, chosen_rules, read_for_audit
+from fullint.errors import Blocker, NotIntegerError, UsageError
 from fullint.job import Progress, Result
 from fullint.options import Options
 from fullint.repair_job import RepairJob
 from fullint.report import SCHEMA_VERSION, QuantizeReport, to_json
-from fullint.rules import Facts, Mend
-from fullint.tflite import internalise, read_model
-from fullint.verify import check_readable
+from fullint.rules import Mend, Rule
+from fullint.tflite import read_model
+
+ALWAYS = {
+    Mend.STAMP: "what is written is stamped right",
+    Mend.SHAPE: "what is written has static shapes",
+    Mend.FOLLOW: "it goes, or stays, with the operators beside it",
+}
+"""Fixes that are no choice, and why."""
 
 
 @dataclass(frozen=True)
 class RepairPlan:
-    """What `repair` would do: findings it would fix, and those it would leave."""
+    """What `repair` would do.
+
+    Attributes:
+        fix: findings it would fix.
+        leave: findings it would leave.
+        refused: why it would end without a result, operator by operator; empty where the file, and the samples if
+            there are any, say enough.
+    """
 
     schema_version: int
     fix: tuple[Finding, ...]
     leave: tuple[Finding, ...]
+    refused: tuple[Blocker, ...]
 
     def to_json(self) -> str:
         """The plan as JSON, indented."""
@@ -73,36 +87,52 @@ class Repaired:
 
 
 def repair_plan(
-    model: str | Path | bytes, *, only: str | Sequence[str] | None = None, skip: str | Sequence[str] | None = None
+    model: str | Path | bytes,
+    samples: Any = None,
+    *,
+    only: str | Sequence[str] | None = None,
+    skip: str | Sequence[str] | None = None,
+    keep_float: str | int | Sequence[str | int] | None = None,
+    batch: int = 1,
+    shape: str | Sequence[str] = (),
 ) -> RepairPlan:
-    """What `repair` would fix of what `audit` finds, and what it would leave. Nothing is run or written.
+    """What `repair` would fix of what `audit` finds, what it would leave, and what would stop it. Nothing is written.
 
     Args:
         model: path or bytes of a `.tflite`.
-        only: rules whose findings to fix; all by default.
-        skip: rules whose findings to leave.
+        samples: as in `repair`: with them, ranges need not be in the file.
+        only, skip, keep_float, batch, shape: as in `repair`.
 
     Raises:
         ModelFormatError, UsageError: a file that is no model; a rule nobody knows.
     """
-    read = read_model(model)
-    internalise(read, Path(model).absolute().parent if isinstance(model, str | Path) else None)
-    check_readable(read, scales=False)
-    chosen = {rule.name for rule in wanted_rules(only, skip)}
-    facts = Facts(read)
-    found = [(rule, finding(what, rule, f, facts)) for what, rule, f in look(facts)]
-    fix = tuple(f for rule, f in found if rule.name in chosen and rule.mend is not Mend.NONE)
-    return RepairPlan(SCHEMA_VERSION, fix, tuple(f for _, f in found if f not in fix))
+    options = Options(keep_float=keep_float, batch=batch, shape=shape)
+    options.check()
+    job = RepairJob(model, samples, options, None, wanted_rules(only, skip), "auto")
+    refused: tuple[Blocker, ...] = ()
+    with job:
+        try:
+            job.plan()
+        except NotIntegerError as e:
+            refused = e.blockers
+        fixed = job.fixed
+    everything = audit_model(read_for_audit(model)).findings
+    known = {(f.rule, f.graph, f.index, f.output) for f in fixed}
+    leave = tuple(f for f in everything if (f.rule, f.graph, f.index, f.output) not in known)
+    return RepairPlan(SCHEMA_VERSION, tuple(fixed), leave, refused)
 
 
-def wanted_rules(only: str | Sequence[str] | None, skip: str | Sequence[str] | None) -> list[Any]:
+def wanted_rules(only: str | Sequence[str] | None, skip: str | Sequence[str] | None) -> list[Rule]:
     """The rules to act on.
 
     Raises:
-        UsageError: a rule nobody knows.
+        UsageError: a rule nobody knows, or one that cannot be skipped.
     """
-    without = {rule.name for rule in chosen_rules(skip)} if skip else set()
-    return [rule for rule in chosen_rules(only or None) if rule.name not in without]
+    without = chosen_rules(skip) if skip else ()
+    for rule in without:
+        if rule.mend in ALWAYS:
+            raise UsageError(f"{rule.name} cannot be skipped: {ALWAYS[rule.mend]}")
+    return [rule for rule in chosen_rules(only or None) if rule not in without]
 
 
 def repair(
@@ -111,6 +141,7 @@ def repair(
     *,
     only: str | Sequence[str] | None = None,
     skip: str | Sequence[str] | None = None,
+    keep_float: str | int | Sequence[str | int] | None = None,
     weights: str = "auto",
     num_samples: int | None = None,
     io: str = "auto",
@@ -132,6 +163,7 @@ def repair(
             the result otherwise.
         only: rules whose findings to fix, in a sequence or joined by commas; all by default.
         skip: rules whose findings to leave as they are.
+        keep_float: operators that stay as they are: indices, types or output names, in a sequence or with commas between.
         weights: "auto" (one scale per tensor where the whole file has it so, else one per channel),
             "per-channel" or "per-tensor".
         num_samples: use the first this many samples.
@@ -154,6 +186,7 @@ def repair(
     if weights not in ("auto", "per-channel", "per-tensor"):
         raise UsageError(f'weights must be auto, per-channel or per-tensor, not "{weights}"')
     options = Options(
+        keep_float=keep_float,
         num_samples=num_samples,
         io=io,
         batch=batch,
@@ -175,8 +208,5 @@ def repair(
 
 def _report(job: RepairJob, result: Result) -> RepairReport:
     left = audit_model(read_model(result.model)).findings
-    status = "repaired" if job.fixed else "nothing-to-repair"
+    status = "repaired" if job.planned else "nothing-to-repair"
     return RepairReport(SCHEMA_VERSION, __version__, status, tuple(job.fixed), left, tuple(job.assumptions), result.report)
-
-
-__all__ = ["NotIntegerError", "RepairPlan", "RepairReport", "Repaired", "repair", "repair_plan"]

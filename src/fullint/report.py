@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,7 +137,16 @@ class QuantizeReport:
 
 def to_json(report: Any) -> str:
     """Any report dataclass as JSON."""
-    return json.dumps(dataclasses.asdict(report), indent=2, ensure_ascii=False)
+    return json.dumps(_finite(dataclasses.asdict(report)), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no infinity and no NaN: text stands for them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def operator_counts(model: Model) -> dict[str, int]:

@@ -15,7 +15,7 @@ from fullint.errors import UsageError
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, type=click.Path(), metavar="MODEL|FOLDER...")
-@click.option("--rule", multiple=True, metavar="NAME,...", help="Look with these rules only.")
+@click.option("--rule", multiple=True, metavar="NAME,...", help="Show what these rules find only.")
 @option.target
 @click.option(
     "--runtime", metavar="RELEASE", help="Release of the runtime it is to run on, such as 2.5.0.  [default: the target's]"
@@ -80,6 +80,7 @@ def explain(rule: str | None, as_json: bool) -> None:
 @option.output
 @click.option("--only", multiple=True, metavar="RULE,...", help="Fix the findings of these rules only.")
 @click.option("--skip", multiple=True, metavar="RULE,...", help="Leave the findings of these rules as they are.")
+@click.option("--keep-float", metavar="NAME|TYPE|INDEX,...", help="Operators that stay as they are.")
 @click.option(
     "--weights",
     type=click.Choice(["auto", "per-channel", "per-tensor"]),
@@ -110,7 +111,8 @@ def repair(model: str, output: str | None, dry_run: bool, force: bool, as_json: 
         from fullint.repairing import repair_plan
 
         if dry_run:
-            plan = repair_plan(model, only=options["only"], skip=options["skip"])
+            asked = {name: options[name] for name in ("samples", "only", "skip", "keep_float", "batch", "shape")}
+            plan = repair_plan(model, **asked)
             show(plan.to_json()) if as_json else render.show_plan(plan)
             return
         if output is None:

@@ -8,6 +8,7 @@ rest. Rules look and never touch; what they find is a value that `repair` can ac
     BORDER     QUANTIZE and DEQUANTIZE that touch floats      one
     INTEGER    operators without a float operand              any number
     END        inputs and outputs of graphs                   any number
+    EVERY      operators, whatever they compute on            any number
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Scope(Enum):
     BORDER = "border"
     INTEGER = "integer"
     END = "end"
+    EVERY = "every"
 
 
 class Mend(Enum):
@@ -81,6 +83,7 @@ class Rule:
         find: what it has to say about an operator.
         find_end: the same for an input or output of a graph that is entered from outside.
         page: the manual page.
+        right: whether what it finds in an integer operator computes what the file says all the same.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Rule:
     page: str | None
     find: Callable[[Op, Facts], Found | None] = lambda op, facts: None
     find_end: Callable[[Tensor, Graph, Facts], Found | None] = lambda tensor, graph, facts: None
+    right: bool = False
 
     @property
     def summary(self) -> str:
@@ -218,7 +222,7 @@ def show(quant: Quant) -> dict[str, Any]:
 
 def _maker(model: Model) -> str | None:
     """Who quantized the file, as far as its names show."""
-    names = [t.name for g in model.graphs for t in g.tensors]
-    if any(n.endswith(("_quantized", "_dequant")) for n in names):
+    conversions = [op.output_name for g in model.graphs for op in g.ops if op.kind in CONVERSIONS]
+    if conversions and all(n.endswith(("_quantized", "_dequant", "_requant")) for n in conversions):
         return "ai-edge-quantizer"
     return "TensorFlow" if (model.description or "").startswith("MLIR") else None

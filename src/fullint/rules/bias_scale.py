@@ -45,6 +45,8 @@ def find(op: Op, facts: Facts) -> Found | None:
         return None
     if b.quant is None or not b.quant.scale.size:
         return Found(f'its bias "{short(b)}" says no scale', _FIX, {"is": None}, "note")
+    if not (np.isfinite(b.quant.scale).all() and (b.quant.scale > 0).all()):
+        return None  # malformed-scale
     expected = bias_scales(float(data.scale[0]), w.quant.scale)
     if b.quant.scale.size not in (1, expected.size):
         return Found(f'its bias "{short(b)}" has {b.quant.scale.size} scales, the weights have {expected.size}', _FIX)

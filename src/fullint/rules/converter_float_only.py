@@ -30,9 +30,9 @@ def find(op: Op, facts: Facts) -> Found | None:
     row = ROWS.get(op.kind)
     if row is None or not facts.quantized or not leaves_float(facts.maker, op.kind):
         return None
-    maker = facts.maker or "TensorFlow"
+    maker = facts.maker or "TensorFlow's converter"
     cause = f"LiteRT's kernel takes integers ({row.source}), {maker} does not quantize it"
-    return Found(cause, "quantize it", {"maker": maker, "kernel": row.source})
+    return Found(cause, "quantize it", {"maker": facts.maker, "kernel": row.source})
 
 
 RULE = Rule("converter-float-only", "error", (Scope.FLOAT,), Mend.QUANTIZE, True, __doc__, find)

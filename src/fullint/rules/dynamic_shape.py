@@ -1,8 +1,7 @@
 """dynamic-shape: A dimension of an input is open.
 
 What it does:
-    Finds inputs whose shape signature has a -1, and float or integer graphs behind them whose shapes are computed at run
-    time.
+    Finds inputs whose shape signature has a -1.
 
 Why it matters:
     Accelerators want every shape at compile time: a dynamic batch alone makes the Edge TPU compiler say "model not

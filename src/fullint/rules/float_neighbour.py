@@ -9,7 +9,7 @@ Why it matters:
     convolution before it in float, where the time is spent.
 
 Seen in:
-    Face-liveness networks with PReLU written as GREATER, MUL, SELECT: all convolutions float, the cause is in GREATER.
+    Face-liveness networks with PReLU written as GREATER, MUL, SELECT: convolutions in float because of what GREATER reads.
 
 Example:
     op 3 CONV_2D "conv": its result is read in float by op 5 GREATER (shared-constant-conflict)

@@ -35,4 +35,4 @@ def find(op: Op, facts: Facts) -> Found | None:
     return Found(what, "turn it to int8")
 
 
-RULE = Rule("legacy-uint8", "warning", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find)
+RULE = Rule("legacy-uint8", "warning", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find, right=True)

@@ -20,9 +20,14 @@ Fix (safe):
 
 from __future__ import annotations
 
+import numpy as np
+
 from fullint.ir import Op, Tensor
+from fullint.ops import ROWS
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, codes, integer_row, short, weighted
 from fullint.verify import quant_problems
+
+_FIX = "put the axis right, or quantize the float model again"
 
 
 def find(op: Op, facts: Facts) -> Found | None:
@@ -31,19 +36,34 @@ def find(op: Op, facts: Facts) -> Found | None:
         if t.quant is not None and t.quant.scale.size and (codes(t) or t.dtype in ("int32", "int64")):
             problem = next(quant_problems(t, t.quant), None) or _zero(t)
             if problem:
-                return Found(problem, "put the axis right, or quantize the float model again", {"tensor": t.name})
+                mend = Mend.STAMP if only_axis(t) else None if mendable(op, t) else Mend.NONE
+                return Found(problem, "put the axis right" if mend is Mend.STAMP else _FIX, {"tensor": t.name}, mend=mend)
     found = weighted(op)
     if found is None or integer_row(op) is None:
         return None
     row, _, w, _ = found
     if w.quant is not None and w.quant.per_channel and w.quant.axis != row.axis:
         cause = f'the scales of its weights "{short(w)}" run along axis {w.quant.axis}, the kernel takes {row.axis}'
-        return Found(cause, "put the axis right, or quantize the float model again", {"axis": w.quant.axis, "wanted": row.axis})
+        return Found(cause, _FIX, {"axis": w.quant.axis, "wanted": row.axis})
     return None
 
 
+def only_axis(t: Tensor) -> bool:
+    """Whether nothing but the axis of a vector's scales is wrong: it has only one."""
+    sound = t.quant is not None and bool(np.isfinite(t.quant.scale).all()) and bool((t.quant.scale > 0).all())
+    return sound and t.quant is not None and t.quant.per_channel and t.shape == (t.quant.scale.size,) and t.quant.axis != 0
+
+
+def mendable(op: Op, t: Tensor) -> bool:
+    """Whether the numbers a tensor stands for can be told all the same: weights whose axis is another one."""
+    row = ROWS.get(op.kind)
+    if t.quant is None or row is None or row.weight is None or row.axis is None or t is not op.input(row.weight):
+        return False
+    return bool((t.quant.scale > 0).all()) and len(t.shape) > row.axis and t.shape[row.axis] == t.quant.scale.size
+
+
 def _zero(t: Tensor) -> str | None:
-    zero = codes(t) and t.quant is not None and t.quant.scale.min() == 0
+    zero = t.quant is not None and t.quant.scale.min() == 0
     return f'tensor "{t.name}" has a scale of zero' if zero else None
 
 

@@ -8,7 +8,8 @@ Why it matters:
     commonest reason for float leftovers, and no option of the converter helps.
 
 Seen in:
-    NEG inside every LayerNormalization of Keras, POW, SIN, FLOOR, SQUARE, CUMSUM, ADD_N, LOCAL_RESPONSE_NORMALIZATION.
+    DIV, whose int8 kernel is wrong for small dividends; NEG inside every LayerNormalization of Keras; POW, SIN, FLOOR,
+    SQUARE, CUMSUM, ADD_N, LOCAL_RESPONSE_NORMALIZATION.
 
 Example:
     op 9 NEG "negated": LiteRT's int8 kernel ignores scales; as integers it is written as MUL by -1
@@ -20,13 +21,17 @@ Fix (safe):
 from __future__ import annotations
 
 from fullint.ir import Op
-from fullint.ops import ROWS
+from fullint.ops import KERNEL_SETS, ROWS
 from fullint.ops.forms import WRONG_KERNEL, form
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope
 
 
 def find(op: Op, facts: Facts) -> Found | None:
     """An operator without a row that has another form."""
+    row = ROWS.get(op.kind)
+    if row is not None and all(row.fault(op, kernels) for kernels in KERNEL_SETS):
+        fault = row.faults[KERNEL_SETS[0]].what
+        return Found(f"LiteRT's int8 kernel is wrong ({fault}); {row.because}", "let it be written with others", {"fault": fault})
     known = form(op.kind)
     if op.kind in ROWS or known is None:
         return None

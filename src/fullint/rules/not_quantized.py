@@ -12,7 +12,7 @@ Seen in:
 Example:
     op 0 CONV_2D "features": nothing in the file is quantized
 
-Fix (safe):
+Fix (none):
     `fullint quantize MODEL -c SAMPLES -o OUT`.
 """
 
@@ -29,4 +29,4 @@ def find(op: Op, facts: Facts) -> Found | None:
     return Found("nothing in the file is quantized", "fullint quantize MODEL -c SAMPLES -o OUT")
 
 
-RULE = Rule("not-quantized", "error", (Scope.FLOAT,), Mend.QUANTIZE, True, __doc__, find)
+RULE = Rule("not-quantized", "error", (Scope.FLOAT,), Mend.NONE, True, __doc__, find)

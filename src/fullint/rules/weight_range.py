@@ -37,4 +37,4 @@ def find(op: Op, facts: Facts) -> Found | None:
     return Found(f'{count} of its weights "{short(w)}" are -128', "quantize them again within [-127, 127]", {"count": count})
 
 
-RULE = Rule("weight-range", "warning", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find)
+RULE = Rule("weight-range", "warning", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find, right=True)
