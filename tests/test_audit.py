@@ -227,6 +227,13 @@ def _(g: Half, trip: bool) -> None:
         op.inputs[2] = constant("b", np.array([1, 2, 3, 4], np.int8), op.inputs[2].quant)
 
 
+@case("missing-bias")
+def _(g: Half, trip: bool) -> None:
+    g.output(g.int_conv(g.coded(1, 6, 6, 2)))
+    if trip:
+        g.graph.ops[-1].inputs.pop()
+
+
 @case("bias-wrong-scale")
 def _(g: Half, trip: bool) -> None:
     g.output(g.int_conv(g.coded(1, 6, 6, 2), bias_factor=4.0 if trip else 1.0))

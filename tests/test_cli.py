@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from half import Half
 from test_quantize import network
 
 from fullint.build import Builder, samples_like
@@ -207,3 +208,113 @@ def test_own_failure_is_one_line(home: Path) -> None:
     )
     assert "ZeroDivisionError" in done.stderr
     assert "Traceback" in done.stderr
+
+
+# audit, explain, repair
+
+
+@pytest.fixture
+def halves(tmp_path: Path) -> Path:
+    """A folder with a half-quantized model, a sound one, a deep one and a broken one."""
+    g = Half()
+    g.output(g.sandwich(g.coded(1, 6, 6, 2)))
+    (tmp_path / "half.tflite").write_bytes(g.bytes())
+    sound = Half()
+    sound.output(sound.int_conv(sound.coded(1, 6, 6, 2)))
+    (tmp_path / "sound.tflite").write_bytes(sound.bytes())
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "again.tflite").write_bytes(g.bytes())
+    (tmp_path / "broken.tflite").write_bytes(g.bytes()[:100])
+    return tmp_path
+
+
+def test_audit_is_a_gate(halves: Path) -> None:
+    assert fullint("audit", "sound.tflite", cwd=halves).returncode == 0
+    done = fullint("audit", "half.tflite", cwd=halves)
+    assert done.returncode == 1
+    assert "constant-without-parameters" in done.stdout
+    assert "op 1 CONV_2D" in done.stdout
+    assert fullint("audit", "half.tflite", "--rule", "bias-wrong-scale", cwd=halves).returncode == 0
+    assert fullint("audit", "half.tflite", "--rule", "float-border", "--fail-on", "error", cwd=halves).returncode == 0
+    assert fullint("audit", "half.tflite", "--rule", "", cwd=halves).returncode == 2
+
+
+def test_audit_of_a_folder(halves: Path) -> None:
+    done = fullint("audit", ".", "--json", cwd=halves)
+    assert done.returncode == 2
+    body = json.loads(done.stdout)
+    assert body["schema_version"] == 1
+    by_name = {Path(f["file"]).name: f for f in body["files"]}
+    assert by_name["broken.tflite"]["error"]
+    assert by_name["sound.tflite"]["findings"] == []
+    assert [f["rule"] for f in by_name["again.tflite"]["findings"]].count("float-border") == 2
+    table = fullint("audit", "half.tflite", "deep", "sound.tflite", cwd=halves)
+    assert table.returncode == 1
+    assert "3 files, 6 findings" in table.stdout
+
+
+def test_audit_of_a_large_model_takes_under_a_second(tmp_path: Path) -> None:
+    """15 MB of weights, from the start of the process to its end."""
+    g = Half()
+    x = g.coded(1, 8, 8, 256)
+    for _ in range(25):
+        x = g.int_conv(x, 256, bias=np.zeros(256, np.float32))
+    g.output(x)
+    data = g.bytes()
+    assert len(data) > 14_000_000
+    (tmp_path / "large.tflite").write_bytes(data)
+    start = time.perf_counter()
+    assert fullint("audit", "large.tflite", cwd=tmp_path).returncode == 0
+    assert time.perf_counter() - start < 1.0
+
+
+def test_explain(halves: Path) -> None:
+    done = fullint("explain", "bias-wrong-scale", cwd=halves)
+    assert done.returncode == 0
+    assert done.stdout.startswith("bias-wrong-scale: ")
+    assert "Why it matters:" in done.stdout
+    assert len(json.loads(fullint("explain", "--json", cwd=halves).stdout)["rules"]) > 30
+    assert fullint("explain", "bias", cwd=halves).returncode == 2
+
+
+def test_repair(halves: Path) -> None:
+    done = fullint("repair", "half.tflite", "-o", "out.tflite", cwd=halves)
+    assert done.returncode == 0, done.stderr
+    assert "all integer" in done.stdout
+    assert "against the given model" in done.stdout
+    assert fullint("audit", "out.tflite", cwd=halves).returncode == 0
+    again = fullint("repair", "half.tflite", "-o", "out.tflite", cwd=halves)
+    assert again.returncode == 2
+    assert "--force" in again.stderr
+    body = json.loads(fullint("repair", "half.tflite", "-o", "out.tflite", "--force", "--json", cwd=halves).stdout)
+    assert body["status"] == "repaired"
+    assert body["result"]["certificate"]["drawn"] is True
+
+
+def test_repair_dry_run_writes_nothing(halves: Path) -> None:
+    done = fullint("repair", "half.tflite", "--dry-run", cwd=halves)
+    assert done.returncode == 0, done.stderr
+    assert "to be fixed: 3" in done.stdout
+    assert json.loads(fullint("repair", "half.tflite", "--dry-run", "--json", cwd=halves).stdout)["refused"] == []
+    assert sorted(p.name for p in halves.iterdir()) == ["broken.tflite", "deep", "half.tflite", "sound.tflite"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["repair", "half.tflite"], "give -o FILE"),
+        (["repair", "half.tflite", "-o", "out.tflite", "--skip", "float-oi"], "no rule is called"),
+        (["repair", "half.tflite", "-o", "out.tflite", "--skip", "float-border"], "cannot be skipped"),
+        (["repair", "half.tflite", "-o", "out.tflite", "-c", "nowhere.npz"], "no such file"),
+        (["repair", "broken.tflite", "-o", "out.tflite"], "damaged"),
+        (["audit", "nowhere.tflite"], "cannot be read"),
+        (["audit", "half.tflite", "--runtime", "new"], "a release such as"),
+        (["audit", "deep/.."], ""),
+    ],
+)
+def test_bad_use_of_audit_and_repair(halves: Path, arguments: list[str], says: str) -> None:
+    done = fullint(*arguments, cwd=halves)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (halves / "out.tflite").exists()

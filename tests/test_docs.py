@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 import pytest
-from half import Half
 
 import fullint
 from fullint import auditing, inspection, report
@@ -23,11 +22,8 @@ DEMO = ROOT / "src" / "fullint" / "demo"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("digits.tflite", "calibration.npz"):
+    for name in ("digits.tflite", "half.tflite", "calibration.npz"):
         (tmp_path / name).write_bytes((DEMO / name).read_bytes())
-    g = Half()
-    g.output(g.sandwich(g.coded(1, 6, 6, 2)))
-    (tmp_path / "half.tflite").write_bytes(g.bytes())
     return tmp_path
 
 

@@ -19,7 +19,7 @@ LAYERS = (
     {"passes", "groups"},
     {"assign"},
     {"rules", "layer_names"},
-    {"auditing", "bounds", "mend"},
+    {"auditing", "bounds", "mend", "logs", "partition"},
     {"border", "blockers", "emit", "equalize", "inspection", "options", "tables", "keep_float", "widen", "clip"},
     {"correct_bias"},
     {"measure"},

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
 
+import fullint
 from fullint.build import Builder
 from fullint.ir import Tensor
 
@@ -126,6 +127,9 @@ def main() -> None:
     HOME.mkdir(exist_ok=True)
     (HOME / "digits.tflite").write_bytes(export(net))
     np.savez_compressed(HOME / "calibration.npz", image=images[:CALIBRATION].astype(np.float16))
+    samples = str(HOME / "calibration.npz")
+    half = fullint.quantize(HOME / "digits.tflite", samples, keep_float="CONV_2D")  # as some converters leave it
+    (HOME / "half.tflite").write_bytes(half.model)
     np.savez_compressed(HOME / "test.npz", image=images[-TEST:].astype(np.float16), label=labels[-TEST:].astype(np.uint8))
 
 

@@ -59,7 +59,7 @@ def assign(
     granularity: Granularity | None = None,
     types: Mapping[Op, str] | None = None,
     inputs: str = "int8",
-    pinned: Mapping[Tensor, Quant] | None = None,
+    pinned: Mapping[Tensor, tuple[Quant, str]] | None = None,
 ) -> Assignment:
     """Decide all parameters of a model.
 
@@ -69,7 +69,7 @@ def assign(
         granularity: per channel unless it says otherwise.
         types: element type of operators that do not compute in `inputs`.
         inputs: element type of the model's inputs and of all other operators.
-        pinned: int8 parameters that some tensors are to have.
+        pinned: parameters, with their type, that some tensors are to have.
     """
     result = Assignment(default_type=inputs)
     _set_types(model, types or {}, inputs, result)
@@ -94,8 +94,8 @@ def _set_types(model: Model, types: Mapping[Op, str], default: str, result: Assi
             if kind != "int8":
                 result.op_types[op] = kind
                 result.types.update((t, kind) for t in op.outputs if t.dtype == "float32")
-            if given_params(op) is not None:
-                result.types.pop(op.outputs[0], None)
+            if (given := given_params(op)) is not None:
+                result.types[op.outputs[0]] = given[1]
 
 
 def _spread(model: Model, ranges: Mapping[Tensor, Range], tied: Sequence[Tie]) -> dict[Tensor, Range]:
@@ -126,9 +126,9 @@ def _demanded(model: Model) -> dict[Tensor, Range]:
         row = ROWS.get(op.kind)
         for i, t in enumerate(op.outputs):
             rule = row.output(i) if row else None
-            quant = given_params(op) or (rule.quant if isinstance(rule, Fixed) else None)
-            if t.dtype == "float32" and quant is not None:
-                found[t] = representable(quant)
+            given = given_params(op) or ((rule.quant, "int8") if isinstance(rule, Fixed) else None)
+            if t.dtype == "float32" and given is not None:
+                found[t] = representable(*given)
     return found
 
 

@@ -156,6 +156,8 @@ def chosen_rules(rule: str | Sequence[str] | None) -> tuple[Rule, ...]:
         return RULES
     parts = rule.split(",") if isinstance(rule, str) else [n for r in rule for n in r.split(",")]
     names = [p.strip() for p in parts if p.strip()]
+    if not names:
+        raise UsageError("no rule is named; leave the option out for all of them")
     unknown = [n for n in names if n not in NAMES]
     if unknown:
         raise UsageError(f'no rule is called "{unknown[0]}"; there are: {", ".join(NAMES)}')

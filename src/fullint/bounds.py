@@ -121,7 +121,7 @@ class _Work:
     def _bound(self, op: Op) -> Range | None:
         row = ROWS.get(op.kind)
         if (given := given_params(op)) is not None:
-            return representable(given)
+            return representable(*given)
         spans = [self.span(t) for t in op.inputs if t is not None and t.dtype in ("float32", "bool")]
         if op.kind == LOOKUP or (op.kind in UNARY and op.kind != "CAST"):
             return self._function(op, spans[0]) if spans and spans[0] is not None else None

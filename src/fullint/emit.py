@@ -125,6 +125,8 @@ class _Emitter:
         self.floats: dict[Tensor, Tensor] = {}
         self.uses = Uses(graph)
         self.replaced: dict[Tensor, Tensor] = {}
+        self.named: set[Tensor] = set()
+        """Integer tensors that have taken a graph output's name."""
         self.copies: dict[tuple[Buffer, str, bytes], Tensor] = {}
         self.requantized: dict[tuple[Tensor, bytes], Tensor] = {}
         self.blockers: list[Blocker] = []
@@ -243,7 +245,8 @@ class _Emitter:
 
     def _rename(self, old: Tensor, new: Tensor) -> None:
         """Put a tensor in the place of another, in what is emitted so far, too (the given model stays as it is)."""
-        self.replaced[old] = new
+        self.replaced.update({t: new for t, r in self.replaced.items() if r is old} | {old: new})
+        self.int8.update({t: new for t, q in self.int8.items() if q is old})
         self.new.inputs = [new if t is old else t for t in self.new.inputs]
         for op in self.new.ops:
             op.inputs = [new if t is old else t for t in op.inputs]
@@ -257,7 +260,7 @@ class _Emitter:
         if op.keep_float:
             self.emitted.float_ops.add(new)
             self.emitted.kept[new] = Change("leave", op.origin, op.kind, op.output_name, "left as it was, as asked")
-        elif row is not None and any(t.dtype == "int8" for t in op.values()):
+        elif row is not None and any(t.dtype in ("int8", "int16") and t.quant is not None for t in op.values()):
             new.version = max(op.version, row.version_of(new))
             if row.weight is not None and row.bias is not None:
                 _true_zero_bias(new, row.data, row.weight, row.bias)
@@ -274,7 +277,7 @@ class _Emitter:
                 self.int8[out] = source
                 if out in self.old.outputs:
                     self._rename(source, replace(source, name=out.name))
-                    self.int8[out] = self.replaced[source]
+                    self.named.add(self.replaced[source])
             else:
                 self._add(conversion(source, self._tensor(out)))
             return
@@ -295,7 +298,7 @@ class _Emitter:
 
     def _nameable(self, source: Tensor, out: Tensor) -> bool:
         """Whether an integer value can stand for its float form, as a graph output by that one's name."""
-        ends = source in self.new.inputs or source in self.old.outputs or source in self.replaced.values()
+        ends = source in self.new.inputs or source in self.old.outputs or source in self.named
         return out not in self.old.outputs or not ends
 
     def _integer_op(self, op: Op) -> None:
@@ -382,7 +385,7 @@ def _true_zero_bias(op: Op, data: int, weight: int, bias: int) -> None:
     if x is None or w is None or b is None or b.buffer is None or x.quant is None or w.quant is None:
         return
     expected = Quant.of(bias_scales(float(x.quant.scale[0]), w.quant.scale))
-    if b.dtype == "int32" and not expected.same_as(b.quant) and not b.array.any():
+    if b.dtype in ("int32", "int64") and not expected.same_as(b.quant) and not b.array.any():
         own = twin(b)
         own.buffer, own.quant = Buffer.of(b.array), expected
         op.inputs[bias] = own

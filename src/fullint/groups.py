@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fullint.assignment import Assignment, Cut, Range
 from fullint.control import Tie
 from fullint.ir import Array, Graph, Model, Op, Quant, Tensor, Uses
-from fullint.numerics import activation_params, as_int8, representable
+from fullint.numerics import activation_params, as_activation, representable
 from fullint.ops import ROWS, Fixed, Role, Same
 
 FIXED_SLACK = 1.01
@@ -36,7 +36,7 @@ class Groups:
         masks: Mapping[tuple[Op, int], Range],
         tied: Sequence[Tie],
         result: Assignment,
-        pinned: Mapping[Tensor, Quant] | None = None,
+        pinned: Mapping[Tensor, tuple[Quant, str]] | None = None,
     ) -> None:
         self.graphs: Sequence[Graph] = model.graphs
         self.uses = Uses(*model.graphs)
@@ -47,7 +47,7 @@ class Groups:
         self.masks = masks
         self.parent: dict[Tensor, Tensor] = {}
         self.range: dict[Tensor, Range] = {t: self._narrow(t, r) for t, r in ranges.items()}
-        self.fixed: dict[Tensor, Quant] = dict(pinned or {})
+        self.fixed: dict[Tensor, Quant] = {t: q for t, (q, kind) in (pinned or {}).items() if kind == result.type_of(t)}
         self.anchored: list[tuple[Op, int, Tensor]] = []
         """Operands that take the parameters of a group without being in it: constants, and what is cut off."""
         self.members: dict[Tensor, list[Tensor]] = {}
@@ -69,7 +69,7 @@ class Groups:
     def _fix(self, op: Op) -> None:
         """Parameters that are demanded: by a kernel, or by the integer part of a half-quantized model."""
         if (given := given_params(op)) is not None:
-            self.fixed[op.outputs[0]] = given
+            self.fixed[op.outputs[0]] = given[0]
         if op.kind == "CAST" and (t := op.outputs[0]) in self.range:
             whole = _whole_numbers(self.range[t], self.result.op_type(op))
             self.fixed |= {t: whole} if whole is not None else {}
@@ -122,13 +122,14 @@ class Groups:
     def _adopt_quantize(self, op: Op) -> None:
         """A QUANTIZE that is in the file already says what its float input's parameters are, if they hold it."""
         x = op.input(0)
-        if op.kind != "QUANTIZE" or x is None or x.dtype != "float32" or op.outputs[0].dtype not in ("int8", "uint8"):
+        if op.kind != "QUANTIZE" or x is None or x.dtype != "float32" or x.is_constant:
             return
-        quant, root = as_int8(op.outputs[0]), self.root(x)
-        if quant is None or root in self.fixed or x.is_constant or self.result.type_of(x) != "int8":
+        given, root = as_activation(op.outputs[0]), self.root(x)
+        if given is None or root in self.fixed or self.result.type_of(x) != given[1]:
             return
+        quant, dtype = given
         private = self._members(root) == [x] and self.uses.only_reader(x) is op
-        if private or self._holds(quant, self._whole_range(x), "int8"):
+        if private or self._holds(quant, self._whole_range(x), dtype):
             self.fixed[root] = quant
 
     def _join_operator(self, op: Op) -> None:
@@ -339,10 +340,10 @@ def clips(op: Op) -> bool:
     return op.kind in ("MAXIMUM", "MINIMUM") and sum(t is not None and not t.is_constant for t in op.inputs) == 1
 
 
-def given_params(op: Op) -> Quant | None:
-    """int8 parameters of a DEQUANTIZE's output, from the 8-bit tensor it reads."""
+def given_params(op: Op) -> tuple[Quant, str] | None:
+    """(parameters, type) of a DEQUANTIZE's output, from the codes it reads."""
     x = op.input(0)
-    return as_int8(x) if op.kind == "DEQUANTIZE" and x is not None else None
+    return as_activation(x) if op.kind == "DEQUANTIZE" and x is not None else None
 
 
 def _whole_numbers(span: Range, dtype: str) -> Quant | None:

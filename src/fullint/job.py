@@ -86,6 +86,8 @@ class Job:
     """Whether a file whose scales make no sense is refused when it is read."""
     reference = "the float model"
     """What results are compared with."""
+    each = False
+    """Whether every output must reach `min_sqnr`, not only their mean."""
 
     def __init__(self, source: str | Path | bytes, samples: Any, options: Options, progress: Progress | None) -> None:
         if isinstance(source, bytearray | memoryview):
@@ -100,7 +102,7 @@ class Job:
         self.box_peak = 0
         self.kept: list[list[Array]] = []
         self.values = InputValues()
-        self.pinned: dict[Tensor, Quant] = {}
+        self.pinned: dict[Tensor, tuple[Quant, str]] = {}
         self.heads: list[Head] = []
         self._stack = contextlib.ExitStack()
 
@@ -365,7 +367,7 @@ class Job:
             split = self.entries[0].split
             return worst_operators(planned.model, emitted, split.last if split else None)
 
-        self.warnings += verdict(certificate, self.options.min_sqnr, self.options.per_tensor, worst)
+        self.warnings += verdict(certificate, self.options.min_sqnr, self.options.per_tensor, worst, each=self.each)
         ends = (*planned.model.main.inputs, *planned.model.main.outputs)
         if self.options.io != "auto" and not any(t.is_float for t in ends):
             self.warnings.append(f"io {self.options.io} has no effect: no input or output of the model is float")

@@ -14,22 +14,24 @@ from collections.abc import Collection, MutableMapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+import numpy as np
+
 from fullint.build import make_op
 from fullint.ir import Array, Graph, Model, Op, Quant, Tensor, Uses, constant, twin
-from fullint.numerics import as_int8, bias_scales, dequantize
+from fullint.numerics import as_activation, bias_scales, dequantize
 from fullint.ops import ROWS, OpRow, Role
 from fullint.ops.releases import first_version
 from fullint.rules.base import codes
 
 
-def lift(model: Model, ops: AbstractSet[Op], *, ends: bool) -> dict[Tensor, Quant]:
-    """Read operators as float ones, in place, and return the int8 parameters their float values are to have.
+def lift(model: Model, ops: AbstractSet[Op], *, ends: bool) -> dict[Tensor, tuple[Quant, str]]:
+    """Read operators as float ones, in place, and return the parameters their float values are to have, with their type.
 
     Args:
         ops: the operators.
         ends: whether inputs and outputs of the model that only they touch become float as well.
     """
-    pinned: dict[Tensor, Quant] = {}
+    pinned: dict[Tensor, tuple[Quant, str]] = {}
     for graph in model.graphs:
         if not ops.isdisjoint(graph.ops):
             _Lifter(model, graph, ops, pinned, ends=ends and graph in model.entries).run()
@@ -40,7 +42,7 @@ class _Lifter:
     """One graph."""
 
     def __init__(
-        self, model: Model, graph: Graph, ops: AbstractSet[Op], pinned: MutableMapping[Tensor, Quant], *, ends: bool
+        self, model: Model, graph: Graph, ops: AbstractSet[Op], pinned: MutableMapping[Tensor, tuple[Quant, str]], *, ends: bool
     ) -> None:
         self.model, self.graph, self.ops, self.pinned, self.ends = model, graph, ops, pinned, ends
         self.uses = Uses(graph)
@@ -85,13 +87,18 @@ class _Lifter:
         made = twin(t, name)
         made.dtype, made.quant = "float32", None
         self.floats[t] = made
-        if (quant := as_int8(t)) is not None:
-            self.pinned[made] = quant
+        if (given := as_activation(t)) is not None:
+            self.pinned[made] = given
         return made
 
     def _lifted(self, op: Op) -> Op:
         row = ROWS.get(op.kind)
         inputs = [None if t is None else self._operand(op, i, t, row) for i, t in enumerate(op.inputs)]
+        if row is not None and row.bias is not None and row.weight is not None and op.kind.endswith("CONV_2D"):
+            inputs += [None] * (row.bias + 1 - len(inputs))
+            w = inputs[row.weight]
+            if inputs[row.bias] is None and w is not None and row.axis is not None:
+                inputs[row.bias] = constant(f"{op.output_name}/bias", np.zeros(w.shape[row.axis], np.float32))
         outputs = [self._twin(t, t.name if self._gone(t) else f"{t.name}/float") if codes(t) else t for t in op.outputs]
         return replace(op, inputs=inputs, outputs=outputs, options=dict(op.options), version=first_version(op.kind))
 
@@ -113,14 +120,25 @@ def _constant(op: Op, t: Tensor, role: Role, row: OpRow | None) -> Tensor:
     """An integer constant as the numbers it stands for; int8 weights remember their grid."""
     quant = t.quant if t.quant is not None and t.quant.scale.size else None
     if role is Role.BIAS:
-        quant = quant or _product(op, row)
-        return constant(t.name, _along_all(t.array, quant))
+        says = quant is not None and np.isfinite(quant.scale).all() and (quant.scale > 0).all()
+        value = _along_all(t.array, quant if quant is not None and says else _product(op, row))
+        return constant(t.name, _vector(value, op, row))
     assert quant is not None
     axis = row.axis if row is not None and role is Role.WEIGHT and quant.per_channel else None
     if axis is not None and t.shape[axis] == quant.scale.size:
         quant = replace(quant, axis=axis)
     symmetric = t.dtype == "int8" and not quant.zero_point.any()
     return constant(t.name, dequantize(t.array, quant), quant if symmetric or role is not Role.WEIGHT else None)
+
+
+def _vector(bias: Array, op: Op, row: OpRow | None) -> Array:
+    """One value per output channel, where the shape can be made so."""
+    w = op.input(row.weight) if row is not None and row.weight is not None else None
+    channels = w.shape[row.axis] if w is not None and row is not None and row.axis is not None else bias.size
+    if bias.size not in (1, channels):
+        return bias
+    one: Array = np.broadcast_to(bias.reshape(-1), (channels,)).copy()
+    return one
 
 
 def _product(op: Op, row: OpRow | None) -> Quant:
@@ -167,5 +185,5 @@ def stamp_axes(ops: Collection[Op]) -> None:
     """Put the scales of vectors along the only axis they have, in place."""
     for op in ops:
         for t in op.inputs:
-            if t is not None and t.quant is not None and t.quant.per_channel and t.shape == (t.quant.scale.size,):
+            if t is not None and t.quant is not None and t.quant.scale.size in (1, *t.shape) and len(t.shape) <= 1:
                 t.quant = replace(t.quant, axis=0)

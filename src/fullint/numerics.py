@@ -56,11 +56,15 @@ def representable(quant: Quant, dtype: str = "int8") -> tuple[float, float]:
     return (low - z) * s, (high - z) * s
 
 
-def as_int8(t: Tensor) -> Quant | None:
-    """Parameters an int8 or uint8 tensor has, or would have, as int8."""
-    if t.quant is None or t.quant.scale.size != 1 or t.dtype not in ("int8", "uint8"):
+def as_activation(t: Tensor) -> tuple[Quant, str] | None:
+    """(parameters, type) an activation of codes has as int8 or int16: uint8 is int8 moved by 128."""
+    if t.quant is None or t.quant.scale.size != 1:
         return None
-    return t.quant if t.dtype == "int8" else Quant.of(t.quant.scale, t.quant.zero_point - 128)
+    if t.dtype == "int16" and not t.quant.zero_point.any():
+        return t.quant, "int16"
+    if t.dtype == "uint8":
+        return Quant.of(t.quant.scale, t.quant.zero_point - 128), "int8"
+    return (t.quant, "int8") if t.dtype == "int8" else None
 
 
 def weight_scales(weights: Array, axis: int | None) -> Array:

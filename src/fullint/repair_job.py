@@ -23,7 +23,7 @@ from fullint.ir import Op, Quant, Tensor, Uses
 from fullint.job import Job, Plan, Progress, Result
 from fullint.keep_float import choose
 from fullint.mend import cancel, lift, stamp_axes
-from fullint.numerics import as_int8, representable
+from fullint.numerics import as_activation, representable
 from fullint.options import Options
 from fullint.outcome import report_of
 from fullint.report import Certificate
@@ -41,6 +41,7 @@ class RepairJob(Job):
     """One run."""
 
     strict = False
+    each = True
     reference = "the given model"
 
     def __init__(
@@ -74,6 +75,9 @@ class RepairJob(Job):
             raise NotIntegerError([replace(b, way_out=f"{_DATA}; or {b.way_out}") for b in e.blockers]) from e
 
     def _unchanged(self) -> Result:
+        for entry in self.entries if self.samples is not None else ():
+            self._open_samples(entry)
+        self.box.call("shapes", self.path)
         data = self.source if isinstance(self.source, bytes) else Path(self.source).read_bytes()
         return Result(data, report_of(self, "unchanged", data, Assignment(), Emitted(self.model), None))
 
@@ -84,6 +88,8 @@ class RepairJob(Job):
             found = list(look(facts))
             self.per_tensor = facts.per_tensor and _int8_weights(facts)
             choose(self.model, self.options.keep_float)
+            if _computes_in_int16(facts):
+                self.options = replace(self.options, activations="int16")
         self._choose(facts, found)
         self.left = {op for _, op in self.model.ops() if op.keep_float}
         check_readable(self.model)
@@ -93,7 +99,7 @@ class RepairJob(Job):
         lifted: dict[Op, Rule] = {}
         cancelled: set[Op] = set()
         stamped: set[Op] = set()
-        beyond: list[Blocker] = []
+        beyond: dict[Op, Blocker] = {}
         for what, rule, f in found:
             mend = f.mend or rule.mend
             if rule.name not in self.rules:
@@ -103,10 +109,10 @@ class RepairJob(Job):
             if rule.name not in self.rules or not isinstance(what, Op) or what.keep_float:
                 continue
             if mend is Mend.NONE and (f.level or rule.level) == "error" and rule.name != "op-version":
-                beyond.append(_blocker(facts, what, f.cause, f.fix))
+                beyond.setdefault(what, _blocker(facts, what, f.cause, f.fix))
             elif mend is Mend.LIFT:
                 if (why := _beyond_mending(what)) is not None:
-                    beyond.append(_blocker(facts, what, f"{f.cause}; {why}", _FLOAT))
+                    beyond.setdefault(what, _blocker(facts, what, f"{f.cause}; {why}", _FLOAT))
                 lifted.setdefault(what, rule)
             elif mend is Mend.CANCEL and all(codes(t) for t in what.values()):
                 cancelled.add(what)
@@ -115,7 +121,7 @@ class RepairJob(Job):
         if any(rule.name == "not-quantized" for _, rule, _ in found):
             raise UsageError("nothing in the file is quantized: it is a float model; fullint quantize makes it all integer")
         if beyond:
-            raise NotIntegerError(beyond)
+            raise NotIntegerError(list(beyond.values()))
         self._mend(lifted, cancelled, stamped)
 
     def _leave(self, what: Op | Tensor, rule: Rule) -> None:
@@ -210,16 +216,16 @@ class RepairJob(Job):
 
     def _known(self) -> dict[Tensor, Range]:
         """Ranges of float activations that have parameters in the file."""
-        found = {t: representable(q) for t, q in self.pinned.items()}
+        found = {t: representable(*given) for t, given in self.pinned.items()}
         uses = Uses(*self.model.graphs)
         for t in observed_tensors(self.model):
-            given = [as_int8(op.outputs[0]) if op.kind == "QUANTIZE" else None for op, _ in uses.of(t)]
-            first = given[0] if given and t not in uses.outputs else None
-            if first is not None and all(first.same_as(q) for q in given):
-                found[t] = representable(first)  # where others read it, too, the QUANTIZE may cut off what they see
+            asked = [as_activation(op.outputs[0]) if op.kind == "QUANTIZE" else None for op, _ in uses.of(t)]
+            first = asked[0] if asked and t not in uses.outputs else None
+            if first is not None and all(a is not None and first[0].same_as(a[0]) and first[1] == a[1] for a in asked):
+                found[t] = representable(*first)  # where others read it, too, the QUANTIZE may cut off what they see
         for _, op in self.model.ops():
-            if (quant := given_params(op)) is not None:
-                found[op.outputs[0]] = representable(quant)
+            if (given := given_params(op)) is not None:
+                found[op.outputs[0]] = representable(*given)
         return found
 
     def _unknown(self, known: dict[Tensor, Range]) -> list[Tensor]:
@@ -230,7 +236,8 @@ class RepairJob(Job):
             for t, op in uses.producer.items()
             if op.keep_float and t not in uses.outputs and all(reader.keep_float for reader, _ in uses.of(t))
         }
-        return [t for t in observed_tensors(self.model) if t not in known and t not in inside]
+        unread = {t for g in self.model.graphs for t in g.inputs if not uses.of(t) and t not in uses.outputs}
+        return [t for t in observed_tensors(self.model) if t not in known and t not in inside and t not in unread]
 
     def _unbounded(self, unknown: Sequence[Tensor]) -> list[Blocker]:
         """One refusal for each operator that makes, or first reads, a value nothing bounds."""
@@ -250,6 +257,10 @@ class RepairJob(Job):
 
     def _judge(self, certificate: Certificate, planned: Plan, emitted: Emitted) -> None:
         """As after `quantize`; what is lost to wide bounds asks for samples."""
+        if self.loose and self.samples is None:
+            self.warnings.append(
+                f"{len(self.loose)} ranges are bounds on sums, and the inputs were drawn: real ones may lose more; -c DATA tells"
+            )
         try:
             super()._judge(certificate, planned, emitted)
         except AccuracyError as e:
@@ -279,6 +290,12 @@ def _beyond_mending(op: Op) -> str | None:
 
 def _sound(quant: Quant) -> bool:
     return bool(np.isfinite(quant.scale).all() and (quant.scale > 0).all())
+
+
+def _computes_in_int16(facts: Facts) -> bool:
+    """Whether the file's activations are int16."""
+    kinds = [t.dtype for op in facts.place for t in op.outputs if codes(t) and not t.is_variable]
+    return bool(kinds) and kinds.count("int16") > len(kinds) / 2
 
 
 def _int8_weights(facts: Facts) -> bool:

@@ -128,11 +128,11 @@ def wanted_rules(only: str | Sequence[str] | None, skip: str | Sequence[str] | N
     Raises:
         UsageError: a rule nobody knows, or one that cannot be skipped.
     """
-    without = chosen_rules(skip) if skip else ()
+    without = chosen_rules(skip) if skip is not None and skip != () else ()
     for rule in without:
         if rule.mend in ALWAYS:
             raise UsageError(f"{rule.name} cannot be skipped: {ALWAYS[rule.mend]}")
-    return [rule for rule in chosen_rules(only or None) if rule not in without]
+    return [rule for rule in chosen_rules(None if only == () else only) if rule not in without]
 
 
 def repair(

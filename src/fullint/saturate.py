@@ -21,7 +21,7 @@ import numpy as np
 
 from fullint.assignment import Range
 from fullint.ir import Model, Op, Tensor, Uses
-from fullint.numerics import as_int8, representable
+from fullint.numerics import as_activation, representable
 from fullint.ops import ROWS, Role, Same
 
 SOFTMAX_DEPTH = 16.0
@@ -98,7 +98,7 @@ def _need(
     """What one reader can tell apart."""
     row, t = ROWS.get(op.kind), op.inputs[index]
     if op.kind == "QUANTIZE":
-        return representable(q) if (q := as_int8(op.outputs[0])) is not None else WHOLE
+        return representable(*given) if (given := as_activation(op.outputs[0])) is not None else WHOLE
     if row is None or t is None or op.keep_float:
         return WHOLE
     if op.kind in COMPARISONS:

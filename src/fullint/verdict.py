@@ -17,7 +17,9 @@ LIMIT_SLACK = 1.0
 """dB. A result this near to what its outputs' steps allow has lost nothing on the way."""
 
 
-def verdict(certificate: Certificate, min_sqnr: float, per_tensor: bool, worst: Callable[[], list[str]]) -> list[str]:
+def verdict(
+    certificate: Certificate, min_sqnr: float, per_tensor: bool, worst: Callable[[], list[str]], *, each: bool = False
+) -> list[str]:
     """Warnings about a result.
 
     Args:
@@ -25,6 +27,7 @@ def verdict(certificate: Certificate, min_sqnr: float, per_tensor: bool, worst: 
         min_sqnr: dB the mean must reach, unless it was never calibrated or fixed steps do not allow it.
         per_tensor: whether per-channel weights are still to be tried.
         worst: the operators that lose most, found only when they are needed.
+        each: whether every output must reach it, not only the mean.
 
     Raises:
         AccuracyError: the mean is below `min_sqnr`, or an output is lost altogether.
@@ -41,7 +44,8 @@ def verdict(certificate: Certificate, min_sqnr: float, per_tensor: bool, worst: 
         low = sqnr is not None and sqnr < WARN_SQNR
         return [*warnings, f"SQNR {sqnr:.1f} dB is all that outputs of fixed steps allow on these samples"] if low else warnings
     named = "; ".join(worst()) or "no operator stands out"
-    failed = weak if sqnr < min_sqnr else [o for o in weak if _below(o, min(min_sqnr, LOST_SQNR))]
+    floor = min_sqnr if each else min(min_sqnr, LOST_SQNR)
+    failed = weak if sqnr < min_sqnr else [o for o in weak if _below(o, floor)]
     if failed and not certificate.uncalibrated:
         ways = "more or more typical samples, a lower --min-sqnr" + (", per-channel weights" if per_tensor else "")
         outputs = ", ".join(f'"{o.name}" {o.sqnr_db:.1f} dB' for o in failed)

@@ -87,6 +87,12 @@ def errors(as_json: bool) -> Iterator[None]:
         click.echo(
             f"error: fullint itself failed ({type(e).__name__}: {e}); {TRACEBACK}=1 shows where, please report it", err=True
         )
+        if as_json:
+            show(
+                json.dumps(
+                    {"schema_version": 1, "status": "failed", "error": type(e).__name__, "message": str(e), "blockers": []}
+                )
+            )
         sys.exit(2)
 
 

@@ -7,10 +7,8 @@ constants, and that operator is taken if all who read it are.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from fullint.build import ACTIVATIONS
-from fullint.ir import Graph, Op, Tensor, Uses
+from fullint.ir import Op, Tensor
 from fullint.partition.conditions import (
     OUT,
     Count,
@@ -388,41 +386,3 @@ def _attention(op: Op) -> str | None:
     name = op.extra[1].get("name") if op.extra else None
     text = name.decode() if isinstance(name, bytes) else str(name)
     return None if text == "odml.scaled_dot_product_attention" else f"the composite {text} is not known to it"
-
-
-def taken(graph: Graph) -> dict[Op, str | None]:
-    """Each operator of a graph, and why XNNPACK does not take it: None where it does."""
-    uses, static, unpack = Uses(graph), set[Tensor](), dict[Tensor, Op]()
-    verdict: dict[Op, str | None] = {}
-    for op in graph.ops:
-        if _expands(op, static):
-            static.update(op.outputs)
-            unpack[op.outputs[0]] = op
-            verdict[op] = None
-            continue
-        verdict[op] = TABLE.no(op, static)
-        if verdict[op] is not None:
-            for t in op.inputs:
-                if t in unpack and t is not None:
-                    verdict[unpack[t]] = f"op {op.origin} {op.kind}, which reads it, is not taken"
-    _variables(graph, uses, verdict)
-    return verdict
-
-
-def _expands(op: Op, static: Collection[Tensor]) -> bool:
-    """A DEQUANTIZE or DENSIFY of a constant, done once ahead of time."""
-    x = op.input(0)
-    if x is None or len(op.inputs) != 1 or len(op.outputs) != 1 or op.kind not in ("DEQUANTIZE", "DENSIFY"):
-        return False
-    if op.kind == "DENSIFY":
-        return x.is_constant and x.sparsity is not None and x.dtype in ("float16", "int8", "float32")
-    known = x.is_constant or x in static
-    return known and x.sparsity is None and x.dtype in ("float16", "int8") and op.outputs[0].dtype == "float32"
-
-
-def _variables(graph: Graph, uses: Uses, verdict: dict[Op, str | None]) -> None:
-    """A VAR_HANDLE is taken where somebody who is taken reads or writes its variable."""
-    for op in graph.ops:
-        if op.kind == "VAR_HANDLE":
-            used = any(verdict.get(reader, "") is None for reader, _ in uses.of(op.outputs[0]))
-            verdict[op] = None if used else "nobody who is taken touches its variable"

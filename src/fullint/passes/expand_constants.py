@@ -18,6 +18,8 @@ from fullint.ir import Op, Quant, Tensor, Uses, constant
 from fullint.numerics import dequantize
 from fullint.rewrite import No, Rewrite
 
+MASKED = ("SELECT", "SELECT_V2", "ADD", "MAXIMUM", "PADV2", "CONCATENATION")
+"""Operators in which an infinite constant is a mask."""
 HYBRID = frozenset("CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED TRANSPOSE_CONV BATCH_MATMUL GATHER EMBEDDING_LOOKUP".split())
 _STORED = ("int8", "uint8", "int16", "float16")
 
@@ -65,7 +67,7 @@ def _widen(source: Tensor) -> Tensor:
 
 def finite_masks(op: Op, uses: Uses) -> Rewrite | None:
     """Minus infinity in a mask does its work as the smallest float32, too."""
-    if op.kind not in ("SELECT", "SELECT_V2", "ADD", "MAXIMUM", "PADV2", "CONCATENATION") or not op.outputs[0].is_float:
+    if op.kind not in MASKED or not op.outputs[0].is_float:
         return None
     masks = [i for i, t in enumerate(op.inputs) if t is not None and t.buffer is not None and _has_infinity(t)]
     if not masks:

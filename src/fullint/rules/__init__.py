@@ -22,6 +22,7 @@ from fullint.rules import (
     left_float,
     legacy_uint8,
     malformed_scale,
+    missing_bias,
     no_int8_kernel,
     no_integer_form,
     no_statistics,
@@ -41,6 +42,8 @@ from fullint.rules import (
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope
 
 BY_ITSELF: tuple[Rule, ...] = (
+    malformed_scale.RULE,
+    bias_dtype.RULE,
     custom_operator.RULE,
     float_type.RULE,
     non_finite_constant.RULE,
@@ -62,7 +65,9 @@ BY_ITSELF: tuple[Rule, ...] = (
 
 def reason(op: Op, facts: Facts) -> str | None:
     """Name of the rule that explains a float operator by itself."""
-    return next((r.name for r in BY_ITSELF if Scope.FLOAT in r.scopes and r.find(op, facts)), None)
+    if op not in facts.reasons:
+        facts.reasons[op] = next((r.name for r in BY_ITSELF if Scope.FLOAT in r.scopes and r.find(op, facts)), None)
+    return facts.reasons[op]
 
 
 RULES: tuple[Rule, ...] = (
@@ -74,8 +79,7 @@ RULES: tuple[Rule, ...] = (
     useless_requantize.RULE,
     float_io.RULE,
     float_border.RULE,
-    malformed_scale.RULE,
-    bias_dtype.RULE,
+    missing_bias.RULE,
     bias_scale.RULE,
     weight_zero_point.RULE,
     weight_range.RULE,

@@ -120,6 +120,9 @@ class Facts:
         self.per_tensor = not any(t.quant is not None and t.quant.per_channel for op in self.place for t in op.operands())
         """Whether all weights of the file have one scale each."""
         self.maker = _maker(model)
+        self.reasons: dict[Op, str | None] = {}
+        """Rules that explain operators by themselves, once somebody has asked."""
+        self.callers = {g: op for op in self.place for g in op.subgraphs()}
         self.total_macs = sum(macs(op) for op in self.place)
 
     def params(self, t: Tensor) -> Quant | None:

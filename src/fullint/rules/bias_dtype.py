@@ -25,7 +25,7 @@ from fullint.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, sho
 def find(op: Op, facts: Facts) -> Found | None:
     """A bias of the wrong element type."""
     found = weighted(op)
-    if found is None or found[3] is None or integer_row(op) is None or any(t.is_float for t in op.outputs):
+    if found is None or found[3] is None or integer_row(op) is None or any(t.is_float for t in (found[1], *op.outputs)):
         return None
     _, x, _, b = found
     assert b is not None
@@ -36,4 +36,4 @@ def find(op: Op, facts: Facts) -> Found | None:
     return Found(cause, f"write it as {wanted[0]}", {"is": b.dtype, "wanted": wanted[0]})
 
 
-RULE = Rule("bias-wrong-dtype", "error", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find)
+RULE = Rule("bias-wrong-dtype", "error", (Scope.FLOAT, Scope.INTEGER), Mend.LIFT, True, __doc__, find)

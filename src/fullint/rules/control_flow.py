@@ -26,7 +26,11 @@ _CALLS = ("WHILE", "IF", "CALL", "STABLEHLO_COMPOSITE", "STABLEHLO_CASE", "STABL
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """A call of another graph with float operands."""
+    """A call of another graph with float operands, or an operator inside a composite."""
+    caller = facts.callers.get(facts.place[op][1])
+    if caller is not None and caller.kind == "STABLEHLO_COMPOSITE":
+        cause = f"it is inside the composite of op {caller.origin}, which no converter looks into"
+        return Found(cause, "its decomposition in the composite's place", {"composite": caller.origin})
     if op.kind not in _CALLS:
         return None
     count = sum(t.is_float for t in op.values())

@@ -20,7 +20,7 @@ Fix (safe):
 from __future__ import annotations
 
 from fullint.ir import Op
-from fullint.ops import ROWS
+from fullint.ops import ROWS, Role
 from fullint.ops.converters import leaves_float
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope
 
@@ -32,7 +32,8 @@ def find(op: Op, facts: Facts) -> Found | None:
         return None
     maker = facts.maker or "TensorFlow's converter"
     cause = f"LiteRT's kernel takes integers ({row.source}), {maker} does not quantize it"
-    return Found(cause, "quantize it", {"maker": facts.maker, "kernel": row.source})
+    level = "warning" if row.inputs[0] is Role.ANY else None  # it reads a shape, and computes nothing
+    return Found(cause, "quantize it", {"maker": facts.maker, "kernel": row.source}, level)
 
 
 RULE = Rule("converter-float-only", "error", (Scope.FLOAT,), Mend.QUANTIZE, True, __doc__, find)

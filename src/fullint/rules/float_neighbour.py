@@ -26,7 +26,7 @@ from fullint.ir import Op
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, name_of
 
 Reason = Callable[[Op, Facts], str | None]
-MOST_STEPS = 2
+MOST_STEPS = 100
 """How far away the reason is looked for."""
 
 

@@ -35,8 +35,10 @@ def find(op: Op, facts: Facts) -> Found | None:
             return None
         cause = f'it expands the {x.dtype} constant "{short(x)}" to float32 at each run'
         return Found(cause, "goes with the operators that read it", {"dtype": x.dtype})
+    if op.kind == "QUANTIZE" or not any(t.is_float and not t.is_constant for t in op.values()):
+        return None
     for i, t in enumerate(op.inputs):
-        stored = _stored(t, facts) if t is not None and op.kind != "QUANTIZE" else None
+        stored = _stored(t, facts) if t is not None else None
         if stored is not None:
             made = op.outputs[0].dtype if op.outputs else "float32"
             cause = f'its constant "{short(stored)}" is {stored.dtype}, it computes in {made}'

@@ -66,6 +66,10 @@ def _types(op: Op, row: OpRow | None) -> dict[str, Tensor]:
     floats = [t for t in real if t.is_float and not t.is_constant]
     for t in [*floats, *(t for t in real if codes(t) and not (t.is_constant and floats))]:
         found.setdefault(t.dtype, t)
+    if any(codes(t) for t in real):
+        for t in real:
+            if t.dtype in ("int8", "int16") and not codes(t):
+                found.setdefault(f"{t.dtype} without a scale", t)
     return found
 
 

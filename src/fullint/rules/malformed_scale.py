@@ -34,7 +34,7 @@ def find(op: Op, facts: Facts) -> Found | None:
     """Parameters that cannot be."""
     for t in op.values():
         if t.quant is not None and t.quant.scale.size and (codes(t) or t.dtype in ("int32", "int64")):
-            problem = next(quant_problems(t, t.quant), None) or _zero(t)
+            problem = next(quant_problems(t, t.quant), None) or _zero(t) or _axis(t) or _asymmetric(t)
             if problem:
                 mend = Mend.STAMP if only_axis(t) else None if mendable(op, t) else Mend.NONE
                 return Found(problem, "put the axis right" if mend is Mend.STAMP else _FIX, {"tensor": t.name}, mend=mend)
@@ -51,15 +51,30 @@ def find(op: Op, facts: Facts) -> Found | None:
 def only_axis(t: Tensor) -> bool:
     """Whether nothing but the axis of a vector's scales is wrong: it has only one."""
     sound = t.quant is not None and bool(np.isfinite(t.quant.scale).all()) and bool((t.quant.scale > 0).all())
-    return sound and t.quant is not None and t.quant.per_channel and t.shape == (t.quant.scale.size,) and t.quant.axis != 0
+    if not sound or t.quant is None or t.quant.axis == 0:
+        return False
+    return not t.quant.per_channel or t.shape == (t.quant.scale.size,)
 
 
 def mendable(op: Op, t: Tensor) -> bool:
     """Whether the numbers a tensor stands for can be told all the same: weights whose axis is another one."""
     row = ROWS.get(op.kind)
+    if t.quant is not None and row is not None and row.bias is not None and t is op.input(row.bias):
+        return t.quant.scale.size in (1, t.size)  # its scale is s_in * s_w anyway
     if t.quant is None or row is None or row.weight is None or row.axis is None or t is not op.input(row.weight):
         return False
     return bool((t.quant.scale > 0).all()) and len(t.shape) > row.axis and t.shape[row.axis] == t.quant.scale.size
+
+
+def _axis(t: Tensor) -> str | None:
+    """One scale along a dimension that is not there: LiteRT refuses the file."""
+    beyond = t.quant is not None and t.quant.scale.size == 1 and t.shape and t.quant.axis >= len(t.shape)
+    return f'tensor "{t.name}" has a scale along axis {t.quant.axis} of {list(t.shape)}' if beyond and t.quant else None
+
+
+def _asymmetric(t: Tensor) -> str | None:
+    wide = t.dtype == "int16" and t.quant is not None and t.quant.zero_point.any() and not t.is_constant
+    return f'tensor "{t.name}" is int16 with a zero point; the kernels take 0' if wide else None
 
 
 def _zero(t: Tensor) -> str | None:
@@ -67,4 +82,4 @@ def _zero(t: Tensor) -> str | None:
     return f'tensor "{t.name}" has a scale of zero' if zero else None
 
 
-RULE = Rule("malformed-scale", "error", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find)
+RULE = Rule("malformed-scale", "error", (Scope.FLOAT, Scope.BORDER, Scope.INTEGER), Mend.LIFT, True, __doc__, find)

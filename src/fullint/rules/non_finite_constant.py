@@ -14,7 +14,8 @@ Example:
     op 41 ADD "masked": its constant "mask" holds 240 values that are not finite, the first one among them
 
 Fix (safe):
-    Infinity in a mask becomes the largest float32 number, which masks as well. NaN has no fix: train again.
+    Infinity in a mask (a term, a choice, a clip) becomes the largest float32 number, which masks as well. NaN and an
+    infinite factor have no fix.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.ir import Op
+from fullint.passes.expand_constants import MASKED
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, float_constants, short
 
 
@@ -38,7 +40,8 @@ def find(op: Op, facts: Facts) -> Found | None:
             place = "the first one among them" if first else "not the first one"
             cause = f'its constant "{short(t)}" holds {count} values that are not finite, {place}'
             fix = "train again: it holds NaN" if nan else "replace infinity by a large finite number"
-            return Found(cause, fix, {"input": i, "not_finite": count, "nan": nan, "first": first})
+            mend = Mend.NONE if nan or op.kind not in MASKED else None
+            return Found(cause, fix, {"input": i, "not_finite": count, "nan": nan, "first": first}, mend=mend)
     return None
 
 

@@ -30,6 +30,8 @@ def find(op: Op, facts: Facts) -> Found | None:
     x, y = op.input(0), op.outputs[0]
     graph = facts.place[op][1]
     readers = [r for r, _ in facts.uses.of(y)]
+    if x in graph.inputs and y in graph.outputs:
+        return None  # both names are needed
     if not readers and y not in graph.outputs:
         return Found("nobody reads what it makes", "take it out")
     if op.kind == "DEQUANTIZE":

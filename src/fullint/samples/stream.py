@@ -125,7 +125,7 @@ def drawn(inputs: Sequence[Slot], spans: Sequence[tuple[float, float] | None], c
 
 
 def _drawn(rng: np.random.Generator, slot: Slot, span: tuple[float, float] | None) -> Array:
-    if slot.dtype != "float32" and slot.quant is None:
+    if slot.dtype != "float32" and (slot.quant is None or slot.dtype not in ("int8", "uint8", "int16")):
         return np.zeros(slot.shape, NUMPY_TYPES[slot.dtype])
     low, high = span or (-3.0, 3.0)
     values = rng.normal((low + high) / 2, (high - low) / 6, slot.shape).astype(np.float32)

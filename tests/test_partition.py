@@ -1,0 +1,226 @@
+"""Acceptance tables against the runtime itself, and the partitioning algorithm."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import CORPUS, corpus, quantized
+from half import Half
+
+from fullint.build import Builder
+from fullint.errors import RuntimeFailure
+from fullint.ir import Model, Op
+from fullint.partition import edgetpu, nnapi
+from fullint.partition.accept import verdicts
+from fullint.partition.algorithm import subsets
+from fullint.partition.xnnpack import TABLE
+from fullint.repairing import repair
+from fullint.sandbox import Sandbox, model_file
+from fullint.tflite import read_bytes, read_model
+
+
+def kernels(model: Model) -> list[tuple[list[int], list[int]]]:
+    """(inputs without constants, outputs) of the kernels XNNPACK would have, by our table."""
+    graph = model.main
+    index = {t: i for i, t in enumerate(graph.tensors)}
+    verdict = verdicts(graph, TABLE, expands=True)
+    found = subsets(graph, [op for op in graph.ops if verdict[op] is None])
+    return sorted(
+        (sorted(index[t] for t in s.inputs if not t.is_constant), sorted(index[t] for t in s.outputs)) for s in found if s.taken
+    )
+
+
+def runtime_kernels(path: str, model: Model) -> list[tuple[list[int], list[int]]]:
+    """The same, as the runtime has it."""
+    constants = {i for i, t in enumerate(model.main.tensors) if t.is_constant}
+    with Sandbox() as box:
+        nodes = box.call("delegated", path)
+    return sorted((sorted({*ins} - constants), sorted(outs)) for ins, outs in nodes)
+
+
+def network(g: Builder) -> None:
+    x = g.input(1, 8, 8, 3)
+    y = g.conv(x, 4, activation="RELU6")
+    y = g.op("HARD_SWISH", g.depthwise(y))
+    y = g.op("MAX_POOL_2D", y, shape=(1, 4, 4, 4), stride_w=2, stride_h=2, filter_width=2, filter_height=2)
+    y = g.op("CONCATENATION", y, g.op("ABS", y), shape=(1, 4, 4, 8), axis=3)
+    g.output(g.op("SOFTMAX", g.dense(g.reshape(y, 1, -1), 5), beta=1.0))
+
+
+@pytest.mark.parametrize("form", ["float", "int8", "int8 per tensor", "float io", "int16"])
+def test_xnnpack_takes_what_we_say(form: str) -> None:
+    g = Builder()
+    network(g)
+    if form == "float":
+        data = g.bytes()
+    else:
+        options = {"int8 per tensor": {"per_tensor": True}, "float io": {"io": "float32"}, "int16": {"activations": "int16"}}
+        data = quantized(g, **options.get(form, {})).model
+    model = read_bytes(data)
+    with model_file(data) as path:
+        assert kernels(model) == runtime_kernels(path, model)
+
+
+def test_a_half_quantized_model_is_one_kernel_of_xnnpack() -> None:
+    g = Half()
+    g.output(g.sandwich(g.sandwich(g.coded(1, 6, 6, 4))))
+    model = read_bytes(g.bytes())
+    with model_file(g.bytes()) as path:
+        assert kernels(model) == runtime_kernels(path, model)
+    assert len(kernels(model)) == 1
+
+
+UNRUNNABLE = {"tflm_keyword_scrambled_8bit"}
+"""Crashes the interpreter."""
+
+
+@pytest.mark.parametrize("path", corpus("models", "*.tflite") + corpus("singles", "*.tflite"), ids=lambda p: p.stem)
+def test_xnnpack_on_real_models(path: Path) -> None:
+    """Float ones and, of the singles, their int8 forms are in another test; here as they are."""
+    if path.stem in UNRUNNABLE:
+        pytest.skip("crashes the interpreter")
+    model = read_model(path)
+    try:
+        expected = runtime_kernels(str(path), model)
+    except RuntimeFailure:
+        pytest.skip("the runtime refuses it")
+    assert kernels(model) == expected
+
+
+# The algorithm
+
+
+def chain(kinds: str) -> tuple[Model, list[Op]]:
+    """A chain of ABS (taken) and NEG (not), by letters T and N."""
+    g = Builder()
+    y = g.input(1, 4)
+    for k in kinds:
+        y = g.op("ABS" if k == "T" else "NEG", y)
+    g.output(y)
+    model = g.model()
+    return model, [op for op in model.main.ops if op.kind == "ABS"]
+
+
+@pytest.mark.parametrize(("kinds", "count"), [("TTT", 1), ("NNN", 1), ("TNT", 3), ("TTNNTT", 3), ("NTNTN", 5)])
+def test_a_chain_is_cut_where_kinds_change(kinds: str, count: int) -> None:
+    model, taken = chain(kinds)
+    assert len(subsets(model.main, taken)) == count
+
+
+def test_parallel_branches_are_gathered() -> None:
+    """Two branches of T N T: greedy gathers each depth into one epoch; in order of execution they stay apart."""
+    g = Builder()
+    x = g.input(1, 4)
+    ends = [g.op("ABS", g.op("NEG", g.op("ABS", x))) for _ in range(2)]
+    g.output(g.op("ADD", *ends))
+    model = g.model()
+    taken = [op for op in model.main.ops if op.kind != "NEG"]
+    assert [s.taken for s in subsets(model.main, taken)] == [True, False, True]
+    assert len(subsets(model.main, taken, greedy=False)) == 5
+
+
+def test_borders_are_named() -> None:
+    model, taken = chain("TNT")
+    first, middle, last = subsets(model.main, taken)
+    assert [t.name for t in first.inputs] == ["input"]
+    assert first.outputs == middle.inputs
+    assert middle.outputs == last.inputs
+    assert last.outputs == model.main.outputs
+
+
+# NNAPI and the Edge TPU
+
+
+def refusals(model: Model, table: object) -> list[str]:
+    return [why for op in model.main.ops if (why := table.no(op)) is not None]
+
+
+def partitions(model: Model, level: int) -> tuple[int, int]:
+    """(partitions, those of the delegate) in front of NNAPI."""
+    table = nnapi.table(level)
+    found = subsets(model.main, [op for op in model.main.ops if table.no(op) is None])
+    return len(found), sum(s.taken for s in found)
+
+
+def test_float_operators_are_left_to_the_cpu() -> None:
+    g = Half()
+    g.output(g.int_conv(g.sandwich(g.int_conv(g.coded(1, 6, 6, 4)))))
+    assert partitions(read_bytes(g.bytes()), 30) == (3, 2)
+    assert partitions(read_bytes(repair(g.bytes()).model), 30) == (1, 1)
+
+
+def test_a_requantize_is_taken_from_level_30_on() -> None:
+    g = Half()
+    y = g.quantize(g.int_conv(g.coded(1, 6, 6, 4)), 0.2, 5)
+    g.output(g.int_conv(y))
+    model = read_bytes(g.bytes())
+    assert partitions(model, 30) == (1, 1)
+    assert partitions(model, 29) == (3, 2)
+
+
+ROWS = [
+    ("ADD", 30, lambda g: g.int_op("ADD", g.coded(1, 1, 4, 4, 2), g.coded(1, 1, 4, 4, 2), scale=0.1, zero=0), "5 dimensions"),
+    (
+        "RESHAPE",
+        30,
+        lambda g: g.int_op("RESHAPE", g.coded(1, 4), shape=(1, 2, 1, 2, 1), scale=0.05, zero=3),
+        "5 dimensions|version 2",
+    ),
+    ("ABS", 30, lambda g: g.int_op("ABS", g.coded(1, 4), scale=0.05, zero=3), "version 2|int8"),
+    ("TANH", 28, lambda g: g.int_op("TANH", g.coded(1, 4), scale=1 / 128, zero=0), "float32 is taken"),
+    (
+        "MEAN",
+        29,
+        lambda g: g.int_op("MEAN", g.coded(1, 4), g.const([0, 1], "int32"), shape=(), scale=0.05, zero=3),
+        "0 dimensions",
+    ),
+    (
+        "TRANSPOSE",
+        27,
+        lambda g: g.int_op("TRANSPOSE", g.coded(1, 4), g.const([1, 0], "int32"), shape=(4, 1), scale=0.05, zero=3),
+        "level 28",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "level", "make", "says"), ROWS, ids=[r[0] for r in ROWS])
+def test_rows_of_nnapi(kind: str, level: int, make: object, says: str) -> None:
+    import re
+
+    g = Half()
+    g.output(make(g))
+    [why] = refusals(g.model(), nnapi.table(level))
+    assert re.search(says, why), why
+
+
+def test_every_row_has_a_source() -> None:
+    for table in (TABLE, edgetpu.TABLE, *(nnapi.table(level) for level in nnapi.LEVELS)):
+        assert table.source
+        assert all(row.source for row in table.rows)
+        assert len(table.by_kind) == len(table.rows)
+
+
+def test_rows_of_the_edge_tpu() -> None:
+    def why(make: object) -> str | None:
+        g = Half()
+        g.output(make(g))
+        return edgetpu.TABLE.no(g.model().main.ops[-1])
+
+    x = lambda g, *shape: g.coded(*(shape or (1, 6, 6, 4)))  # noqa: E731
+    assert why(lambda g: g.int_conv(x(g))) is None
+    assert "float32" in why(lambda g: g.dequantize(x(g)))
+    assert "does not know LEAKY_RELU" in why(lambda g: g.int_op("LEAKY_RELU", x(g), scale=0.1, zero=0, alpha=0.1))
+    assert "innermost" in why(lambda g: g.int_op("RELU", x(g, 2, 6, 6, 4), scale=0.1, zero=0))
+    assert "batch" in why(lambda g: g.int_op("MEAN", x(g), g.const([0], "int32"), shape=(6, 6, 4), scale=0.1, zero=0))
+
+
+@pytest.mark.skipif(not CORPUS, reason="no corpus")
+def test_the_pair_of_the_case() -> None:
+    path = corpus("models", "issue57758_like_half.tflite")[0]
+    half, repaired = read_model(path), read_bytes(repair(path).model)
+    assert partitions(half, 30) == (13, 7)
+    assert partitions(repaired, 30) == (1, 1)
+    assert partitions(repaired, 29)[0] == 3
+    assert Counter(op.kind for op in half.main.ops)["CONV_2D"] == 82
