@@ -28,52 +28,50 @@ MOST_ROWS = 20
 """Findings of one rule that are shown; JSON has all."""
 
 
-def _console() -> Console:
+def console() -> Console:
     """Standard output: as wide as the terminal, and wide enough for whole lines where it is a pipe."""
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=PIPE_WIDTH)
+    found = Console(highlight=False, soft_wrap=True)
+    return found if found.is_terminal else Console(highlight=False, soft_wrap=True, width=PIPE_WIDTH)
 
 
 def show_quantize(report: QuantizeReport, output: str) -> None:
     """The report of `fullint quantize`."""
-    console = _console()
+    out = console()
     if report.status == "already-integer":
-        console.print(f"{output}: the model was all integer already; verified, run, and copied unchanged")
+        out.print(f"{output}: the model was all integer already; verified, run, and copied unchanged")
     else:
         before, after = report.sizes["before"], report.sizes["after"]
         border = " between float inputs and outputs" if report.float_operators else ""
         kept = len(report.kept_float)
         how = "left as they were" if any(k.rule == "leave" for k in report.kept_float) else "kept in float"
-        border = f" except {_many(kept, 'operator')} {how}" if kept else border
-        console.print(f"[bold]{output}[/bold]: all integer{border}, {_size(after)} (was {_size(before)})")
+        border = f" except {many(kept, 'operator')} {how}" if kept else border
+        out.print(f"[bold]{output}[/bold]: all integer{border}, {size(after)} (was {size(before)})")
         for k in report.kept_float[:MOST_ROWS]:
             left = "left           " if k.rule == "leave" else "kept in float  "
-            console.print(f'  {left}op {k.index} {k.kind} "{k.output}"', markup=False)
+            out.print(f'  {left}op {k.index} {k.kind} "{k.output}"', markup=False)
         if kept > MOST_ROWS:
-            console.print(f"                 and {kept - MOST_ROWS} more")
+            out.print(f"                 and {kept - MOST_ROWS} more")
     convs = report.conv_2d
-    console.print(
-        f"  operators      {report.operators}, {report.float_operators} of them float  ({_counts(report.operator_counts)})"
-    )
+    out.print(f"  operators      {report.operators}, {report.float_operators} of them float  ({_counts(report.operator_counts)})")
     bias = "int64" if report.options.get("activations") == "int16" else "int32"
     if convs.total:
-        console.print(f"  CONV_2D        {convs.int8_weights_int32_bias} of {convs.total} with int8 weights and {bias} bias")
+        out.print(f"  CONV_2D        {convs.int8_weights_int32_bias} of {convs.total} with int8 weights and {bias} bias")
     if report.requantizes:
-        console.print(f"  requantizes    {len(report.requantizes)}")
+        out.print(f"  requantizes    {len(report.requantizes)}")
         for r in report.requantizes[:5]:
-            console.print(f"                 before {r.kind}, op {r.index}: {r.why}", markup=False)
+            out.print(f"                 before {r.kind}, op {r.index}: {r.why}", markup=False)
     if report.certificate is not None:
-        _certificate(console, report.certificate)
+        _certificate(out, report.certificate)
     spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in report.seconds.items())
-    console.print(f"  time           {sum(report.seconds.values()):.2f} s ({spent})")
+    out.print(f"  time           {sum(report.seconds.values()):.2f} s ({spent})")
     for warning in report.warnings:
-        console.print(f"[yellow]warning:[/yellow] {warning}")
+        out.print(f"[yellow]warning:[/yellow] {warning}")
 
 
-def _certificate(console: Console, c: Certificate) -> None:
+def _certificate(out: Console, c: Certificate) -> None:
     held = "drawn at random" if c.drawn else "held back from calibration" if c.held_back else "that calibrated too"
     figure = f"{c.sqnr_db:.1f} dB" if c.sqnr_db is not None else "no float output"
-    console.print(f"  SQNR           {figure} against {c.reference}, {_many(c.samples, 'sample')} {held}")
+    out.print(f"  SQNR           {figure} against {c.reference}, {many(c.samples, 'sample')} {held}")
     for o in c.outputs:
         parts = []
         if o.sqnr_db is not None:
@@ -82,62 +80,62 @@ def _certificate(console: Console, c: Certificate) -> None:
             parts.append(f"same top class in {100 * o.top1_agreement:.1f} %")
         if o.equal is not None:
             parts.append(f"{100 * o.equal:.2f} % equal")
-        console.print(f"    {o.name}: {', '.join(parts)}", markup=False)
+        out.print(f"    {o.name}: {', '.join(parts)}", markup=False)
     for k in c.kernel_sets:
-        apart = f", at most {_many(k.disagreement_steps or 0, 'step')} from XNNPACK" if k.name != "xnnpack" else ""
-        text = _many(k.samples, "sample") + apart
+        apart = f", at most {many(k.disagreement_steps or 0, 'step')} from XNNPACK" if k.name != "xnnpack" else ""
+        text = many(k.samples, "sample") + apart
         text = text if k.status == "ran" else "; ".join(k.facts)
-        console.print(f"  {k.name:<14} {k.status}: {text}", markup=False)
+        out.print(f"  {k.name:<14} {k.status}: {text}", markup=False)
 
 
 def show_inspection(found: Inspection, name: str) -> None:
     """The tables of `fullint inspect`."""
-    console = _console()
-    console.print(
-        f"[bold]{name}[/bold]: {_size(found.file_bytes)}, {found.operators} operators, {found.float_operators} of them float, "
+    out = console()
+    out.print(
+        f"[bold]{name}[/bold]: {size(found.file_bytes)}, {found.operators} operators, {found.float_operators} of them float, "
         f"{found.macs / 1e6:.2f} M MACs, {found.subgraphs} subgraph{'s' if found.subgraphs != 1 else ''}"
     )
     for what, tensors in (("input", found.inputs), ("output", found.outputs)):
         for t in tensors:
             signature = f" (signature {list(t.shape_signature)})" if t.shape_signature else ""
-            console.print(f'  {what} "{t.name}" {t.dtype}{list(t.shape)}{signature} {t.quantization or ""}', markup=False)
+            out.print(f'  {what} "{t.name}" {t.dtype}{list(t.shape)}{signature} {t.quantization or ""}', markup=False)
     for s in found.signatures:
         ins, outs = (", ".join(str(n) for n, _ in pairs) for pairs in (s.inputs, s.outputs))
-        console.print(f"  signature {s.key}: {ins} -> {outs}", markup=False)
+        out.print(f"  signature {s.key}: {ins} -> {outs}", markup=False)
     table = Table("op", "kind", "version", "types", "output", "shape", "MACs", "constants", box=None)
     for o in found.operator_list:
         index = f"{o.graph}:{o.index}" if found.subgraphs > 1 else str(o.index)
         shape = "x".join(str(n) for n in o.output_shape)
         table.add_row(
-            index, o.kind, str(o.version), o.dtypes, o.output, shape, f"{o.macs:,}" if o.macs else "", _size(o.constant_bytes)
+            index, o.kind, str(o.version), o.dtypes, o.output, shape, f"{o.macs:,}" if o.macs else "", size(o.constant_bytes)
         )
-    console.print(table)
+    out.print(table)
 
 
 def show_demo(report: DemoReport) -> None:
     """Before and after, side by side."""
-    console = _console()
+    out = console()
     table = Table("", "float", "all integer", title="handwritten digits, a small trained network", title_justify="left", box=None)
     table.add_row("operators", str(report.before.operators), str(report.after.operators))
     table.add_row("float operators", str(report.before.float_operators), str(report.after.float_operators))
     table.add_row("CONV_2D int8 weights, int32 bias", report.before.conv_2d, report.after.conv_2d)
-    table.add_row("size", _size(report.before.bytes), _size(report.after.bytes))
+    table.add_row("size", size(report.before.bytes), size(report.after.bytes))
     table.add_row(
         f"accuracy on {report.test_digits} digits",
         f"{100 * report.before.accuracy:.2f} %",
         f"{100 * report.after.accuracy:.2f} %",
     )
     table.add_row("latency (median, 1 thread)", f"{report.before.latency_us:.0f} us", f"{report.after.latency_us:.0f} us")
-    console.print(table)
+    out.print(table)
     if report.quantize.certificate is not None:
-        _certificate(console, report.quantize.certificate)
+        _certificate(out, report.quantize.certificate)
 
 
 def show_audit(report: AuditReport) -> None:
     """The findings of one file; of several, a table and their counts."""
-    console = _console()
+    out = console()
     if len(report.files) == 1:
-        _file_audit(console, report.files[0])
+        _file_audit(out, report.files[0])
         return
     table = Table("file", "operators", "float", "MACs in float", "errors", "warnings", "notes", "rules", box=None)
     for f in report.files:
@@ -147,70 +145,70 @@ def show_audit(report: AuditReport) -> None:
         rules = ", ".join(f"{n} {rule}" for rule, n in f.counts.items())
         cells = ["-"] * 6 if f.error else [str(f.operators), str(f.float_operators), share, *counts]
         table.add_row(escape(f.file), *cells, escape(f.error or rules))
-    console.print(table)
-    console.print(
-        f"\n{_many(len(report.files), 'file')}, {_many(len(report.findings), 'finding')}; one file alone, or --json, shows each"
+    out.print(table)
+    out.print(
+        f"\n{many(len(report.files), 'file')}, {many(len(report.findings), 'finding')}; one file alone, or --json, shows each"
     )
 
 
-def _file_audit(console: Console, f: FileAudit) -> None:
+def _file_audit(out: Console, f: FileAudit) -> None:
     share = f", {100 * f.float_macs_share:.1f} % of the multiply-accumulates" if f.float_operators else ""
-    of = f"{_many(f.operators, 'operator')}, {f.float_operators} of them float{share}"
-    console.print(f"{f.file or 'model'}: {of}; {_many(len(f.findings), 'finding')}", markup=False, style="bold")
+    of = f"{many(f.operators, 'operator')}, {f.float_operators} of them float{share}"
+    out.print(f"{f.file or 'model'}: {of}; {many(len(f.findings), 'finding')}", markup=False, style="bold")
     for rule, count in f.counts.items():
         found = [x for x in f.findings if x.rule == rule]
         levels = ", ".join(f"{n} {level}" for level, n in Counter(x.level for x in found).items())
-        console.print(f"\n  {rule} ({levels})", markup=False, style="bold")
+        out.print(f"\n  {rule} ({levels})", markup=False, style="bold")
         for x in found[:MOST_ROWS]:
-            _finding(console, x)
+            _finding(out, x)
         if count > MOST_ROWS:
-            console.print(f"    and {count - MOST_ROWS} more (--json has them all)")
+            out.print(f"    and {count - MOST_ROWS} more (--json has them all)")
         ways = list(dict.fromkeys(x.fix for x in found))
         more = f", and {len(ways) - 1} like it" if len(ways) > 1 else ""
-        console.print(f"    fix: {ways[0]}{more}{' (fullint repair)' if found[0].repairable else ''}", markup=False)
+        out.print(f"    fix: {ways[0]}{more}{' (fullint repair)' if found[0].repairable else ''}", markup=False)
 
 
-def _finding(console: Console, x: Finding) -> None:
+def _finding(out: Console, x: Finding) -> None:
     where = f"op {x.index}" if x.index >= 0 else "the"
     where = f"subgraph {x.graph} {where}" if x.graph else where
     layer = f" (layer {x.layer})" if x.layer and x.layer != x.output else ""
     macs = f", {100 * x.macs_share:.1f} % of MACs" if x.macs_share >= 0.0005 else ""
-    console.print(f'    {where} {x.kind} "{_cut(x.output)}"{layer}{macs}: {x.cause}', markup=False)
+    out.print(f'    {where} {x.kind} "{cut(x.output)}"{layer}{macs}: {x.cause}', markup=False)
 
 
 def show_plan(plan: RepairPlan) -> None:
     """What `repair --dry-run` says."""
-    console = _console()
+    out = console()
     for title, findings in (("to be fixed", plan.fix), ("left as they are", plan.leave)):
-        console.print(f"{title}: {len(findings)}", style="bold")
+        out.print(f"{title}: {len(findings)}", style="bold")
         for rule in dict.fromkeys(f.rule for f in findings):
             found = [f for f in findings if f.rule == rule]
             unsafe = "" if found[0].safe else ", changes what the model computes"
-            console.print(f"  {rule} ({len(found)}{unsafe}): {found[0].fix}", markup=False)
+            out.print(f"  {rule} ({len(found)}{unsafe}): {found[0].fix}", markup=False)
             for f in found[:MOST_ROWS]:
-                _finding(console, f)
+                _finding(out, f)
             if len(found) > MOST_ROWS:
-                console.print(f"    and {len(found) - MOST_ROWS} more")
+                out.print(f"    and {len(found) - MOST_ROWS} more")
     if plan.refused:
-        console.print("it would end without a result:", style="bold")
+        out.print("it would end without a result:", style="bold")
     for b in plan.refused[:MOST_ROWS]:
-        console.print(f"  {b}", markup=False)
+        out.print(f"  {b}", markup=False)
 
 
 def show_repair(report: RepairReport, output: str) -> None:
     """The report of `fullint repair`."""
-    console = _console()
+    out = console()
     if report.status == "nothing-to-repair":
-        console.print(f"{output}: nothing to repair; copied unchanged", markup=False)
+        out.print(f"{output}: nothing to repair; copied unchanged", markup=False)
         return
     counts = ", ".join(f"{n} {rule}" for rule, n in Counter(f.rule for f in report.fixed).items())
-    console.print(f"fixed {_many(len(report.fixed), 'finding')}: {counts}")
+    out.print(f"fixed {many(len(report.fixed), 'finding')}: {counts}")
     show_quantize(report.result, output)
     for text in report.assumptions:
-        console.print(f"  assumed        {text}", markup=False)
+        out.print(f"  assumed        {text}", markup=False)
     left = Counter(f"{f.rule} ({f.level})" for f in report.left)
     if left:
-        console.print(f"  left           {', '.join(f'{n} {rule}' for rule, n in left.items())}", markup=False)
+        out.print(f"  left           {', '.join(f'{n} {rule}' for rule, n in left.items())}", markup=False)
 
 
 def show_rules(rules: Sequence[Rule]) -> None:
@@ -219,7 +217,7 @@ def show_rules(rules: Sequence[Rule]) -> None:
     for r in rules:
         fix = "none" if r.mend.value == "none" else "safe" if r.safe else "unsafe"
         table.add_row(r.name, r.level, fix, r.summary)
-    _console().print(table)
+    console().print(table)
 
 
 def rules_json(rules: Sequence[Rule]) -> str:
@@ -238,7 +236,8 @@ def rules_json(rules: Sequence[Rule]) -> str:
     return json.dumps({"schema_version": SCHEMA_VERSION, "rules": body}, indent=2, ensure_ascii=False)
 
 
-def _cut(name: str, most: int = 60) -> str:
+def cut(name: str, most: int = 60) -> str:
+    """The end of a long name."""
     return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
@@ -262,7 +261,8 @@ def plan_json(plan: Plan) -> str:
     return json.dumps(body, indent=2, ensure_ascii=False)
 
 
-def _many(count: int, noun: str) -> str:
+def many(count: int, noun: str) -> str:
+    """A count with its noun: 1 operator, 2 operators."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
@@ -271,7 +271,8 @@ def _counts(counts: dict[str, int], most: int = 4) -> str:
     return ", ".join(named) + (", …" if len(counts) > most else "")
 
 
-def _size(n: int) -> str:
+def size(n: int) -> str:
+    """Bytes in the unit that fits."""
     if n < 10_000:
         return f"{n} B"
     return f"{n / 1e3:.1f} kB" if n < 1_000_000 else f"{n / 1e6:.2f} MB"

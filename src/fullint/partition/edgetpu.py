@@ -8,7 +8,7 @@ cuts once: from the first operator it does not take on, all run on the CPU (with
 from __future__ import annotations
 
 from fullint.build import ACTIVATIONS
-from fullint.ir import Op
+from fullint.ir import Graph, Op, Tensor
 from fullint.ops.releases import release_of
 from fullint.partition.conditions import Condition, Custom, Never, Option, Static, Values
 from fullint.partition.table import Row, Table
@@ -142,3 +142,16 @@ _KNOWN: dict[str, tuple[Condition, ...]] = {
 }
 
 TABLE = Table("edgetpu", _SOURCE, tuple(_row(k, *c) for k, c in _KNOWN.items()), (Custom(_eight_bits), Custom(_old_enough)))
+
+
+def cut_once(graph: Graph, verdict: dict[Op, str | None]) -> dict[Op, str | None]:
+    """From the first operator that is not taken on, all that depends on it runs on the CPU."""
+    after: set[Tensor] = set()
+    found = dict(verdict)
+    for op in graph.ops:
+        behind = any(t in after for t in op.inputs if t is not None)
+        if verdict[op] is not None or behind:
+            after.update(op.outputs)
+        if verdict[op] is None and behind:
+            found[op] = "more than one subgraph is not supported: it comes after an operator that is not taken"
+    return found

@@ -1,0 +1,56 @@
+"""partition, readlog."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fullint.cli import options as option
+from fullint.cli.shell import errors, show
+
+
+@click.command()
+@option.model
+@click.option(
+    "--target",
+    default="xnnpack",
+    show_default=True,
+    metavar="xnnpack|nnapi[:LEVEL]|edgetpu|tflm|ethos-u[:CONFIG]",
+    help="The delegate, or the device's compiler.",
+)
+@click.option("--after", type=click.Choice(["repair"]), help="Show the cut of the repaired model, too.")
+@option.samples("Samples for the repair, where it needs some; as in quantize.")
+@option.as_json("Print everything as JSON.")
+def partition(model: str, target: str, after: str | None, samples: Any, as_json: bool) -> None:
+    """Show how a delegate would cut MODEL: what it takes, the reason for what it does not, the pieces, and what crosses.
+
+    \b
+    Example:
+      fullint partition half.tflite --target nnapi --after repair
+    """
+    with errors(as_json):
+        from fullint import render_delegates
+        from fullint.partition import partition as run
+
+        report = run(model, target, after=after, samples=samples)
+        show(report.to_json()) if as_json else render_delegates.show_partition(report)
+
+
+@click.command()
+@click.argument("log", type=click.Path())
+@click.argument("model", type=click.Path(), required=False)
+@option.as_json("Print everything as JSON.")
+def readlog(log: str, model: str | None, as_json: bool) -> None:
+    """Read a LOG of benchmark_model: where the time goes, the float part of it, and the most that integers can gain.
+
+    \b
+    Example:
+      fullint readlog benchmark.log half.tflite
+    """
+    with errors(as_json):
+        from fullint import render_delegates
+        from fullint.logs import readlog as run
+
+        report = run(log, model)
+        show(report.to_json()) if as_json else render_delegates.show_log(report)

@@ -1,0 +1,231 @@
+"""LiteRT's C API, as far as running a model with its profiler needs: the one module that knows its calls and layouts.
+
+The wheel's `libLiteRt.so` exports it; ctypes is enough. It runs in a child process (`execute`), since a wrong call ends
+the process. The library is asked for every symbol when it is opened, and the layouts below are those the headers assert
+for 64-bit platforms: where either does not fit, a sentence says so.
+
+    environment, model, options(CPU, profiling, kernel mode, threads) -> compiled model -> buffers -> run, events
+
+Source: LiteRT, litert/c/*.h (layouts as of August 2026); tried with ai-edge-litert 2.1 to 2.3 on x86-64.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fullint.errors import RuntimeFailure
+from fullint.ir import Array
+
+DIMS = 8
+CPU, WRITE = 1, 1
+ELEMENTS = {
+    1: "float32",
+    2: "int32",
+    3: "uint8",
+    4: "int64",
+    6: "bool",
+    7: "int16",
+    9: "int8",
+    10: "float16",
+    11: "float64",
+    16: "uint32",
+}
+OPERATOR, DELEGATE_OPERATOR, DELEGATE_PROFILED = 2, 4, 8
+"""Kinds of profiler events (litert_profiler_event.h)."""
+MODES = {"xnnpack": "delegate", "builtin": "builtin", "reference": "reference"}
+SYMBOLS = (
+    "LiteRtCreateEnvironment LiteRtCreateModelFromFile LiteRtCreateOptions LiteRtSetOptionsHardwareAccelerators"
+    " LiteRtCreateOpaqueOptions LiteRtAddOpaqueOptions LiteRtCreateCompiledModel LiteRtCompiledModelGetProfiler"
+    " LiteRtGetModelSignature LiteRtGetNumSignatureInputs LiteRtGetNumSignatureOutputs LiteRtGetSignatureInputTensorByIndex"
+    " LiteRtGetSignatureOutputTensorByIndex LiteRtGetRankedTensorType LiteRtGetCompiledModelInputBufferRequirements"
+    " LiteRtGetCompiledModelOutputBufferRequirements LiteRtCreateManagedTensorBufferFromRequirements LiteRtLockTensorBuffer"
+    " LiteRtUnlockTensorBuffer LiteRtGetTensorBufferSize LiteRtRunCompiledModel LiteRtStartProfiler LiteRtStopProfiler"
+    " LiteRtResetProfiler LiteRtGetNumProfilerEvents LiteRtGetProfilerEvents"
+).split()
+
+
+class Layout(ctypes.Structure):
+    """LiteRtLayout: rank in the low 7 bits of the first word."""
+
+    _fields_ = (("rank", ctypes.c_uint32), ("dims", ctypes.c_int32 * DIMS), ("strides", ctypes.c_uint32 * DIMS))
+
+
+class TensorType(ctypes.Structure):
+    """LiteRtRankedTensorType."""
+
+    _fields_ = (("element", ctypes.c_int32), ("layout", Layout))
+
+
+class Event(ctypes.Structure):
+    """ProfiledEventData."""
+
+    _fields_ = (
+        ("tag", ctypes.c_char_p),
+        ("kind", ctypes.c_int),
+        ("start", ctypes.c_uint64),
+        ("elapsed", ctypes.c_uint64),
+        ("begin_memory", ctypes.c_size_t * 3),
+        ("end_memory", ctypes.c_size_t * 3),
+        ("metadata1", ctypes.c_uint64),
+        ("metadata2", ctypes.c_uint64),
+        ("source", ctypes.c_int),
+    )
+
+
+_SIZES = ((Layout, 68), (TensorType, 72), (Event, 104))
+
+
+def library() -> Any:
+    """The loaded library.
+
+    Raises:
+        RuntimeFailure: it is not there, lacks a symbol, or the platform's layouts are others.
+    """
+    spec = importlib.util.find_spec("ai_edge_litert")
+    folder = Path(spec.submodule_search_locations[0]) if spec is not None and spec.submodule_search_locations else Path()
+    name = "libLiteRt.dylib" if sys.platform == "darwin" else "libLiteRt.so"
+    try:
+        found = ctypes.CDLL(str(folder / name))
+    except OSError as e:
+        raise RuntimeFailure(f"profiles need LiteRT's C API, and the wheel's {name} does not load: {e}") from e
+    missing = [s for s in SYMBOLS if not hasattr(found, s)]
+    wrong = [t.__name__ for t, size in _SIZES if ctypes.sizeof(t) != size]
+    if missing or wrong:
+        what = f"lacks {', '.join(missing[:3])}" if missing else f"has other layouts ({', '.join(wrong)})"
+        raise RuntimeFailure(f"profiles need LiteRT's C API, and this version {what}; ai-edge-litert 2.1 to 2.3 are known to fit")
+    return found
+
+
+class Native:
+    """One model, compiled, its buffers filled."""
+
+    def __init__(self, path: str, kernels: str, threads: int, *, profiling: bool) -> None:
+        self.lib = library()
+        self.keep: list[Any] = []
+        with quiet():
+            start = time.perf_counter()
+            self.compiled = self._compiled(path, kernels, threads, profiling=profiling)
+            self.signature = self._new("LiteRtGetModelSignature", self.model, ctypes.c_size_t(0))
+            self.inputs, self.input_types = self._buffers("Input")
+            self.outputs, self.output_types = self._buffers("Output")
+            self.init_seconds = time.perf_counter() - start
+        self.profiler = self._new("LiteRtCompiledModelGetProfiler", self.compiled) if profiling else None
+
+    def _compiled(self, path: str, kernels: str, threads: int, *, profiling: bool) -> Any:
+        env = self._new("LiteRtCreateEnvironment", 0, None)
+        self.model = self._new("LiteRtCreateModelFromFile", env, path.encode())
+        options = self._new("LiteRtCreateOptions")
+        self._call("LiteRtSetOptionsHardwareAccelerators", options, CPU)
+        self._opaque(options, "runtime_options_string", f"enable_profiling = {str(profiling).lower()}\n")
+        self._opaque(options, "xnnpack", f'kernel_mode = "{MODES[kernels]}"\nnum_threads = {threads}\n')
+        self.env = env
+        return self._new("LiteRtCreateCompiledModel", env, self.model, options)
+
+    def _opaque(self, options: Any, name: str, text: str) -> None:
+        payload = ctypes.create_string_buffer(text.encode())
+        deleter = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
+        self.keep += [payload, deleter]
+        made = ctypes.c_void_p()
+        self._call("LiteRtCreateOpaqueOptions", name.encode(), ctypes.cast(payload, ctypes.c_void_p), deleter, ctypes.byref(made))
+        self._call("LiteRtAddOpaqueOptions", options, made)
+
+    def _buffers(self, what: str) -> tuple[Any, list[TensorType]]:
+        count = ctypes.c_size_t()
+        self._call(f"LiteRtGetNumSignature{what}s", self.signature, ctypes.byref(count))
+        buffers = (ctypes.c_void_p * count.value)()
+        types = []
+        for i in range(count.value):
+            tensor = self._new(f"LiteRtGetSignature{what}TensorByIndex", self.signature, ctypes.c_size_t(i))
+            kind = TensorType()
+            self._call("LiteRtGetRankedTensorType", tensor, ctypes.byref(kind))
+            for d in range(kind.layout.rank & 0x7F):
+                kind.layout.dims[d] = max(kind.layout.dims[d], 1)
+            needs = self._new(
+                f"LiteRtGetCompiledModel{what}BufferRequirements", self.compiled, ctypes.c_size_t(0), ctypes.c_size_t(i)
+            )
+            buffers[i] = self._new("LiteRtCreateManagedTensorBufferFromRequirements", self.env, ctypes.byref(kind), needs).value
+            types.append(kind)
+        return buffers, types
+
+    def fill(self, arrays: Sequence[Array]) -> None:
+        """Put the inputs in their buffers."""
+        for i, array in enumerate(arrays):
+            data = np.ascontiguousarray(array).tobytes()
+            size, place = ctypes.c_size_t(), ctypes.c_void_p()
+            buffer = ctypes.c_void_p(self.inputs[i])
+            self._call("LiteRtGetTensorBufferSize", buffer, ctypes.byref(size))
+            if len(data) > size.value:
+                raise RuntimeFailure(f"input {i} takes {size.value} bytes, {len(data)} were given")
+            self._call("LiteRtLockTensorBuffer", buffer, ctypes.byref(place), WRITE)
+            ctypes.memmove(place, data, len(data))
+            self._call("LiteRtUnlockTensorBuffer", buffer)
+
+    def shapes(self) -> list[tuple[tuple[int, ...], str]]:
+        """(shape, element type) of each input, in the order of the signature."""
+        return [(tuple(t.layout.dims[: t.layout.rank & 0x7F]), ELEMENTS.get(t.element, "float32")) for t in self.input_types]
+
+    def run(self) -> float:
+        """One inference; its seconds."""
+        start = time.perf_counter()
+        status = self.lib.LiteRtRunCompiledModel(
+            self.compiled,
+            ctypes.c_size_t(0),
+            ctypes.c_size_t(len(self.inputs)),
+            self.inputs,
+            ctypes.c_size_t(len(self.outputs)),
+            self.outputs,
+        )
+        seconds = time.perf_counter() - start
+        if status:
+            raise RuntimeFailure(f"LiteRT fails to run the model (LiteRtRunCompiledModel: status {status})")
+        return seconds
+
+    def start(self) -> None:
+        """Events are kept from now on."""
+        self._call("LiteRtResetProfiler", self.profiler)
+        self._call("LiteRtStartProfiler", self.profiler)
+
+    def events(self) -> list[tuple[str, int, int, int, int]]:
+        """(tag, kind, microseconds, metadata1, metadata2) of the events since `start`; keeping stops."""
+        self._call("LiteRtStopProfiler", self.profiler)
+        count = ctypes.c_int()
+        self._call("LiteRtGetNumProfilerEvents", self.profiler, ctypes.byref(count))
+        events = (Event * max(count.value, 1))()
+        self._call("LiteRtGetProfilerEvents", self.profiler, count, events)
+        return [
+            ((e.tag or b"").decode(errors="replace"), e.kind, e.elapsed, e.metadata1, e.metadata2) for e in events[: count.value]
+        ]
+
+    def _new(self, name: str, *arguments: Any) -> Any:
+        made = ctypes.c_void_p()
+        self._call(name, *arguments, ctypes.byref(made))
+        return made
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        status = getattr(self.lib, name)(*arguments)
+        if status:
+            raise RuntimeFailure(f"LiteRT refuses the model ({name}: status {status})")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """The runtime writes lines of its own to the standard error stream; they belong to nobody here."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)

@@ -1,0 +1,211 @@
+"""How a delegate would cut a model: who is taken, who is not and why, the partitions in order, what the cuts cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fullint.auditing import read_for_audit
+from fullint.cost import macs
+from fullint.errors import UsageError
+from fullint.ir import NUMPY_TYPES, Graph, Model, Op, Tensor
+from fullint.partition import edgetpu, nnapi, tflm, vela
+from fullint.partition.accept import verdicts
+from fullint.partition.algorithm import Subset, subsets
+from fullint.partition.xnnpack import TABLE as XNNPACK
+from fullint.report import SCHEMA_VERSION, to_json
+
+TARGETS = ("xnnpack", "nnapi", "edgetpu", "tflm", "ethos-u")
+NAMES = {"xnnpack": "TfLiteXNNPackDelegate", "nnapi": "TfLiteNnapiDelegate", "edgetpu": "edgetpu-custom-op"}
+"""What the runtime calls the node, where there is one."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An operator that is not taken: its index, kind, output tensor, the reason, and its share of the multiply-accumulates."""
+
+    index: int
+    kind: str
+    output: str
+    reason: str
+    macs_share: float
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One piece of the graph, in order of execution.
+
+    Attributes:
+        taken: whether the delegate takes it.
+        operators: indices of its operators.
+        kinds: how many of each kind.
+        macs_share: its part of the multiply-accumulates.
+        inputs, outputs: names of tensors that cross its border; constants are left out.
+        crossing_bytes: size of all of them.
+    """
+
+    taken: bool
+    operators: tuple[int, ...]
+    kinds: dict[str, int]
+    macs_share: float
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    crossing_bytes: int
+
+
+@dataclass(frozen=True)
+class PartitionReport:
+    """What `partition` tells.
+
+    Attributes:
+        target: as asked for, with its level or configuration.
+        source: where the rules are from.
+        operators: of the main graph.
+        taken: how many the delegate takes.
+        partitions: pieces, delegated and not, as the runtime counts them.
+        kernels: pieces the delegate takes.
+        line: what the runtime would say of it.
+        crossing_bytes: bytes that cross the borders inside the graph in one run.
+        taken_macs_share: the part of the multiply-accumulates that is taken.
+        pieces: in order.
+        refused: operators that are not taken, and why.
+        after: the same of the repaired or quantized model, where asked for.
+    """
+
+    schema_version: int
+    model: str
+    target: str
+    source: str
+    operators: int
+    taken: int
+    partitions: int
+    kernels: int
+    line: str
+    crossing_bytes: int
+    taken_macs_share: float
+    pieces: tuple[Partition, ...]
+    refused: tuple[Refusal, ...]
+    after: PartitionReport | None = None
+
+    def to_json(self) -> str:
+        """The report as JSON, indented."""
+        return to_json(self)
+
+
+def partition(
+    model: str | Path | bytes, target: str = "xnnpack", *, after: str | None = None, samples: Any = None
+) -> PartitionReport:
+    """How a delegate would cut a model's main graph.
+
+    Args:
+        model: path or bytes of a `.tflite`.
+        target: "xnnpack", "nnapi[:LEVEL]" (API level, 30 by default), "edgetpu", "tflm" or "ethos-u[:CONFIG]" (an accelerator
+            Arm's Vela knows, "ethos-u55-128" by default; needs the package ethos-u-vela).
+        after: "repair": show the cut of the repaired model, too.
+        samples: for the repair, where it needs some.
+
+    Raises:
+        ModelFormatError, UsageError: a file that is no model; a target nobody knows.
+    """
+    if after not in (None, "repair"):
+        raise UsageError(f'after must be "repair", not "{after}"')
+    read = read_for_audit(model)
+    name = "" if isinstance(model, bytes) else str(model)
+    later = None
+    if after == "repair":
+        from fullint.repairing import repair
+
+        later = cut(read_for_audit(repair(model, samples).model), target, f"{name} repaired")
+    return cut(read, target, name, later)
+
+
+def cut(model: Model, target: str, name: str = "", after: PartitionReport | None = None) -> PartitionReport:
+    """The report of a model in memory."""
+    graph = model.main
+    asked, source, verdict, found = _cut(graph, model, target)
+    total = sum(macs(op) for op in graph.ops) or 1
+    pieces = tuple(_piece(s, total) for s in found)
+    taken = sum(why is None for why in verdict.values())
+    kernels = sum(s.taken for s in found)
+    delegate = NAMES.get(asked.partition(":")[0], asked)
+    said = f"Replacing {taken} out of {len(graph.ops)} node(s) with delegate ({delegate}) node, yielding {len(found)} partitions"
+    return PartitionReport(
+        SCHEMA_VERSION,
+        name,
+        asked,
+        source,
+        len(graph.ops),
+        taken,
+        len(found),
+        kernels,
+        said,
+        sum(_bytes(t) for t in _crossing(graph, found)),
+        round(sum(macs(op) for op, why in verdict.items() if why is None) / total, 6),
+        pieces,
+        tuple(
+            Refusal(op.origin, op.custom_code or op.kind, op.output_name, why, round(macs(op) / total, 6))
+            for op, why in verdict.items()
+            if why is not None
+        ),
+        after,
+    )
+
+
+def _cut(graph: Graph, model: Model, target: str) -> tuple[str, str, dict[Op, str | None], list[Subset]]:
+    """(full name, source, verdicts, pieces) in front of a target."""
+    kind, _, detail = target.partition(":")
+    if kind == "xnnpack" and not detail:
+        verdict = verdicts(graph, XNNPACK, expands=True)
+        return target, XNNPACK.source, verdict, subsets(graph, _taken(verdict))
+    if kind == "nnapi":
+        table = nnapi.table(_level(detail))
+        verdict = verdicts(graph, table)
+        return table.name, table.source, verdict, subsets(graph, _taken(verdict))
+    if kind == "edgetpu" and not detail:
+        verdict = edgetpu.cut_once(graph, verdicts(graph, edgetpu.TABLE))
+        return target, edgetpu.TABLE.source, verdict, subsets(graph, _taken(verdict))
+    if kind == "tflm" and not detail:
+        verdict = verdicts(graph, tflm.TABLE)
+        return target, tflm.TABLE.source, verdict, subsets(graph, _taken(verdict))
+    if kind == "ethos-u":
+        verdict = vela.verdicts(model, detail or vela.DEFAULT)
+        return f"{kind}:{detail or vela.DEFAULT}", vela.source(), verdict, subsets(graph, _taken(verdict))
+    raise UsageError(f'target must be one of {", ".join(TARGETS)} (nnapi:LEVEL, ethos-u:CONFIG), not "{target}"')
+
+
+def _taken(verdict: dict[Op, str | None]) -> list[Op]:
+    return [op for op, why in verdict.items() if why is None]
+
+
+def _level(text: str) -> int:
+    if not text:
+        return nnapi.DEFAULT_LEVEL
+    if not text.isdecimal() or int(text) not in nnapi.LEVELS:
+        raise UsageError(f'nnapi:LEVEL wants one of {", ".join(map(str, nnapi.LEVELS))}, not "{text}"')
+    return int(text)
+
+
+def _piece(s: Subset, total: int) -> Partition:
+    crossing = [t for t in s.inputs if not t.is_constant]
+    return Partition(
+        s.taken,
+        tuple(sorted(op.origin for op in s.ops)),
+        dict(Counter(op.kind for op in s.ops).most_common()),
+        round(sum(macs(op) for op in s.ops) / total, 6),
+        tuple(t.name for t in crossing),
+        tuple(t.name for t in s.outputs),
+        sum(_bytes(t) for t in (*crossing, *s.outputs)),
+    )
+
+
+def _crossing(graph: Graph, found: list[Subset]) -> list[Tensor]:
+    """Tensors handed from one piece to another."""
+    made = {t for op in graph.ops for t in op.outputs}
+    return list(dict.fromkeys(t for s in found for t in s.inputs if t in made))
+
+
+def _bytes(t: Tensor) -> int:
+    kind = NUMPY_TYPES.get(t.dtype)
+    return t.size * (kind(0).itemsize if kind is not None else 1) if t.dtype != "bool" else t.size

@@ -1,0 +1,81 @@
+"""What Arm's Vela places on an Ethos-U, asked of the compiler itself (the extra package ethos-u-vela).
+
+    vela MODEL --accelerator-config CONFIG      ->      Warning (supported operators) operator: DIV, ofm: 'NAME'
+                                                        Reason: Unsupported opType
+
+Output tensors get names of their own for the purpose, so that its warnings can be told apart.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from fullint.errors import RuntimeFailure, UsageError
+from fullint.ir import Model, Op
+from fullint.tflite import write_model
+
+DEFAULT = "ethos-u55-128"
+CONFIGS = tuple(
+    f"ethos-{family}-{macs}"
+    for family, sizes in (("u55", (32, 64, 128, 256)), ("u65", (256, 512)), ("u85", (128, 256, 512, 1024, 2048)))
+    for macs in sizes
+)
+PATIENCE = 300.0
+_WARNING = re.compile(
+    r"Warning \(supported operators\) operator: \w+, ofm: 'fullint_op(\d+)'\n+Reason: (.*(?:\n(?!Warning|\s*$).*)*)"
+)
+
+
+def source() -> str:
+    """Which Vela answers."""
+    return f"Arm Vela {importlib.metadata.version('ethos-u-vela')}"
+
+
+def verdicts(model: Model, config: str) -> dict[Op, str | None]:
+    """Each operator of the main graph, and why Vela leaves it to the CPU: None where the NPU takes it.
+
+    Raises:
+        UsageError: Vela is not installed, or knows no such configuration.
+        RuntimeFailure: Vela fails on the model.
+    """
+    if config not in CONFIGS:
+        raise UsageError(f'ethos-u:CONFIG wants one of {", ".join(CONFIGS)}, not "{config}"')
+    if importlib.util.find_spec("ethosu") is None:
+        raise UsageError('Vela is not installed: pip install "fullint[ethos-u]"')
+    reasons = {int(i): " ".join(why.split()) for i, why in _WARNING.findall(_run(_named(model), config))}
+    return {op: reasons.get(i) for i, op in enumerate(model.main.ops)}
+
+
+def _named(model: Model) -> bytes:
+    """The model with an output name for each operator that says which it is."""
+    names = {t: t.name for op in model.main.ops for t in op.outputs}
+    try:
+        for i, op in enumerate(model.main.ops):
+            for t in op.outputs[:1]:
+                t.name = f"fullint_op{i}"
+        return write_model(model)
+    finally:
+        for t, name in names.items():
+            t.name = name
+
+
+def _run(data: bytes, config: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(data)
+        vela = [sys.executable, "-c", "import sys; from ethosu.vela.vela import main; main(sys.argv[1:])"]
+        command = [*vela, str(path), "--output-dir", folder, "--accelerator-config", config, "--show-cpu-operations"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        except subprocess.TimeoutExpired as e:
+            raise RuntimeFailure(f"Vela did not finish within {PATIENCE:.0f} s") from e
+    if done.returncode:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
+        raise RuntimeFailure(f"Vela fails on the model: {last[0]}")
+    return done.stdout + done.stderr

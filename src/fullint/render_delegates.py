@@ -1,0 +1,86 @@
+"""Partitions, logs and benchmarks for people: rich tables on standard output."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from fullint.render import MOST_ROWS, console, cut, many, size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fullint.logs import LogReport
+    from fullint.partition import PartitionReport
+
+
+def show_partition(report: PartitionReport) -> None:
+    """The report of `fullint partition`."""
+    out = console()
+    _cut(out, report)
+    if report.after is not None:
+        out.print()
+        _cut(out, report.after)
+        out.print(
+            f"\n{many(report.partitions, 'partition')} ({report.kernels} by the delegate) become "
+            f"{report.after.partitions} ({report.after.kernels})"
+        )
+
+
+def _cut(out: Console, r: PartitionReport) -> None:
+    out.print(f"{r.model or 'model'}, target {r.target}: {r.line}", markup=False, style="bold")
+    out.print(
+        f"  {many(r.kernels, 'kernel')} of the delegate, {100 * r.taken_macs_share:.1f} % of the multiply-accumulates; "
+        f"{size(r.crossing_bytes)} cross the borders in a run"
+    )
+    if len(r.pieces) > 1:
+        table = Table("piece", "runs on", "operators", "kinds", "MACs", "in", "out", box=None)
+        for i, p in enumerate(r.pieces[:MOST_ROWS]):
+            kinds = ", ".join(f"{n} {k}" for k, n in list(p.kinds.items())[:3]) + (", …" if len(p.kinds) > 3 else "")
+            where = "delegate" if p.taken else "CPU"
+            macs = f"{100 * p.macs_share:.1f} %"
+            table.add_row(str(i), where, str(len(p.operators)), kinds, macs, str(len(p.inputs)), str(len(p.outputs)))
+        out.print(table)
+        if len(r.pieces) > MOST_ROWS:
+            out.print(f"  and {len(r.pieces) - MOST_ROWS} more pieces (--json has them all)")
+    for x in r.refused[:MOST_ROWS]:
+        out.print(f'  not taken  op {x.index} {x.kind} "{cut(x.output)}": {x.reason}', markup=False)
+    if len(r.refused) > MOST_ROWS:
+        rest = Counter(x.kind for x in r.refused[MOST_ROWS:])
+        out.print(f"  and {len(r.refused) - MOST_ROWS} more: {', '.join(f'{n} {k}' for k, n in rest.items())}")
+    out.print(f"  rules from {r.source}", markup=False)
+
+
+def show_log(r: LogReport) -> None:
+    """The report of `fullint readlog`."""
+    out = console()
+    host = "  SIMULATED ON HOST: its delegates were played by the host" if r.simulated else ""
+    nodes = f"{r.nodes} nodes, " if r.nodes is not None else ""
+    parts = f"{many(r.partitions, 'partition')}, " if r.partitions is not None else ""
+    out.print(f"{r.log}: {nodes}{parts}{r.total_ms:.1f} ms a run by the profile{host}", markup=False, style="bold")
+    table = Table("where", "nodes", "kernels", "ms a run", "share", "inside", box=None)
+    for d in r.delegates:
+        inside = "shown" if d.inside else "not in the log"
+        table.add_row(escape(d.name), str(d.nodes or "-"), str(d.kernels), f"{d.ms:.2f}", f"{100 * d.share:.1f} %", inside)
+    out.print(table)
+    if r.float_part is not None:
+        p = r.float_part
+        kernels = f" ({', '.join(map(str, p.by_kernel))} in {many(len(p.by_kernel), 'kernel')})" if p.by_kernel else ""
+        out.print(
+            f"  in float       {many(p.operators, 'operator')}{kernels}, {p.operators_ms:.1f} ms; "
+            f"{many(p.conversions, 'conversion')}, {p.conversions_ms:.1f} ms"
+        )
+        for name, count, ms in p.names[:MOST_ROWS]:
+            out.print(f"                 {count} x {name}: {ms:.1f} ms", markup=False)
+    if r.bound is not None:
+        b = r.bound
+        out.print(f"  all integer    {b.at_least:.2f} to {b.at_most:.2f} x as fast; conversions alone {b.conversions_only:.2f} x")
+        for text in b.assumptions:
+            out.print(f"                 {text}", markup=False)
+    for j in r.joined[:MOST_ROWS]:
+        out.print(f"  {cut(j.row)}: {'; '.join(j.operators[:4])}", markup=False)
+    for w in r.warnings:
+        out.print(f"[yellow]note:[/yellow] {escape(w)}")
