@@ -10,8 +10,9 @@ import click
 import pytest
 
 import fullint
-from fullint import auditing, inspection, report
+from fullint import auditing, bench, delegates, inspection, report
 from fullint.cli import main
+from fullint.logs import analysis
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -21,10 +22,17 @@ DEMO = ROOT / "src" / "fullint" / "demo"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, log: str) -> Path:
     for name in ("digits.tflite", "half.tflite", "calibration.npz"):
         (tmp_path / name).write_bytes((DEMO / name).read_bytes())
+    (tmp_path / "benchmark.log").write_text(log)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def log() -> str:
+    """Of the half-quantized model of the demo."""
+    return bench.benchmark(DEMO / "half.tflite", num_runs=5, min_secs=0.05, warmup_min_secs=0.0).to_log()
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
@@ -90,6 +98,30 @@ def test_audit_and_repair_have_the_options_of_the_api(command: str, call: object
         assert cli[name] == ((expected,) if name in ("mean", "std") else expected), name
 
 
+@pytest.mark.parametrize(("command", "call"), [("partition", fullint.partition), ("benchmark", fullint.benchmark)])
+def test_delegates_and_measuring_have_the_options_of_the_api(command: str, call: object) -> None:
+    import inspect
+
+    api = inspect.signature(call).parameters
+    cli = main.commands[command].make_context(f"fullint {command}", ["model.tflite"]).params
+    spelled = {"graph", "use_xnnpack", "use_nnapi", "profiling_output_csv_file", "op_profiling_output_mode"}
+    only_cli = {"model", "models", "as_json", "log", "csv", "force", "op_profiling_output_file", *spelled}
+    assert set(cli) - only_cli == set(api) - {"model", "models"}
+    for name in set(cli) - only_cli:
+        assert cli[name] == api[name].default, name
+
+
+def test_the_page_on_speed_runs(folder: Path) -> None:
+    """The commands of docs/faster.md that need no file of the reader's."""
+    found = blocks((ROOT / "docs" / "faster.md").read_text())
+    assert found
+    for _, code in found:
+        for line in code.strip().splitlines():
+            words = line.split()
+            done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False)
+            assert done.returncode == FOUND.get(words[1], 0), done.stderr
+
+
 def test_generated_pages_are_fresh() -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "tools" / "gen_docs.py"), "--check"], capture_output=True, text=True, check=False
@@ -111,6 +143,18 @@ def test_generated_pages_are_fresh() -> None:
         fullint.Finding,
         fullint.RepairReport,
         fullint.RepairPlan,
+        fullint.PartitionReport,
+        delegates.Partition,
+        delegates.Refusal,
+        fullint.LogReport,
+        analysis.DelegateTime,
+        analysis.FloatPart,
+        analysis.Bound,
+        analysis.Joined,
+        fullint.BenchmarkReport,
+        bench.ModelTiming,
+        bench.OperatorTime,
+        bench.Comparison,
     ],
 )
 def test_every_field_of_the_reports_is_documented(kind: type) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections import Counter
 from pathlib import Path
 
@@ -10,12 +11,12 @@ from conftest import CORPUS, corpus, quantized
 from half import Half
 
 from fullint.build import Builder
+from fullint.delegates import conditions, edgetpu, nnapi, partition
+from fullint.delegates.accept import verdicts
+from fullint.delegates.algorithm import subsets
+from fullint.delegates.xnnpack import TABLE
 from fullint.errors import RuntimeFailure
-from fullint.ir import Model, Op
-from fullint.partition import edgetpu, nnapi
-from fullint.partition.accept import verdicts
-from fullint.partition.algorithm import subsets
-from fullint.partition.xnnpack import TABLE
+from fullint.ir import Model, Op, Quant, Tensor
 from fullint.repairing import repair
 from fullint.sandbox import Sandbox, model_file
 from fullint.tflite import read_bytes, read_model
@@ -193,6 +194,75 @@ def test_rows_of_nnapi(kind: str, level: int, make: object, says: str) -> None:
     g.output(make(g))
     [why] = refusals(g.model(), nnapi.table(level))
     assert re.search(says, why), why
+
+
+def wrong(kind: str, condition: object) -> Op | None:
+    """An operator that breaks one condition of its row; None where the condition is a function of its own."""
+    dtypes = ("complex64", "float64", "float32", "int8", "int16", "bool")
+    if isinstance(condition, conditions.Version):
+        return _plain(kind, version=condition.most + 1)
+    if isinstance(condition, conditions.Never):
+        return _plain(kind)
+    if isinstance(condition, conditions.Rank):
+        return _plain(kind, shape=(1,) * (condition.most + 1))
+    if isinstance(condition, conditions.Option):
+        return _plain(kind, options={condition.field: "neither"})
+    if isinstance(condition, conditions.Types):
+        return next(op for d in dtypes if condition.no(op := _plain(kind, dtype=d), ()) is not None)
+    if isinstance(condition, conditions.Static):
+        return _plain(kind)
+    return None
+
+
+def _plain(
+    kind: str, version: int = 1, shape: tuple[int, ...] = (1, 4), dtype: str = "int8", options: dict[str, object] | None = None
+) -> Op:
+    new = lambda: Tensor("t", shape, dtype, quant=Quant.of(0.1, 0))  # noqa: E731
+    return Op(kind, [new() for _ in range(5)], [new()], dict(options or {}), version=version)
+
+
+TABLES = {"edgetpu": edgetpu.TABLE, **{t.name: t for t in map(nnapi.table, (27, 29, 30, nnapi.LEVELS[-1]))}}
+
+
+@pytest.mark.parametrize(("name", "kind"), [(n, row.kind) for n, t in TABLES.items() for row in t.rows])
+def test_each_condition_of_each_row_refuses_what_breaks_it(name: str, kind: str) -> None:
+    """Made from the tables: the operator is refused with the condition's own words, or with those of one before it."""
+    table = TABLES[name]
+    for condition in table.by_kind[kind].conditions:
+        op = wrong(kind, condition)
+        if op is not None:
+            assert condition.no(op, ()), condition
+            assert table.no(op), condition
+
+
+VELA = importlib.util.find_spec("ethosu") is not None
+
+
+@pytest.mark.skipif(not VELA, reason="Vela is not installed")
+def test_velas_verdict_per_operator() -> None:
+    g = Half()
+    y = g.sandwich(g.int_conv(g.coded(1, 6, 6, 4)))
+    g.output(g.int_conv(y))
+    data = g.bytes()
+    report = partition(data, "ethos-u")
+    assert report.source.startswith("Arm Vela")
+    assert {x.index for x in report.refused} == {1, 2, 3}
+    assert {x.kind for x in report.refused} == {"DEQUANTIZE", "CONV_2D", "QUANTIZE"}
+    assert not any("fullint_op" in x.reason for x in report.refused)
+    assert (report.partitions, report.kernels) == (3, 2)
+    after = partition(data, "ethos-u:ethos-u65-256", after="repair").after
+    assert after is not None
+    assert after.refused == ()
+    assert (after.partitions, after.kernels) == (1, 1)
+
+
+@pytest.mark.skipif(not VELA or not CORPUS, reason="needs Vela and the corpus")
+@pytest.mark.parametrize("name", ["mlperf_vww_96_int8", "mlperf_kws_ref_model", "mlperf_ad01_int8"])
+def test_vela_on_real_models(name: str) -> None:
+    report = partition(corpus("models", f"{name}.tflite")[0], "ethos-u")
+    assert report.taken == report.operators - len(report.refused)
+    assert all(x.reason for x in report.refused)
+    assert report.taken > 0.8 * report.operators
 
 
 def test_every_row_has_a_source() -> None:

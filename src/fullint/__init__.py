@@ -11,11 +11,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fullint.auditing import AuditReport, Finding, audit
+    from fullint.bench import BenchmarkReport, benchmark
     from fullint.build import Builder
+    from fullint.delegates import PartitionReport, partition
     from fullint.errors import (
         AccuracyError,
         Blocker,
         FullintError,
+        LogFormatError,
         ModelFormatError,
         NotIntegerError,
         RuntimeFailure,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from fullint.inspection import inspect
+    from fullint.logs import LogReport, readlog
     from fullint.pipeline import Plan, Result, plan, quantize
     from fullint.repairing import Repaired, RepairPlan, RepairReport, repair, repair_plan
     from fullint.tflite import read_model, write_model
@@ -31,8 +35,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "audit": "auditing",
     "AuditReport": "auditing",
+    "benchmark": "bench",
+    "BenchmarkReport": "bench",
     "Builder": "build",
     "Finding": "auditing",
+    "partition": "delegates",
+    "PartitionReport": "delegates",
+    "readlog": "logs",
+    "LogReport": "logs",
     "repair": "repairing",
     "repair_plan": "repairing",
     "Repaired": "repairing",
@@ -48,6 +58,7 @@ _HOMES = {
     "AccuracyError": "errors",
     "Blocker": "errors",
     "FullintError": "errors",
+    "LogFormatError": "errors",
     "ModelFormatError": "errors",
     "NotIntegerError": "errors",
     "RuntimeFailure": "errors",
@@ -59,12 +70,16 @@ _HOMES = {
 __all__ = [
     "AccuracyError",
     "AuditReport",
+    "BenchmarkReport",
     "Blocker",
     "Builder",
     "Finding",
     "FullintError",
+    "LogFormatError",
+    "LogReport",
     "ModelFormatError",
     "NotIntegerError",
+    "PartitionReport",
     "Plan",
     "RepairPlan",
     "RepairReport",
@@ -76,10 +91,13 @@ __all__ = [
     "VerificationError",
     "__version__",
     "audit",
+    "benchmark",
     "inspect",
+    "partition",
     "plan",
     "quantize",
     "read_model",
+    "readlog",
     "repair",
     "repair_plan",
     "write_model",

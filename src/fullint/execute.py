@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -57,6 +58,7 @@ class Child:
     def __init__(self) -> None:
         self.runner: Any = None
         self.statistics: _Statistics | None = None
+        self.chain: list[Any] = []
 
     def open(self, path: str, kernels: str, threads: int, shapes: Any = None) -> None:
         """Load a model to be run by `run`."""
@@ -91,6 +93,58 @@ class Child:
         found = {d["index"]: tuple(int(n) for n in d["shape"]) for d in runner.get_tensor_details()}
         return [found.get(i, ()) for i in range(max(found, default=-1) + 1)]
 
+    def native_open(self, paths: Sequence[str], kernels: str, threads: int, profiling: bool) -> tuple[float, list[Any]]:
+        """Compile models that run one after the other, by LiteRT's C API; (seconds, shapes and types of their inputs)."""
+        from fullint.native import Native
+
+        self.chain = []  # the old models' memory first
+        self.chain = [Native(path, kernels, threads, profiling=profiling) for path in paths]
+        return sum(n.init_seconds for n in self.chain), [n.shapes() for n in self.chain]
+
+    def plain_open(self, path: str, kernels: str, threads: int, library: str | None, options: Any) -> tuple[float, list[Any]]:
+        """The same of one model in the interpreter, which has no profiler, but external delegates."""
+        self.chain = []
+        self.chain = [_Plain(path, kernels, threads, library, options)]
+        return self.chain[0].init_seconds, [self.chain[0].shapes()]
+
+    def native_fill(self, arrays: Sequence[Sequence[Array]]) -> None:
+        """Put inputs in the buffers of each model."""
+        for model, values in zip(self.chain, arrays, strict=True):
+            model.fill(values)
+
+    def native_loop(self, runs: int, least: float, most: float, delay: float = 0.0) -> list[float]:
+        """Seconds of each run of all models: at least `runs` and `least` seconds of them, at most `most` seconds."""
+        found: list[float] = []
+        spent = 0.0
+        while (len(found) < runs or spent < least) and spent < most:
+            if delay > 0:
+                time.sleep(delay)
+            found.append(sum([model.run() for model in self.chain]))
+            spent += found[-1]
+        return found
+
+    def native_profile(self, runs: int) -> list[tuple[list[tuple[Any, ...]], list[float], float]]:
+        """For each model (rows in order of execution, seconds of each run by them, and by the clock)."""
+        from fullint.native import summed
+
+        found = []
+        for model in self.chain:
+            model.start()
+            seconds, ends = [], []
+            for _ in range(runs):
+                seconds.append(model.run())
+                ends.append(model.kept())
+            found.append((*summed(model.events(), ends), float(np.mean(seconds))))
+        return found
+
+    def native_memory(self) -> int:
+        """Resident bytes of this process."""
+        try:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+        except OSError:
+            return 0  # the system does not tell
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def measure(self, path: str, threads: int, keep: int = 0, together: bool = False) -> None:
         """Start gathering minima and maxima of the model's first output (see `calibrate`).
 
@@ -109,6 +163,37 @@ class Child:
         assert self.statistics is not None
         statistics, self.statistics = self.statistics, None
         return statistics.finish()
+
+
+class _Plain:
+    """A model in the interpreter, perhaps with a delegate from a library; speaks as `Native` does."""
+
+    def __init__(self, path: str, kernels: str, threads: int, library: str | None, options: dict[str, str]) -> None:
+        from ai_edge_litert import interpreter as litert
+
+        start = time.perf_counter()
+        if library is None:
+            self.runner = open_interpreter(path, kernels, threads)
+        else:
+            try:
+                self.delegate = litert.load_delegate(library, options)
+            except (OSError, ValueError) as e:
+                raise RuntimeError(f"the delegate {library} does not load: {str(e) or 'it refuses its options'}") from e
+            self.runner = litert.Interpreter(path, num_threads=threads, experimental_delegates=[self.delegate])
+            self.runner.allocate_tensors()
+        self.init_seconds = time.perf_counter() - start
+
+    def shapes(self) -> list[tuple[tuple[int, ...], str]]:
+        return [(tuple(map(int, d["shape"])), np.dtype(d["dtype"]).name) for d in self.runner.get_input_details()]
+
+    def fill(self, arrays: Sequence[Array]) -> None:
+        for detail, array in zip(self.runner.get_input_details(), arrays, strict=True):
+            self.runner.set_tensor(detail["index"], array)
+
+    def run(self) -> float:
+        start = time.perf_counter()
+        self.runner.invoke()
+        return time.perf_counter() - start
 
 
 class _Statistics:

@@ -42,6 +42,8 @@ ELEMENTS = {
 }
 OPERATOR, DELEGATE_OPERATOR, DELEGATE_PROFILED = 2, 4, 8
 """Kinds of profiler events (litert_profiler_event.h)."""
+FLAGS = 0x1 | 0x2
+"""QS8 and QU8: the interpreter turns them on by itself, the compiled model does not."""
 MODES = {"xnnpack": "delegate", "builtin": "builtin", "reference": "reference"}
 SYMBOLS = (
     "LiteRtCreateEnvironment LiteRtCreateModelFromFile LiteRtCreateOptions LiteRtSetOptionsHardwareAccelerators"
@@ -127,7 +129,7 @@ class Native:
         options = self._new("LiteRtCreateOptions")
         self._call("LiteRtSetOptionsHardwareAccelerators", options, CPU)
         self._opaque(options, "runtime_options_string", f"enable_profiling = {str(profiling).lower()}\n")
-        self._opaque(options, "xnnpack", f'kernel_mode = "{MODES[kernels]}"\nnum_threads = {threads}\n')
+        self._opaque(options, "xnnpack", f'kernel_mode = "{MODES[kernels]}"\nnum_threads = {threads}\nflags = {FLAGS}\n')
         self.env = env
         return self._new("LiteRtCreateCompiledModel", env, self.model, options)
 
@@ -198,13 +200,16 @@ class Native:
     def events(self) -> list[tuple[str, int, int, int, int]]:
         """(tag, kind, microseconds, metadata1, metadata2) of the events since `start`; keeping stops."""
         self._call("LiteRtStopProfiler", self.profiler)
+        count = self.kept()
+        events = (Event * max(count, 1))()
+        self._call("LiteRtGetProfilerEvents", self.profiler, ctypes.c_int(count), events)
+        return [((e.tag or b"").decode(errors="replace"), e.kind, e.elapsed, e.metadata1, e.metadata2) for e in events[:count]]
+
+    def kept(self) -> int:
+        """How many events there are by now."""
         count = ctypes.c_int()
         self._call("LiteRtGetNumProfilerEvents", self.profiler, ctypes.byref(count))
-        events = (Event * max(count.value, 1))()
-        self._call("LiteRtGetProfilerEvents", self.profiler, count, events)
-        return [
-            ((e.tag or b"").decode(errors="replace"), e.kind, e.elapsed, e.metadata1, e.metadata2) for e in events[: count.value]
-        ]
+        return count.value
 
     def _new(self, name: str, *arguments: Any) -> Any:
         made = ctypes.c_void_p()
@@ -215,6 +220,35 @@ class Native:
         status = getattr(self.lib, name)(*arguments)
         if status:
             raise RuntimeFailure(f"LiteRT refuses the model ({name}: status {status})")
+
+
+def summed(
+    events: Sequence[tuple[str, int, int, int, int]], ends: Sequence[int]
+) -> tuple[list[tuple[str, int, int, int, float, float, int]], list[float]]:
+    """The events of some runs put together.
+
+    Args:
+        events: as `Native.events` gives them.
+        ends: how many of them there were after each run.
+
+    Returns:
+        (tag, kind, index, subgraph, microseconds of a run, of the first call, calls a run) of operators, in order; and the
+        seconds of each run, all operators together.
+
+    Runs look alike unless a loop turns more or less often; then equal operators are summed wherever they come.
+    """
+    kinds = (OPERATOR, DELEGATE_OPERATOR, DELEGATE_PROFILED)
+    series = [[e for e in events[a:b] if e[1] in kinds] for a, b in zip((0, *ends), ends, strict=False)]
+    keys = [[(tag, kind, a, b) for tag, kind, _, a, b in run] for run in series]
+    totals = [sum(us for _, _, us, _, _ in run) / 1e6 for run in series]
+    if keys and all(k == keys[0] for k in keys):
+        times = np.array([[us for _, _, us, _, _ in run] for run in series], np.float64)
+        return [(*key, float(times[:, i].mean()), float(times[0, i]), 1) for i, key in enumerate(keys[0])], totals
+    found: dict[tuple[str, int, int, int], list[int]] = {}
+    for run, names in zip(series, keys, strict=True):
+        for event, key in zip(run, names, strict=True):
+            found.setdefault(key, []).append(event[2])
+    return [(*key, sum(us) / len(ends), float(us[0]), max(1, round(len(us) / len(ends)))) for key, us in found.items()], totals
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ from fullint.render import MOST_ROWS, console, cut, many, size
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fullint.bench import BenchmarkReport, Comparison, ModelTiming
+    from fullint.delegates import PartitionReport
     from fullint.logs import LogReport
-    from fullint.partition import PartitionReport
 
 
 def show_partition(report: PartitionReport) -> None:
@@ -84,3 +85,66 @@ def show_log(r: LogReport) -> None:
         out.print(f"  {cut(j.row)}: {'; '.join(j.operators[:4])}", markup=False)
     for w in r.warnings:
         out.print(f"[yellow]note:[/yellow] {escape(w)}")
+
+
+def show_benchmark(r: BenchmarkReport) -> None:
+    """The report of `fullint benchmark`."""
+    out = console()
+    table = Table("model", "ms (median)", "5 to 95 %", "mean", "first", "init", "memory", "runs", box=None)
+    for t in r.timings:
+        spread = f"{t.p5_us / 1e3:.3f} to {t.p95_us / 1e3:.3f}"
+        mean, first = f"{t.mean_us / 1e3:.3f} ± {t.std_us / 1e3:.3f}", f"{t.first_us / 1e3:.2f}"
+        figures = (f"{t.median_us / 1e3:.3f}", spread, mean, first, f"{t.init_ms:.1f}", f"{t.memory_mb:.1f} MiB", str(t.runs))
+        table.add_row(escape(cut(t.model)), *figures)
+    out.print(table)
+    for t in r.timings:
+        _profile(out, t)
+    for c in r.comparisons:
+        _comparison(out, c)
+    for n in r.notes:
+        out.print(f"[yellow]note:[/yellow] {escape(n)}")
+    for line in r.device_commands:
+        out.print(f"on the device: {line}", markup=False, soft_wrap=True)
+
+
+def _profile(out: Console, t: ModelTiming) -> None:
+    if not t.operators:
+        return
+    mark = "  SIMULATED ON HOST" if t.simulated else ""
+    cuts = f", {t.taken} of {t.nodes} operators taken, {many(t.partitions, 'partition')}" if t.taken else ""
+    name = t.delegate or t.kernels
+    out.print(
+        f"\n{t.model or 'model'}: {t.profile_us / 1e3:.3f} ms a run by the profile, {name}{cuts}{mark}",
+        markup=False,
+        style="bold",
+    )
+    table = Table("op", "kind", "ms", "share", "ran as", "output", box=None)
+    for o in sorted(t.operators, key=lambda o: -o.us)[:MOST_ROWS]:
+        ran = f"{o.node_type}{mark}" if o.kind != o.node_type else "LiteRT"
+        index = str(o.operator) if o.operator >= 0 else "-"
+        table.add_row(index, o.kind or "-", f"{o.us / 1e3:.3f}", f"{100 * o.share:.1f} %", escape(ran), escape(cut(o.output)))
+    out.print(table)
+    if len(t.operators) > MOST_ROWS:
+        rest = sum(o.us for o in sorted(t.operators, key=lambda o: -o.us)[MOST_ROWS:])
+        out.print(f"  and {len(t.operators) - MOST_ROWS} more rows, {rest / 1e3:.3f} ms (--json and --csv have them all)")
+    if t.not_joined:
+        out.print(f"  {t.not_joined}", markup=False)
+
+
+def _comparison(out: Console, c: Comparison) -> None:
+    faster = "as fast; the intervals are of 95 %"
+    out.print(
+        f"\n{cut(c.after)} against {cut(c.before)}: {c.ratio:.3f} x ({c.low:.3f} to {c.high:.3f}) {faster}",
+        markup=False,
+        style="bold",
+    )
+    table = Table("kind", "before ms", "after ms", "x", box=None)
+    for kind, (a, b) in list(c.kinds.items())[:MOST_ROWS]:
+        table.add_row(escape(kind), f"{a / 1e3:.3f}", f"{b / 1e3:.3f}", f"{a / b:.2f}" if a > 0 and b > 0 else "-")
+    out.print(table)
+    changed = sorted(c.operators, key=lambda o: -max(o.before_us, o.after_us))[: MOST_ROWS // 2]
+    if changed:
+        table = Table("operator", "output", "before ms", "after ms", box=None)
+        for o in changed:
+            table.add_row(o.kind, escape(cut(o.output)), f"{o.before_us / 1e3:.3f}", f"{o.after_us / 1e3:.3f}")
+        out.print(table)

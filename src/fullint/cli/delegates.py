@@ -31,7 +31,7 @@ def partition(model: str, target: str, after: str | None, samples: Any, as_json:
     """
     with errors(as_json):
         from fullint import render_delegates
-        from fullint.partition import partition as run
+        from fullint.delegates import partition as run
 
         report = run(model, target, after=after, samples=samples)
         show(report.to_json()) if as_json else render_delegates.show_partition(report)

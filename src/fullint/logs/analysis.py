@@ -152,7 +152,7 @@ def analyse(record: BenchLog, name: str = "", model: Model | None = None, model_
         log=name,
         model=model_name,
         graph=record.graph,
-        simulated=any("SIMULATED ON HOST" in n for n in record.notes),
+        simulated=record.simulated,
         nodes=_nodes(record, run),
         partitions=record.delegates[-1].partitions if record.delegates else None,
         total_ms=round(total, 3),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fullint.errors import LogFormatError
-from fullint.logs.record import INIT, INTERNAL, RUN, BenchLog, Delegate, Row, Section, Stat
+from fullint.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, Row, Section, Stat
 
 _NUMBER = r"(-?[\d.]+(?:e[+-]?\d+)?|-?nan|inf)"
 _REPLACING = re.compile(
@@ -22,6 +22,7 @@ _REPLACING = re.compile(
 _PARAMETER = re.compile(r"^(?:INFO: )?([A-Z][^:\[\]]*): \[(.*)\]$")
 _STAT = re.compile(r"count=(\d+)((?: [a-z]\w*=\S+)*)")
 _TIMINGS = re.compile(r"(?:Average i|I)nference timings in us: (.*)$")
+_MARK = f" ({SIMULATED})"
 _VERBOSELY = "Log parameter values verbosely"
 _NAMED = {
     "Init": "init_us",
@@ -70,9 +71,10 @@ class _Reader:
     """One pass over the lines."""
 
     def __init__(self, text: str) -> None:
-        self.lines = list(enumerate(text.splitlines(), 1))
+        self.lines = [(i, line.removesuffix(_MARK)) for i, line in enumerate(text.splitlines(), 1)]
         self.at = 0
         self.found: dict[str, Any] = {}
+        self.simulated = SIMULATED in text
         self.parameters: list[tuple[str, str]] = []
         self.delegates: list[Delegate] = []
         self.notes: list[str] = []
@@ -93,6 +95,7 @@ class _Reader:
             notes=tuple(self.notes),
             delegates=tuple(self.delegates),
             sections=tuple(self.sections),
+            simulated=self.simulated,
             **self.found,
         )
 
@@ -104,7 +107,7 @@ class _Reader:
     def _line(self, number: int, line: str) -> None:
         if self._heading(line) or self._figures(number, line):
             return
-        if (m := _REPLACING.search(line)) is not None:
+        if (m := _REPLACING.search(line)) is not None and not line.startswith(SIMULATED):
             nodes, of, name, partitions, subgraph = m.groups()
             self.delegates.append(Delegate(name, int(nodes), int(partitions), _int(of), _int(subgraph)))
         elif (m := _NOTES.search(line)) is not None:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 INIT, RUN, INTERNAL = "init", "run", "delegate internal"
+SIMULATED = "SIMULATED ON HOST"
+"""On every line of a log whose delegate was played by this machine."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class BenchLog:
         warmup, runs: statistics of the two loops.
         memory_init_mb, memory_mb, peak_mb: footprints.
         sections: profiles.
+        simulated: whether the delegate was played by the host.
     """
 
     parameters: tuple[tuple[str, str], ...] = ()
@@ -128,6 +131,7 @@ class BenchLog:
     memory_mb: float | None = None
     peak_mb: float | None = None
     sections: tuple[Section, ...] = ()
+    simulated: bool = False
 
     def section(self, kind: str) -> Section | None:
         """The first section of a kind."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fullint.logs.record import INIT, INTERNAL, RUN, BenchLog, Row, Section, Stat
+from fullint.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Row, Section, Stat
 
 RULE = "=" * 30
 MOST_TOP = 10
@@ -23,7 +23,10 @@ _TITLES = {
 
 def format_log(log: BenchLog) -> str:
     """The log as text."""
-    return "\n".join(_lines(log)) + "\n"
+    lines = "\n".join(_lines(log)).split("\n")
+    if log.simulated:
+        lines = [f"{line} ({SIMULATED})" if line.strip() and SIMULATED not in line else line for line in lines]
+    return "\n".join(lines) + "\n"
 
 
 def _lines(log: BenchLog) -> Iterator[str]:

@@ -8,8 +8,7 @@ constants, and that operator is taken if all who read it are.
 from __future__ import annotations
 
 from fullint.build import ACTIVATIONS
-from fullint.ir import Op, Tensor
-from fullint.partition.conditions import (
+from fullint.delegates.conditions import (
     OUT,
     Count,
     Custom,
@@ -31,7 +30,8 @@ from fullint.partition.conditions import (
     quantized,
     ratio,
 )
-from fullint.partition.table import Row, Table
+from fullint.delegates.table import Row, Table
+from fullint.ir import Op, Tensor
 
 MOST_DIMS = 6
 _CLAMPS = tuple(ACTIVATIONS[a] for a in ("NONE", "RELU", "RELU6", "RELU_N1_TO_1"))

@@ -6,9 +6,9 @@ from LiteRT's: no operator with float data and integer weights (hybrid), no spar
 
 from __future__ import annotations
 
+from fullint.delegates.conditions import Condition, Custom
+from fullint.delegates.table import Row, Table
 from fullint.ir import Op
-from fullint.partition.conditions import Condition, Custom
-from fullint.partition.table import Row, Table
 
 _SOURCE = "tflite-micro, tensorflow/lite/micro/micro_mutable_op_resolver.h"
 KNOWN = (

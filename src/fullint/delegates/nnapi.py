@@ -11,8 +11,7 @@ and DEQUANTIZE around them, to the CPU), and what `always` says. Without one (`i
 from __future__ import annotations
 
 from fullint.build import ACTIVATIONS
-from fullint.ir import Op, Tensor
-from fullint.partition.conditions import (
+from fullint.delegates.conditions import (
     OUT,
     Condition,
     Custom,
@@ -27,10 +26,13 @@ from fullint.partition.conditions import (
     Version,
     When,
 )
-from fullint.partition.table import Row, Table
+from fullint.delegates.table import Row, Table
+from fullint.ir import Op, Tensor
 
 LEVELS = (27, 28, 29, 30, 31, 1000006, 1000007, 1000008)
 DEFAULT_LEVEL = 30
+ACCELERATORS = ("google-edgetpu",)
+"""Those whose refusals a log has shown."""
 FEATURE_6, FEATURE_7 = 1000006, 1000007
 _SOURCE = "LiteRT, tflite/delegates/nnapi/nnapi_delegate.cc, NNAPIDelegateKernel::Validate"
 _PLAIN = Option("fused_activation_function", (ACTIVATIONS["NONE"],), "it has a fused activation")

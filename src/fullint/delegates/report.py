@@ -9,12 +9,12 @@ from typing import Any
 
 from fullint.auditing import read_for_audit
 from fullint.cost import macs
+from fullint.delegates import edgetpu, nnapi, tflm, vela
+from fullint.delegates.accept import verdicts
+from fullint.delegates.algorithm import Subset, subsets
+from fullint.delegates.xnnpack import TABLE as XNNPACK
 from fullint.errors import UsageError
 from fullint.ir import NUMPY_TYPES, Graph, Model, Op, Tensor
-from fullint.partition import edgetpu, nnapi, tflm, vela
-from fullint.partition.accept import verdicts
-from fullint.partition.algorithm import Subset, subsets
-from fullint.partition.xnnpack import TABLE as XNNPACK
 from fullint.report import SCHEMA_VERSION, to_json
 
 TARGETS = ("xnnpack", "nnapi", "edgetpu", "tflm", "ethos-u")
@@ -124,7 +124,7 @@ def partition(
 def cut(model: Model, target: str, name: str = "", after: PartitionReport | None = None) -> PartitionReport:
     """The report of a model in memory."""
     graph = model.main
-    asked, source, verdict, found = _cut(graph, model, target)
+    asked, source, verdict, found = decide(graph, model, target)
     total = sum(macs(op) for op in graph.ops) or 1
     pieces = tuple(_piece(s, total) for s in found)
     taken = sum(why is None for why in verdict.values())
@@ -153,7 +153,7 @@ def cut(model: Model, target: str, name: str = "", after: PartitionReport | None
     )
 
 
-def _cut(graph: Graph, model: Model, target: str) -> tuple[str, str, dict[Op, str | None], list[Subset]]:
+def decide(graph: Graph, model: Model, target: str) -> tuple[str, str, dict[Op, str | None], list[Subset]]:
     """(full name, source, verdicts, pieces) in front of a target."""
     kind, _, detail = target.partition(":")
     if kind == "xnnpack" and not detail:

@@ -8,10 +8,10 @@ cuts once: from the first operator it does not take on, all run on the CPU (with
 from __future__ import annotations
 
 from fullint.build import ACTIVATIONS
+from fullint.delegates.conditions import Condition, Custom, Never, Option, Static, Values
+from fullint.delegates.table import Row, Table
 from fullint.ir import Graph, Op, Tensor
 from fullint.ops.releases import release_of
-from fullint.partition.conditions import Condition, Custom, Never, Option, Static, Values
-from fullint.partition.table import Row, Table
 
 _SOURCE = "Coral, TensorFlow models on the Edge TPU, supported operations"
 _PLAIN = Option("fused_activation_function", (ACTIVATIONS["NONE"],), "it has a fused activation")

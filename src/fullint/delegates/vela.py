@@ -30,6 +30,7 @@ PATIENCE = 300.0
 _WARNING = re.compile(
     r"Warning \(supported operators\) operator: \w+, ofm: 'fullint_op(\d+)'\n+Reason: (.*(?:\n(?!Warning|\s*$).*)*)"
 )
+_MARK = re.compile(r"fullint_op(\d+)(?:_act)?")
 
 
 def source() -> str:
@@ -48,7 +49,13 @@ def verdicts(model: Model, config: str) -> dict[Op, str | None]:
         raise UsageError(f'ethos-u:CONFIG wants one of {", ".join(CONFIGS)}, not "{config}"')
     if importlib.util.find_spec("ethosu") is None:
         raise UsageError('Vela is not installed: pip install "fullint[ethos-u]"')
-    reasons = {int(i): " ".join(why.split()) for i, why in _WARNING.findall(_run(_named(model), config))}
+    ops = model.main.ops
+
+    def name(m: re.Match[str]) -> str:
+        return f'"{ops[int(m[1])].output_name}"'
+
+    found = _WARNING.findall(_run(_named(model), config))
+    reasons = {int(i): _MARK.sub(name, " ".join(why.split())) for i, why in found}
     return {op: reasons.get(i) for i, op in enumerate(model.main.ops)}
 
 

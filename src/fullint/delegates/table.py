@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
+from fullint.delegates.conditions import Condition
 from fullint.ir import Op, Tensor
-from fullint.partition.conditions import Condition
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,223 @@
+"""Loops and profiles, each model in a child process of its own.
+
+Several models run in turns, so that a slow minute of the machine hits all of them.
+
+    warm up -> turns of runs, profiler off (latency) -> runs of the same model compiled with the profiler (profile)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fullint.bench.profile import Row, join
+from fullint.bench.report import Comparison, ModelTiming, OperatorChange, OperatorTime, timing_stats
+from fullint.bench.simulate import Simulation, simulation
+from fullint.delegates.report import cut
+from fullint.errors import RuntimeFailure
+from fullint.ir import NUMPY_TYPES, Array, Model
+from fullint.samples import open_samples, slots
+from fullint.sandbox import Sandbox, model_file
+from fullint.tflite import read_model
+
+TURNS = 10
+STUDENT_T = 2.26
+"""95 % of Student's distribution for that many turns."""
+PROFILE_SECONDS, PROFILE_RUNS, LONG_RUNS, MOST_RUNS = 1.0, 30, 5, 1000
+Shapes = Sequence[tuple[tuple[int, ...], str]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure; the names are those of `benchmark`."""
+
+    kernels: str
+    num_threads: int
+    num_runs: int
+    min_secs: float
+    max_secs: float
+    warmup_runs: int
+    warmup_min_secs: float
+    run_delay: float
+    inputs: Any
+    enable_op_profiling: bool
+    simulate: str | None
+    nnapi_accelerator_name: str | None
+    external_delegate_path: str | None
+    external_delegate_options: dict[str, str]
+
+
+class Measured:
+    """One model being measured."""
+
+    def __init__(self, stack: contextlib.ExitStack, source: str | Path | bytes, how: Settings) -> None:
+        self.how = how
+        self.model = read_model(source)
+        self.name = "" if isinstance(source, bytes) else str(source)
+        self.path = stack.enter_context(model_file(source)) if isinstance(source, bytes) else str(source)
+        self.size = Path(self.path).stat().st_size
+        self.box = stack.enter_context(Sandbox(self.name or "the model"))
+        self.played: Simulation | None = None
+        before = self.box.call("native_memory")
+        if how.simulate is not None:
+            first = arrays(how.inputs, _graph_inputs(self.model), self.model, by_signature=False)
+            self.played = simulation(stack, self.model, self.path, how, first)
+        self.paths = [self.path] if self.played is None else [p.path for p in self.played.pieces]
+        self.plain = ""
+        """Why LiteRT's C API does not take it, so that the interpreter has to."""
+        self.init, shapes = self._open(profiling=False)
+        self.arrays = (
+            [arrays(how.inputs, shapes[0], self.model, by_signature=not self._interpreted)]
+            if self.played is None
+            else self.played.values
+        )
+        self.box.call("native_fill", self.arrays)
+        self.first = self.box.call("native_loop", 1, 0.0, 1e9)[0]
+        self.after_init = (self.box.call("native_memory") - before) / 2**20
+        self.before = before
+        self.warmup: list[float] = []
+        self.turns: list[list[float]] = []
+
+    def _open(self, *, profiling: bool) -> tuple[float, list[Shapes]]:
+        how = self.how
+        library, threads = how.external_delegate_path, how.num_threads
+        if library is None and not self.plain:
+            try:
+                found = self.box.call("native_open", self.paths, how.kernels, threads, profiling)
+            except RuntimeFailure as e:
+                if e.crashed or self.played is not None:
+                    raise
+                self.plain = str(e)
+        if library is not None or self.plain:
+            found = self.box.call("plain_open", self.path, how.kernels, threads, library, how.external_delegate_options)
+        return found[0], found[1]
+
+    @property
+    def _interpreted(self) -> bool:
+        return bool(self.plain) or self.how.external_delegate_path is not None
+
+    def warm_up(self) -> None:
+        """Runs that do not count."""
+        how = self.how
+        self.warmup = self.box.call("native_loop", how.warmup_runs, how.warmup_min_secs, how.max_secs)
+
+    def turn(self) -> None:
+        """A share of the runs that count."""
+        how = self.how
+        runs = math.ceil(how.num_runs / TURNS)
+        self.turns.append(self.box.call("native_loop", runs, how.min_secs / TURNS, how.max_secs / TURNS, max(how.run_delay, 0.0)))
+
+    def timing(self) -> ModelTiming:
+        """Everything about it; its profile last, in the same child."""
+        how = self.how
+        series = [s for turn in self.turns for s in turn]
+        memory = (self.box.call("native_memory") - self.before) / 2**20
+        profiling = how.enable_op_profiling and not self._interpreted
+        peak = self.box.peak_memory() / 2**20
+        operators, lost, profiled, totals = self._profile() if profiling else ((), "", 0.0, [])
+        piece = self.played.cut if self.played is not None else cut(self.model, "xnnpack") if how.kernels == "xnnpack" else None
+        known = piece is not None and how.external_delegate_path is None
+        return ModelTiming(
+            model=self.name,
+            simulated=self.played is not None,
+            delegate=how.external_delegate_path or (self.played.delegate if self.played is not None else ""),
+            kernels=how.kernels,
+            threads=how.num_threads,
+            runs=len(series),
+            warmup_runs=len(self.warmup),
+            init_ms=round(self.init * 1e3, 3),
+            first_us=round(self.first * 1e6, 3),
+            **timing_stats(series),
+            memory_init_mb=round(self.after_init, 3),
+            memory_mb=round(memory, 3),
+            peak_mb=round(peak, 3),
+            file_mb=round(self.size / 1e6, 6),
+            profile_us=round(sum(o.us for o in operators), 3),
+            profiled_us=round(profiled * 1e6, 3),
+            operators=operators,
+            not_joined=lost,
+            nodes=len(self.model.main.ops),
+            taken=piece.taken if known and piece is not None else 0,
+            partitions=piece.partitions if known and piece is not None else 1,
+            warmup=tuple(self.warmup),
+            series=tuple(series),
+            profile_series=tuple(totals),
+        )
+
+    def _profile(self) -> tuple[tuple[OperatorTime, ...], str, float, list[float]]:
+        """(rows, why some are not joined, seconds of a run while the profiler is on, of each run by the rows)."""
+        self._open(profiling=True)
+        self.box.call("native_fill", self.arrays)
+        usual = float(np.median(self.box.call("native_loop", 3, 0.1, 10.0)))
+        least = PROFILE_RUNS if usual < 1.0 else LONG_RUNS
+        runs = max(least, min(MOST_RUNS, int(PROFILE_SECONDS / max(usual, 1e-5))))
+        found = self.box.call("native_profile", runs)
+        rows = [[Row(*row) for row in one] for one, _, _ in found]
+        totals = [sum(each) for each in zip(*(t for _, t, _ in found), strict=True)]
+        joined = self.played.joined(rows) if self.played is not None else join(rows[0], self.model)
+        return (*joined, sum(seconds for _, _, seconds in found), totals)
+
+
+def arrays(inputs: Any, shapes: Shapes, model: Model, *, by_signature: bool = True) -> list[Array]:
+    """The inputs of a run, in the order of the signature, or of the graph.
+
+    Raises:
+        UsageError, SamplesError: neither "random" nor "zeros" nor samples that fit.
+    """
+    if isinstance(inputs, str) and inputs in ("random", "zeros"):
+        rng = np.random.default_rng(0)
+        return [_random(rng, s, d) if inputs == "random" else np.zeros(s, NUMPY_TYPES[d]) for s, d in shapes]
+    sample = next(iter(open_samples(inputs, slots(model), 1)))
+    signature = next((s for s in model.signatures if s.graph is model.main), None) if by_signature else None
+    order = [t for _, t in signature.inputs] if signature is not None else model.main.inputs
+    by_tensor = dict(zip(model.main.inputs, sample, strict=True))
+    return [by_tensor[t] for t in order]
+
+
+def _graph_inputs(model: Model) -> Shapes:
+    return [(tuple(max(n, 1) for n in t.shape), t.dtype) for t in model.main.inputs]
+
+
+def _random(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
+    kind = NUMPY_TYPES[dtype]
+    if dtype in ("int8", "uint8", "int16"):
+        info = np.iinfo(kind)
+        return rng.integers(info.min, info.max, shape, kind, endpoint=True)
+    return rng.normal(size=shape).astype(kind) if np.dtype(kind).kind == "f" else np.zeros(shape, kind)
+
+
+def compared(a: Measured, b: Measured, before: ModelTiming, after: ModelTiming) -> Comparison:
+    """Ratios of the turns' medians: each turn ran both, one after the other."""
+    ratios = np.log([np.median(x) / np.median(y) for x, y in zip(a.turns, b.turns, strict=True)])
+    middle, spread = float(ratios.mean()), float(ratios.std(ddof=1)) if len(ratios) > 1 else 0.0
+    half = STUDENT_T * spread / math.sqrt(len(ratios))
+    kinds = sorted({o.kind or o.node_type for t in (before, after) for o in t.operators})
+    table = {k: (_of_kind(before, k), _of_kind(after, k)) for k in kinds}
+    return Comparison(
+        before.model,
+        after.model,
+        round(math.exp(middle), 4),
+        round(math.exp(middle - half), 4),
+        round(math.exp(middle + half), 4),
+        dict(sorted(table.items(), key=lambda item: -max(item[1]))),
+        _by_operator(before, after),
+    )
+
+
+def _by_operator(before: ModelTiming, after: ModelTiming) -> tuple[OperatorChange, ...]:
+    """Those told by the same kind and output; in the first model's order."""
+    old, new = (
+        {key: sum(o.us for o in t.operators if (o.kind, o.output) == key) for o in t.operators if (key := (o.kind, o.output))[1]}
+        for t in (before, after)
+    )
+    return tuple(OperatorChange(*key, round(us, 3), round(new[key], 3)) for key, us in old.items() if key in new)
+
+
+def _of_kind(t: ModelTiming, kind: str) -> float:
+    return round(sum(o.us for o in t.operators if (o.kind or o.node_type) == kind), 3)

@@ -1,0 +1,188 @@
+"""The profiler's events as rows, and which of the model's operators each row is.
+
+An operator that the runtime runs itself comes with its index. One inside a delegate's kernel comes with its place in that
+kernel only: XNNPACK fuses and drops some on the way (a RESHAPE, a clamp), so the rows of a kernel are laid beside the
+operators of its partition in order. Where they do not fit, none of that kernel's rows is joined.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fullint.bench.report import OperatorTime
+from fullint.cost import macs
+from fullint.delegates.accept import verdicts
+from fullint.delegates.algorithm import Subset, subsets
+from fullint.delegates.xnnpack import TABLE
+from fullint.ir import Graph, Model, Op
+
+_FAMILIES: tuple[tuple[str, str], ...] = (
+    (r"Convolution .*DWConv", "DEPTHWISE_CONV_2D"),
+    (r"Convolution", "CONV_2D DEPTHWISE_CONV_2D"),
+    (r"Deconvolution|Subconv", "TRANSPOSE_CONV"),
+    (r"Fully Connected|Dynamic Fully", "FULLY_CONNECTED CONV_2D"),
+    (r"Batch Matrix Multiply|BMM", "BATCH_MATMUL"),
+    (r"Add|Addition", "ADD"),
+    (r"Subtract", "SUB"),
+    (r"Multiply", "MUL"),
+    (r"Divide", "DIV"),
+    (r"Maximum", "MAXIMUM RELU"),
+    (r"Minimum", "MINIMUM"),
+    (r"Squared Difference", "SQUARED_DIFFERENCE"),
+    (r"PReLU|Prelu", "PRELU"),
+    (r"Max Pooling", "MAX_POOL_2D"),
+    (r"Average Pooling|Global Average", "AVERAGE_POOL_2D MEAN"),
+    (r"Mean", "MEAN"),
+    (r"Sum", "SUM MEAN"),
+    (r"Max|Min|Reduce", "REDUCE_MAX REDUCE_MIN MAXIMUM MINIMUM"),
+    (r"Softmax", "SOFTMAX"),
+    (r"Sigmoid", "LOGISTIC"),
+    (r"TanH", "TANH"),
+    (r"Hard ?Swish", "HARD_SWISH"),
+    (r"Leaky ?ReLU", "LEAKY_RELU"),
+    (r"ELU", "ELU"),
+    (r"GELU", "GELU"),
+    (r"Clamp", "RELU RELU6 RELU_N1_TO_1"),
+    (r"Abs", "ABS"),
+    (r"Negate", "NEG"),
+    (r"Square Root", "SQRT"),
+    (r"Reciprocal Square Root", "RSQRT"),
+    (r"Square", "SQUARE MUL"),
+    (r"Exp", "EXP"),
+    (r"Log", "LOG"),
+    (r"Copy", "RESHAPE SQUEEZE EXPAND_DIMS SPLIT CONCATENATION SLICE STRIDED_SLICE"),
+    (r"(Static )?Reshape", "RESHAPE SQUEEZE EXPAND_DIMS"),
+    (r"Concatenate", "CONCATENATION"),
+    (r"Constant Pad", "PAD"),
+    (r"Resize Bilinear", "RESIZE_BILINEAR"),
+    (r"Transpose", "TRANSPOSE"),
+    (r"Slice", "SLICE STRIDED_SLICE"),
+    (r"Split", "SPLIT"),
+    (r"Convert", "QUANTIZE DEQUANTIZE"),
+    (r"Invalid Unary Op", "LOGISTIC TANH HARD_SWISH ELU GELU EXP LOG SQRT RSQRT SQUARE NEG ABS SIGN SIN COS FLOOR CEIL ROUND"),
+    (r"Depth To Space", "DEPTH_TO_SPACE"),
+    (r"Space To Depth", "SPACE_TO_DEPTH"),
+)
+"""What XNNPACK calls an operator, and the kinds of TFLite's it can stand for."""
+MOVES = {"RESHAPE", "TRANSPOSE", "QUANTIZE", "PAD"}
+"""Kinds that XNNPACK puts in by itself, too."""
+BOTH, ONLY_ROW, ONLY_OP, AGAIN = range(4)
+CLAMP = "Clamp"
+OPERATOR, INSIDE = 2, (4, 8)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One event of a run, over all runs: (tag, kind, index, subgraph), microseconds on average and at first, calls a run."""
+
+    tag: str
+    kind: int
+    index: int
+    subgraph: int
+    us: float
+    first_us: float
+    calls: int
+
+
+def join(rows: Sequence[Row], model: Model) -> tuple[tuple[OperatorTime, ...], str]:
+    """Rows with the operators of the model they are, and why some are not told ("" where all are).
+
+    Args:
+        rows: in order of execution.
+    """
+    graph = model.main
+    kernels = _kernels(rows)
+    pieces = [s for s in subsets(graph, _taken(graph)) if s.taken] if any(k >= 0 for k in kernels) else []
+    total = sum(r.us for r in rows) or 1.0
+    known = _matched(rows, kernels, pieces)
+    joined = {kernels[i] for i in known}
+    found, lost = [], set[int]()
+    for i, (row, kernel) in enumerate(zip(rows, kernels, strict=True)):
+        op = known.get(i) if kernel >= 0 else _own(row, model)
+        if op is None and not (kernel in joined and _kinds(row.tag) & MOVES):
+            lost.add(kernel)
+        where = (op.origin, op.kind, op.output_name) if op is not None else (-1, "", "")
+        found.append(OperatorTime(row.tag, kernel, row.index, row.us, row.calls, row.us / total, *where, row.first_us))
+    names = ", ".join(f"kernel {k}" if k >= 0 else "the runtime" for k in sorted(lost))
+    return tuple(found), f"the order of rows does not tell the operators in {names}" if lost else ""
+
+
+def _taken(graph: Graph) -> list[Op]:
+    return [op for op, why in verdicts(graph, TABLE, expands=True).items() if why is None]
+
+
+def _kernels(rows: Sequence[Row]) -> list[int]:
+    """Number of the kernel of each row: a place that does not grow begins the next one."""
+    found, kernel, last = [], -1, -1
+    inside = False
+    for row in rows:
+        if row.kind not in INSIDE:
+            found.append(-1)
+            inside = False
+            continue
+        if not inside or row.index <= last:
+            kernel += 1
+        inside, last = True, row.index
+        found.append(kernel)
+    return found
+
+
+def _own(row: Row, model: Model) -> Op | None:
+    """An operator the runtime ran itself, by its index."""
+    if row.subgraph >= len(model.graphs):
+        return None
+    ops = model.graphs[row.subgraph].ops
+    return ops[row.index] if row.index < len(ops) and ops[row.index].kind == row.tag else None
+
+
+def _matched(rows: Sequence[Row], kernels: Sequence[int], pieces: Sequence[Subset]) -> dict[int, Op]:
+    known: dict[int, Op] = {}
+    for number in range(max(kernels, default=-1) + 1):
+        own = [i for i, k in enumerate(kernels) if k == number]
+        if number < len(pieces):
+            ops = sorted(pieces[number].ops, key=lambda op: op.origin)
+            known |= _aligned([rows[i].tag for i in own], own, ops)
+    return known
+
+
+def _aligned(tags: Sequence[str], places: Sequence[int], ops: Sequence[Op]) -> dict[int, Op]:
+    """The cheapest way to lay rows beside operators in order; {} where there is none.
+
+    A row that moves data may belong to no operator (the flattening in front of a product); an operator without a product
+    may have no row (fused, or nothing to do). Each of those costs one. A fused activation may be a row of its own.
+    """
+    best = [[(math.inf, 0)] * (len(ops) + 1) for _ in range(len(tags) + 1)]
+    best[-1] = [
+        (float(len(ops) - j), ONLY_OP) if not any(macs(op) for op in ops[j:]) else (math.inf, 0) for j in range(len(ops) + 1)
+    ]
+    kinds = [_kinds(tag) for tag in tags]
+    heavy = [macs(op) > 0 for op in ops]
+    for i in reversed(range(len(tags))):
+        moves = bool(kinds[i] & MOVES)
+        for j in reversed(range(len(ops) + 1)):
+            ways = [(best[i + 1][j][0] + 1, ONLY_ROW)] if moves else []
+            if j and tags[i].startswith(CLAMP) and ops[j - 1].options.get("fused_activation_function"):
+                ways.append((best[i + 1][j][0], AGAIN))
+            if j < len(ops) and ops[j].kind in kinds[i]:
+                ways.append((best[i + 1][j + 1][0], BOTH))
+            if j < len(ops) and not heavy[j]:
+                ways.append((best[i][j + 1][0] + 1, ONLY_OP))
+            best[i][j] = min(ways, default=(math.inf, 0))
+    return _walked(best, places, ops) if math.isfinite(best[0][0][0]) else {}
+
+
+def _walked(best: Sequence[Sequence[tuple[float, int]]], places: Sequence[int], ops: Sequence[Op]) -> dict[int, Op]:
+    found, i, j = dict[int, Op](), 0, 0
+    while i < len(places):
+        step = best[i][j][1]
+        if step in (BOTH, AGAIN):
+            found[places[i]] = ops[j - (step == AGAIN)]
+        i, j = i + (step != ONLY_OP), j + (step in (BOTH, ONLY_OP))
+    return found
+
+
+def _kinds(tag: str) -> set[str]:
+    return next((set(kinds.split()) for pattern, kinds in _FAMILIES if re.match(pattern, tag, re.IGNORECASE)), set())

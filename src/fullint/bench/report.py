@@ -1,0 +1,284 @@
+"""What `benchmark` tells, and the same as a log of `benchmark_model`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from fullint.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, Section, Stat, rows_of
+from fullint.report import to_json
+
+NNAPI = "TfLiteNnapiDelegate"
+DELEGATES = ("TfLiteXNNPackDelegate", NNAPI, "edgetpu-custom-op", "tflm", "ethos-u")
+
+
+@dataclass(frozen=True)
+class OperatorTime:
+    """One row of a profile.
+
+    Attributes:
+        node_type: the runtime's name of what ran: a TFLite operator, or one of the delegate's own.
+        kernel: number of the delegate's kernel it ran in, -1 for the runtime's own operators.
+        index: of the node, or within the kernel.
+        us: microseconds of one run, calls: in one run.
+        share: of the profile's sum.
+        operator: index of the model's operator, -1 where the order does not tell.
+        kind, output: its kind and output tensor, "" where it is not told.
+        first_us: the first call.
+    """
+
+    node_type: str
+    kernel: int
+    index: int
+    us: float
+    calls: int
+    share: float
+    operator: int
+    kind: str
+    output: str
+    first_us: float
+
+
+@dataclass(frozen=True)
+class ModelTiming:
+    """One model.
+
+    Attributes:
+        model: its path.
+        simulated: whether a delegate was played by the host.
+        delegate: the external delegate's library, or the name of the delegate that was played; else "".
+        kernels: kernel set: "xnnpack", "builtin" or "reference".
+        threads, runs, warmup_runs: how it was measured.
+        init_ms: loading, compiling and allocating.
+        first_us: first inference.
+        mean_us, std_us, min_us, max_us, median_us, p5_us, p95_us: of the runs, profiler off.
+        memory_init_mb, memory_mb: resident memory it took, after the first and after the last run.
+        peak_mb: most resident memory of the process.
+        file_mb: size of the file.
+        profile_us: sum of the profile's rows; profiled_us: a run while the profiler is on.
+        operators: the profile, in order of execution; empty where it was not asked for.
+        not_joined: rows whose operators of the model are not told, and why.
+        nodes, taken, partitions: operators, those the delegate took, and pieces, by the runtime's algorithm.
+        warmup, series, profile_series: seconds of each run: warming up, profiler off, sum of the profile's rows.
+    """
+
+    model: str
+    simulated: bool
+    delegate: str
+    kernels: str
+    threads: int
+    runs: int
+    warmup_runs: int
+    init_ms: float
+    first_us: float
+    mean_us: float
+    std_us: float
+    min_us: float
+    max_us: float
+    median_us: float
+    p5_us: float
+    p95_us: float
+    memory_init_mb: float
+    memory_mb: float
+    peak_mb: float
+    file_mb: float
+    profile_us: float
+    profiled_us: float
+    operators: tuple[OperatorTime, ...]
+    not_joined: str
+    nodes: int
+    taken: int
+    partitions: int
+    warmup: tuple[float, ...] = field(default=(), repr=False)
+    series: tuple[float, ...] = field(default=(), repr=False)
+    profile_series: tuple[float, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class OperatorChange:
+    """An operator in both models: its kind and output tensor, microseconds of a run before and after."""
+
+    kind: str
+    output: str
+    before_us: float
+    after_us: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models, run in turns.
+
+    Attributes:
+        before, after: their paths.
+        ratio: median of before over median of after: above 1, after is faster.
+        low, high: 95 % confidence interval of it, from the turns.
+        kinds: per kind of operator, microseconds before and after.
+        operators: the same of operators that write a tensor of the same name in both.
+    """
+
+    before: str
+    after: str
+    ratio: float
+    low: float
+    high: float
+    kinds: dict[str, tuple[float, float]]
+    operators: tuple[OperatorChange, ...] = ()
+
+
+@dataclass(frozen=True)
+class BenchmarkReport:
+    """Everything `benchmark` measured.
+
+    Attributes:
+        options: as asked for.
+        timings: a model each.
+        comparisons: the first model with each other one.
+        notes: what must be read with the figures.
+        device_commands: where a delegate was played: what to type to measure the real one.
+    """
+
+    schema_version: int
+    fullint: str
+    options: dict[str, Any]
+    timings: tuple[ModelTiming, ...]
+    comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...] = ()
+    device_commands: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The report as JSON, indented."""
+        return to_json(self)
+
+    def to_csv(self) -> str:
+        """The profiles as CSV, in the columns of benchmark_model, a column with the model in front."""
+        out = io.StringIO()
+        write = csv.writer(out, lineterminator="\n")
+        write.writerow(["model", "node type", "first", "avg_ms", "%", "cdf%", "mem KB", "times called", "name"])
+        for t in self.timings:
+            for r in rows_of(_rows(t.operators)):
+                cells = [r.first_ms, r.avg_ms, r.percent, r.cdf, r.mem_kb, r.times_called, r.name]
+                write.writerow([t.model, r.node_type, *cells])
+        return out.getvalue()
+
+    def to_log(self, index: int = 0, *, profile: bool = True) -> str:
+        """One model's timing as benchmark_model's log."""
+        from fullint.logs import format_log
+
+        log = as_log(self.timings[index], self.options, self.notes)
+        return format_log(log if profile else replace(log, sections=()))
+
+
+def timing_stats(seconds: Sequence[float]) -> dict[str, float]:
+    """mean, std, min, max, median, p5 and p95 in microseconds."""
+    us = np.asarray(seconds) * 1e6
+    p5, median, p95 = np.percentile(us, [5, 50, 95])
+    values = {"mean": us.mean(), "std": us.std(), "min": us.min(), "max": us.max(), "median": median, "p5": p5, "p95": p95}
+    return {f"{name}_us": round(float(v), 3) for name, v in values.items()}
+
+
+def as_log(t: ModelTiming, options: dict[str, Any], notes: Sequence[str]) -> BenchLog:
+    """A timing as a record of a log; its numbers at the log's precision."""
+    sections = []
+    if t.operators:
+        nested = [("ModifyGraphWithDelegate", "ModifyGraphWithDelegate/0", t.init_ms, t.init_ms, 1)]
+        sections.append(Section(INIT, rows_of(nested), _stat([t.init_ms / 1e3])))
+        sections.append(Section(RUN, rows_of(_run_rows(t)), _stat(t.profile_series or [t.profile_us / 1e6])))
+        inside = rows_of(_inside_rows(t.operators))
+        sections += [Section(INTERNAL, inside)] if inside else []
+    delegate = t.delegate or {"xnnpack": "TfLiteXNNPackDelegate"}.get(t.kernels, "")
+    taken = (Delegate(delegate, t.taken, t.partitions, t.nodes, 0),) if delegate and t.taken else ()
+    parameters = [(_LABELS[name], _shown(value)) for name, value in options.items() if name in _LABELS and value is not None]
+    if t.delegate == NNAPI:
+        parameters.append(("NNAPI accelerators available", ",".join(options["accelerators"])))
+    return BenchLog(
+        parameters=(("Graph", t.model), *parameters),
+        graph=t.model,
+        notes=tuple(n for n in notes if SIMULATED in n or "delegate" in n),
+        delegates=taken,
+        model_mb=_six(t.file_mb),
+        init_ms=_six(t.init_ms),
+        init_us=float(round(t.init_ms * 1e3)),
+        first_us=float(round(t.first_us)),
+        warmup_us=_six(float(np.mean(t.warmup)) * 1e6) if t.warmup else None,
+        inference_us=_six(t.mean_us),
+        warmup=_stat(t.warmup) if t.warmup else None,
+        runs=_stat(t.series),
+        memory_init_mb=_six(t.memory_init_mb),
+        memory_mb=_six(t.memory_mb),
+        peak_mb=_six(t.peak_mb) if t.peak_mb else None,
+        sections=tuple(sections),
+        simulated=t.simulated,
+    )
+
+
+def _shown(value: Any) -> str:
+    return str(int(value)) if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+_LABELS = {
+    "num_runs": "Min num runs",
+    "min_secs": "Min runs duration (seconds)",
+    "max_secs": "Max runs duration (seconds)",
+    "num_threads": "Num threads",
+    "warmup_runs": "Min warmup runs",
+    "warmup_min_secs": "Min warmup runs duration (seconds)",
+    "run_delay": "Inter-run delay (seconds)",
+    "enable_op_profiling": "Enable op profiling",
+    "use_nnapi": "Use NNAPI",
+    "nnapi_accelerator_name": "NNAPI accelerator name",
+    "external_delegate_path": "External delegate path",
+}
+
+
+def _run_rows(t: ModelTiming) -> list[tuple[str, str, float, float, int]]:
+    """The runtime's nodes: one row for each kernel of the delegate, and for each operator outside."""
+    found: dict[tuple[int, int], list[OperatorTime]] = {}
+    for i, o in enumerate(t.operators):
+        found.setdefault((o.kernel, -1) if o.kernel >= 0 else (-1, i), []).append(o)
+    rows = []
+    for (kernel, _), ops in found.items():
+        us, first = sum(o.us for o in ops), sum(o.first_us for o in ops)
+        if kernel >= 0:
+            name = t.delegate if ops[0].node_type == t.delegate else "TfLiteXNNPackDelegate"
+            outputs = [o.output for o in ops if o.output][-1:]
+            rows.append((name, f"[{', '.join(outputs)}]:{t.nodes + kernel}", first / 1e3, us / 1e3, 1))
+        else:
+            rows += _rows(ops)
+    return rows
+
+
+def _rows(ops: Sequence[OperatorTime]) -> list[tuple[str, str, float, float, int]]:
+    found = []
+    for o in ops:
+        name = f"[{o.output}]:{o.index}" if o.output else f"Delegate/{o.node_type}:{o.index}"
+        found.append((o.node_type, name, o.first_us / 1e3, o.us / 1e3 / max(o.calls, 1), o.calls))
+    return found
+
+
+def _inside_rows(ops: Sequence[OperatorTime]) -> list[tuple[str, str, float, float, int]]:
+    """What runs inside kernels, those of equal name and place counted together, as the runtime's summary does."""
+    found: dict[str, list[OperatorTime]] = {}
+    for o in ops:
+        if o.kernel >= 0 and o.node_type not in DELEGATES:
+            found.setdefault(f"Delegate/{o.node_type}:{o.index}", []).append(o)
+    return [
+        ("DelegateOpInvoke", name, same[0].first_us / 1e3, sum(o.us for o in same) / 1e3 / len(same), len(same))
+        for name, same in found.items()
+    ]
+
+
+def _stat(seconds: Sequence[float]) -> Stat:
+    us = np.asarray(seconds) * 1e6
+    values = {"first": us[0], "curr": us[-1], "min": us.min(), "max": us.max(), "avg": us.mean(), "std": us.std()}
+    whole = ("first", "curr", "min", "max", "std")
+    return Stat(len(us), {k: float(round(float(v))) if k in whole else _six(float(v)) for k, v in values.items()})
+
+
+def _six(value: float) -> float:
+    """Six digits, as a C++ stream prints them."""
+    return float(f"{value:g}")

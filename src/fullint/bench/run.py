@@ -1,0 +1,116 @@
+"""`benchmark`: the options checked, the models measured in turns, the report put together."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fullint import __version__
+from fullint.bench.measure import TURNS, Measured, Settings, compared
+from fullint.bench.report import BenchmarkReport
+from fullint.bench.simulate import device_commands
+from fullint.delegates import nnapi
+from fullint.errors import UsageError
+from fullint.report import SCHEMA_VERSION
+
+KERNELS = ("xnnpack", "builtin", "reference")
+PROFILER_OFF = "latency is measured with the profiler off, the profile in runs of its own, whose rows are shares of a run"
+NESTED = "rows of initialization lie in one another: they must not be added up"
+NO_PROFILER = "an external delegate runs in the interpreter, which has no profiler: latency only"
+
+
+def benchmark(
+    *models: str | Path | bytes,
+    kernels: str = "xnnpack",
+    num_threads: int = 1,
+    num_runs: int = 50,
+    min_secs: float = 1.0,
+    max_secs: float = 150.0,
+    warmup_runs: int = 1,
+    warmup_min_secs: float = 0.5,
+    run_delay: float = -1.0,
+    inputs: Any = "random",
+    enable_op_profiling: bool = True,
+    simulate: str | None = None,
+    nnapi_accelerator_name: str | None = None,
+    external_delegate_path: str | None = None,
+    external_delegate_options: str | dict[str, str] | None = None,
+) -> BenchmarkReport:
+    """Measure models on LiteRT, per operator, and several of them against each other.
+
+    Args:
+        models: paths or bytes of `.tflite` files; of several, each is compared with the first.
+        kernels: "xnnpack" (the default of the runtime), "builtin" or "reference".
+        num_threads: threads of one inference.
+        num_runs: at least this many runs of each.
+        min_secs, max_secs: at least and at most this many seconds of runs.
+        warmup_runs, warmup_min_secs: at least this many runs and seconds before.
+        run_delay: seconds of rest before each run; none if negative.
+        inputs: "random", "zeros", or samples as in `quantize`, of which the first is run.
+        enable_op_profiling: whether to profile, too.
+        simulate: target of `partition` ("nnapi:30", "edgetpu", …): run the pieces it would cut on this machine.
+        nnapi_accelerator_name: the accelerator that is played, with simulate="nnapi".
+        external_delegate_path: library of an external delegate.
+        external_delegate_options: its options, as a dict or "key:value;key:value".
+
+    Raises:
+        UsageError, ModelFormatError, SamplesError: bad options, files or inputs.
+        RuntimeFailure: the runtime refuses a model or crashes on it, or has no profiler fullint knows.
+    """
+    how = Settings(
+        kernels, num_threads, num_runs, min_secs, max_secs, warmup_runs, warmup_min_secs, run_delay, inputs,
+        enable_op_profiling, simulate, nnapi_accelerator_name, external_delegate_path, _pairs(external_delegate_options),
+    )  # fmt: skip
+    _check(models, how)
+    with contextlib.ExitStack() as stack:
+        runs = [Measured(stack, m, how) for m in models]
+        for r in runs:
+            r.warm_up()
+        for _ in range(TURNS):
+            for r in runs:
+                r.turn()
+        timings = tuple(r.timing() for r in runs)
+        notes = [n for r in runs if r.played is not None for n in r.played.notes()]
+        notes += [f"{r.name}: measured in the interpreter, without a profile: {r.plain}" for r in runs if r.plain]
+    comparisons = tuple(compared(runs[0], other, timings[0], t) for other, t in zip(runs[1:], timings[1:], strict=True))
+    if enable_op_profiling:
+        notes += [NO_PROFILER] if external_delegate_path else [PROFILER_OFF, NESTED]
+    options = asdict(how) | {"inputs": inputs if isinstance(inputs, str) else "given"}
+    options |= {"use_nnapi": True, "accelerators": list(nnapi.ACCELERATORS)} if (simulate or "").startswith("nnapi") else {}
+    commands = device_commands(runs[0].name, nnapi_accelerator_name) if (simulate or "").startswith("nnapi") else ()
+    return BenchmarkReport(SCHEMA_VERSION, __version__, options, timings, comparisons, tuple(notes), commands)
+
+
+def _check(models: tuple[str | Path | bytes, ...], how: Settings) -> None:
+    if not models:
+        raise UsageError("no model to measure")
+    if how.kernels not in KERNELS:
+        raise UsageError(f'kernels must be one of {", ".join(KERNELS)}, not "{how.kernels}"')
+    for name, value in (("num_threads", how.num_threads), ("num_runs", how.num_runs)):
+        if value < 1:
+            raise UsageError(f"{name} must be at least 1, not {value}")
+    for name, seconds in (("min_secs", how.min_secs), ("warmup_min_secs", how.warmup_min_secs), ("warmup_runs", how.warmup_runs)):
+        if not seconds >= 0:
+            raise UsageError(f"{name} must not be negative")
+    if not how.max_secs > 0:
+        raise UsageError("max_secs must be above 0")
+    if how.nnapi_accelerator_name is not None and not (how.simulate or "").startswith("nnapi"):
+        raise UsageError("an NNAPI accelerator is named, but NNAPI is not asked for")
+    if how.simulate is not None and how.external_delegate_path is not None:
+        raise UsageError("a delegate is either loaded or played, not both")
+    if how.external_delegate_path is not None and not Path(how.external_delegate_path).is_file():
+        raise UsageError(f"{how.external_delegate_path}: no such library")
+
+
+def _pairs(options: str | dict[str, str] | None) -> dict[str, str]:
+    """The pairs of key:value;key:value as a dict."""
+    if not options:
+        return {}
+    if isinstance(options, dict):
+        return options
+    pairs = [part.partition(":") for part in options.split(";") if part]
+    if not all(key and colon for key, colon, _ in pairs):
+        raise UsageError(f'external_delegate_options look like "key:value;key:value", not "{options}"')
+    return {key: value for key, _, value in pairs}

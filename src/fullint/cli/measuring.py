@@ -1,0 +1,121 @@
+"""benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fullint.cli import options as option
+from fullint.cli.shell import check_output, errors, show, write_atomically
+from fullint.errors import UsageError
+
+if TYPE_CHECKING:
+    from fullint.bench import BenchmarkReport
+
+
+def _flag(name: str, text: str, **details: Any) -> Callable[[Any], Any]:
+    """An option in the spelling of benchmark_model (--num_runs) and in that of the other commands (--num-runs)."""
+    both = list(dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}"]))
+    return click.option(*both, name, help=text, **details)
+
+
+_loops = option.stacked(
+    _flag("kernels", "Kernel set.", type=click.Choice(["xnnpack", "builtin", "reference"]), default="xnnpack", show_default=True),
+    _flag("num_threads", "Threads of one inference.", type=int, default=1, show_default=True),
+    _flag("num_runs", "At least this many runs.", type=int, default=50, show_default=True),
+    _flag("min_secs", "At least this many seconds of runs.", type=float, default=1.0, show_default=True),
+    _flag("max_secs", "At most this many.", type=float, default=150.0, show_default=True),
+    _flag("warmup_runs", "At least this many runs before.", type=int, default=1, show_default=True),
+    _flag("warmup_min_secs", "At least this many seconds before.", type=float, default=0.5, show_default=True),
+    _flag("run_delay", "Seconds of rest before each run.", type=float, default=-1.0, show_default=True),
+    _flag("inputs", "random, zeros, or DATA as in quantize; its first sample is run.", default="random", show_default=True),
+    _flag("enable_op_profiling", "Profile, too.", type=bool, default=True, show_default=True, metavar="true|false"),
+)
+_delegates = option.stacked(
+    _flag("simulate", "Run on this machine the pieces a delegate would cut: a target of `partition`.", metavar="TARGET"),
+    _flag("nnapi_accelerator_name", "The accelerator that is played, with NNAPI."),
+    _flag("external_delegate_path", "Library of a delegate (GPU, Edge TPU, Arm NN, …).", type=click.Path()),
+    _flag("external_delegate_options", "Its options.", metavar="KEY:VALUE;..."),
+)
+_spelled = option.stacked(
+    _flag("graph", "MODEL as benchmark_model spells it; prints its log.", type=click.Path()),
+    _flag("use_xnnpack", "false is --kernels builtin.", type=bool, metavar="true|false"),
+    _flag("use_nnapi", "true is --simulate nnapi: NNAPI is on Android only.", type=bool, metavar="true|false"),
+    _flag("profiling_output_csv_file", "Write the profile there as CSV.", type=click.Path(dir_okay=False)),
+    _flag("op_profiling_output_mode", "How a log shows the profile.", type=click.Choice(["stdout", "csv"]), default="stdout"),
+    _flag("op_profiling_output_file", "Where, in place of standard output.", type=click.Path(dir_okay=False)),
+)
+
+
+@click.command()
+@click.argument("models", nargs=-1, type=click.Path(), metavar="MODEL...")
+@_loops
+@_delegates
+@_spelled
+@click.option("--log", is_flag=True, help="Print the log that benchmark_model prints.")
+@click.option("--csv", is_flag=True, help="Print the profiles as CSV.")
+@option.as_json("Print everything as JSON.")
+@option.force
+def benchmark(
+    models: tuple[str, ...],
+    graph: str | None,
+    use_xnnpack: bool | None,
+    use_nnapi: bool | None,
+    profiling_output_csv_file: str | None,
+    op_profiling_output_mode: str,
+    op_profiling_output_file: str | None,
+    log: bool,
+    csv: bool,
+    as_json: bool,
+    force: bool,
+    **how: Any,
+) -> None:
+    """Measure each MODEL on LiteRT, per operator; of several, whether the others are faster than the first, and where.
+
+    The flags of benchmark_model are taken as it spells them (--graph=m.tflite --num_runs=50 --enable_op_profiling=true).
+
+    \b
+    Example:
+      fullint benchmark model.tflite half.tflite
+    """
+    with errors(as_json):
+        from fullint import render_delegates
+        from fullint.bench import benchmark as run
+
+        files = [f for f in (profiling_output_csv_file, op_profiling_output_file) if f is not None]
+        for file in files:
+            check_output(file, force)
+        _spell(how, use_xnnpack, use_nnapi)
+        report = run(*([graph] if graph is not None else []), *models, **how)
+        in_csv = csv or op_profiling_output_mode == "csv"
+        for file in files:
+            as_csv = file == profiling_output_csv_file or in_csv
+            write_atomically(file, (report.to_csv() if as_csv else _logs(report, profile=True)).encode())
+        if as_json:
+            show(report.to_json())
+        elif log or graph is not None:
+            show(_logs(report, profile=op_profiling_output_file is None and not in_csv))
+            if in_csv and op_profiling_output_file is None:
+                show(report.to_csv())
+            for line in report.device_commands:
+                show(f"on the device: {line}")
+        elif csv:
+            show(report.to_csv())
+        else:
+            render_delegates.show_benchmark(report)
+
+
+def _spell(how: dict[str, Any], use_xnnpack: bool | None, use_nnapi: bool | None) -> None:
+    """What two flags of benchmark_model mean here."""
+    if use_xnnpack is False:
+        if how["kernels"] == "reference":
+            raise UsageError("--use_xnnpack=false means --kernels builtin, and --kernels reference is asked for")
+        how["kernels"] = "builtin"
+    if use_nnapi and how["simulate"] is None:
+        how["simulate"] = "nnapi"
+
+
+def _logs(report: BenchmarkReport, *, profile: bool) -> str:
+    return "\n".join(report.to_log(i, profile=profile) for i in range(len(report.timings)))

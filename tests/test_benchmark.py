@@ -1,0 +1,307 @@
+"""Latency, profiles, comparisons, a delegate's cut played on the host, and what the command line makes of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import corpus
+from half import Half
+
+import fullint
+from fullint import native
+from fullint.bench import benchmark
+from fullint.bench.profile import Row, join
+from fullint.build import Builder
+from fullint.errors import ModelFormatError, RuntimeFailure, UsageError
+from fullint.ir import constant
+from fullint.logs import format_log, parse_log, readlog
+from fullint.sandbox import Sandbox, model_file
+from fullint.tflite import read_bytes
+
+QUICK = {"num_runs": 10, "min_secs": 0.1, "warmup_min_secs": 0.05}
+MODELS = corpus("models", "*.tflite")
+SIMULATED = "SIMULATED ON HOST"
+
+
+def network(channels: int = 32, layers: int = 4) -> bytes:
+    """About a millisecond of convolutions."""
+    g = Builder()
+    y = g.input(1, 32, 32, 3)
+    for _ in range(layers):
+        y = g.conv(y, channels, activation="RELU")
+    g.output(g.op("SOFTMAX", g.dense(g.reshape(y, 1, -1), 10), beta=1.0))
+    return g.bytes()
+
+
+def command(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fullint", "benchmark", *words], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("kernels", ["xnnpack", "builtin", "reference"])
+def test_the_profile_is_of_the_models_operators_and_sums_to_the_latency(kernels: str) -> None:
+    report = benchmark(network(), kernels=kernels, num_runs=20, min_secs=0.5)
+    t = report.timings[0]
+    named = [o.kind for o in t.operators if o.operator >= 0]
+    assert named == [op.kind for op in read_bytes(network()).main.ops]
+    assert t.not_joined == ""
+    assert 0.9 < t.profile_us / t.mean_us < 1.1
+    assert t.runs >= 20
+    assert t.min_us <= t.p5_us <= t.median_us <= t.p95_us <= t.max_us
+    assert t.init_ms > 0
+    assert t.memory_mb > 0
+
+
+@pytest.mark.parametrize("kernels", ["xnnpack", "builtin"])
+@pytest.mark.parametrize("path", MODELS, ids=lambda p: p.stem)
+def test_profiles_of_real_models_sum_to_the_latency(path: Path, kernels: str) -> None:
+    """Within 10 % where a run takes over a millisecond; the machine is noisy, so it may try three times."""
+    found = []
+    for _ in range(3):
+        try:
+            t = benchmark(path, kernels=kernels, num_runs=10, min_secs=0.2, max_secs=5.0, warmup_min_secs=0.05).timings[0]
+        except RuntimeFailure as e:
+            pytest.skip(str(e)[:100])
+        if t.mean_us < 1000:
+            pytest.skip("below a millisecond")
+        if not t.operators:
+            pytest.skip("the profiler does not take it")
+        found.append(t.profile_us / t.mean_us)
+        if 0.9 < found[-1] < 1.1:
+            return
+    pytest.fail(f"{found}")
+
+
+def test_measuring_costs_nothing() -> None:
+    """Against the interpreter in a plain loop, turn by turn."""
+    data = network(48)
+    with model_file(data) as path, Sandbox() as plain, Sandbox() as ours:
+        x = [np.zeros(t.shape, np.float32) for t in read_bytes(data).main.inputs]
+        plain.call("open", path, "xnnpack", 1)
+        ours.call("native_open", [path], "xnnpack", 1, False)
+        ours.call("native_fill", [x])
+        for box, name, arguments in ((plain, "latency", (x, 20)), (ours, "native_loop", (20, 0.0, 9.0))):
+            box.call(name, *arguments)
+        ratios = []
+        for _ in range(15):
+            a = statistics.median(plain.call("latency", x, 40))
+            ratios.append(statistics.median(ours.call("native_loop", 40, 0.0, 9.0)) / a)
+    assert statistics.median(ratios) < 1.03
+
+
+def test_models_side_by_side() -> None:
+    small, large = network(16), network(64)
+    report = benchmark(large, small, large, num_runs=50, min_secs=0.5)
+    faster, same = report.comparisons
+    assert faster.low > 2
+    assert faster.low <= faster.ratio <= faster.high
+    assert 0.8 < same.ratio < 1.25
+    assert faster.kinds["CONV_2D"][0] > faster.kinds["CONV_2D"][1] > 0
+    assert {o.kind for o in faster.operators} >= {"CONV_2D"}
+
+
+def test_given_inputs_zeros_and_bytes() -> None:
+    data = network(8, 1)
+    for inputs in ("zeros", [np.ones((1, 32, 32, 3), np.float32)]):
+        assert benchmark(data, inputs=inputs, **QUICK).timings[0].runs >= 10
+    with pytest.raises(fullint.SamplesError):
+        benchmark(data, inputs=[np.ones((1, 9, 9, 3), np.float32)], **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernels": "gpu"}, "kernels must be"),
+        ({"num_threads": 0}, "num_threads must be at least 1"),
+        ({"max_secs": 0}, "max_secs"),
+        ({"simulate": "tpu"}, "target must be"),
+        ({"simulate": "nnapi", "nnapi_accelerator_name": "abacus"}, "no rules are known for the accelerator abacus"),
+        ({"nnapi_accelerator_name": "google-edgetpu"}, "NNAPI is not asked for"),
+        ({"external_delegate_path": "nothing.so"}, "no such library"),
+        ({"external_delegate_options": "a"}, "external_delegate_options look like"),
+    ],
+)
+def test_bad_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        benchmark(network(8, 1), **options)
+
+
+def test_bad_models() -> None:
+    with pytest.raises(UsageError, match="no model"):
+        benchmark()
+    with pytest.raises(ModelFormatError):
+        benchmark(b"TFL3" * 20)
+
+
+def test_a_library_that_does_not_fit_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "SYMBOLS", [*native.SYMBOLS, "LiteRtFly"])
+    with pytest.raises(RuntimeFailure, match="lacks LiteRtFly"):
+        native.library()
+    monkeypatch.undo()
+    monkeypatch.setattr(native, "_SIZES", ((native.Event, 96),))
+    with pytest.raises(RuntimeFailure, match=r"other layouts \(Event\)"):
+        native.library()
+
+
+def rows(*tags: str) -> list[Row]:
+    return [Row(tag, 8, i, 0, 10.0, 12.0, 1) for i, tag in enumerate(tags)]
+
+
+def test_a_delegates_rows_are_laid_beside_the_operators() -> None:
+    g = Builder()
+    y = g.conv(g.input(1, 8, 8, 3), 4, activation="RELU")
+    y = g.op("ADD", y, constant("one", np.ones((1, 1, 1, 4), np.float32)), shape=(1, 8, 8, 4), fused_activation_function=1)
+    g.output(g.dense(g.reshape(y, 1, -1), 5))
+    model = g.model()
+    fused = ["Convolution (NHWC, F32) IGEMM", "Add (ND)", "Clamp (NC)", "Static Reshape (NC)", "Fully Connected (NC, F32) GEMM"]
+    operators, lost = join(rows(*fused), model)
+    assert [o.kind for o in operators] == ["CONV_2D", "ADD", "ADD", "RESHAPE", "FULLY_CONNECTED"]
+    assert lost == ""
+    dropped = [fused[0], fused[1], "Static Reshape (NC)", "Static Reshape (NC)", fused[4]]
+    operators, lost = join(rows(*dropped), model)
+    assert [o.kind for o in operators].count("") == 1
+    assert lost == ""
+    for broken in (fused[1:], [*fused, "Convolution (NHWC, F32) IGEMM"], ["Softmax (NC, F32)", *fused]):
+        operators, lost = join(rows(*broken), model)
+        assert all(o.operator == -1 for o in operators)
+        assert "kernel 0" in lost
+
+
+@pytest.fixture
+def half() -> bytes:
+    h = Half()
+    y = h.dequantize(h.int_conv(h.coded(1, 8, 8, 4)))
+    h.output(h.int_conv(h.quantize(h.conv(y, 4))))
+    return h.bytes()
+
+
+def test_an_accelerator_is_played_and_says_so(half: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(half)
+    report = benchmark(path, simulate="nnapi", nnapi_accelerator_name="google-edgetpu", **QUICK)
+    t = report.timings[0]
+    assert (t.simulated, t.delegate, t.partitions, t.taken) == (True, "TfLiteNnapiDelegate", 3, 2)
+    assert [o.node_type for o in t.operators if o.node_type == t.delegate] == [t.delegate] * 2
+    assert any("the same, to the bit" in n for n in report.notes)
+    text = report.to_log()
+    assert all(SIMULATED in line for line in text.splitlines() if line.strip())
+    log = parse_log(text)
+    assert log.simulated
+    assert format_log(log) == text
+    log_path = tmp_path / "benchmark.log"
+    log_path.write_text(text)
+    read = readlog(log_path, path)
+    assert (read.simulated, read.partitions) == (True, 3)
+    assert {d.name for d in read.delegates} == {"TfLiteNnapiDelegate", "TfLiteXNNPackDelegate"}
+    assert read.float_part is not None
+    assert read.float_part.operators == 1
+    assert json.loads(report.to_json())["timings"][0]["simulated"] is True
+    assert any(line.startswith("adb shell") and "--use_nnapi=true" in line for line in report.device_commands)
+
+
+def test_our_log_is_read_back_equal() -> None:
+    for kernels in ("xnnpack", "builtin"):
+        text = benchmark(network(8, 2), kernels=kernels, **QUICK).to_log()
+        log = parse_log(text)
+        assert format_log(log) == text
+        assert parse_log(format_log(log)) == log
+        assert log.runs is not None
+        assert log.runs.count >= 10
+        run = log.section("run")
+        assert run is not None
+        assert abs(sum(r.percent for r in run.rows) - 100) < 0.1
+
+
+def test_flags_in_the_spelling_of_benchmark_model(tmp_path: Path) -> None:
+    (tmp_path / "m.tflite").write_bytes(network(8, 2))
+    flags = ["--num_threads=1", "--num_runs=10", "--min_secs=0.1", "--warmup_runs=1", "--warmup_min_secs=0.05"]
+    done = command(
+        "--graph=m.tflite", *flags, "--enable_op_profiling=true", "--use_xnnpack=false", "--profiling_output_csv_file=p.csv",
+        folder=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    log = parse_log(done.stdout)
+    assert log.graph == "m.tflite"
+    run = log.section("run")
+    assert run is not None
+    assert [r.node_type for r in run.rows] == ["CONV_2D", "CONV_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"]
+    table = list(csv.DictReader(io.StringIO((tmp_path / "p.csv").read_text())))
+    assert [r["node type"] for r in table] == [r.node_type for r in run.rows]
+    again = command("--graph=m.tflite", *flags, "--profiling_output_csv_file=p.csv", folder=tmp_path)
+    assert again.returncode == 2
+    assert "--force" in again.stderr
+    modes = command(
+        "--graph=m.tflite", *flags, "--op_profiling_output_mode=csv", "--op_profiling_output_file=q.csv", folder=tmp_path
+    )
+    assert "Run Order" not in modes.stdout
+    assert (tmp_path / "q.csv").read_text().startswith("model,node type,")
+    unknown = command("--graph=m.tflite", "--use_abacus=true", folder=tmp_path)
+    assert unknown.returncode == 2
+    assert "--use_abacus" in unknown.stderr
+    assert command(folder=tmp_path).returncode == 2
+
+
+def test_json_csv_and_the_table(tmp_path: Path) -> None:
+    (tmp_path / "a.tflite").write_bytes(network(8, 2))
+    (tmp_path / "b.tflite").write_bytes(network(4, 2))
+    quick = ["--num-runs", "10", "--min-secs", "0.1", "--warmup-min-secs", "0"]
+    done = command("a.tflite", "b.tflite", "--json", *quick, folder=tmp_path)
+    body = json.loads(done.stdout)
+    assert body["schema_version"] == 1
+    assert len(body["timings"]) == 2
+    assert body["comparisons"][0]["low"] <= body["comparisons"][0]["high"]
+    table = command("a.tflite", "b.tflite", *quick, folder=tmp_path).stdout
+    assert "b.tflite against a.tflite" in table
+    lines = command("a.tflite", "--csv", *quick, folder=tmp_path).stdout.splitlines()
+    assert lines[0].startswith("model,node type,first,avg_ms")
+    assert len(lines) >= 6
+
+
+DELEGATE = """
+#include <stdlib.h>
+#include <string.h>
+struct TfLiteContext; struct TfLiteDelegate;
+typedef struct D { void* data; int (*Prepare)(struct TfLiteContext*, struct TfLiteDelegate*);
+  void* copy_from; void* copy_to; void* free_handle; long flags; void* builder; } D;
+static int prepare(struct TfLiteContext* c, struct TfLiteDelegate* d) { return 0; }
+void* tflite_plugin_create_delegate(char** keys, char** values, size_t n, void (*report)(const char*)) {
+  for (size_t i = 0; i < n; i++) if (!strcmp(keys[i], "fail")) { report("told to fail"); return 0; }
+  D* d = calloc(1, sizeof(D)); d->Prepare = prepare; return d; }
+void tflite_plugin_destroy_delegate(void* d) { free(d); }
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_an_external_delegate_is_loaded(tmp_path: Path) -> None:
+    """One that takes nothing: what it is called with, and what is said of it, is ours."""
+    (tmp_path / "d.c").write_text(DELEGATE)
+    library = tmp_path / "libd.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "d.c"], check=True)
+    report = benchmark(network(8, 1), external_delegate_path=str(library), external_delegate_options="a:1;b:2", **QUICK)
+    t = report.timings[0]
+    assert t.delegate == str(library)
+    assert t.operators == ()
+    assert any("no profiler" in n for n in report.notes)
+    with pytest.raises(RuntimeFailure, match="does not load"):
+        benchmark(network(8, 1), external_delegate_path=str(library), external_delegate_options={"fail": "1"}, **QUICK)
+    (tmp_path / "no.so").write_text("no library")
+    with pytest.raises(RuntimeFailure, match="does not load"):
+        benchmark(network(8, 1), external_delegate_path=str(tmp_path / "no.so"), **QUICK)
+
+
+def test_integers_against_float() -> None:
+    """What the whole is for: a float model and its integer twin, side by side."""
+    data = network(16, 2)
+    result = fullint.quantize(data, [np.random.default_rng(i).normal(size=(1, 32, 32, 3)).astype(np.float32) for i in range(8)])
+    report = benchmark(data, result.model, **QUICK)
+    assert report.comparisons[0].kinds["CONV_2D"][1] > 0
