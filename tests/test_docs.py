@@ -105,6 +105,7 @@ def test_delegates_and_measuring_have_the_options_of_the_api(command: str, call:
     api = inspect.signature(call).parameters
     cli = main.commands[command].make_context(f"fullint {command}", ["model.tflite"]).params
     spelled = {"graph", "use_xnnpack", "use_nnapi", "profiling_output_csv_file", "op_profiling_output_mode"}
+    spelled |= {"input_layer_value_files", "report_peak_memory_footprint", "verbose"}
     only_cli = {"model", "models", "as_json", "log", "csv", "force", "op_profiling_output_file", *spelled}
     assert set(cli) - only_cli == set(api) - {"model", "models"}
     for name in set(cli) - only_cli:

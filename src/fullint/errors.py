@@ -96,3 +96,9 @@ class AccuracyError(FullintError):
 
 class LogFormatError(FullintError):
     """A benchmark log that cannot be read; the message has the line's number."""
+
+
+class DelegationError(FullintError):
+    """A delegate takes less than the whole model, and the whole was asked for."""
+
+    exit_code = 1

@@ -59,6 +59,8 @@ class Child:
         self.runner: Any = None
         self.statistics: _Statistics | None = None
         self.chain: list[Any] = []
+        self.profiled: list[Any] = []
+        self.seen: list[list[Any]] = []
 
     def open(self, path: str, kernels: str, threads: int, shapes: Any = None) -> None:
         """Load a model to be run by `run`."""
@@ -97,20 +99,23 @@ class Child:
         """Compile models that run one after the other, by LiteRT's C API; (seconds, shapes and types of their inputs)."""
         from fullint.native import Native
 
-        self.chain = []  # the old models' memory first
-        self.chain = [Native(path, kernels, threads, profiling=profiling) for path in paths]
-        return sum(n.init_seconds for n in self.chain), [n.shapes() for n in self.chain]
+        chain = [Native(path, kernels, threads, profiling=profiling) for path in paths]
+        if profiling:
+            self.profiled, self.seen = chain, [[] for _ in chain]
+        else:
+            self.chain = chain
+        return sum(n.init_seconds for n in chain), [n.shapes() for n in chain]
 
     def plain_open(self, path: str, kernels: str, threads: int, library: str | None, options: Any) -> tuple[float, list[Any]]:
         """The same of one model in the interpreter, which has no profiler, but external delegates."""
-        self.chain = []
         self.chain = [_Plain(path, kernels, threads, library, options)]
         return self.chain[0].init_seconds, [self.chain[0].shapes()]
 
     def native_fill(self, arrays: Sequence[Sequence[Array]]) -> None:
-        """Put inputs in the buffers of each model."""
-        for model, values in zip(self.chain, arrays, strict=True):
-            model.fill(values)
+        """Put inputs in the buffers of each model, of those with the profiler too."""
+        for chain in filter(None, (self.chain, self.profiled)):
+            for model, values in zip(chain, arrays, strict=True):
+                model.fill(values)
 
     def native_loop(self, runs: int, least: float, most: float, delay: float = 0.0) -> list[float]:
         """Seconds of each run of all models: at least `runs` and `least` seconds of them, at most `most` seconds."""
@@ -123,19 +128,25 @@ class Child:
             spent += found[-1]
         return found
 
-    def native_profile(self, runs: int) -> list[tuple[list[tuple[Any, ...]], list[float], float]]:
-        """For each model (rows in order of execution, seconds of each run by them, and by the clock)."""
-        from fullint.native import summed
-
-        found = []
-        for model in self.chain:
+    def native_profile(self, runs: int, keep: bool = True) -> float:
+        """Runs of the models with the profiler; seconds of one. `keep`: count them in."""
+        start = time.perf_counter()
+        for model, seen in zip(self.profiled, self.seen, strict=True):
+            ends, seconds = [0], []
             model.start()
-            seconds, ends = [], []
             for _ in range(runs):
                 seconds.append(model.run())
                 ends.append(model.kept())
-            found.append((*summed(model.events(), ends), float(np.mean(seconds))))
-        return found
+            events = model.events()
+            if keep:
+                seen += [(events[a:b], s) for a, b, s in zip(ends, ends[1:], seconds, strict=False)]
+        return (time.perf_counter() - start) / runs
+
+    def native_profiled(self) -> list[tuple[list[tuple[Any, ...]], list[float], float]]:
+        """For each model (rows in order of execution, seconds of each run by them, mean of the seconds by the clock)."""
+        from fullint.native import summed
+
+        return [(*summed([e for e, _ in seen]), float(np.mean([s for _, s in seen]))) for seen in self.seen]
 
     def native_memory(self) -> int:
         """Resident bytes of this process."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -44,6 +45,9 @@ OPERATOR, DELEGATE_OPERATOR, DELEGATE_PROFILED = 2, 4, 8
 """Kinds of profiler events (litert_profiler_event.h)."""
 FLAGS = 0x1 | 0x2
 """QS8 and QU8: the interpreter turns them on by itself, the compiled model does not."""
+KINDS = tuple(1 << i for i in range(10))
+TOO_LONG = 10**12
+"""Microseconds; more is no time but other memory read as one."""
 MODES = {"xnnpack": "delegate", "builtin": "builtin", "reference": "reference"}
 SYMBOLS = (
     "LiteRtCreateEnvironment LiteRtCreateModelFromFile LiteRtCreateOptions LiteRtSetOptionsHardwareAccelerators"
@@ -84,6 +88,8 @@ class Event(ctypes.Structure):
     )
 
 
+OLDEST, NEWEST = (2, 1), (2, 3)
+"""Releases of the wheel whose layouts were seen to be these."""
 _SIZES = ((Layout, 68), (TensorType, 72), (Event, 104))
 
 
@@ -100,12 +106,26 @@ def library() -> Any:
         found = ctypes.CDLL(str(folder / name))
     except OSError as e:
         raise RuntimeFailure(f"profiles need LiteRT's C API, and the wheel's {name} does not load: {e}") from e
+    release = importlib.metadata.version("ai-edge-litert")
+    if tuple(int(n) for n in release.split(".")[:2] if n.isdecimal()) < OLDEST:
+        raise RuntimeFailure(f"profiles need ai-edge-litert {_dotted(OLDEST)} or later, this is {release}")
     missing = [s for s in SYMBOLS if not hasattr(found, s)]
     wrong = [t.__name__ for t, size in _SIZES if ctypes.sizeof(t) != size]
     if missing or wrong:
         what = f"lacks {', '.join(missing[:3])}" if missing else f"has other layouts ({', '.join(wrong)})"
-        raise RuntimeFailure(f"profiles need LiteRT's C API, and this version {what}; ai-edge-litert 2.1 to 2.3 are known to fit")
+        raise RuntimeFailure(
+            f"profiles need LiteRT's C API, and {release} {what}; {_dotted(OLDEST)} to {_dotted(NEWEST)} are known to fit"
+        )
     return found
+
+
+def _unknown() -> str:
+    release = importlib.metadata.version("ai-edge-litert")
+    return f"ai-edge-litert is {release}; {_dotted(OLDEST)} to {_dotted(NEWEST)} are known to fit"
+
+
+def _dotted(release: Sequence[int]) -> str:
+    return ".".join(map(str, release))
 
 
 class Native:
@@ -150,6 +170,8 @@ class Native:
             tensor = self._new(f"LiteRtGetSignature{what}TensorByIndex", self.signature, ctypes.c_size_t(i))
             kind = TensorType()
             self._call("LiteRtGetRankedTensorType", tensor, ctypes.byref(kind))
+            if (kind.layout.rank & 0x7F) > DIMS or kind.element not in ELEMENTS:
+                raise RuntimeFailure(f"LiteRT's C API gives a tensor type that fullint does not know: {_unknown()}")
             for d in range(kind.layout.rank & 0x7F):
                 kind.layout.dims[d] = max(kind.layout.dims[d], 1)
             needs = self._new(
@@ -203,6 +225,8 @@ class Native:
         count = self.kept()
         events = (Event * max(count, 1))()
         self._call("LiteRtGetProfilerEvents", self.profiler, ctypes.c_int(count), events)
+        if any(e.elapsed > TOO_LONG or e.kind not in KINDS for e in events[:count]):
+            raise RuntimeFailure(f"the profiler's events make no sense: {_unknown()}")
         return [((e.tag or b"").decode(errors="replace"), e.kind, e.elapsed, e.metadata1, e.metadata2) for e in events[:count]]
 
     def kept(self) -> int:
@@ -223,13 +247,12 @@ class Native:
 
 
 def summed(
-    events: Sequence[tuple[str, int, int, int, int]], ends: Sequence[int]
+    runs: Sequence[Sequence[tuple[str, int, int, int, int]]],
 ) -> tuple[list[tuple[str, int, int, int, float, float, int]], list[float]]:
     """The events of some runs put together.
 
     Args:
-        events: as `Native.events` gives them.
-        ends: how many of them there were after each run.
+        runs: the events of each run, as `Native.events` gives them.
 
     Returns:
         (tag, kind, index, subgraph, microseconds of a run, of the first call, calls a run) of operators, in order; and the
@@ -238,7 +261,7 @@ def summed(
     Runs look alike unless a loop turns more or less often; then equal operators are summed wherever they come.
     """
     kinds = (OPERATOR, DELEGATE_OPERATOR, DELEGATE_PROFILED)
-    series = [[e for e in events[a:b] if e[1] in kinds] for a, b in zip((0, *ends), ends, strict=False)]
+    series = [[e for e in run if e[1] in kinds] for run in runs]
     keys = [[(tag, kind, a, b) for tag, kind, _, a, b in run] for run in series]
     totals = [sum(us for _, _, us, _, _ in run) / 1e6 for run in series]
     if keys and all(k == keys[0] for k in keys):
@@ -248,7 +271,7 @@ def summed(
     for run, names in zip(series, keys, strict=True):
         for event, key in zip(run, names, strict=True):
             found.setdefault(key, []).append(event[2])
-    return [(*key, sum(us) / len(ends), float(us[0]), max(1, round(len(us) / len(ends)))) for key, us in found.items()], totals
+    return [(*key, sum(us) / len(runs), float(us[0]), max(1, round(len(us) / len(runs)))) for key, us in found.items()], totals
 
 
 @contextlib.contextmanager

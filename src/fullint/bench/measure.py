@@ -2,7 +2,7 @@
 
 Several models run in turns, so that a slow minute of the machine hits all of them.
 
-    warm up -> turns of runs, profiler off (latency) -> runs of the same model compiled with the profiler (profile)
+    warm up -> turns: some runs, profiler off (latency); some runs of the same model compiled with the profiler (profile)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from fullint.bench.profile import Row, join
 from fullint.bench.report import Comparison, ModelTiming, OperatorChange, OperatorTime, timing_stats
 from fullint.bench.simulate import Simulation, simulation
-from fullint.delegates.report import cut
+from fullint.delegates.report import PartitionReport, cut
 from fullint.errors import RuntimeFailure
 from fullint.ir import NUMPY_TYPES, Array, Model
 from fullint.samples import open_samples, slots
@@ -27,9 +27,12 @@ from fullint.sandbox import Sandbox, model_file
 from fullint.tflite import read_model
 
 TURNS = 10
-STUDENT_T = 2.26
-"""95 % of Student's distribution for that many turns."""
-PROFILE_SECONDS, PROFILE_RUNS, LONG_RUNS, MOST_RUNS = 1.0, 30, 5, 1000
+STUDENT_T = (math.inf, 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
+"""95 % of Student's distribution, by the degrees of freedom: turns less one."""
+MOST_RATIO = 20.0
+"""Logarithm of the largest ratio that is told; one turn bounds nothing."""
+PROFILE_SECONDS, PROFILE_RUNS, MOST_RUNS = 1.0, 3, 100
+"""All turns together; at least and at most this many in a turn."""
 Shapes = Sequence[tuple[tuple[int, ...], str]]
 
 
@@ -64,10 +67,12 @@ class Measured:
         self.size = Path(self.path).stat().st_size
         self.box = stack.enter_context(Sandbox(self.name or "the model"))
         self.played: Simulation | None = None
-        before = self.box.call("native_memory")
+        self.before = self.box.call("native_memory")
         if how.simulate is not None:
             first = arrays(how.inputs, _graph_inputs(self.model), self.model, by_signature=False)
             self.played = simulation(stack, self.model, self.path, how, first)
+        self.piece = self._piece()
+        """How the delegate cuts it, where that is known."""
         self.paths = [self.path] if self.played is None else [p.path for p in self.played.pieces]
         self.plain = ""
         """Why LiteRT's C API does not take it, so that the interpreter has to."""
@@ -79,10 +84,16 @@ class Measured:
         )
         self.box.call("native_fill", self.arrays)
         self.first = self.box.call("native_loop", 1, 0.0, 1e9)[0]
-        self.after_init = (self.box.call("native_memory") - before) / 2**20
-        self.before = before
+        self.after_init, self.after_warmup = self._memory(), 0.0
+        self.profile_runs = 0
         self.warmup: list[float] = []
         self.turns: list[list[float]] = []
+
+    def _piece(self) -> PartitionReport | None:
+        if self.played is not None:
+            return self.played.cut
+        known = self.how.kernels == "xnnpack" and self.how.external_delegate_path is None
+        return cut(self.model, "xnnpack") if known else None
 
     def _open(self, *, profiling: bool) -> tuple[float, list[Shapes]]:
         how = self.how
@@ -103,26 +114,38 @@ class Measured:
         return bool(self.plain) or self.how.external_delegate_path is not None
 
     def warm_up(self) -> None:
-        """Runs that do not count."""
+        """Runs that do not count; then the model once more, with the profiler."""
         how = self.how
         self.warmup = self.box.call("native_loop", how.warmup_runs, how.warmup_min_secs, how.max_secs)
+        if not how.enable_op_profiling or self._interpreted:
+            return
+        self.after_warmup = self._memory()
+        self._open(profiling=True)
+        self.box.call("native_fill", self.arrays)
+        self.box.call("native_profile", 1, False)
+        usual = self.box.call("native_profile", 2, False)
+        least = PROFILE_RUNS if usual < 0.1 else 1
+        self.profile_runs = max(least, min(MOST_RUNS, int(PROFILE_SECONDS / TURNS / max(usual, 1e-6))))
 
     def turn(self) -> None:
-        """A share of the runs that count."""
+        """A share of the runs that count, and of those with the profiler."""
         how = self.how
         runs = math.ceil(how.num_runs / TURNS)
-        self.turns.append(self.box.call("native_loop", runs, how.min_secs / TURNS, how.max_secs / TURNS, max(how.run_delay, 0.0)))
+        least, most, delay = how.min_secs / TURNS, how.max_secs / TURNS, max(how.run_delay, 0.0)
+        self.turns.append(self.box.call("native_loop", runs, least, most, delay))
+        if self.profile_runs:
+            self.box.call("native_profile", self.profile_runs)
+
+    @property
+    def done(self) -> bool:
+        """Whether its seconds are used up."""
+        return sum(map(sum, self.turns)) >= self.how.max_secs
 
     def timing(self) -> ModelTiming:
-        """Everything about it; its profile last, in the same child."""
-        how = self.how
+        """Everything about it."""
+        how, piece = self.how, self.piece
         series = [s for turn in self.turns for s in turn]
-        memory = (self.box.call("native_memory") - self.before) / 2**20
-        profiling = how.enable_op_profiling and not self._interpreted
-        peak = self.box.peak_memory() / 2**20
-        operators, lost, profiled, totals = self._profile() if profiling else ((), "", 0.0, [])
-        piece = self.played.cut if self.played is not None else cut(self.model, "xnnpack") if how.kernels == "xnnpack" else None
-        known = piece is not None and how.external_delegate_path is None
+        operators, lost, profiled, totals = self._profile() if self.profile_runs else ((), "", 0.0, [])
         return ModelTiming(
             model=self.name,
             simulated=self.played is not None,
@@ -135,29 +158,29 @@ class Measured:
             first_us=round(self.first * 1e6, 3),
             **timing_stats(series),
             memory_init_mb=round(self.after_init, 3),
-            memory_mb=round(memory, 3),
-            peak_mb=round(peak, 3),
+            memory_mb=round(self.after_warmup or self._memory(), 3),
+            peak_mb=round(self.peak, 3),
             file_mb=round(self.size / 1e6, 6),
             profile_us=round(sum(o.us for o in operators), 3),
             profiled_us=round(profiled * 1e6, 3),
             operators=operators,
             not_joined=lost,
             nodes=len(self.model.main.ops),
-            taken=piece.taken if known and piece is not None else 0,
-            partitions=piece.partitions if known and piece is not None else 1,
+            taken=piece.taken if piece is not None else 0,
+            partitions=piece.partitions if piece is not None else 1,
             warmup=tuple(self.warmup),
             series=tuple(series),
             profile_series=tuple(totals),
         )
 
+    def _memory(self) -> float:
+        """MiB this model has taken so far."""
+        self.peak = self.box.peak_memory() / 2**20
+        return float(self.box.call("native_memory") - self.before) / 2**20
+
     def _profile(self) -> tuple[tuple[OperatorTime, ...], str, float, list[float]]:
         """(rows, why some are not joined, seconds of a run while the profiler is on, of each run by the rows)."""
-        self._open(profiling=True)
-        self.box.call("native_fill", self.arrays)
-        usual = float(np.median(self.box.call("native_loop", 3, 0.1, 10.0)))
-        least = PROFILE_RUNS if usual < 1.0 else LONG_RUNS
-        runs = max(least, min(MOST_RUNS, int(PROFILE_SECONDS / max(usual, 1e-5))))
-        found = self.box.call("native_profile", runs)
+        found = self.box.call("native_profiled")
         rows = [[Row(*row) for row in one] for one, _, _ in found]
         totals = [sum(each) for each in zip(*(t for _, t, _ in found), strict=True)]
         joined = self.played.joined(rows) if self.played is not None else join(rows[0], self.model)
@@ -196,7 +219,7 @@ def compared(a: Measured, b: Measured, before: ModelTiming, after: ModelTiming) 
     """Ratios of the turns' medians: each turn ran both, one after the other."""
     ratios = np.log([np.median(x) / np.median(y) for x, y in zip(a.turns, b.turns, strict=True)])
     middle, spread = float(ratios.mean()), float(ratios.std(ddof=1)) if len(ratios) > 1 else 0.0
-    half = STUDENT_T * spread / math.sqrt(len(ratios))
+    half = STUDENT_T[len(ratios) - 1] * spread / math.sqrt(len(ratios)) if len(ratios) > 1 else math.inf
     kinds = sorted({o.kind or o.node_type for t in (before, after) for o in t.operators})
     table = {k: (_of_kind(before, k), _of_kind(after, k)) for k in kinds}
     return Comparison(
@@ -204,7 +227,7 @@ def compared(a: Measured, b: Measured, before: ModelTiming, after: ModelTiming) 
         after.model,
         round(math.exp(middle), 4),
         round(math.exp(middle - half), 4),
-        round(math.exp(middle + half), 4),
+        round(math.exp(min(middle + half, MOST_RATIO)), 4),
         dict(sorted(table.items(), key=lambda item: -max(item[1]))),
         _by_operator(before, after),
     )

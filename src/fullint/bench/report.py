@@ -57,7 +57,7 @@ class ModelTiming:
         init_ms: loading, compiling and allocating.
         first_us: first inference.
         mean_us, std_us, min_us, max_us, median_us, p5_us, p95_us: of the runs, profiler off.
-        memory_init_mb, memory_mb: resident memory it took, after the first and after the last run.
+        memory_init_mb, memory_mb: resident memory it took, after the first run and after the warm-up.
         peak_mb: most resident memory of the process.
         file_mb: size of the file.
         profile_us: sum of the profile's rows; profiled_us: a run while the profiler is on.

@@ -12,7 +12,7 @@ from fullint.bench.measure import TURNS, Measured, Settings, compared
 from fullint.bench.report import BenchmarkReport
 from fullint.bench.simulate import device_commands
 from fullint.delegates import nnapi
-from fullint.errors import UsageError
+from fullint.errors import DelegationError, UsageError
 from fullint.report import SCHEMA_VERSION
 
 KERNELS = ("xnnpack", "builtin", "reference")
@@ -37,6 +37,7 @@ def benchmark(
     nnapi_accelerator_name: str | None = None,
     external_delegate_path: str | None = None,
     external_delegate_options: str | dict[str, str] | None = None,
+    require_full_delegation: bool = False,
 ) -> BenchmarkReport:
     """Measure models on LiteRT, per operator, and several of them against each other.
 
@@ -54,8 +55,10 @@ def benchmark(
         nnapi_accelerator_name: the accelerator that is played, with simulate="nnapi".
         external_delegate_path: library of an external delegate.
         external_delegate_options: its options, as a dict or "key:value;key:value".
+        require_full_delegation: refuse a model of which the delegate leaves an operator.
 
     Raises:
+        DelegationError: it leaves one.
         UsageError, ModelFormatError, SamplesError: bad options, files or inputs.
         RuntimeFailure: the runtime refuses a model or crashes on it, or has no profiler fullint knows.
     """
@@ -67,8 +70,12 @@ def benchmark(
     with contextlib.ExitStack() as stack:
         runs = [Measured(stack, m, how) for m in models]
         for r in runs:
+            if require_full_delegation:
+                _all_taken(r)
             r.warm_up()
         for _ in range(TURNS):
+            if any(r.done for r in runs):
+                break
             for r in runs:
                 r.turn()
         timings = tuple(r.timing() for r in runs)
@@ -81,6 +88,17 @@ def benchmark(
     options |= {"use_nnapi": True, "accelerators": list(nnapi.ACCELERATORS)} if (simulate or "").startswith("nnapi") else {}
     commands = device_commands(runs[0].name, nnapi_accelerator_name) if (simulate or "").startswith("nnapi") else ()
     return BenchmarkReport(SCHEMA_VERSION, __version__, options, timings, comparisons, tuple(notes), commands)
+
+
+def _all_taken(r: Measured) -> None:
+    if r.piece is None:
+        raise UsageError("how much a delegate takes is known of XNNPACK and of those that are played only")
+    if r.piece.refused:
+        x = r.piece.refused[0]
+        raise DelegationError(
+            f"{r.name}: {r.piece.target} takes {r.piece.taken} of {r.piece.operators} operators; "
+            f'it leaves op {x.index} {x.kind} "{x.output}": {x.reason}'
+        )
 
 
 def _check(models: tuple[str | Path | bytes, ...], how: Settings) -> None:

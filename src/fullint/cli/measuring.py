@@ -38,11 +38,22 @@ _delegates = option.stacked(
     _flag("nnapi_accelerator_name", "The accelerator that is played, with NNAPI."),
     _flag("external_delegate_path", "Library of a delegate (GPU, Edge TPU, Arm NN, …).", type=click.Path()),
     _flag("external_delegate_options", "Its options.", metavar="KEY:VALUE;..."),
+    _flag(
+        "require_full_delegation",
+        "Exit 1 where the delegate leaves an operator.",
+        type=bool,
+        default=False,
+        show_default=True,
+        metavar="true|false",
+    ),
 )
 _spelled = option.stacked(
     _flag("graph", "MODEL as benchmark_model spells it; prints its log.", type=click.Path()),
     _flag("use_xnnpack", "false is --kernels builtin.", type=bool, metavar="true|false"),
     _flag("use_nnapi", "true is --simulate nnapi: NNAPI is on Android only.", type=bool, metavar="true|false"),
+    _flag("input_layer_value_files", "Raw values of inputs, little-endian.", metavar="NAME:FILE,..."),
+    _flag("report_peak_memory_footprint", "Taken; the peak is always told.", type=bool, metavar="true|false"),
+    _flag("verbose", "Taken; a log always tells all parameters.", type=bool, metavar="true|false"),
     _flag("profiling_output_csv_file", "Write the profile there as CSV.", type=click.Path(dir_okay=False)),
     _flag("op_profiling_output_mode", "How a log shows the profile.", type=click.Choice(["stdout", "csv"]), default="stdout"),
     _flag("op_profiling_output_file", "Where, in place of standard output.", type=click.Path(dir_okay=False)),
@@ -63,6 +74,9 @@ def benchmark(
     graph: str | None,
     use_xnnpack: bool | None,
     use_nnapi: bool | None,
+    input_layer_value_files: str | None,
+    report_peak_memory_footprint: bool | None,
+    verbose: bool | None,
     profiling_output_csv_file: str | None,
     op_profiling_output_mode: str,
     op_profiling_output_file: str | None,
@@ -88,7 +102,10 @@ def benchmark(
         for file in files:
             check_output(file, force)
         _spell(how, use_xnnpack, use_nnapi)
-        report = run(*([graph] if graph is not None else []), *models, **how)
+        models = models if graph is None else (graph, *models)
+        if input_layer_value_files is not None:
+            how["inputs"] = [_values(input_layer_value_files, models)]
+        report = run(*models, **how)
         in_csv = csv or op_profiling_output_mode == "csv"
         for file in files:
             as_csv = file == profiling_output_csv_file or in_csv
@@ -115,6 +132,33 @@ def _spell(how: dict[str, Any], use_xnnpack: bool | None, use_nnapi: bool | None
         how["kernels"] = "builtin"
     if use_nnapi and how["simulate"] is None:
         how["simulate"] = "nnapi"
+
+
+def _values(text: str, models: tuple[str, ...]) -> dict[str, Any]:
+    """NAME:FILE,... as arrays by name, in the types and shapes of the first model's inputs."""
+    import numpy as np
+
+    from fullint.samples import slots
+    from fullint.tflite import read_model
+
+    if not models:
+        raise UsageError("no model to measure")
+    known = {slot.name: slot for slot in slots(read_model(models[0]))}
+    found = {}
+    for part in text.split(","):
+        name, _, file = part.rpartition(":")
+        if name not in known:
+            raise UsageError(f'the model has no input "{name}"; it has {", ".join(known)}')
+        slot = known[name]
+        try:
+            values = np.fromfile(file, slot.dtype)
+        except OSError as e:
+            raise UsageError(f"{file}: cannot be read: {e.strerror}") from e
+        shape = tuple(max(n, 1) for n in slot.shape)
+        if values.size != np.prod(shape):
+            raise UsageError(f'{file}: holds {values.size} values of {slot.dtype}; "{name}" takes {list(shape)}')
+        found[name] = values.reshape(shape)
+    return found
 
 
 def _logs(report: BenchmarkReport, *, profile: bool) -> str:
