@@ -165,7 +165,7 @@ def test_a_library_that_does_not_fit_is_said(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def rows(*tags: str) -> list[Row]:
-    return [Row(tag, 8, i, 0, 10.0, 12.0, 1) for i, tag in enumerate(tags)]
+    return [Row(tag, 8, i, 0, False, 10.0, 12.0, 1) for i, tag in enumerate(tags)]
 
 
 def test_a_delegates_rows_are_laid_beside_the_operators() -> None:
@@ -336,3 +336,29 @@ def test_integers_against_float() -> None:
     result = fullint.quantize(data, [np.random.default_rng(i).normal(size=(1, 32, 32, 3)).astype(np.float32) for i in range(8)])
     report = benchmark(data, result.model, **QUICK)
     assert report.comparisons[0].kinds["CONV_2D"][1] > 0
+
+
+@pytest.mark.parametrize("path", corpus("singles", "gru.tflite") + corpus("singles", "lstm.tflite"), ids=lambda p: p.stem)
+def test_what_runs_inside_a_loop_is_not_counted_twice(path: Path) -> None:
+    t = benchmark(path, **QUICK).timings[0]
+    inner = [o for o in t.operators if o.nested]
+    assert {o.subgraph for o in inner} >= {1, 2}
+    assert abs(sum(o.us for o in t.operators if not o.nested) - t.profile_us) < 1
+    assert any(o.kind == "FULLY_CONNECTED" and not o.nested for o in t.operators)
+
+
+@pytest.mark.parametrize("path", corpus("models", "oww_hey_jarvis_v0_1.tflite"), ids=lambda p: p.stem)
+def test_a_branch_is_played_too(path: Path) -> None:
+    t = benchmark(path, simulate="nnapi", **QUICK).timings[0]
+    assert t.simulated
+    assert any(o.kind == "IF" for o in t.operators)
+
+
+def test_events_inside_a_loop_are_told_by_their_times() -> None:
+    def event(tag: str, start: int, us: int, kind: int = 2) -> native.Happening:
+        return native.Happening(tag, kind, start, us, 0, 0)
+
+    run = [event("ADD", 0, 5), event("WHILE", 5, 20), event("LESS", 6, 1), event("MUL", 10, 15), event("SUB", 25, 2)]
+    rows, totals = native.summed([run, run])
+    assert [(r[0], r[4]) for r in rows] == [("ADD", False), ("WHILE", False), ("LESS", True), ("MUL", True), ("SUB", False)]
+    assert totals == [27e-6, 27e-6]

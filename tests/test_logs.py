@@ -166,3 +166,39 @@ def test_the_log_of_the_case() -> None:
     assert any("inside TfLiteNnapiDelegate" in w for w in report.warnings)
     log = parse_log((Path(CORPUS) / "reference" / "issue_57758_benchmark.log").read_text())
     assert parse_log(format_log(log)) == log
+
+
+def test_what_is_odd_in_a_log_is_said(tmp_path: Path) -> None:
+    text = format_log(SAMPLE)
+    path = tmp_path / "log"
+    g = Half()
+    g.output(g.sandwich(g.coded(1, 6, 6, 2)))
+    (tmp_path / "m.tflite").write_bytes(g.bytes())
+    path.write_text(text)
+    other = readlog(path, tmp_path / "m.tflite")
+    assert other.joined == ()
+    assert any("of a model of 7 operators, this one has 3" in w for w in other.warnings)
+    path.write_bytes(text.encode("utf-16"))
+    assert readlog(path).total_ms == other.total_ms
+    path.write_text(text[: text.index("Top by Computation Time", text.index("Operator-wise"))])
+    assert any("cut off" in w for w in readlog(path).warnings)
+
+
+def test_long_lines_take_no_time() -> None:
+    parse_log(format_log(SAMPLE) + "A: [" + "x" * 3_000_000 + "]\n" + "count=" + "9" * 9 + " a" * 500_000)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("Inference (avg): 700.25", "Inference (avg): inf"), ("Init: 12500", "Init: 1.2.3"), ("\t        1\t", "\t       -1\t")],
+)
+def test_numbers_that_are_none_are_no_numbers(old: str, new: str) -> None:
+    text = format_log(SAMPLE)
+    assert old in text
+    with pytest.raises(LogFormatError, match=r"line \d+"):
+        parse_log(text.replace(old, new))
+
+
+def test_a_size_that_is_no_number_is_no_size() -> None:
+    text = format_log(SAMPLE).replace("file size (MB): 1.25", "file size (MB): nan")
+    assert parse_log(text).model_mb is None

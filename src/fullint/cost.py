@@ -2,6 +2,9 @@
 
 conv    MACs = output elements * kernel height * kernel width * input channels (per group)
 dense   MACs = output elements * input features
+LSTM    MACs = steps * elements of its matrices
+
+A WHILE's body turns as often as its data say: it is not counted.
 """
 
 from __future__ import annotations
@@ -26,6 +29,11 @@ def macs(op: Op) -> int:
             return out.size * w.shape[1]
         case "BATCH_MATMUL" if (a := op.input(0)) is not None and a.shape:
             return out.size * a.shape[-2 if op.options.get("adj_x") and len(a.shape) > 1 else -1]
+        case "UNIDIRECTIONAL_SEQUENCE_LSTM" | "BIDIRECTIONAL_SEQUENCE_LSTM" | "LSTM" if (
+            a := op.input(0)
+        ) is not None and a.shape:
+            weights = sum(t.size for t in op.inputs[1:] if t is not None and t.is_constant and len(t.shape) == 2)
+            return weights * a.size // max(a.shape[-1], 1)
         case _:
             return 0
 

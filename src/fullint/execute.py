@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from fullint.errors import FullintError
 from fullint.ir import Array
 
 SAMPLES_AHEAD = 4
@@ -331,4 +332,4 @@ def _read(source: BinaryIO, commands: queue.Queue[Any], room: threading.Semaphor
 
 
 def _message(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if not isinstance(error, RuntimeError | ValueError) else str(error)
+    return f"{type(error).__name__}: {error}" if not isinstance(error, RuntimeError | ValueError | FullintError) else str(error)

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,6 +45,8 @@ OPERATOR, DELEGATE_OPERATOR, DELEGATE_PROFILED = 2, 4, 8
 """Kinds of profiler events (litert_profiler_event.h)."""
 FLAGS = 0x1 | 0x2
 """QS8 and QU8: the interpreter turns them on by itself, the compiled model does not."""
+CONTROL = ("WHILE", "IF", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE")
+"""Operators that run others."""
 KINDS = tuple(1 << i for i in range(10))
 TOO_LONG = 10**12
 """Microseconds; more is no time but other memory read as one."""
@@ -126,6 +128,17 @@ def _unknown() -> str:
 
 def _dotted(release: Sequence[int]) -> str:
     return ".".join(map(str, release))
+
+
+class Happening(NamedTuple):
+    """An event: `start` and `us` in microseconds, `node` its index (or that in the delegate's kernel) and of its subgraph."""
+
+    tag: str
+    kind: int
+    start: int
+    us: int
+    node: int
+    subgraph: int
 
 
 class Native:
@@ -219,15 +232,18 @@ class Native:
         self._call("LiteRtResetProfiler", self.profiler)
         self._call("LiteRtStartProfiler", self.profiler)
 
-    def events(self) -> list[tuple[str, int, int, int, int]]:
-        """(tag, kind, microseconds, metadata1, metadata2) of the events since `start`; keeping stops."""
+    def events(self) -> list[Happening]:
+        """The events since `start`; keeping stops."""
         self._call("LiteRtStopProfiler", self.profiler)
         count = self.kept()
         events = (Event * max(count, 1))()
         self._call("LiteRtGetProfilerEvents", self.profiler, ctypes.c_int(count), events)
         if any(e.elapsed > TOO_LONG or e.kind not in KINDS for e in events[:count]):
             raise RuntimeFailure(f"the profiler's events make no sense: {_unknown()}")
-        return [((e.tag or b"").decode(errors="replace"), e.kind, e.elapsed, e.metadata1, e.metadata2) for e in events[:count]]
+        return [
+            Happening((e.tag or b"").decode(errors="replace"), e.kind, e.start, e.elapsed, e.metadata1, e.metadata2)
+            for e in events[:count]
+        ]
 
     def kept(self) -> int:
         """How many events there are by now."""
@@ -243,35 +259,46 @@ class Native:
     def _call(self, name: str, *arguments: Any) -> None:
         status = getattr(self.lib, name)(*arguments)
         if status:
-            raise RuntimeFailure(f"LiteRT refuses the model ({name}: status {status})")
+            raise RuntimeFailure(f"{name} ends with status {status}")
 
 
 def summed(
-    runs: Sequence[Sequence[tuple[str, int, int, int, int]]],
-) -> tuple[list[tuple[str, int, int, int, float, float, int]], list[float]]:
+    runs: Sequence[Sequence[Happening]],
+) -> tuple[list[tuple[str, int, int, int, bool, float, float, int]], list[float]]:
     """The events of some runs put together.
 
     Args:
         runs: the events of each run, as `Native.events` gives them.
 
     Returns:
-        (tag, kind, index, subgraph, microseconds of a run, of the first call, calls a run) of operators, in order; and the
-        seconds of each run, all operators together.
+        (tag, kind, index, subgraph, whether it ran inside another operator, microseconds of a run, of the first call, calls
+        a run) of operators, in order; and the seconds of each run, all operators together but those inside others.
 
     Runs look alike unless a loop turns more or less often; then equal operators are summed wherever they come.
     """
     kinds = (OPERATOR, DELEGATE_OPERATOR, DELEGATE_PROFILED)
-    series = [[e for e in run if e[1] in kinds] for run in runs]
-    keys = [[(tag, kind, a, b) for tag, kind, _, a, b in run] for run in series]
-    totals = [sum(us for _, _, us, _, _ in run) / 1e6 for run in series]
+    series = [_nested([e for e in run if e[1] in kinds]) for run in runs]
+    keys = [[(e.tag, e.kind, e.node, e.subgraph, inside) for e, inside in run] for run in series]
+    totals = [sum(e.us for e, inside in run if not inside) / 1e6 for run in series]
     if keys and all(k == keys[0] for k in keys):
-        times = np.array([[us for _, _, us, _, _ in run] for run in series], np.float64)
+        times = np.array([[e.us for e, _ in run] for run in series], np.float64)
         return [(*key, float(times[:, i].mean()), float(times[0, i]), 1) for i, key in enumerate(keys[0])], totals
-    found: dict[tuple[str, int, int, int], list[int]] = {}
+    found: dict[tuple[str, int, int, int, bool], list[int]] = {}
     for run, names in zip(series, keys, strict=True):
-        for event, key in zip(run, names, strict=True):
-            found.setdefault(key, []).append(event[2])
+        for (event, _), key in zip(run, names, strict=True):
+            found.setdefault(key, []).append(event.us)
     return [(*key, sum(us) / len(runs), float(us[0]), max(1, round(len(us) / len(runs)))) for key, us in found.items()], totals
+
+
+def _nested(run: Sequence[Happening]) -> list[tuple[Happening, bool]]:
+    """Each event, and whether it lies in the time of a control operator before it."""
+    found, until = [], 0
+    for e in run:
+        inside = e.start < until
+        found.append((e, inside))
+        if e.tag in CONTROL and not inside:
+            until = e.start + e.us
+    return found
 
 
 @contextlib.contextmanager

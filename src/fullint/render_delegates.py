@@ -95,7 +95,7 @@ def show_benchmark(r: BenchmarkReport) -> None:
         spread = f"{t.p5_us / 1e3:.3f} to {t.p95_us / 1e3:.3f}"
         mean, first = f"{t.mean_us / 1e3:.3f} ± {t.std_us / 1e3:.3f}", f"{t.first_us / 1e3:.2f}"
         figures = (f"{t.median_us / 1e3:.3f}", spread, mean, first, f"{t.init_ms:.1f}", f"{t.memory_mb:.1f} MiB", str(t.runs))
-        table.add_row(escape(cut(t.model)), *figures)
+        table.add_row(escape(cut(t.model)) + ("  SIMULATED ON HOST" if t.simulated else ""), *figures)
     out.print(table)
     for t in r.timings:
         _profile(out, t)
@@ -110,6 +110,7 @@ def show_benchmark(r: BenchmarkReport) -> None:
 def _profile(out: Console, t: ModelTiming) -> None:
     if not t.operators:
         return
+    outer = [o for o in t.operators if not o.nested]
     mark = "  SIMULATED ON HOST" if t.simulated else ""
     cuts = f", {t.taken} of {t.nodes} operators taken, {many(t.partitions, 'partition')}" if t.taken else ""
     name = t.delegate or t.kernels
@@ -119,20 +120,20 @@ def _profile(out: Console, t: ModelTiming) -> None:
         style="bold",
     )
     table = Table("op", "kind", "ms", "share", "ran as", "output", box=None)
-    for o in sorted(t.operators, key=lambda o: -o.us)[:MOST_ROWS]:
+    for o in sorted(outer, key=lambda o: -o.us)[:MOST_ROWS]:
         ran = f"{o.node_type}{mark}" if o.kind != o.node_type else "LiteRT"
         index = str(o.operator) if o.operator >= 0 else "-"
         table.add_row(index, o.kind or "-", f"{o.us / 1e3:.3f}", f"{100 * o.share:.1f} %", escape(ran), escape(cut(o.output)))
     out.print(table)
-    if len(t.operators) > MOST_ROWS:
-        rest = sum(o.us for o in sorted(t.operators, key=lambda o: -o.us)[MOST_ROWS:])
-        out.print(f"  and {len(t.operators) - MOST_ROWS} more rows, {rest / 1e3:.3f} ms (--json and --csv have them all)")
+    if len(outer) > MOST_ROWS:
+        rest = sum(o.us for o in sorted(outer, key=lambda o: -o.us)[MOST_ROWS:])
+        out.print(f"  and {len(outer) - MOST_ROWS} more rows, {rest / 1e3:.3f} ms (--json and --csv have them all)")
     if t.not_joined:
         out.print(f"  {t.not_joined}", markup=False)
 
 
 def _comparison(out: Console, c: Comparison) -> None:
-    faster = "as fast; the intervals are of 95 %"
+    faster = "as fast (95 % of the turns of this run)"
     out.print(
         f"\n{cut(c.after)} against {cut(c.before)}: {c.ratio:.3f} x ({c.low:.3f} to {c.high:.3f}) {faster}",
         markup=False,

@@ -20,7 +20,7 @@ from fullint.bench.profile import Row, join
 from fullint.bench.report import Comparison, ModelTiming, OperatorChange, OperatorTime, timing_stats
 from fullint.bench.simulate import Simulation, simulation
 from fullint.delegates.report import PartitionReport, cut
-from fullint.errors import RuntimeFailure
+from fullint.errors import ModelFormatError, RuntimeFailure
 from fullint.ir import NUMPY_TYPES, Array, Model
 from fullint.samples import open_samples, slots
 from fullint.sandbox import Sandbox, model_file
@@ -61,8 +61,11 @@ class Measured:
 
     def __init__(self, stack: contextlib.ExitStack, source: str | Path | bytes, how: Settings) -> None:
         self.how = how
-        self.model = read_model(source)
         self.name = "" if isinstance(source, bytes) else str(source)
+        try:
+            self.model = read_model(source)
+        except ModelFormatError as e:
+            raise ModelFormatError(f"{self.name}: {e}" if self.name and self.name not in str(e) else str(e)) from e
         self.path = stack.enter_context(model_file(source)) if isinstance(source, bytes) else str(source)
         self.size = Path(self.path).stat().st_size
         self.box = stack.enter_context(Sandbox(self.name or "the model"))
@@ -161,7 +164,7 @@ class Measured:
             memory_mb=round(self.after_warmup or self._memory(), 3),
             peak_mb=round(self.peak, 3),
             file_mb=round(self.size / 1e6, 6),
-            profile_us=round(sum(o.us for o in operators), 3),
+            profile_us=round(sum(o.us for o in operators if not o.nested), 3),
             profiled_us=round(profiled * 1e6, 3),
             operators=operators,
             not_joined=lost,
@@ -243,4 +246,4 @@ def _by_operator(before: ModelTiming, after: ModelTiming) -> tuple[OperatorChang
 
 
 def _of_kind(t: ModelTiming, kind: str) -> float:
-    return round(sum(o.us for o in t.operators if (o.kind or o.node_type) == kind), 3)
+    return round(sum(o.us for o in t.operators if (o.kind or o.node_type) == kind and not o.nested), 3)

@@ -47,6 +47,12 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"GELU", "GELU"),
     (r"Clamp", "RELU RELU6 RELU_N1_TO_1"),
     (r"Abs", "ABS"),
+    (r"Floor", "FLOOR"),
+    (r"Ceil", "CEIL"),
+    (r"Bankers Rounding|Round", "ROUND"),
+    (r"Sine", "SIN"),
+    (r"Cosine", "COS"),
+    (r"Sign", "SIGN"),
     (r"Negate", "NEG"),
     (r"Square Root", "SQRT"),
     (r"Reciprocal Square Root", "RSQRT"),
@@ -76,12 +82,16 @@ OPERATOR, INSIDE = 2, (4, 8)
 
 @dataclass(frozen=True)
 class Row:
-    """One event of a run, over all runs: (tag, kind, index, subgraph), microseconds on average and at first, calls a run."""
+    """One event of a run, over all runs: what it is, microseconds on average and at first, calls a run.
+
+    nested: it ran inside another operator, whose time holds its own.
+    """
 
     tag: str
     kind: int
     index: int
     subgraph: int
+    nested: bool
     us: float
     first_us: float
     calls: int
@@ -96,16 +106,20 @@ def join(rows: Sequence[Row], model: Model) -> tuple[tuple[OperatorTime, ...], s
     graph = model.main
     kernels = _kernels(rows)
     pieces = [s for s in subsets(graph, _taken(graph)) if s.taken] if any(k >= 0 for k in kernels) else []
-    total = sum(r.us for r in rows) or 1.0
+    total = sum(r.us for r in rows if not r.nested) or 1.0
     known = _matched(rows, kernels, pieces)
     joined = {kernels[i] for i in known}
     found, lost = [], set[int]()
     for i, (row, kernel) in enumerate(zip(rows, kernels, strict=True)):
-        op = known.get(i) if kernel >= 0 else _own(row, model)
-        if op is None and not (kernel in joined and _kinds(row.tag) & MOVES):
+        op = known.get(i) if kernel >= 0 or row.kind in INSIDE else _own(row, model)
+        if op is None and not row.nested and not (kernel in joined and _kinds(row.tag) & MOVES):
             lost.add(kernel)
         where = (op.origin, op.kind, op.output_name) if op is not None else (-1, "", "")
-        found.append(OperatorTime(row.tag, kernel, row.index, row.us, row.calls, row.us / total, *where, row.first_us))
+        graph_index = row.subgraph if row.kind not in INSIDE else -1 if row.nested else 0
+        share = row.us / total
+        found.append(
+            OperatorTime(row.tag, kernel, row.index, row.us, row.calls, share, *where, row.first_us, graph_index, row.nested)
+        )
     names = ", ".join(f"kernel {k}" if k >= 0 else "the runtime" for k in sorted(lost))
     return tuple(found), f"the order of rows does not tell the operators in {names}" if lost else ""
 
@@ -115,11 +129,14 @@ def _taken(graph: Graph) -> list[Op]:
 
 
 def _kernels(rows: Sequence[Row]) -> list[int]:
-    """Number of the kernel of each row: a place that does not grow begins the next one."""
+    """Number of the kernel of each row, -1 outside: a place that does not grow begins the next one.
+
+    Kernels inside other operators are not counted: they are of another graph than the one whose pieces are known.
+    """
     found, kernel, last = [], -1, -1
     inside = False
     for row in rows:
-        if row.kind not in INSIDE:
+        if row.kind not in INSIDE or row.nested:
             found.append(-1)
             inside = False
             continue
@@ -152,7 +169,8 @@ def _aligned(tags: Sequence[str], places: Sequence[int], ops: Sequence[Op]) -> d
     """The cheapest way to lay rows beside operators in order; {} where there is none.
 
     A row that moves data may belong to no operator (the flattening in front of a product); an operator without a product
-    may have no row (fused, or nothing to do). Each of those costs one. A fused activation may be a row of its own.
+    may have no row (fused, or nothing to do), and a row nobody knows the name of may be any of those. Each costs one. A
+    fused activation may be a row of its own.
     """
     best = [[(math.inf, 0)] * (len(ops) + 1) for _ in range(len(tags) + 1)]
     best[-1] = [
@@ -166,6 +184,8 @@ def _aligned(tags: Sequence[str], places: Sequence[int], ops: Sequence[Op]) -> d
             ways = [(best[i + 1][j][0] + 1, ONLY_ROW)] if moves else []
             if j and tags[i].startswith(CLAMP) and ops[j - 1].options.get("fused_activation_function"):
                 ways.append((best[i + 1][j][0], AGAIN))
+            if j < len(ops) and not kinds[i] and not heavy[j]:
+                ways.append((best[i + 1][j + 1][0] + 1, BOTH))
             if j < len(ops) and ops[j].kind in kinds[i]:
                 ways.append((best[i + 1][j + 1][0], BOTH))
             if j < len(ops) and not heavy[j]:

@@ -30,6 +30,8 @@ class OperatorTime:
         operator: index of the model's operator, -1 where the order does not tell.
         kind, output: its kind and output tensor, "" where it is not told.
         first_us: the first call.
+        subgraph: of the operator, -1 where it is not told.
+        nested: whether it ran inside another operator (WHILE, IF), whose time holds its own: sums leave it out.
     """
 
     node_type: str
@@ -42,6 +44,8 @@ class OperatorTime:
     kind: str
     output: str
     first_us: float
+    subgraph: int = 0
+    nested: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ class Comparison:
     Attributes:
         before, after: their paths.
         ratio: median of before over median of after: above 1, after is faster.
-        low, high: 95 % confidence interval of it, from the turns.
+        low, high: 95 % confidence interval of it, from the turns of this run; from run to run a process may differ by more.
         kinds: per kind of operator, microseconds before and after.
         operators: the same of operators that write a tensor of the same name in both.
     """
@@ -160,8 +164,9 @@ class BenchmarkReport:
         write = csv.writer(out, lineterminator="\n")
         write.writerow(["model", "node type", "first", "avg_ms", "%", "cdf%", "mem KB", "times called", "name"])
         for t in self.timings:
-            for r in rows_of(_rows(t.operators)):
-                cells = [r.first_ms, r.avg_ms, r.percent, r.cdf, r.mem_kb, r.times_called, r.name]
+            for r in rows_of(_rows([o for o in t.operators if not o.nested])):
+                name = f"{r.name} ({SIMULATED})" if t.simulated else r.name
+                cells = [r.first_ms, r.avg_ms, r.percent, r.cdf, r.mem_kb, r.times_called, name]
                 write.writerow([t.model, r.node_type, *cells])
         return out.getvalue()
 
@@ -238,7 +243,7 @@ _LABELS = {
 def _run_rows(t: ModelTiming) -> list[tuple[str, str, float, float, int]]:
     """The runtime's nodes: one row for each kernel of the delegate, and for each operator outside."""
     found: dict[tuple[int, int], list[OperatorTime]] = {}
-    for i, o in enumerate(t.operators):
+    for i, o in enumerate(o for o in t.operators if not o.nested):
         found.setdefault((o.kernel, -1) if o.kernel >= 0 else (-1, i), []).append(o)
     rows = []
     for (kernel, _), ops in found.items():

@@ -9,15 +9,19 @@ from typing import Any
 
 from fullint import __version__
 from fullint.bench.measure import TURNS, Measured, Settings, compared
-from fullint.bench.report import BenchmarkReport
+from fullint.bench.report import BenchmarkReport, ModelTiming
 from fullint.bench.simulate import device_commands
 from fullint.delegates import nnapi
 from fullint.errors import DelegationError, UsageError
+from fullint.logs.record import SIMULATED
 from fullint.report import SCHEMA_VERSION
 
 KERNELS = ("xnnpack", "builtin", "reference")
 PROFILER_OFF = "latency is measured with the profiler off, the profile in runs of its own, whose rows are shares of a run"
 NESTED = "rows of initialization lie in one another: they must not be added up"
+MOST_THREADS, MOST_DELAY = 1024, 3600
+MOST_INFLATED = 1.25
+"""The profile over the latency from which on a note says so."""
 NO_PROFILER = "an external delegate runs in the interpreter, which has no profiler: latency only"
 
 
@@ -82,12 +86,24 @@ def benchmark(
         notes = [n for r in runs if r.played is not None for n in r.played.notes()]
         notes += [f"{r.name}: measured in the interpreter, without a profile: {r.plain}" for r in runs if r.plain]
     comparisons = tuple(compared(runs[0], other, timings[0], t) for other, t in zip(runs[1:], timings[1:], strict=True))
+    notes += [n for t in timings for n in _cautions(t)]
     if enable_op_profiling:
         notes += [NO_PROFILER] if external_delegate_path else [PROFILER_OFF, NESTED]
     options = asdict(how) | {"inputs": inputs if isinstance(inputs, str) else "given"}
     options |= {"use_nnapi": True, "accelerators": list(nnapi.ACCELERATORS)} if (simulate or "").startswith("nnapi") else {}
     commands = device_commands(runs[0].name, nnapi_accelerator_name) if (simulate or "").startswith("nnapi") else ()
     return BenchmarkReport(SCHEMA_VERSION, __version__, options, timings, comparisons, tuple(notes), commands)
+
+
+def _cautions(t: ModelTiming) -> list[str]:
+    """What a profile cannot tell."""
+    found = []
+    if t.profile_us > MOST_INFLATED * t.mean_us:
+        found.append(f"{t.model}: the profiler itself takes most of the time it shows; only the latency is to be trusted")
+    small = sum(o.us < 1 for o in t.operators)
+    if small:
+        found.append(f"{t.model}: the profiler counts whole microseconds; {small} rows are below one, and may show as 0")
+    return [f"{SIMULATED}: {n}" for n in found] if t.simulated else found
 
 
 def _all_taken(r: Measured) -> None:
@@ -112,6 +128,10 @@ def _check(models: tuple[str | Path | bytes, ...], how: Settings) -> None:
     for name, seconds in (("min_secs", how.min_secs), ("warmup_min_secs", how.warmup_min_secs), ("warmup_runs", how.warmup_runs)):
         if not seconds >= 0:
             raise UsageError(f"{name} must not be negative")
+    if how.num_threads > MOST_THREADS:
+        raise UsageError(f"num_threads must be at most {MOST_THREADS}, not {how.num_threads}")
+    if not how.run_delay < MOST_DELAY:
+        raise UsageError(f"run_delay must be below {MOST_DELAY} seconds, not {how.run_delay}")
     if not how.max_secs > 0:
         raise UsageError("max_secs must be above 0")
     if how.nnapi_accelerator_name is not None and not (how.simulate or "").startswith("nnapi"):

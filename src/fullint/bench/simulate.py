@@ -69,7 +69,8 @@ class Simulation:
                 found += [_numbered(o, number) for o in own]
                 continue
             outputs = ", ".join(t.name for t in piece.subset.outputs)
-            us, first = sum(r.us for r in rows), sum(r.first_us for r in rows)
+            outer = [r for r in rows if not r.nested]
+            us, first = sum(r.us for r in outer), sum(r.first_us for r in outer)
             found.append(OperatorTime(self.delegate, number, self.cut.operators + number, us, 1, 0.0, -1, "", outputs, first))
         return tuple(_shared(found)), "; ".join(sorted(lost))
 
@@ -120,7 +121,8 @@ def device_commands(path: str, accelerator: str | None) -> tuple[str, ...]:
 
 
 def _part(model: Model, subset: Subset) -> Model:
-    inputs = [t for t in subset.inputs if not t.is_constant]
+    made = {t for op in model.main.ops for t in op.outputs}.union(model.main.inputs)
+    inputs = [t for t in subset.inputs if t in made]
     resource = next((t for t in (*inputs, *subset.outputs) if t.dtype == "resource"), None)
     if resource is not None or not subset.outputs:
         raise UsageError(
@@ -153,5 +155,5 @@ def _numbered(o: OperatorTime, number: int) -> OperatorTime:
 
 
 def _shared(rows: Sequence[OperatorTime]) -> list[OperatorTime]:
-    total = sum(o.us for o in rows) or 1.0
+    total = sum(o.us for o in rows if not o.nested) or 1.0
     return [replace(o, share=o.us / total) for o in rows]

@@ -48,7 +48,7 @@ _delegates = option.stacked(
     ),
 )
 _spelled = option.stacked(
-    _flag("graph", "MODEL as benchmark_model spells it; prints its log.", type=click.Path()),
+    _flag("graph", "MODEL as benchmark_model spells it; prints its log.", type=click.Path(), multiple=True),
     _flag("use_xnnpack", "false is --kernels builtin.", type=bool, metavar="true|false"),
     _flag("use_nnapi", "true is --simulate nnapi: NNAPI is on Android only.", type=bool, metavar="true|false"),
     _flag("input_layer_value_files", "Raw values of inputs, little-endian.", metavar="NAME:FILE,..."),
@@ -71,7 +71,7 @@ _spelled = option.stacked(
 @option.force
 def benchmark(
     models: tuple[str, ...],
-    graph: str | None,
+    graph: tuple[str, ...],
     use_xnnpack: bool | None,
     use_nnapi: bool | None,
     input_layer_value_files: str | None,
@@ -99,10 +99,12 @@ def benchmark(
         from fullint.bench import benchmark as run
 
         files = [f for f in (profiling_output_csv_file, op_profiling_output_file) if f is not None]
+        if len(files) != len(set(files)):
+            raise UsageError(f"{files[0]}: two results are to be written there")
         for file in files:
             check_output(file, force)
         _spell(how, use_xnnpack, use_nnapi)
-        models = models if graph is None else (graph, *models)
+        models = (*graph, *models)
         if input_layer_value_files is not None:
             how["inputs"] = [_values(input_layer_value_files, models)]
         report = run(*models, **how)
@@ -112,7 +114,7 @@ def benchmark(
             write_atomically(file, (report.to_csv() if as_csv else _logs(report, profile=True)).encode())
         if as_json:
             show(report.to_json())
-        elif log or graph is not None:
+        elif log or graph:
             show(_logs(report, profile=op_profiling_output_file is None and not in_csv))
             if in_csv and op_profiling_output_file is None:
                 show(report.to_csv())
@@ -130,8 +132,10 @@ def _spell(how: dict[str, Any], use_xnnpack: bool | None, use_nnapi: bool | None
         if how["kernels"] == "reference":
             raise UsageError("--use_xnnpack=false means --kernels builtin, and --kernels reference is asked for")
         how["kernels"] = "builtin"
-    if use_nnapi and how["simulate"] is None:
-        how["simulate"] = "nnapi"
+    if use_nnapi:
+        if how["simulate"] is not None and not how["simulate"].startswith("nnapi"):
+            raise UsageError(f"--use_nnapi=true means --simulate nnapi, and --simulate {how['simulate']} is asked for")
+        how["simulate"] = how["simulate"] or "nnapi"
 
 
 def _values(text: str, models: tuple[str, ...]) -> dict[str, Any]:

@@ -111,6 +111,8 @@ def partition(
     """
     if after not in (None, "repair"):
         raise UsageError(f'after must be "repair", not "{after}"')
+    if samples is not None and after is None:
+        raise UsageError('samples are for the repair: after must be "repair"')
     read = read_for_audit(model)
     name = "" if isinstance(model, bytes) else str(model)
     later = None

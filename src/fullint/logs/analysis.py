@@ -160,7 +160,7 @@ def analyse(record: BenchLog, name: str = "", model: Model | None = None, model_
         delegates=delegates,
         float_part=part,
         bound=_bound(total, spent, part) if part is not None and total > spent > 0 else None,
-        joined=tuple(_joined(run, model)) if run is not None and model is not None else (),
+        joined=tuple(_joined(run, model)) if run is not None and model is not None and not _other(record, run, model) else (),
         warnings=tuple(_warnings(record, run, delegates, model)),
     )
 
@@ -246,6 +246,14 @@ def _bound(total: float, spent: float, part: FloatPart) -> Bound:
     )
 
 
+def _other(record: BenchLog, run: Section, model: Model) -> str:
+    """Why the log is of another model; "" where it may be of this one."""
+    nodes, count = _nodes(record, run), len(model.main.ops)
+    if not record.delegates or nodes is None or nodes == count:
+        return ""
+    return f"the log is of a model of {nodes} operators, this one has {count}: its rows are not joined"
+
+
 def _joined(run: Section, model: Model) -> list[Joined]:
     """The model's operators behind each row: the one that writes its tensors, and what is float before it."""
     uses = Uses(*model.graphs)
@@ -284,6 +292,10 @@ def _warnings(record: BenchLog, run: Section | None, delegates: Sequence[Delegat
             found.append(f"what the operators inside {d.name} cost is not in the log: it shows each kernel as one row")
     if run is not None and any(r.times_called > 1 for s in record.sections for r in s.rows):
         found.append("[avg ms] is per call: rows that are called several times count so often")
-    if model is not None and run is not None and not _joined(run, model):
+    if run is not None and run.timings is None:
+        found.append("the profile of the runs ends before its last line: the log is cut off, and the figures are of a part")
+    if model is not None and run is not None and (other := _other(record, run, model)):
+        found.append(other)
+    elif model is not None and run is not None and not _joined(run, model):
         found.append("no row's tensors are in this model: is it the one the log was made with?")
     return found

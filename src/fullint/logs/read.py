@@ -6,6 +6,8 @@ is an error that names the line.
 
 from __future__ import annotations
 
+import codecs
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +16,10 @@ from typing import Any
 from fullint.errors import LogFormatError
 from fullint.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, Row, Section, Stat
 
-_NUMBER = r"(-?[\d.]+(?:e[+-]?\d+)?|-?nan|inf)"
+_NUMBER = r"(-?\d{1,18}(?:\.\d+)?(?:e[+-]?\d{1,2})?)"
 _REPLACING = re.compile(
-    r"Replacing (\d+)(?: out of (\d+))? node\(s\) with delegate \((.*?)\) node, yielding (\d+) partitions"
-    r"(?: for subgraph (\d+))?"
+    r"Replacing (\d{1,9})(?: out of (\d{1,9}))? node\(s\) with delegate \((.*?)\) node, yielding (\d{1,9}) partitions"
+    r"(?: for subgraph (\d{1,9}))?"
 )
 _PARAMETER = re.compile(r"^(?:INFO: )?([A-Z][^:\[\]]*): \[(.*)\]$")
 _STAT = re.compile(r"count=(\d+)((?: [a-z]\w*=\S+)*)")
@@ -38,7 +40,7 @@ _FIGURES = (
     (re.compile(rf"Overall peak memory footprint \(MB\) via periodic monitoring: {_NUMBER}"), "peak_mb"),
 )
 _MEMORY = re.compile(rf"Memory footprint delta from the start of the tool \(MB\): init={_NUMBER} overall={_NUMBER}")
-_NOTES = re.compile(r"(Explicitly applied .*|Though .* delegate is explicitly applied.*|.*SIMULATED ON HOST.*)")
+_NOTES = re.compile(r"(Explicitly applied .*|Though \S+ delegate is explicitly applied.*)")
 _COLUMNS = {"[first]": "first_ms", "[avg ms]": "avg_ms", "[%]": "percent", "[cdf%]": "cdf", "[mem KB]": "mem_kb"}
 
 
@@ -58,7 +60,7 @@ def read_log(path: str | Path) -> BenchLog:
         LogFormatError: as above, or the file cannot be read.
     """
     try:
-        text = Path(path).read_text(errors="replace")
+        text = _decoded(Path(path).read_bytes())
     except OSError as e:
         raise LogFormatError(f"{path}: cannot be read: {e.strerror}") from e
     try:
@@ -110,6 +112,8 @@ class _Reader:
         if (m := _REPLACING.search(line)) is not None and not line.startswith(SIMULATED):
             nodes, of, name, partitions, subgraph = m.groups()
             self.delegates.append(Delegate(name, int(nodes), int(partitions), _int(of), _int(subgraph)))
+        elif SIMULATED in line:
+            self.notes.append(line)
         elif (m := _NOTES.search(line)) is not None:
             self.notes.append(m[1])
         elif (m := _STAT.match(line)) is not None:
@@ -184,6 +188,12 @@ class _Reader:
         return None
 
 
+def _decoded(data: bytes) -> str:
+    """UTF-8, or what a byte order mark says (PowerShell writes UTF-16)."""
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+
+
 def _row(number: int, line: str, columns: list[str]) -> Row:
     cells = line.split("\t")[1:]
     if len(cells) < len(columns):
@@ -195,6 +205,8 @@ def _row(number: int, line: str, columns: list[str]) -> Row:
         calls = int(values["[times called]"])
     except ValueError as e:
         raise LogFormatError(f"line {number}: a number was expected in a row of the profile ({e})") from e
+    if calls < 0 or not all(math.isfinite(v) for v in figures.values()):
+        raise LogFormatError(f"line {number}: a row of the profile holds what is no time or count")
     return Row(node_type=values[columns[0]].strip(), name=values["[Name]"], times_called=calls, **figures)
 
 
