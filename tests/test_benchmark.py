@@ -354,11 +354,16 @@ def test_a_branch_is_played_too(path: Path) -> None:
     assert any(o.kind == "IF" for o in t.operators)
 
 
-def test_events_inside_a_loop_are_told_by_their_times() -> None:
-    def event(tag: str, start: int, us: int, kind: int = 2) -> native.Happening:
-        return native.Happening(tag, kind, start, us, 0, 0)
+def test_events_inside_a_loop_are_told_by_their_place() -> None:
+    def event(tag: str, us: int, kind: int = native.OPERATOR, subgraph: int = 0) -> native.Happening:
+        return native.Happening(tag, kind, 0, us, 0, subgraph)
 
-    run = [event("ADD", 0, 5), event("WHILE", 5, 20), event("LESS", 6, 1), event("MUL", 10, 15), event("SUB", 25, 2)]
+    begin, end = event("Invoke", 40, native.DEFAULT), event("Invoke", 0, native.TELEMETRY)
+    body = [begin, event("LESS", 1, subgraph=1), event("Multiply (ND)", 8, native.DELEGATE_PROFILED), end]
+    run = [begin, event("ADD", 5), event("WHILE", 20), *body, event("Add (ND)", 2, native.DELEGATE_PROFILED), end]
     rows, totals = native.summed([run, run])
-    assert [(r[0], r[4]) for r in rows] == [("ADD", False), ("WHILE", False), ("LESS", True), ("MUL", True), ("SUB", False)]
+    expected = {"ADD": False, "WHILE": False, "LESS": True, "Multiply (ND)": True, "Add (ND)": False}
+    assert {r[0]: r[4] for r in rows} == expected
     assert totals == [27e-6, 27e-6]
+    cut_off, _ = native.summed([run[:-1]])
+    assert {r[0]: r[4] for r in cut_off} == expected | {"Multiply (ND)": False}

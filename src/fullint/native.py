@@ -41,12 +41,11 @@ ELEMENTS = {
     11: "float64",
     16: "uint32",
 }
-OPERATOR, DELEGATE_OPERATOR, DELEGATE_PROFILED = 2, 4, 8
+DEFAULT, OPERATOR, DELEGATE_OPERATOR, DELEGATE_PROFILED, TELEMETRY = 1, 2, 4, 8, 32
 """Kinds of profiler events (litert_profiler_event.h)."""
 FLAGS = 0x1 | 0x2
 """QS8 and QU8: the interpreter turns them on by itself, the compiled model does not."""
-CONTROL = ("WHILE", "IF", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE")
-"""Operators that run others."""
+INVOKE = "Invoke"
 KINDS = tuple(1 << i for i in range(10))
 TOO_LONG = 10**12
 """Microseconds; more is no time but other memory read as one."""
@@ -276,8 +275,7 @@ def summed(
 
     Runs look alike unless a loop turns more or less often; then equal operators are summed wherever they come.
     """
-    kinds = (OPERATOR, DELEGATE_OPERATOR, DELEGATE_PROFILED)
-    series = [_nested([e for e in run if e[1] in kinds]) for run in runs]
+    series = [_nested(run) for run in runs]
     keys = [[(e.tag, e.kind, e.node, e.subgraph, inside) for e, inside in run] for run in series]
     totals = [sum(e.us for e, inside in run if not inside) / 1e6 for run in series]
     if keys and all(k == keys[0] for k in keys):
@@ -291,14 +289,18 @@ def summed(
 
 
 def _nested(run: Sequence[Happening]) -> list[tuple[Happening, bool]]:
-    """Each event, and whether it lies in the time of a control operator before it."""
-    found, until = [], 0
+    """Each operator's event, and whether it ran inside another operator (WHILE, IF).
+
+    A graph that runs begins with an event "Invoke" and ends with one for telemetry; the first is the main graph. A
+    delegate's events have no time of their own, only this place.
+    """
+    found, depth = [], 0
     for e in run:
-        inside = e.start < until
-        found.append((e, inside))
-        if e.tag in CONTROL and not inside:
-            until = e.start + e.us
-    return found
+        if e.tag == INVOKE:
+            depth += (e.kind == DEFAULT) - (e.kind == TELEMETRY)
+        elif e.kind in (OPERATOR, DELEGATE_OPERATOR, DELEGATE_PROFILED):
+            found.append((e, depth > 1))
+    return found if depth == 0 else [(e, e.subgraph > 0) for e, _ in found]
 
 
 @contextlib.contextmanager
