@@ -130,6 +130,8 @@ def test_given_inputs_zeros_and_bytes() -> None:
     data = network(8, 1)
     for inputs in ("zeros", [np.ones((1, 32, 32, 3), np.float32)]):
         assert benchmark(data, inputs=inputs, **QUICK).timings[0].runs >= 10
+    one_by_one = benchmark(data, inputs=(np.ones((1, 32, 32, 3), np.float32) for _ in range(2)), **QUICK)
+    assert one_by_one.options["inputs"] == "given"
     with pytest.raises(fullint.SamplesError):
         benchmark(data, inputs=[np.ones((1, 9, 9, 3), np.float32)], **QUICK)
 

@@ -55,6 +55,11 @@ class Settings:
     external_delegate_path: str | None
     external_delegate_options: dict[str, str]
 
+    @property
+    def plays_nnapi(self) -> bool:
+        """Whether it is NNAPI that is played."""
+        return (self.simulate or "").startswith("nnapi")
+
 
 class Measured:
     """One model being measured."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from fullint.bench.simulate import device_commands
 from fullint.delegates import nnapi
 from fullint.errors import DelegationError, UsageError
 from fullint.logs.record import SIMULATED
+from fullint.ops import KERNEL_SETS
 from fullint.report import SCHEMA_VERSION
 
-KERNELS = ("xnnpack", "builtin", "reference")
 PROFILER_OFF = "latency is measured with the profiler off, the profile in runs of its own, whose rows are shares of a run"
 NESTED = "rows of initialization lie in one another: they must not be added up"
 MOST_THREADS, MOST_DELAY = 1024, 3600
@@ -89,9 +88,9 @@ def benchmark(
     notes += [n for t in timings for n in _cautions(t)]
     if enable_op_profiling:
         notes += [NO_PROFILER] if external_delegate_path else [PROFILER_OFF, NESTED]
-    options = asdict(how) | {"inputs": inputs if isinstance(inputs, str) else "given"}
-    options |= {"use_nnapi": True, "accelerators": list(nnapi.ACCELERATORS)} if (simulate or "").startswith("nnapi") else {}
-    commands = device_commands(runs[0].name, nnapi_accelerator_name) if (simulate or "").startswith("nnapi") else ()
+    options = vars(how) | {"inputs": inputs if isinstance(inputs, str) else "given"}
+    options |= {"use_nnapi": True, "accelerators": list(nnapi.ACCELERATORS)} if how.plays_nnapi else {}
+    commands = device_commands(runs[0].name, nnapi_accelerator_name) if how.plays_nnapi else ()
     return BenchmarkReport(SCHEMA_VERSION, __version__, options, timings, comparisons, tuple(notes), commands)
 
 
@@ -120,8 +119,8 @@ def _all_taken(r: Measured) -> None:
 def _check(models: tuple[str | Path | bytes, ...], how: Settings) -> None:
     if not models:
         raise UsageError("no model to measure")
-    if how.kernels not in KERNELS:
-        raise UsageError(f'kernels must be one of {", ".join(KERNELS)}, not "{how.kernels}"')
+    if how.kernels not in KERNEL_SETS:
+        raise UsageError(f'kernels must be one of {", ".join(KERNEL_SETS)}, not "{how.kernels}"')
     for name, value in (("num_threads", how.num_threads), ("num_runs", how.num_runs)):
         if value < 1:
             raise UsageError(f"{name} must be at least 1, not {value}")
@@ -134,7 +133,7 @@ def _check(models: tuple[str | Path | bytes, ...], how: Settings) -> None:
         raise UsageError(f"run_delay must be below {MOST_DELAY} seconds, not {how.run_delay}")
     if not how.max_secs > 0:
         raise UsageError("max_secs must be above 0")
-    if how.nnapi_accelerator_name is not None and not (how.simulate or "").startswith("nnapi"):
+    if how.nnapi_accelerator_name is not None and not how.plays_nnapi:
         raise UsageError("an NNAPI accelerator is named, but NNAPI is not asked for")
     if how.simulate is not None and how.external_delegate_path is not None:
         raise UsageError("a delegate is either loaded or played, not both")
