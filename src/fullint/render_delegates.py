@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from fullint.logs.record import SIMULATED
 from fullint.render import MOST_ROWS, console, cut, many, size
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _cut(out: Console, r: PartitionReport) -> None:
 def show_log(r: LogReport) -> None:
     """The report of `fullint readlog`."""
     out = console()
-    host = "  SIMULATED ON HOST: its delegates were played by the host" if r.simulated else ""
+    host = f"  {SIMULATED}: its delegates were played by the host" if r.simulated else ""
     nodes = f"{r.nodes} nodes, " if r.nodes is not None else ""
     parts = f"{many(r.partitions, 'partition')}, " if r.partitions is not None else ""
     out.print(f"{r.log}: {nodes}{parts}{r.total_ms:.1f} ms a run by the profile{host}", markup=False, style="bold")
@@ -95,7 +96,7 @@ def show_benchmark(r: BenchmarkReport) -> None:
         spread = f"{t.p5_us / 1e3:.3f} to {t.p95_us / 1e3:.3f}"
         mean, first = f"{t.mean_us / 1e3:.3f} ± {t.std_us / 1e3:.3f}", f"{t.first_us / 1e3:.2f}"
         figures = (f"{t.median_us / 1e3:.3f}", spread, mean, first, f"{t.init_ms:.1f}", f"{t.memory_mb:.1f} MiB", str(t.runs))
-        table.add_row(escape(cut(t.model)) + ("  SIMULATED ON HOST" if t.simulated else ""), *figures)
+        table.add_row(escape(cut(t.model)) + (f"  {SIMULATED}" if t.simulated else ""), *figures)
     out.print(table)
     for t in r.timings:
         _profile(out, t)
@@ -111,7 +112,7 @@ def _profile(out: Console, t: ModelTiming) -> None:
     if not t.operators:
         return
     outer = [o for o in t.operators if not o.nested]
-    mark = "  SIMULATED ON HOST" if t.simulated else ""
+    mark = f"  {SIMULATED}" if t.simulated else ""
     cuts = f", {t.taken} of {t.nodes} operators taken, {many(t.partitions, 'partition')}" if t.taken else ""
     name = t.delegate or t.kernels
     out.print(

@@ -11,13 +11,14 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from fullint.bench.report import OperatorTime
 from fullint.cost import macs
-from fullint.delegates.accept import verdicts
-from fullint.delegates.algorithm import Subset, subsets
-from fullint.delegates.xnnpack import TABLE
-from fullint.ir import Graph, Model, Op
+from fullint.delegates.algorithm import Subset
+from fullint.delegates.report import decide
+from fullint.ir import Model, Op
+from fullint.native import DELEGATE_OPERATOR, DELEGATE_PROFILED
 
 _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"Convolution .*DWConv", "DEPTHWISE_CONV_2D"),
@@ -25,14 +26,14 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"Deconvolution|Subconv", "TRANSPOSE_CONV"),
     (r"Fully Connected|Dynamic Fully", "FULLY_CONNECTED CONV_2D"),
     (r"Batch Matrix Multiply|BMM", "BATCH_MATMUL"),
-    (r"Add|Addition", "ADD"),
+    (r"Add", "ADD"),
     (r"Subtract", "SUB"),
     (r"Multiply", "MUL"),
     (r"Divide", "DIV"),
     (r"Maximum", "MAXIMUM RELU"),
     (r"Minimum", "MINIMUM"),
     (r"Squared Difference", "SQUARED_DIFFERENCE"),
-    (r"PReLU|Prelu", "PRELU"),
+    (r"PReLU", "PRELU"),
     (r"Max Pooling", "MAX_POOL_2D"),
     (r"Average Pooling|Global Average", "AVERAGE_POOL_2D MEAN"),
     (r"Mean", "MEAN"),
@@ -77,7 +78,7 @@ MOVES = {"RESHAPE", "TRANSPOSE", "QUANTIZE", "PAD"}
 """Kinds that XNNPACK puts in by itself, too."""
 BOTH, ONLY_ROW, ONLY_OP, AGAIN = range(4)
 CLAMP = "Clamp"
-OPERATOR, INSIDE = 2, (4, 8)
+INSIDE = (DELEGATE_OPERATOR, DELEGATE_PROFILED)
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,8 @@ def join(rows: Sequence[Row], model: Model) -> tuple[tuple[OperatorTime, ...], s
     Args:
         rows: in order of execution.
     """
-    graph = model.main
     kernels = _kernels(rows)
-    pieces = [s for s in subsets(graph, _taken(graph)) if s.taken] if any(k >= 0 for k in kernels) else []
+    pieces = [s for s in decide(model.main, model, "xnnpack")[3] if s.taken] if any(k >= 0 for k in kernels) else []
     total = sum(r.us for r in rows if not r.nested) or 1.0
     known = _matched(rows, kernels, pieces)
     joined = {kernels[i] for i in known}
@@ -122,10 +122,6 @@ def join(rows: Sequence[Row], model: Model) -> tuple[tuple[OperatorTime, ...], s
         )
     names = ", ".join(f"kernel {k}" if k >= 0 else "the runtime" for k in sorted(lost))
     return tuple(found), f"the order of rows does not tell the operators in {names}" if lost else ""
-
-
-def _taken(graph: Graph) -> list[Op]:
-    return [op for op, why in verdicts(graph, TABLE, expands=True).items() if why is None]
 
 
 def _kernels(rows: Sequence[Row]) -> list[int]:
@@ -204,5 +200,6 @@ def _walked(best: Sequence[Sequence[tuple[float, int]]], places: Sequence[int], 
     return found
 
 
-def _kinds(tag: str) -> set[str]:
-    return next((set(kinds.split()) for pattern, kinds in _FAMILIES if re.match(pattern, tag, re.IGNORECASE)), set())
+@cache
+def _kinds(tag: str) -> frozenset[str]:
+    return next((frozenset(kinds.split()) for pattern, kinds in _FAMILIES if re.match(pattern, tag, re.IGNORECASE)), frozenset())

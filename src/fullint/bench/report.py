@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from fullint.delegates.report import NAMES
 from fullint.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, Section, Stat, rows_of
 from fullint.report import to_json
-
-NNAPI = "TfLiteNnapiDelegate"
-DELEGATES = ("TfLiteXNNPackDelegate", NNAPI, "edgetpu-custom-op", "tflm", "ethos-u")
 
 
 @dataclass(frozen=True)
@@ -193,12 +191,12 @@ def as_log(t: ModelTiming, options: dict[str, Any], notes: Sequence[str]) -> Ben
         nested = [("ModifyGraphWithDelegate", "ModifyGraphWithDelegate/0", t.init_ms, t.init_ms, 1)]
         sections.append(Section(INIT, rows_of(nested), _stat([t.init_ms / 1e3])))
         sections.append(Section(RUN, rows_of(_run_rows(t)), _stat(t.profile_series or [t.profile_us / 1e6])))
-        inside = rows_of(_inside_rows(t.operators))
+        inside = rows_of(_inside_rows(t))
         sections += [Section(INTERNAL, inside)] if inside else []
-    delegate = t.delegate or {"xnnpack": "TfLiteXNNPackDelegate"}.get(t.kernels, "")
+    delegate = t.delegate or (NAMES["xnnpack"] if t.kernels == "xnnpack" else "")
     taken = (Delegate(delegate, t.taken, t.partitions, t.nodes, 0),) if delegate and t.taken else ()
     parameters = [(_LABELS[name], _shown(value)) for name, value in options.items() if name in _LABELS and value is not None]
-    if t.delegate == NNAPI:
+    if t.delegate == NAMES["nnapi"]:
         parameters.append(("NNAPI accelerators available", ",".join(options["accelerators"])))
     return BenchLog(
         parameters=(("Graph", t.model), *parameters),
@@ -249,7 +247,7 @@ def _run_rows(t: ModelTiming) -> list[tuple[str, str, float, float, int]]:
     for (kernel, _), ops in found.items():
         us, first = sum(o.us for o in ops), sum(o.first_us for o in ops)
         if kernel >= 0:
-            name = t.delegate if ops[0].node_type == t.delegate else "TfLiteXNNPackDelegate"
+            name = t.delegate if ops[0].node_type == t.delegate else NAMES["xnnpack"]
             outputs = [o.output for o in ops if o.output][-1:]
             rows.append((name, f"[{', '.join(outputs)}]:{t.nodes + kernel}", first / 1e3, us / 1e3, 1))
         else:
@@ -265,11 +263,11 @@ def _rows(ops: Sequence[OperatorTime]) -> list[tuple[str, str, float, float, int
     return found
 
 
-def _inside_rows(ops: Sequence[OperatorTime]) -> list[tuple[str, str, float, float, int]]:
+def _inside_rows(t: ModelTiming) -> list[tuple[str, str, float, float, int]]:
     """What runs inside kernels, those of equal name and place counted together, as the runtime's summary does."""
     found: dict[str, list[OperatorTime]] = {}
-    for o in ops:
-        if o.kernel >= 0 and o.node_type not in DELEGATES:
+    for o in t.operators:
+        if o.kernel >= 0 and o.node_type != t.delegate:
             found.setdefault(f"Delegate/{o.node_type}:{o.index}", []).append(o)
     return [
         ("DelegateOpInvoke", name, same[0].first_us / 1e3, sum(o.us for o in same) / 1e3 / len(same), len(same))
