@@ -45,6 +45,9 @@ DEFAULT, OPERATOR, DELEGATE_OPERATOR, DELEGATE_PROFILED, TELEMETRY = 1, 2, 4, 8,
 """Kinds of profiler events (litert_profiler_event.h)."""
 FLAGS = 0x1 | 0x2
 """QS8 and QU8: the interpreter turns them on by itself, the compiled model does not."""
+CUT_OFF = 0.5
+"""Microseconds a delegate's event lacks on average: XNNPACK subtracts its clock's two readings and cuts the difference to whole
+microseconds (runtime.c, xnn_get_elapsed_time). The runtime's own events are differences of whole readings: no bias."""
 INVOKE = "Invoke"
 KINDS = tuple(1 << i for i in range(10))
 TOO_LONG = 10**12
@@ -135,7 +138,7 @@ class Happening(NamedTuple):
     tag: str
     kind: int
     start: int
-    us: int
+    us: float
     node: int
     subgraph: int
 
@@ -240,7 +243,7 @@ class Native:
         if any(e.elapsed > TOO_LONG or e.kind not in KINDS for e in events[:count]):
             raise RuntimeFailure(f"the profiler's events make no sense: {_unknown()}")
         return [
-            Happening((e.tag or b"").decode(errors="replace"), e.kind, e.start, e.elapsed, e.metadata1, e.metadata2)
+            Happening((e.tag or b"").decode(errors="replace"), e.kind, e.start, _us(e), e.metadata1, e.metadata2)
             for e in events[:count]
         ]
 
@@ -259,6 +262,10 @@ class Native:
         status = getattr(self.lib, name)(*arguments)
         if status:
             raise RuntimeFailure(f"{name} ends with status {status}")
+
+
+def _us(e: Event) -> float:
+    return float(e.elapsed) + (CUT_OFF if e.kind in (DELEGATE_OPERATOR, DELEGATE_PROFILED) else 0.0)
 
 
 def summed(
@@ -281,7 +288,7 @@ def summed(
     if keys and all(k == keys[0] for k in keys):
         times = np.array([[e.us for e, _ in run] for run in series], np.float64)
         return [(*key, float(times[:, i].mean()), float(times[0, i]), 1) for i, key in enumerate(keys[0])], totals
-    found: dict[tuple[str, int, int, int, bool], list[int]] = {}
+    found: dict[tuple[str, int, int, int, bool], list[float]] = {}
     for run, names in zip(series, keys, strict=True):
         for (event, _), key in zip(run, names, strict=True):
             found.setdefault(key, []).append(event.us)
