@@ -25,7 +25,7 @@ LAYERS = (
     {"measure"},
     {"calibrate", "certificate"},
     {"diagnose", "verdict"},
-    {"entries"},
+    {"entries", "frontends"},
     {"outcome"},
     {"job"},
     {"pipeline"},

@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     from fullint.errors import (
         AccuracyError,
         Blocker,
+        ConversionError,
         FullintError,
         LogFormatError,
         ModelFormatError,
         NotIntegerError,
         RuntimeFailure,
         SamplesError,
+        SetupError,
         UsageError,
         VerificationError,
     )
+    from fullint.frontends import Converted, convert, setup
     from fullint.inspection import inspect
     from fullint.logs import LogReport, readlog
     from fullint.pipeline import Plan, Result, plan, quantize
@@ -48,6 +51,9 @@ _HOMES = {
     "Repaired": "repairing",
     "RepairPlan": "repairing",
     "RepairReport": "repairing",
+    "convert": "frontends",
+    "Converted": "frontends",
+    "setup": "frontends",
     "inspect": "inspection",
     "plan": "pipeline",
     "Plan": "pipeline",
@@ -57,6 +63,8 @@ _HOMES = {
     "write_model": "tflite",
     "AccuracyError": "errors",
     "Blocker": "errors",
+    "ConversionError": "errors",
+    "SetupError": "errors",
     "FullintError": "errors",
     "LogFormatError": "errors",
     "ModelFormatError": "errors",
@@ -73,6 +81,8 @@ __all__ = [
     "BenchmarkReport",
     "Blocker",
     "Builder",
+    "ConversionError",
+    "Converted",
     "Finding",
     "FullintError",
     "LogFormatError",
@@ -87,11 +97,13 @@ __all__ = [
     "Result",
     "RuntimeFailure",
     "SamplesError",
+    "SetupError",
     "UsageError",
     "VerificationError",
     "__version__",
     "audit",
     "benchmark",
+    "convert",
     "inspect",
     "partition",
     "plan",
@@ -100,6 +112,7 @@ __all__ = [
     "readlog",
     "repair",
     "repair_plan",
+    "setup",
     "write_model",
 ]
 

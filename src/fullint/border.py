@@ -15,7 +15,7 @@ from fullint.numerics import activation_params, dequantize, quantize, representa
 from fullint.ops.releases import METADATA_KEY, min_runtime_version
 
 
-def set_io(model: Model, io: str, inputs: AbstractSet[Tensor], outputs: AbstractSet[Tensor]) -> None:
+def set_io(model: Model, io: tuple[str, str], inputs: AbstractSet[Tensor], outputs: AbstractSet[Tensor]) -> None:
     """Give graph inputs and outputs the asked type, in place, and stamp what the runtime has to be.
 
         int8       nothing to do where they are int8
@@ -23,13 +23,14 @@ def set_io(model: Model, io: str, inputs: AbstractSet[Tensor], outputs: Abstract
         float32    f32 --QUANTIZE--> i8 ... i8 --DEQUANTIZE--> f32
 
     Args:
+        io: the type of inputs, and of outputs.
         inputs, outputs: those that were float; the others keep their type.
     """
-    graph = model.main
+    graph, (into, out) = model.main, io
     names = {t: t.name for t in (*graph.inputs, *graph.outputs)}
-    first = {t: _border(t, io, names[t]) for t in graph.inputs if t in inputs and t.dtype != io}
-    ends = [t for t in dict.fromkeys(graph.outputs) if t in outputs and t.dtype != io]
-    last = {t: _typed_constant(t, io) if t.is_constant else _border(t, io, names[t]) for t in ends}
+    first = {t: _border(t, into, names[t]) for t in graph.inputs if t in inputs and t.dtype != into}
+    ends = [t for t in dict.fromkeys(graph.outputs) if t in outputs and t.dtype != out]
+    last = {t: _typed_constant(t, out) if t.is_constant else _border(t, out, names[t]) for t in ends}
     if first or last:
         before = [conversion(o, t) for t, o in first.items()]
         after = [op for t, o in last.items() if not t.is_constant for op in _conversions(t, o)]

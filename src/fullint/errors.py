@@ -102,3 +102,11 @@ class DelegationError(FullintError):
     """A delegate takes less than the whole model, and the whole was asked for."""
 
     exit_code = 1
+
+
+class ConversionError(FullintError):
+    """The tool that makes a float `.tflite` of a framework's model fails on it, or makes something else."""
+
+
+class SetupError(FullintError):
+    """The environment of a front end cannot be made."""

@@ -30,6 +30,7 @@ from fullint.emit import Emitted, emit
 from fullint.entries import Entry, joined, samples_of, view
 from fullint.equalize import equalize, streams
 from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
+from fullint.frontends import Framework, converted, framework_of
 from fullint.functions import LOOKUP
 from fullint.ir import Array, Buffer, Model, Op, Quant, Tensor
 from fullint.keep_float import choose
@@ -41,7 +42,7 @@ from fullint.outcome import report_of
 from fullint.passes import prepare
 from fullint.passes.expand_constants import expand_dequantize
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
-from fullint.report import Certificate, QuantizeReport, count_float
+from fullint.report import Certificate, Conversion, QuantizeReport, count_float
 from fullint.rewrite import Change, sweep
 from fullint.samples import WAYS, Samples, open_samples, slots, synthetic
 from fullint.sandbox import Sandbox, model_file
@@ -94,7 +95,9 @@ class Job:
             source = bytes(source)
         if not isinstance(source, str | Path | bytes):
             raise UsageError(f"the model must be a path or bytes, not {type(source).__name__}")
-        self.source, self.samples, self.options = source, samples, options
+        self.given = self.source = source
+        self.samples, self.options = samples, options
+        self.conversion: Conversion | None = None
         self.progress: Progress = progress or (lambda stage, done, total: None)
         self.seconds: dict[str, float] = {}
         self.changes: list[Change] = []
@@ -141,7 +144,7 @@ class Job:
             for old, new in zip(planned.model.entries, emitted.model.entries, strict=True):
                 inputs = {n for o, n in zip(old.inputs, new.inputs, strict=True) if o.is_float}
                 outputs = {n for o, n in zip(old.outputs, new.outputs, strict=True) if o.is_float}
-                set_io(view(emitted.model, new), self.options.io_type, inputs, outputs)
+                set_io(view(emitted.model, new), self.options.io_types, inputs, outputs)
             places = emitted.places()
             gone = len(self.chosen) - len(emitted.kept)
             if gone > 0:
@@ -163,6 +166,9 @@ class Job:
 
     def _read(self) -> None:
         self.box = self._stack.enter_context(Sandbox())
+        framework = framework_of(self.given, self.options.framework) if not isinstance(self.given, bytes) else None
+        if framework is not None:
+            self._convert(str(self.given), framework)
         with self.stage("read"):
             self.model = read_model(self.source if isinstance(self.source, bytes) else Path(self.source))
             path = Path(self.source) if not isinstance(self.source, bytes) else None
@@ -178,6 +184,11 @@ class Job:
             for graph in self.model.entries[1:]:
                 own = self._stack.enter_context(model_file(view(self.model, graph)))
                 self.entries.append(Entry.of(self.model, graph, own))
+
+    def _convert(self, given: str, framework: Framework) -> None:
+        with self.stage("convert"):
+            made = converted(given, framework, self.options.batch, self.options.shapes, self.progress)
+        self.source, self.conversion = made.model, made.conversion
 
     def _plan(self) -> Plan:
         self._need_samples()
@@ -352,7 +363,7 @@ class Job:
                         held_back=entry.split.held_back,
                         drawn=entry.split.drawn,
                         uncalibrated=self.options.synthetic,
-                        float_io=self.options.io_type == "float32",
+                        float_io="float32" in self.options.io_types,
                         reference=self.reference,
                         kept=kept,
                         check=first,

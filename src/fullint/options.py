@@ -34,6 +34,7 @@ class Options:
     mean: float | Sequence[float] = 0.0
     std: float | Sequence[float] = 255.0
     layout: str = "NHWC"
+    framework: str = "auto"
 
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
@@ -43,8 +44,9 @@ class Options:
                 raise UsageError(f"{name} must be a whole number, not {value!r}")
         if not isinstance(self.min_sqnr, int | float) or not math.isfinite(self.min_sqnr):
             raise UsageError(f"min_sqnr must be a finite number of dB, not {self.min_sqnr!r}")
-        if self.io not in IO_TYPES:
-            raise UsageError(f'io must be one of {", ".join(IO_TYPES)}, not "{self.io}"')
+        given = self.io.split(",") if isinstance(self.io, str) else []
+        if len(given) not in (1, 2) or not {*given} <= {*IO_TYPES}:
+            raise UsageError(f'io must be one of {", ".join(IO_TYPES)}, or two of them (inputs,outputs), not "{self.io}"')
         if self.activations not in ACTIVATION_TYPES:
             raise UsageError(f'activations must be int8 or int16, not "{self.activations}"')
         if self.target not in TARGETS:
@@ -65,9 +67,10 @@ class Options:
             raise UsageError("std must not be zero")
 
     @property
-    def io_type(self) -> str:
-        """Type of the inputs and outputs that were float."""
-        return self.activations if self.io == "auto" else self.io
+    def io_types(self) -> tuple[str, str]:
+        """Type of the inputs, and of the outputs, that were float."""
+        types = [self.activations if t == "auto" else t for t in self.io.split(",")]
+        return types[0], types[-1]
 
     @property
     def shapes(self) -> dict[str | None, tuple[int, ...]]:

@@ -54,6 +54,7 @@ def report_of(
         seconds=dict(job.seconds),
         peak_memory_bytes=_own_peak() + max(job.box_peak, job.box.peak_memory()),
         certificate=certificate,
+        conversion=job.conversion,
     )
 
 
@@ -70,16 +71,17 @@ def _samples(splits: Sequence[Split]) -> dict[str, Any]:
 def _options(job: Job) -> dict[str, Any]:
     o = job.options
     return {
-        "model": f"sha256:{hashlib.sha256(job.source).hexdigest()}" if isinstance(job.source, bytes) else str(job.source),
+        "model": f"sha256:{hashlib.sha256(job.given).hexdigest()}" if isinstance(job.given, bytes) else str(job.given),
         "num_samples": o.num_samples,
         "per_tensor": o.per_tensor,
         "dense_per_tensor": o.dense_per_tensor,
         "activations": o.activations,
-        "io": o.io_type,
+        "io": ",".join(dict.fromkeys(o.io_types)),
         "target": o.target,
         "keep_float": o.kept,
         "shape": [o.shape] if isinstance(o.shape, str) else list(o.shape),
         "batch": o.batch,
+        "framework": o.framework,
         "min_sqnr": o.min_sqnr,
         "synthetic": o.synthetic,
     }

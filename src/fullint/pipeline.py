@@ -31,12 +31,14 @@ def quantize(
     mean: float | Sequence[float] = 0.0,
     std: float | Sequence[float] = 255.0,
     layout: str = "NHWC",
+    framework: str = "auto",
     progress: Progress | None = None,
 ) -> Result:
-    """Make a TFLite model all integer, verified and executed.
+    """Make a model all integer, verified and executed.
 
     Args:
-        model: path or bytes of a float (or half-quantized) `.tflite`.
+        model: path or bytes of a float (or half-quantized) `.tflite`; or the path of a `.keras`, `.h5`, `.onnx` or `.pt2` file,
+            of a SavedModel folder, or `module.py:function` (see `fullint.convert`).
         samples: representative samples (see `fullint.samples`): a path, arrays, an iterable of
             arrays, tuples or dicts, or a function that returns one.
         num_samples: use the first this many samples.
@@ -44,7 +46,8 @@ def quantize(
         dense_per_tensor: the same for FULLY_CONNECTED alone.
         activations: "int8", or "int16": 16-bit activations, 8-bit weights, 64-bit biases; operators
             without an int16 kernel compute in int8.
-        io: type of the inputs and outputs that were float: "int8", "uint8", "int16", "float32" or "auto",
+        io: type of the inputs and outputs that were float, or of each ("int8,float32"): "int8", "uint8", "int16",
+            "float32" or "auto",
             that of the activations.
         batch: size to fix a dynamic batch at.
         threads: samples run at the same time while calibrating; the number of cores by default.
@@ -55,12 +58,14 @@ def quantize(
         shape: shape of an input with dynamic dimensions: "1,224,224,3", or "NAME=1,224,224,3" for each.
         mean, std: a folder of images becomes (pixel - mean) / std; one number, or one per channel.
         layout: layout of the model's image input, "NHWC" or "NCHW".
+        framework: "keras" or "torch", where a Python file does not tell which of them makes its model.
         progress: called with (stage, done, total) as the work goes on.
 
     Raises:
         NotIntegerError: operators that cannot be integer; its `blockers` names each.
         AccuracyError: the result's SQNR is below `min_sqnr`.
         VerificationError: the result broke a rule of the contract.
+        ConversionError: the float `.tflite` cannot be made, or computes something else than the original.
         SamplesError, ModelFormatError, UsageError, RuntimeFailure: bad samples, file, options, or a
             model the runtime does not run.
     """
@@ -80,6 +85,7 @@ def quantize(
         mean,
         std,
         layout,
+        framework,
     )
     options.check()
     with Job(model, samples, options, progress) as job:

@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fullint.report import SCHEMA_VERSION, Certificate, QuantizeReport
+from fullint.report import SCHEMA_VERSION, Certificate, Conversion, QuantizeReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fullint.auditing import AuditReport, FileAudit, Finding
     from fullint.demo import DemoReport
+    from fullint.frontends import Converted, Environment
     from fullint.inspection import Inspection
     from fullint.pipeline import Plan
     from fullint.repairing import RepairPlan, RepairReport
@@ -51,6 +52,8 @@ def show_quantize(report: QuantizeReport, output: str) -> None:
             out.print(f'  {left}op {k.index} {k.kind} "{k.output}"', markup=False)
         if kept > MOST_ROWS:
             out.print(f"                 and {kept - MOST_ROWS} more")
+    if report.conversion is not None:
+        _conversion(out, report.conversion)
     convs = report.conv_2d
     out.print(f"  operators      {report.operators}, {report.float_operators} of them float  ({_counts(report.operator_counts)})")
     bias = "int64" if report.options.get("activations") == "int16" else "int32"
@@ -66,6 +69,27 @@ def show_quantize(report: QuantizeReport, output: str) -> None:
     out.print(f"  time           {sum(report.seconds.values()):.2f} s ({spent})")
     for warning in report.warnings:
         out.print(f"[yellow]warning:[/yellow] {warning}")
+
+
+def _conversion(out: Console, c: Conversion) -> None:
+    """Which tool made the float model, and how near it is to the original."""
+    versions = ", ".join(f"{name} {version}" for name, version in c.versions.items())
+    near = f"{c.sqnr_db:.0f} dB against {c.framework}" if c.sqnr_db is not None else "not compared"
+    out.print(f"  converted by   {c.tool} ({versions}), {near}", markup=False)
+
+
+def show_converted(made: Converted, output: str) -> None:
+    """What `fullint convert` made."""
+    out = console()
+    out.print(f"[bold]{output}[/bold]: float, {size(len(made.model))}")
+    _conversion(out, made.conversion)
+
+
+def show_environment(e: Environment) -> None:
+    """Where a front end runs from now on."""
+    out = console()
+    done = f"made in {e.seconds:.0f} s" if e.created else "there already"
+    out.print(f"{e.framework}: {done}, {many(len(e.packages), 'package')}, {e.folder}", markup=False)
 
 
 def _certificate(out: Console, c: Certificate) -> None:

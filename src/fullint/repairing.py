@@ -167,7 +167,8 @@ def repair(
         weights: "auto" (one scale per tensor where the whole file has it so, else one per channel),
             "per-channel" or "per-tensor".
         num_samples: use the first this many samples.
-        io: type of the inputs and outputs that were float: "int8", "uint8", "int16", "float32" or "auto".
+        io: type of the inputs and outputs that were float, or of each ("int8,float32"): "int8", "uint8", "int16",
+            "float32" or "auto".
         batch: size to fix a dynamic batch at.
         threads: samples run at the same time; the number of cores by default.
         min_sqnr: dB against the given model below which there is no result.

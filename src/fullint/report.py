@@ -107,6 +107,37 @@ class CutReport:
 
 
 @dataclass(frozen=True)
+class Conversion:
+    """How a float `.tflite` was made.
+
+    Attributes:
+        framework: "keras", "torch" or "onnx".
+        tool: what converted.
+        versions: of the tool and what it rests on.
+        python: the interpreter it ran in.
+        attempt: which of the tool's ways was taken, from 0.
+        sqnr_db: the `.tflite` against the framework itself, mean over the float outputs, on one random sample; None where
+            nothing could be compared.
+        equal: share of equal elements of the other outputs.
+        log: file that holds what the tool printed.
+    """
+
+    framework: str
+    tool: str
+    versions: dict[str, str]
+    python: str
+    attempt: int
+    sqnr_db: float | None
+    equal: float | None
+    log: str
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> str:
+        """The facts as JSON, indented."""
+        return to_json(self)
+
+
+@dataclass(frozen=True)
 class QuantizeReport:
     """Everything `quantize` did and found; see the field names."""
 
@@ -129,6 +160,7 @@ class QuantizeReport:
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
     certificate: Certificate | None = None
+    conversion: Conversion | None = None
 
     def to_json(self) -> str:
         """The report as JSON, indented."""

@@ -10,6 +10,7 @@ import click
 from fullint import __version__
 from fullint.cli.auditing import audit, explain, repair
 from fullint.cli.delegates import partition, readlog
+from fullint.cli.frontends import convert, setup
 from fullint.cli.making import demo, inspect, quantize
 from fullint.cli.measuring import benchmark
 from fullint.cli.shell import write_atomically
@@ -26,7 +27,7 @@ def main() -> None:
     """
 
 
-for _command in (audit, benchmark, demo, explain, inspect, partition, quantize, readlog, repair):
+for _command in (audit, benchmark, convert, demo, explain, inspect, partition, quantize, readlog, repair, setup):
     main.add_command(_command)
 
 __all__ = ["main", "write_atomically"]

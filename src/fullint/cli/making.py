@@ -36,11 +36,15 @@ _SAMPLES = "Representative samples: .npz, .npy, a folder of images, or file.py:f
 @option.min_sqnr(5.0)
 @click.option("--synthetic", is_flag=True, help="Calibrate on random numbers: for speed trials only.")
 @option.images
+@option.framework
 @click.option("--plan", is_flag=True, help="Print the scale and zero point of every tensor and write nothing.")
 @option.force
 @option.as_json("Print the report as JSON.")
 def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: bool, **options: Any) -> None:
     """Make MODEL all integer: int8 operators, int32 biases, verified and executed.
+
+    MODEL is a .tflite; or a .keras, .h5, .onnx or .pt2 file, a SavedModel folder, or module.py:function, which other
+    tools make a float .tflite of first: see `fullint setup` and `fullint convert`.
 
     \b
     Example:

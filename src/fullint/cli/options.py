@@ -49,13 +49,14 @@ def stacked(*decorators: Decorator) -> Decorator:
 model = click.argument("model", type=click.Path())
 output = click.option("-o", "--output", type=click.Path(dir_okay=False), help="Where to write the result.")
 force = click.option("--force", is_flag=True, help="Overwrite the output.")
+force_again = click.option("--force", is_flag=True, help="Make it again where it is there already.")
 num_samples = click.option("--num-samples", type=int, help="Use the first N samples.")
 io = click.option(
     "--io",
-    type=click.Choice(["auto", "int8", "uint8", "int16", "float32"]),
+    metavar="TYPE[,TYPE]",
     default="auto",
     show_default=True,
-    help="Type of float inputs and outputs.",
+    help="Type of float inputs and outputs, or of each: auto, int8, uint8, int16, float32.",
 )
 target = click.option(
     "--target",
@@ -67,6 +68,13 @@ target = click.option(
 sizes = stacked(
     click.option("--shape", multiple=True, metavar="[NAME=]N,...", help="Shape of an input with dynamic dimensions."),
     click.option("--batch", type=int, default=1, show_default=True, help="Fix a dynamic batch at this size."),
+)
+framework = click.option(
+    "--framework",
+    type=click.Choice(["auto", "keras", "torch", "onnx"]),
+    default="auto",
+    show_default=True,
+    help="What makes the model of module.py:function, where its imports do not tell.",
 )
 threads = click.option("--threads", type=int, help="Samples run at the same time.  [default: number of cores]")
 images = stacked(

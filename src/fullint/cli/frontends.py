@@ -1,0 +1,68 @@
+"""setup, convert."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fullint.cli import options as option
+from fullint.cli.shell import check_output, errors, progress, show, write_atomically
+from fullint.errors import UsageError
+
+
+@click.command()
+@click.argument("framework", type=click.Choice(["keras", "torch", "onnx"]))
+@option.force_again
+@option.as_json("Print where it is and what is in it as JSON.")
+def setup(framework: str, force: bool, as_json: bool) -> None:
+    """Make the environment in which models of FRAMEWORK are converted. Once; it is fullint's own, nothing of yours changes.
+
+    \b
+    keras   TensorFlow, for .keras, .h5, SavedModel folders and module.py:function
+    torch   PyTorch and litert-torch, for .pt2 and module.py:function
+    onnx    onnx2tf and ONNX Runtime, for .onnx
+
+    \b
+    Example:
+      fullint setup keras
+    """
+    with errors(as_json), progress() as bar:
+        from fullint import frontends, render
+
+        made = frontends.setup(framework, force=force, progress=bar)
+        if as_json:
+            show(made.to_json())
+        else:
+            render.show_environment(made)
+
+
+@click.command()
+@option.model
+@option.output
+@option.framework
+@option.sizes
+@option.force
+@option.as_json("Print how it was made as JSON.")
+def convert(
+    model: str, output: str | None, framework: str, batch: int, shape: tuple[str, ...], force: bool, as_json: bool
+) -> None:
+    """Make a float .tflite of MODEL (Keras, SavedModel, PyTorch, ONNX) and check that it computes the same.
+
+    \b
+    Example:
+      fullint convert model.keras -o model.tflite
+    """
+    with errors(as_json), progress() as bar:
+        from fullint import frontends, render
+
+        if output is None:
+            raise UsageError("where should the result go? give -o FILE")
+        check_output(output, force)
+        target = Path(output).absolute()
+        made = frontends.convert(model, framework=framework, batch=batch, shape=shape, progress=bar)
+        write_atomically(target, made.model)
+        if as_json:
+            show(made.conversion.to_json())
+        else:
+            render.show_converted(made, output)

@@ -1,0 +1,207 @@
+"""The drop-in converter.
+
+    Keras model, SavedModel, functions --TensorFlow--> float .tflite --fullint--> all-integer .tflite
+
+    from fullint.compat import TFLiteConverter
+    converter = TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative_dataset
+    tflite_model = converter.convert()
+
+TensorFlow runs in the user's process, where it is loaded anyway. LiteRT's interpreter, which has crashed beside it, runs in
+child processes only, as everywhere in fullint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fullint.compat.attributes import ATTRIBUTES, INT16, OWN, TargetSpec, check, name_of, names_of, no_attribute
+from fullint.errors import ConversionError, ModelFormatError, UsageError
+from fullint.frontends.finish import Original, finished
+from fullint.frontends.formats import FRAMEWORKS
+from fullint.options import Options
+from fullint.pipeline import Result, quantize
+from fullint.report import Conversion
+
+Floated = tuple[str | Path | bytes, Conversion | None]
+Source = Callable[["TFLiteConverter"], Floated]
+_RESULTS = ("report", "conversion", "float_model")
+
+
+class TFLiteConverter:
+    """tf.lite.TFLiteConverter, whose result is all integer, or an exception that says why not.
+
+    Attributes are TensorFlow's (docs: `fullint.compat`), each honoured or refused with a sentence; `num_samples`, `threads`,
+    `min_sqnr`, `keep_float`, `target`, `shape` and `batch` are fullint's. After `convert()`, `report` is the report of
+    `fullint.quantize`, `float_model` the float `.tflite` and `conversion` how it was made.
+    """
+
+    _source: Source
+    _set: dict[str, Any]
+
+    def __init__(self, source: Source) -> None:
+        object.__setattr__(self, "_source", source)
+        own = {n: getattr(Options(), n) for n in OWN}
+        defaults = {n: row.default for n, row in ATTRIBUTES.items()}
+        object.__setattr__(self, "_set", {**defaults, **own, **dict.fromkeys(_RESULTS)})
+        self._set["optimizations"] = set()
+        self._set["target_spec"] = TargetSpec()
+
+    @classmethod
+    def from_keras_model(cls, model: Any) -> TFLiteConverter:
+        """A Keras model, of Keras 3 or of Keras 2 (tf_keras)."""
+
+        def source(converter: TFLiteConverter) -> Floated:
+            from fullint.frontends.workers.tensorflow_float import of_keras
+
+            return converter._floated(lambda: of_keras(model))
+
+        return cls(source)
+
+    @classmethod
+    def from_saved_model(
+        cls, saved_model_dir: str | Path, signature_keys: Sequence[str] | None = None, tags: Iterable[str] | None = None
+    ) -> TFLiteConverter:
+        """A SavedModel folder; of several signatures, one."""
+
+        def source(converter: TFLiteConverter) -> Floated:
+            from fullint.frontends.workers.tensorflow_float import of_saved_model
+
+            return converter._floated(lambda: of_saved_model(saved_model_dir, signature_keys, tags)[0][0])
+
+        return cls(source)
+
+    @classmethod
+    def from_concrete_functions(cls, funcs: Sequence[Any], trackable_obj: Any = None) -> TFLiteConverter:
+        """One concrete function; `trackable_obj` keeps its variables."""
+        if not isinstance(funcs, list | tuple) or len(funcs) != 1:
+            raise UsageError("from_concrete_functions takes a list of one concrete function")
+        if not hasattr(funcs[0], "structured_input_signature"):
+            raise UsageError("that is no concrete function: call get_concrete_function(...) of the tf.function")
+
+        def source(converter: TFLiteConverter) -> Floated:
+            from fullint.frontends.workers.tensorflow_float import of_function
+
+            endpoint = of_function(funcs[0])
+            endpoint.keeps = [endpoint.keeps, trackable_obj] if trackable_obj is not None else endpoint.keeps
+            return converter._floated(lambda: endpoint)
+
+        return cls(source)
+
+    @classmethod
+    def from_tflite(cls, model: str | Path | bytes) -> TFLiteConverter:
+        """A float `.tflite`: its path, or its bytes. TensorFlow is not needed."""
+        return cls(lambda converter: (model, None))
+
+    def __getattr__(self, name: str) -> Any:
+        known: dict[str, Any] = object.__getattribute__(self, "_set")
+        if name not in known:
+            raise no_attribute("TFLiteConverter", name, known)
+        return known[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _RESULTS or name not in self._set:
+            raise no_attribute("TFLiteConverter", name, [n for n in self._set if n not in _RESULTS])
+        if name in ATTRIBUTES:
+            check(name, value, ATTRIBUTES)
+        self._set[name] = value if name != "target_spec" or isinstance(value, TargetSpec) else TargetSpec.of(value)
+
+    def convert(self) -> bytes:
+        """The all-integer `.tflite`.
+
+        Raises:
+            NotIntegerError: operators that cannot be integer; the text names each, with its cause and a way out.
+            ConversionError: TensorFlow does not convert the float model.
+            UsageError, SamplesError, AccuracyError, VerificationError: as `fullint.quantize`.
+        """
+        options = self._options()
+        samples = self.representative_dataset
+        samples = getattr(samples, "input_gen", samples)
+        data, made = self._source(self)
+        result: Result = quantize(data, _plain(samples), **options)
+        self._set.update(report=result.report, conversion=made, float_model=data)
+        return result.model
+
+    def _options(self) -> dict[str, Any]:
+        """The attributes as options of `quantize`.
+
+        Raises:
+            UsageError: together they ask for something that is not all integer.
+        """
+        if not names_of(self.optimizations):
+            raise UsageError(
+                "optimizations is empty, which asks TensorFlow for a float model: set converter.optimizations = "
+                "[tf.lite.Optimize.DEFAULT] for an all-integer one (fullint.convert makes the float one)"
+            )
+        if self.representative_dataset is None:
+            raise UsageError(
+                "representative_dataset is not set, which asks TensorFlow for integer weights and float arithmetic: "
+                "all-integer models need samples"
+            )
+        sets = names_of(self.target_spec.supported_ops)
+        ends = (name_of(self.inference_input_type), name_of(self.inference_output_type))
+        return {
+            **{n: self._set[n] for n in OWN},
+            "io": ",".join(ends),
+            "activations": "int16" if INT16.name in sets else "int8",
+            "per_tensor": bool(self._experimental_disable_per_channel),
+            "dense_per_tensor": bool(self._experimental_disable_per_channel_quantization_for_dense_layers),
+        }
+
+    def _floated(self, endpoint: Callable[[], Any]) -> Floated:
+        """The float model by TensorFlow, in this process, its numbers compared with TensorFlow's."""
+        try:
+            import tensorflow  # noqa: F401
+
+            from fullint.frontends.workers import tensorflow_float as worker
+        except ImportError as e:
+            raise UsageError(
+                "TensorFlow is not installed here, and it has to make the float model: pip install tensorflow"
+            ) from e
+        settings = {n: self._set[n] for n, row in ATTRIBUTES.items() if row.handed_on and self._set[n] != row.default}
+        try:
+            options = Options(batch=self.batch, shape=self.shape)
+            options.check()
+            chosen = endpoint()
+            worker.reshape(chosen, {n or "": list(s) for n, s in options.shapes.items()})
+            made = worker.convert(chosen, self.batch, **settings)
+        except UsageError:
+            raise
+        except Exception as e:  # TensorFlow raises whatever it likes
+            raise ConversionError(f"TensorFlow does not convert the float model: {_sentence(e)}") from e
+        original = Original(made.inputs, made.outputs, made.sample, made.expected)
+        try:
+            done = finished(made.data, original)
+        except ModelFormatError as e:
+            raise ConversionError(str(e)) from e
+        facts = Conversion("keras", FRAMEWORKS["keras"].tool, made.versions, "this process", 0, done.sqnr_db, done.equal, "")
+        return done.model, facts
+
+
+def _sentence(error: Exception) -> str:
+    """The lines of TensorFlow's message that say something: it also lists every location of the graph."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if "error:" in line or "is neither a custom op" in line or "Flex ops:" in line]
+    return "\n  ".join(dict.fromkeys([*(said or lines)[:8]]))[:2000] or type(error).__name__
+
+
+def _plain(samples: Any) -> Any:
+    """Samples whose tensors are arrays."""
+    if not callable(samples):
+        return samples
+
+    def generate() -> Iterator[Any]:
+        for sample in samples():
+            if isinstance(sample, dict):
+                yield {k: np.asarray(v) for k, v in sample.items()}
+            elif isinstance(sample, list | tuple):
+                yield [np.asarray(v) for v in sample]
+            else:
+                yield np.asarray(sample)
+
+    return generate

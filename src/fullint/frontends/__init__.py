@@ -1,0 +1,17 @@
+"""Front ends: models of Keras, TensorFlow, PyTorch and ONNX as float `.tflite` files, by the tools that are kept for it."""
+
+from fullint.frontends.convert import Converted, convert, converted
+from fullint.frontends.environments import Environment, find, setup
+from fullint.frontends.formats import FRAMEWORKS, Framework, framework_of
+
+__all__ = [
+    "FRAMEWORKS",
+    "Converted",
+    "Environment",
+    "Framework",
+    "convert",
+    "converted",
+    "find",
+    "framework_of",
+    "setup",
+]

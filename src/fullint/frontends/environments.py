@@ -1,0 +1,150 @@
+"""Environments of the front ends: each converter in a virtual environment of its own, made once.
+
+    fullint setup keras      ->  FOLDER/keras-1/bin/python, with the versions that `formats` names
+    fullint quantize m.keras ->  runs its worker there; or in the Python that runs, where all that is needed is installed
+
+Their pins contradict each other and fullint's own (onnx2tf wants another TensorFlow, LiteRT and NumPy), so they never
+share one. FOLDER is $FULLINT_ENVIRONMENTS, or `fullint` in the user's data folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fullint.errors import SetupError, UsageError
+from fullint.frontends.formats import FRAMEWORKS, Framework, here
+from fullint.report import SCHEMA_VERSION, to_json
+
+VARIABLE = "FULLINT_ENVIRONMENTS"
+_READY = "fullint-ready"
+_TAIL = 25
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a front end runs.
+
+    Attributes:
+        framework: "keras", "torch" or "onnx".
+        python: its interpreter.
+        folder: of the environment; "" where it is the Python that runs.
+        created: whether this call made it.
+        seconds: that took.
+        packages: what is installed there, "name==version".
+    """
+
+    framework: str
+    python: str
+    folder: str = ""
+    created: bool = False
+    seconds: float = 0.0
+    packages: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> str:
+        """The facts as JSON, indented."""
+        return to_json(self)
+
+
+def root() -> Path:
+    """The folder of all environments and logs."""
+    given = os.environ.get(VARIABLE)
+    if given:
+        return Path(given).expanduser().absolute()
+    data = os.environ.get("XDG_DATA_HOME")
+    base = Path(data) if data else Path.home() / ("Library/Application Support" if sys.platform == "darwin" else ".local/share")
+    return base / "fullint"
+
+
+def log_file(name: str) -> Path:
+    """Where the last log of a front end is kept."""
+    return root() / "logs" / f"{name}.log"
+
+
+def find(framework: Framework) -> Environment:
+    """The environment a front end runs in: the one that was set up, else the Python that runs.
+
+    Raises:
+        UsageError: there is none yet; it says which command makes one.
+    """
+    folder = _folder(framework)
+    if (folder / _READY).is_file():
+        return Environment(framework.name, str(_python(folder)), str(folder))
+    if here(framework):
+        return Environment(framework.name, sys.executable)
+    raise UsageError(
+        f"{framework.title} models are converted by {framework.tool}, which is not here: "
+        f"`fullint setup {framework.name}` makes an environment for it, once"
+    )
+
+
+def setup(framework: str, *, force: bool = False, progress: Callable[[str, int, int | None], None] | None = None) -> Environment:
+    """Make the environment that models of a framework are converted in.
+
+    Args:
+        framework: "keras", "torch" or "onnx".
+        force: make it again where it is there already.
+        progress: called with (stage, done, total) as the work goes on.
+
+    Raises:
+        UsageError: no such framework.
+        SetupError: the packages cannot be installed; it has the end of pip's log.
+    """
+    if framework not in FRAMEWORKS:
+        raise UsageError(f'framework must be one of {", ".join(FRAMEWORKS)}, not "{framework}"')
+    chosen = FRAMEWORKS[framework]
+    folder = _folder(chosen)
+    if (folder / _READY).is_file() and not force:
+        return Environment(framework, str(_python(folder)), str(folder), packages=_packages(folder))
+    start = time.perf_counter()
+    shutil.rmtree(folder, ignore_errors=True)
+    log = log_file(f"setup-{framework}")
+    python = str(_python(folder))
+    steps = (
+        ("create", [sys.executable, "-m", "venv", str(folder)]),
+        ("install", [python, "-m", "pip", "install", "--disable-pip-version-check", *chosen.requirements]),
+        ("check", [python, "-c", f"import {', '.join(chosen.modules)}"]),
+    )
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "w") as out:
+            for name, command in steps:
+                if progress is not None:
+                    progress(name, 0, None)
+                if subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False).returncode:
+                    raise SetupError(f"the environment for {chosen.title} cannot be made ({name} failed):\n{tail(log)}")
+    except OSError as e:
+        raise SetupError(f"the environment for {chosen.title} cannot be made in {folder}: {e.strerror or e}") from e
+    (folder / _READY).write_text("\n".join(chosen.requirements) + "\n")
+    return Environment(framework, python, str(folder), True, round(time.perf_counter() - start, 1), _packages(folder))
+
+
+def tail(log: Path, lines: int = _TAIL) -> str:
+    """The end of a log, indented, and where the whole is."""
+    text = log.read_text(errors="replace").splitlines()
+    shown = [f"    {line[:300]}" for line in text if line.strip()][-lines:]
+    return "\n".join([*shown, f"  the whole log: {log}"])
+
+
+def _folder(framework: Framework) -> Path:
+    """One for each set of versions, so that a newer fullint makes its own."""
+    text = "\n".join((*framework.requirements, f"{sys.version_info[0]}.{sys.version_info[1]}"))
+    return root() / "environments" / f"{framework.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _python(folder: Path) -> Path:
+    return folder / "bin" / "python"
+
+
+def _packages(folder: Path) -> tuple[str, ...]:
+    """name==version of what is installed, from the folders' names."""
+    found = (p.name.removesuffix(".dist-info").rsplit("-", 1) for p in folder.glob("lib/python*/site-packages/*.dist-info"))
+    return tuple(sorted("==".join(parts) for parts in found if len(parts) == 2))

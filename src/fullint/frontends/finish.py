@@ -1,0 +1,185 @@
+"""The converter's `.tflite` with the inputs and outputs that the user knows: names, order and layout.
+
+    converter's      serving_default_args_0:0 [1,32,32,3]                          StatefulPartitionedCall:1 [1,16,16,8]
+    the user's       image [1,3,32,32] -> TRANSPOSE -> [1,32,32,3]    [1,16,16,8] -> TRANSPOSE -> features [1,8,16,16]
+
+Which axes went where follows from the shapes where it can, and from the numbers of one sample where it cannot.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fullint.build import make_op
+from fullint.errors import ModelFormatError
+from fullint.ir import Array, Model, Signature, Tensor, constant, twin
+from fullint.sandbox import Sandbox, model_file
+from fullint.score import Score, mean_sqnr
+from fullint.tflite import read_model, write_model
+
+_MOST_AXES = 5
+_WEIRD = 1e30
+
+
+@dataclass(frozen=True)
+class Original:
+    """What is known of the model that was converted.
+
+    Attributes:
+        inputs, outputs: (the user's name, the name in the `.tflite`'s signature), in the user's order.
+        sample: one array for each input.
+        expected: what the framework makes of them.
+    """
+
+    inputs: Sequence[tuple[str, str]]
+    outputs: Sequence[tuple[str, str]]
+    sample: Sequence[Array]
+    expected: Sequence[Array]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The bytes, and how near they are to the framework's own numbers."""
+
+    model: bytes
+    sqnr_db: float | None
+    equal: float | None
+
+
+def finished(data: bytes, original: Original) -> Finished:
+    """Put inputs and outputs in order, and compare.
+
+    Raises:
+        ModelFormatError: the `.tflite` has other inputs or outputs than the original.
+        RuntimeFailure: LiteRT does not run it.
+    """
+    model = read_model(data)
+    runs = not any(op.kind == "CUSTOM" for _, op in model.ops())
+    inputs = _in_order(model, [i[1] for i in original.inputs], model.main.inputs, "input")
+    outputs = _in_order(model, [o[1] for o in original.outputs], model.main.outputs, "output")
+    for i, (t, value) in enumerate(zip(inputs, original.sample, strict=True)):
+        inputs[i] = _as_given(model, t, value.shape)
+    model.main.inputs, model.main.outputs = inputs, outputs
+    model.main.sync_tensors()
+    made = _run(model, original.sample) if runs else None
+    for i, value in enumerate(original.expected):
+        order = _moved(value, made[i] if made is not None else None, outputs[i].shape)
+        if order is not None:
+            outputs[i] = _transposed(model, outputs[i], order)
+            if made is not None:
+                made[i] = made[i].transpose(order)
+    _name(model, inputs, [i[0] for i in original.inputs])
+    _name(model, outputs, [o[0] for o in original.outputs])
+    _sign(model, inputs, outputs, original)
+    return Finished(write_model(model), *(_compared(original.expected, made) if made is not None else (None, None)))
+
+
+def _in_order(model: Model, names: Sequence[str], ends: Sequence[Tensor], what: str) -> list[Tensor]:
+    """The model's inputs or outputs in the original's order, by the names the signature gives them."""
+    signature = next((s for s in model.signatures if s.graph is model.main), None)
+    if len(ends) != len(names):
+        raise ModelFormatError(f"the converter made {len(ends)} {what}s of {len(names)}")
+    given = dict(getattr(signature, f"{what}s")) if signature is not None else {}
+    if set(names) <= set(given):
+        return [given[n] for n in names]
+    by_tensor = {t.name.removeprefix("serving_default_").rpartition(":")[0] or t.name: t for t in ends}
+    return [by_tensor[n] for n in names] if set(names) <= set(by_tensor) else list(ends)
+
+
+def _as_given(model: Model, t: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The input in the user's layout: a TRANSPOSE behind it where the converter moved the channels to the end."""
+    if t.shape == shape or len(shape) < 3 or t.shape != (shape[0], *shape[2:], shape[1]):
+        return t
+    order = (0, *range(2, len(shape)), 1)
+    outer = twin(t, t.name)
+    outer.shape = outer.shape_signature = shape
+    t.name += "/channels_last"
+    axes = constant(f"{outer.name}/axes", np.array(order, np.int32))
+    model.main.ops.insert(0, make_op("TRANSPOSE", [outer, axes], [t]))
+    return outer
+
+
+def _transposed(model: Model, t: Tensor, order: tuple[int, ...]) -> Tensor:
+    outer = twin(t, t.name)
+    outer.shape = outer.shape_signature = tuple(t.shape[a] for a in order)
+    t.name += "/moved"
+    axes = constant(f"{outer.name}/axes", np.array(order, np.int32))
+    model.main.ops.append(make_op("TRANSPOSE", [t, axes], [outer]))
+    return outer
+
+
+def _moved(expected: Array, made: Array | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The order of axes that brings an output back; None where it is in order."""
+    rank = expected.ndim
+    if rank < 3 or rank > _MOST_AXES or len(shape) != rank:
+        return None
+    orders = [o for o in itertools.permutations(range(rank)) if tuple(shape[a] for a in o) == expected.shape]
+    same = tuple(range(rank))
+    if not orders or made is None or made.dtype.kind != "f":
+        usual = (0, rank - 1, *range(1, rank - 1))  # NHWC to NCHW
+        return usual if same not in orders and usual in orders else None
+    if same in orders and _error(expected, made) <= 1e-3 * _size(expected):
+        return None
+    best = min(orders, key=lambda o: _error(expected, made.transpose(o)))
+    return None if best == same else best
+
+
+def _size(x: Array) -> float:
+    return float(np.nan_to_num(np.abs(x), nan=0.0, posinf=0.0).sum())
+
+
+def _error(a: Array, b: Array) -> float:
+    return float(np.nan_to_num(np.abs(a - b), nan=0.0, posinf=_WEIRD).sum())
+
+
+def _name(model: Model, ends: Sequence[Tensor], names: Sequence[str]) -> None:
+    """The user's names, where nobody else in the graph has them."""
+    for t, name in zip(ends, names, strict=True):
+        if all(other is t or other.name != name for other in (*model.main.tensors, *model.main.inputs)):
+            t.name = name
+
+
+def _sign(model: Model, inputs: Sequence[Tensor], outputs: Sequence[Tensor], original: Original) -> None:
+    """One signature with the user's names."""
+    graph = model.main
+    graph.inputs, graph.outputs = list(inputs), list(outputs)
+    graph.sync_tensors()
+    key = next((s.key for s in model.signatures if s.graph is graph), "serving_default")
+    others = [s for s in model.signatures if s.graph is not graph]
+    named = Signature(key, graph, [], [])
+    named.inputs += [(n, t) for (n, _), t in zip(original.inputs, inputs, strict=True)]
+    named.outputs += [(n, t) for (n, _), t in zip(original.outputs, outputs, strict=True)]
+    model.signatures = [named, *others]
+
+
+def _run(model: Model, sample: Sequence[Array]) -> list[Array]:
+    with model_file(model) as path, Sandbox("what the converter made") as box:
+        box.call("open", path, "builtin", 1)
+        values: list[Array] = box.call("run", [_typed(x, t) for x, t in zip(sample, model.main.inputs, strict=True)])
+        return values
+
+
+def _typed(x: Array, t: Tensor) -> Array:
+    typed: Array = np.ascontiguousarray(x.astype(t.dtype if t.dtype != "bool" else np.bool_))
+    return typed.reshape(t.shape)
+
+
+def _compared(expected: Sequence[Array], made: Sequence[Array]) -> tuple[float | None, float | None]:
+    """(mean SQNR of the float outputs, share of equal elements of the others)."""
+    scores = []
+    equal: list[float] = []
+    for a, b in zip(expected, made, strict=True):
+        if a.shape != b.shape:
+            raise ModelFormatError(f"the converter made an output of shape {b.shape} of one of {a.shape}")
+        if a.dtype.kind != "f":
+            equal.append(float((a == b).mean()) if a.size else 1.0)
+            continue
+        fine = np.isfinite(a) & np.isfinite(b)
+        if fine.any():
+            scores.append(Score())
+            scores[-1].add(a[fine].astype(np.float32), b[fine])
+    return mean_sqnr(scores), min(equal, default=None)

@@ -1,0 +1,158 @@
+"""What a path is: which framework made the model, and the well-kept tool that makes a float `.tflite` of it.
+
+.tflite .lite              nothing to convert
+.keras .h5 .hdf5, folder   keras: TensorFlow's converter
+.pt2                       torch: litert-torch
+.onnx                      onnx: onnx2tf
+module.py:function         by what the module imports
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from fullint.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Framework:
+    """One front end.
+
+    Attributes:
+        name: as `fullint setup` knows it.
+        title: for people.
+        tool: what converts.
+        worker: the script in `workers`.
+        modules: what has to be importable.
+        requirements: what `fullint setup` installs: versions that were tested together.
+        attempts: ways the worker knows to convert; the first whose numbers are right is taken.
+        imports: modules that tell that a Python file is of this framework.
+    """
+
+    name: str
+    title: str
+    tool: str
+    worker: str
+    modules: tuple[str, ...]
+    requirements: tuple[str, ...]
+    attempts: int = 1
+    imports: frozenset[str] = frozenset()
+
+
+_X86_LINUX = 'platform_system == "Linux" and platform_machine == "x86_64"'
+_ELSE = 'platform_system != "Linux" or platform_machine != "x86_64"'
+FRAMEWORKS: dict[str, Framework] = {
+    f.name: f
+    for f in (
+        Framework(
+            "keras",
+            "Keras and TensorFlow",
+            "TensorFlow's converter",
+            "tensorflow_float.py",
+            ("tensorflow",),
+            (f"tensorflow-cpu==2.21.0; {_X86_LINUX}", f"tensorflow==2.21.0; {_ELSE}"),
+            imports=frozenset({"tensorflow", "keras", "tf_keras"}),
+        ),
+        Framework(
+            "torch",
+            "PyTorch",
+            "litert-torch",
+            "torch_float.py",
+            ("torch", "litert_torch"),
+            ("torch==2.13.0", "litert-torch==0.10.0"),
+            imports=frozenset({"torch", "torchvision", "torchaudio"}),
+        ),
+        Framework(
+            "onnx",
+            "ONNX",
+            "onnx2tf",
+            "onnx_float.py",
+            ("onnx2tf", "onnxruntime", "tensorflow"),
+            ('onnx2tf==1.29.24; python_version < "3.12"', 'onnx2tf>=1.29; python_version >= "3.12"'),
+            attempts=3,
+        ),
+    )
+}
+_SUFFIXES = {".keras": "keras", ".h5": "keras", ".hdf5": "keras", ".pt2": "torch", ".onnx": "onnx"}
+_ELSEWHERE = {
+    ".pt": "weights or a TorchScript archive of PyTorch; save an exported program instead: "
+    "torch.export.save(torch.export.export(module, inputs), 'model.pt2')",
+    ".pb": "a frozen graph of TensorFlow 1, or part of a SavedModel: give the folder that holds saved_model.pb",
+    ".safetensors": "weights without a network: give module.py:function, a function that builds the network and loads them",
+    ".mlmodel": "a Core ML model; convert the original instead",
+}
+_ELSEWHERE[".pth"] = _ELSEWHERE[".pt"]
+
+
+def split(source: str | Path) -> tuple[str, str | None]:
+    """(path, function): `module.py:function` is the only form that has one."""
+    text = str(source)
+    path, colon, function = text.rpartition(":")
+    return (path, function) if colon and path.endswith(".py") else (text, None)
+
+
+def framework_of(source: str | Path, framework: str = "auto") -> Framework | None:
+    """Which front end a path needs; None for a `.tflite`.
+
+    Raises:
+        UsageError: no front end takes it.
+    """
+    if framework != "auto" and framework not in FRAMEWORKS:
+        raise UsageError(f'framework must be auto, {", ".join(FRAMEWORKS)}, not "{framework}"')
+    path, function = split(source)
+    if function is not None:
+        return FRAMEWORKS[framework] if framework != "auto" else _by_imports(Path(path), function)
+    if _is_tflite(Path(path)):
+        return None
+    name = _SUFFIXES.get(Path(path).suffix.lower())
+    if Path(path).is_dir():
+        if not (Path(path) / "saved_model.pb").is_file():
+            raise UsageError(f"{path}: a folder, but no SavedModel: saved_model.pb is not in it")
+        name = "keras"
+    elif Path(path).suffix.lower() in _ELSEWHERE:
+        raise UsageError(f"{path}: {_ELSEWHERE[Path(path).suffix.lower()]}")
+    elif path.endswith(".py"):
+        raise UsageError(f"{path}: name the function that makes the model: {path}:FUNCTION")
+    if name is None:
+        return None
+    if framework not in ("auto", name):
+        raise UsageError(f"{path} is of {FRAMEWORKS[name].title}, not of {FRAMEWORKS[framework].title}")
+    return FRAMEWORKS[name]
+
+
+def _is_tflite(path: Path) -> bool:
+    """Whatever it is called."""
+    try:
+        with open(path, "rb") as f:
+            return f.read(8)[4:] == b"TFL3"
+    except OSError:
+        return False
+
+
+def _by_imports(path: Path, function: str) -> Framework:
+    """The framework that a Python file imports."""
+    try:
+        tree = ast.parse(path.read_text())
+    except OSError as e:
+        raise UsageError(f"{path}: cannot be read: {e.strerror or e}") from e
+    except (SyntaxError, ValueError) as e:
+        raise UsageError(f"{path} is no Python: {e}") from e
+    if not any(isinstance(n, ast.FunctionDef) and n.name == function for n in ast.walk(tree)):
+        raise UsageError(f"{path} has no function {function}")
+    names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    names |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    found = [f for f in FRAMEWORKS.values() if f.imports & names]
+    if len(found) != 1:
+        which = "several frameworks" if found else "no framework"
+        raise UsageError(f"{path} imports {which}: say which one makes the model with --framework (framework=) keras or torch")
+    return found[0]
+
+
+def here(framework: Framework) -> bool:
+    """Whether the Python that runs has all that a front end needs."""
+    from importlib.util import find_spec
+
+    return all(m in sys.modules or find_spec(m) is not None for m in framework.modules)

@@ -1,0 +1,107 @@
+"""ONNX models as float `.tflite` files, by onnx2tf; what the model computes is asked of ONNX Runtime.
+
+onnx2tf moves the channels of images to the end by rules of thumb, which fit most networks but not all. So each attempt
+is another way of telling it the layout, and the caller takes the first whose numbers are right:
+
+    0   inputs keep their shape
+    1   the same, what is constant folded by ONNX Runtime first
+    2   folded, and images NHWC, as onnx2tf likes it
+
+    python onnx_float.py REQUEST.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+NUMPY = {1: "float32", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64", 2: "uint8", 3: "int8"}
+"""onnx.TensorProto.DataType."""
+
+
+def shapes_of(model: Any, asked: Mapping[str, Any]) -> dict[str, tuple[list[int], str]]:
+    """Shape and type of each input; an open batch gets the asked size.
+
+    Raises:
+        ValueError: another dimension is open.
+    """
+    from answer import shape_of
+
+    constants = {t.name for t in model.graph.initializer}
+    inputs = [i for i in model.graph.input if i.name not in constants]
+    found = {}
+    for i in inputs:
+        kind = i.type.tensor_type
+        sizes = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in kind.shape.dim]
+        fixed = shape_of(asked, i.name, len(inputs) == 1) or [
+            asked["batch"] if k == 0 and n is None else n for k, n in enumerate(sizes)
+        ]
+        if None in fixed:
+            raise ValueError(f'input "{i.name}" has open dimensions {sizes}: give its shape')
+        found[i.name] = ([int(n) for n in fixed], NUMPY[kind.elem_type])
+    return found
+
+
+def folded(path: str, folder: Path) -> str:
+    """The model with its constants folded: shapes that are computed confuse onnx2tf."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(folder / "folded.onnx")
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return str(folder / "folded.onnx")
+
+
+def without_network() -> None:
+    """onnx2tf fetches pictures for a check of its own where an input looks like one; any numbers do."""
+    import numpy as np
+    import onnx2tf.onnx2tf as main_module
+    from onnx2tf.utils import common_functions
+
+    def pictures() -> Any:
+        return np.random.default_rng(0).random((20, 128, 128, 3), np.float32)
+
+    for module in (common_functions, main_module):
+        if hasattr(module, "download_test_image_data"):
+            module.download_test_image_data = pictures
+
+
+def main() -> None:
+    """Do what REQUEST.json asks for."""
+    import answer
+    import numpy as np
+    import onnx
+    import onnx2tf
+    import onnxruntime
+
+    asked = answer.request()
+    folder, attempt = Path(asked["folder"]), asked["attempt"]
+    shapes = shapes_of(onnx.load(asked["model"], load_external_data=False), asked)
+    rng = np.random.default_rng(0)
+    sample = {
+        n: (rng.normal(size=s) if np.dtype(d).kind == "f" else rng.integers(0, 2, s)).astype(d) for n, (s, d) in shapes.items()
+    }
+    session = onnxruntime.InferenceSession(asked["model"], providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+    expected = [np.asarray(v) for v in session.run(None, sample)]
+    without_network()
+    onnx2tf.convert(
+        input_onnx_file_path=asked["model"] if attempt == 0 else folded(asked["model"], folder),
+        output_folder_path=str(folder / "made"),
+        keep_shape_absolutely_input_names=None if attempt == 2 else list(shapes),
+        overwrite_input_shape=[f"{n}:{','.join(map(str, s))}" for n, (s, _) in shapes.items() if s],
+        output_signaturedefs=True,
+        copy_onnx_input_output_names_to_tflite=True,
+        verbosity="error",
+    )
+    made = next((folder / "made").glob("*_float32.tflite"))
+    made.rename(folder / "0.tflite")
+    versions = {n: version(n) for n in ("onnx2tf", "onnx", "tensorflow")}
+    answer.write(folder, ([(n, n) for n in shapes], [(n, n) for n in names]), (list(sample.values()), expected), versions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""Keras models, SavedModels and concrete functions as float `.tflite` files, by TensorFlow's own converter.
+
+    model -> function of fixed batch, its outputs named -> SavedModel -> TFLiteConverter, nothing quantized
+
+The batch is fixed before the conversion: with an open one, recurrent layers need operators that only TensorFlow has,
+and every RESHAPE computes its shape from the input. Needs nothing of fullint: it also runs as a script.
+
+    python tensorflow_float.py REQUEST.json
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SERVING = "serving_default"
+
+
+@dataclass
+class Endpoint:
+    """A function to convert.
+
+    Attributes:
+        key: of its signature.
+        call: takes the inputs in order, returns the outputs by name.
+        specs: TensorSpec of each input, with its name.
+        keeps: what holds its variables.
+    """
+
+    key: str
+    call: Callable[..., Mapping[str, Any]]
+    specs: list[Any]
+    keeps: Any
+    outputs: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Floated:
+    """A float model and what is known of it.
+
+    Attributes:
+        data: the `.tflite`.
+        inputs, outputs: (the user's name, the name in the signature), in the user's order.
+        sample, expected: one random sample and the framework's own outputs.
+        versions: of what converted it.
+    """
+
+    data: bytes
+    inputs: list[tuple[str, str]]
+    outputs: list[tuple[str, str]]
+    sample: list[Any]
+    expected: list[Any]
+    versions: dict[str, str]
+
+
+def of_keras(model: Any) -> Endpoint:
+    """The forward pass of a Keras model (Keras 2 or 3), inference mode.
+
+    Raises:
+        ValueError: nobody knows its inputs yet.
+    """
+    import tensorflow as tf
+
+    symbols = list(getattr(model, "inputs", None) or [])
+    if not symbols:
+        symbols = _symbols(model)
+    structure = getattr(model, "_inputs_struct", None)
+    if structure is None:
+        structure = symbols if len(symbols) > 1 else symbols[0]
+    names = _distinct([str(getattr(s, "name", "") or f"input_{i}").split(":")[0] for i, s in enumerate(symbols)])
+    specs = [tf.TensorSpec(s.shape, s.dtype, name=n) for s, n in zip(symbols, names, strict=True)]
+    known = list(getattr(model, "output_names", None) or [])
+
+    def call(*inputs: Any) -> dict[str, Any]:
+        return _named(model(tf.nest.pack_sequence_as(structure, inputs), training=False), known)
+
+    return Endpoint(SERVING, call, specs, [_variable(v) for v in model.variables])
+
+
+def _variable(v: Any) -> Any:
+    """TensorFlow's own variable: Keras 3 wraps it, Keras 2 does not."""
+    value = getattr(v, "value", None)
+    return v if value is None or callable(value) else value
+
+
+def _symbols(model: Any) -> list[Any]:
+    """Inputs of a subclassed model, which Keras knows once it has been called."""
+    import tensorflow as tf
+
+    with contextlib.suppress(Exception):
+        from keras.src.export.export_utils import get_input_signature
+
+        return [
+            tf.TensorSpec(s.shape, s.dtype, name=getattr(s, "name", None)) for s in tf.nest.flatten(get_input_signature(model))
+        ]
+    with contextlib.suppress(Exception):
+        return list(tf.nest.flatten(model._get_save_spec(dynamic_batch=True)))
+    raise ValueError("the model's inputs are not known yet: call it once on a sample, or build it with keras.Input")
+
+
+def of_function(function: Any, key: str = SERVING) -> Endpoint:
+    """A concrete function, or one of a SavedModel's signatures."""
+    import tensorflow as tf
+
+    args, kwargs = function.structured_input_signature
+    order = [k for k in getattr(function, "_arg_keywords", None) or [] if k in kwargs]
+    keywords = [*order, *(k for k in kwargs if k not in order)]
+    flat = [*tf.nest.flatten(list(args)), *(kwargs[k] for k in keywords)]
+    flat = [s for s in flat if isinstance(s, tf.TensorSpec)]
+    positional = len(flat) - len(keywords)
+    names = _distinct([*(s.name or f"input_{i}" for i, s in enumerate(flat[:positional])), *keywords])
+    specs = [tf.TensorSpec(s.shape, s.dtype, name=n) for s, n in zip(flat, names, strict=True)]
+
+    def call(*inputs: Any) -> dict[str, Any]:
+        given = dict(zip(keywords, inputs[positional:], strict=True))
+        return _named(function(*inputs[:positional], **given), [])
+
+    return Endpoint(key, call, specs, list(function.variables))
+
+
+def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: Any = None) -> tuple[list[Endpoint], Any]:
+    """The signatures of a SavedModel, and what was loaded (it owns the variables).
+
+    Raises:
+        ValueError: it has no such signature, or several and none asked for.
+    """
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(folder), tags=tags)
+    there = dict(loaded.signatures)
+    if not keys:
+        main = [k for k in (SERVING, "serve") if k in there] or list(there)
+        if len(main) > 1:
+            main = main[:1] if SERVING in there else main
+        keys = main
+    missing = [k for k in keys if k not in there]
+    if missing or not keys:
+        raise ValueError(
+            f"the SavedModel has no signature {', '.join(missing) or 'at all'}; it has: {', '.join(there) or 'none'}"
+        )
+    if len(keys) > 1:
+        raise ValueError(f"the SavedModel has several signatures ({', '.join(keys)}): choose one with signature_keys")
+    found = [of_function(there[k], k) for k in keys]
+    for endpoint in found:
+        endpoint.keeps = loaded
+    return found, loaded
+
+
+def convert(endpoint: Endpoint, batch: int = 1, **settings: Any) -> Floated:
+    """The float `.tflite` of a function; operators that only TensorFlow has become Flex ones where builtins do not do.
+
+    Args:
+        endpoint: what to convert.
+        batch: size of an open first dimension.
+        settings: attributes of TensorFlow's converter (allow_custom_ops, exclude_conversion_metadata).
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    specs = [_fixed(s, batch) for s in endpoint.specs]
+    function = tf.function(endpoint.call, autograph=False).get_concrete_function(*specs)
+    outputs = list(function.structured_outputs)
+    sample = [_random(s) for s in specs]
+    values = function(*map(tf.constant, sample))
+    expected = [np.asarray(values[n]) for n in outputs]
+    holder = tf.Module()
+    holder.keeps = endpoint.keeps
+    with tempfile.TemporaryDirectory(prefix="fullint-") as folder:
+        tf.saved_model.save(holder, folder, signatures={endpoint.key: function})
+        data = _converted(folder, endpoint.key, settings)
+    names = [s.name for s in specs]
+    return Floated(data, [(n, n) for n in names], [(n, n) for n in outputs], sample, expected, {"tensorflow": tf.__version__})
+
+
+def _converted(folder: str, key: str, settings: Mapping[str, Any]) -> bytes:
+    import tensorflow as tf
+
+    sets = ([tf.lite.OpsSet.TFLITE_BUILTINS], [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS])
+    said: list[Exception] = []
+    for supported in sets:
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[key])
+        converter.target_spec.supported_ops = supported
+        for name, value in settings.items():
+            setattr(converter, name, value)
+        try:
+            data: bytes = converter.convert()
+            return data
+        except Exception as e:  # whatever TensorFlow raises, the next set may do
+            said.append(e)
+    raise said[0]
+
+
+def _fixed(spec: Any, batch: int) -> Any:
+    import tensorflow as tf
+
+    if spec.shape.rank is None:
+        raise ValueError(f'input "{spec.name}" has no known number of dimensions')
+    shape = [batch if i == 0 and n is None else n for i, n in enumerate(spec.shape)]
+    if None in shape:
+        raise ValueError(f'input "{spec.name}" has open dimensions {tuple(spec.shape)}: give its shape')
+    return tf.TensorSpec(shape, spec.dtype, name=spec.name)
+
+
+def _random(spec: Any) -> Any:
+    """Normal numbers; whole ones are 0 or 1, which every embedding has."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    kind = np.dtype(spec.dtype.as_numpy_dtype)
+    values = rng.normal(size=tuple(spec.shape)) if kind.kind == "f" else rng.integers(0, 2, tuple(spec.shape))
+    return values.astype(kind)
+
+
+def _named(outputs: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Outputs by name, in order."""
+    import tensorflow as tf
+
+    if isinstance(outputs, Mapping) and not names:
+        return {str(k): v for k, v in outputs.items()}
+    flat = tf.nest.flatten(outputs)
+    if len(names) != len(flat):
+        names = [f"output_{i}" for i in range(len(flat))]
+    return dict(zip(_distinct(list(names)), flat, strict=True))
+
+
+def _distinct(names: list[str]) -> list[str]:
+    return [n if n not in names[:i] else f"{n}_{i}" for i, n in enumerate(names)]
+
+
+def _load(asked: Mapping[str, Any]) -> Endpoint:
+    path = asked["model"]
+    if asked["function"]:
+        from answer import called
+
+        made = called(path, asked["function"])
+        return of_function(made) if hasattr(made, "structured_input_signature") else of_keras(made)
+    if Path(path).is_dir():
+        return of_saved_model(path)[0][0]
+    return of_keras(_keras_file(path))
+
+
+def _keras_file(path: str) -> Any:
+    import tensorflow as tf
+
+    try:
+        return tf.keras.models.load_model(path, compile=False)
+    except Exception as first:
+        try:
+            import tf_keras  # Keras 2, for files that it wrote
+        except ImportError:
+            raise first from None
+        return tf_keras.models.load_model(path, compile=False)
+
+
+def reshape(endpoint: Endpoint, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Give open inputs the shapes that were asked for, by name; "" is the only input."""
+    import tensorflow as tf
+
+    for i, s in enumerate(endpoint.specs):
+        shape = shapes.get(s.name, shapes.get("") if len(endpoint.specs) == 1 else None)
+        if shape is not None:
+            endpoint.specs[i] = tf.TensorSpec(shape, s.dtype, name=s.name)
+
+
+def main() -> None:
+    """Do what REQUEST.json asks for."""
+    import answer
+
+    asked = answer.request()
+    folder = Path(asked["folder"])
+    endpoint = _load(asked)
+    reshape(endpoint, asked["shapes"])
+    made = convert(endpoint, asked["batch"])
+    (folder / "0.tflite").write_bytes(made.data)
+    answer.write(folder, (made.inputs, made.outputs), (made.sample, made.expected), made.versions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""PyTorch's exported programs and modules as float `.tflite` files, by litert-torch.
+
+    .pt2, or a function that returns (module, example inputs) -> torch.export -> litert-torch
+
+Inputs and outputs keep PyTorch's layout (NCHW); litert-torch moves axes inside the graph.
+
+    python torch_float.py REQUEST.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def load(asked: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...], list[str]]:
+    """(module, example inputs, names of the inputs).
+
+    Raises:
+        ValueError: there is nothing that litert-torch can convert.
+    """
+    import torch
+    from answer import called
+
+    path = asked["model"]
+    made = called(path, asked["function"]) if asked["function"] else torch.export.load(path)
+    if isinstance(made, torch.nn.Module):
+        raise ValueError("the function returns a module alone: return (module, (example_input, ...))")
+    if isinstance(made, tuple):
+        module, example = made
+        example = tuple(example) if isinstance(example, tuple | list) else (example,)
+        made = torch.export.export(module.eval(), example)
+    if not isinstance(made, torch.export.ExportedProgram):
+        raise ValueError(f"the function returns {type(made).__name__}, not (module, (example_input, ...)) or an ExportedProgram")
+    if made.example_inputs is None:
+        raise ValueError("the exported program has no example inputs: export it with torch.export.export(module, inputs)")
+    args, kwargs = made.example_inputs
+    if kwargs:
+        raise ValueError(f"inputs by keyword ({', '.join(kwargs)}): export with positional inputs only")
+    values = _sized(made, torch.utils._pytree.tree_leaves(args), asked)
+    return made.module(), tuple(values), [str(n) for n in made.graph_signature.user_inputs]
+
+
+def _sized(program: Any, values: list[Any], asked: Mapping[str, Any]) -> list[Any]:
+    """Example inputs, an open batch brought to the asked size."""
+    import torch
+    from answer import shape_of
+
+    nodes = {n.name: n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder"}
+    found = []
+    for name, value in zip(program.graph_signature.user_inputs, values, strict=True):
+        traced = nodes.get(name)
+        size = list(value.shape)
+        wanted = shape_of(asked, name, len(values) == 1)
+        if wanted is not None:
+            size = list(wanted)
+        elif traced is not None and traced.ndim and isinstance(traced.shape[0], torch.SymInt):
+            size[0] = asked["batch"]
+        found.append(value if size == list(value.shape) else torch.zeros(size, dtype=value.dtype))
+    return found
+
+
+def main() -> None:
+    """Do what REQUEST.json asks for."""
+    import answer
+    import litert_torch
+    import torch
+
+    asked = answer.request()
+    folder = Path(asked["folder"])
+    module, example, names = load(asked)
+    generator = torch.Generator().manual_seed(0)
+    sample = tuple(
+        torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        if x.is_floating_point()
+        else torch.randint(0, 2, x.shape, generator=generator).to(x.dtype)
+        for x in example
+    )
+    with torch.no_grad():
+        made = module(*sample)
+    expected = [x for x in torch.utils._pytree.tree_leaves(made) if isinstance(x, torch.Tensor)]
+    outputs = [str(k) for k in made] if isinstance(made, dict) else [f"output_{i}" for i in range(len(expected))]
+    litert_torch.convert(module, sample).export(str(folder / "0.tflite"))
+    answer.write(
+        folder,
+        ([(n, f"args_{i}") for i, n in enumerate(names)], [(n, f"output_{i}") for i, n in enumerate(outputs)]),
+        ([x.numpy() for x in sample], [x.detach().numpy() for x in expected]),
+        {"torch": torch.__version__, "litert-torch": litert_torch.__version__},
+    )
+
+
+if __name__ == "__main__":
+    main()
