@@ -13,12 +13,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from fullint.assignment import Assignment
 from fullint.border import conversion
-from fullint.build import make_op
+from fullint.build import ACTIVATIONS, make_op
 from fullint.errors import Blocker, NotIntegerError
 from fullint.functions import LOOKUP, pointed
 from fullint.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, Uses, constant, twin
@@ -29,6 +30,9 @@ from fullint.tflite import schema
 
 WORTH_SHARING = 4096
 """Bytes from which on equal constants are looked for."""
+_BOUNDS = {ACTIVATIONS["RELU6"]: 6.0, ACTIVATIONS["RELU_N1_TO_1"]: 1.0}
+_MOST_STEPS = 2.0**31 - 1
+"""kernel_util.cc, CalculateActivationRangeQuantizedImpl: a bound in steps has to fit int32."""
 SCALE_WAY_OUT = "bring its operands to sizes nearer to each other; a mask of -1e38 does its work at -100 too"
 
 
@@ -106,6 +110,16 @@ def _signature(old: Signature, after: Graph) -> Signature:
     ins = dict(zip(old.graph.inputs, after.inputs, strict=True))
     outs = dict(zip(old.graph.outputs, after.outputs, strict=True))
     return Signature(old.key, after, [(n, ins[t]) for n, t in old.inputs], [(n, outs[t]) for n, t in old.outputs])
+
+
+def _hold_clamp(options: dict[str, Any], y: Tensor) -> None:
+    """A fused clamp that no code of its output reaches, and that the kernels cannot hold in 32 bits, becomes one they can.
+
+    RELU6, steps of 1e-10:   6 / step does not fit int32, and codes end at 2.55e-8      =>   RELU
+    """
+    clamp = options.get("fused_activation_function")
+    if clamp in _BOUNDS and y.quant is not None and _BOUNDS[clamp] / float(y.quant.scale.min()) >= _MOST_STEPS:
+        options["fused_activation_function"] = ACTIVATIONS["RELU" if clamp == ACTIVATIONS["RELU6"] else "NONE"]
 
 
 class _Emitter:
@@ -309,6 +323,8 @@ class _Emitter:
             options["quantized_bias_type"] = 0
         if "pot_scale_int16" in options:
             options["pot_scale_int16"] = False
+        if op.outputs:
+            _hold_clamp(options, self._tensor(op.outputs[0]))
         new = Op(op.kind, inputs, [self._tensor(t) for t in op.outputs], options, op.options_type, op.extra)
         new.mutating_variable_inputs = op.mutating_variable_inputs
         new.intermediates = self._intermediates(op)

@@ -32,13 +32,14 @@ from fullint.equalize import equalize, streams
 from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.frontends import Framework, converted, framework_of
 from fullint.functions import LOOKUP
+from fullint.given import honour
 from fullint.ir import Array, Buffer, Model, Op, Quant, Tensor
 from fullint.keep_float import choose
 from fullint.numerics import representable
 from fullint.ops import ROWS
 from fullint.ops.targets import TARGETS
 from fullint.options import Options
-from fullint.outcome import report_of
+from fullint.outcome import already_integer, report_of
 from fullint.passes import prepare
 from fullint.passes.expand_constants import expand_dequantize
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
@@ -49,7 +50,7 @@ from fullint.sandbox import Sandbox, model_file
 from fullint.tables import fill_tables
 from fullint.tflite import internalise, read_model, write_model
 from fullint.verdict import verdict
-from fullint.verify import check_readable, check_structure, contract_problems
+from fullint.verify import check_readable, check_structure
 from fullint.widen import wide_operators
 
 Progress = Callable[[str, int, int | None], None]
@@ -90,6 +91,9 @@ class Job:
     each = False
     """Whether every output must reach `min_sqnr`, not only their mean."""
 
+    honours = True
+    """Whether parameters that a model brings along are taken over; a repair has its own way with them."""
+
     def __init__(self, source: str | Path | bytes, samples: Any, options: Options, progress: Progress | None) -> None:
         if isinstance(source, bytearray | memoryview):
             source = bytes(source)
@@ -128,7 +132,7 @@ class Job:
         if not any(self.model.ops()):
             raise UsageError("the model has no operators: there is nothing to make integer")
         if not count_float(self.model):
-            return self._already_integer()
+            return Result(*already_integer(self))
         return self._made()
 
     def _made(self) -> Result:
@@ -216,7 +220,7 @@ class Job:
             entry.opened(self._open_samples(entry))
         with self.stage("calibrate"):
             tensors = observed_tensors(self.model)
-            self.streams = streams(self.model.main)
+            self.streams = [s for s in streams(self.model.main) if self.pinned.keys().isdisjoint(s.tensors)]
             streamed = {t for s in self.streams for t in s.tensors if t.shape[-1] == s.channels}
             exact = self.options.activations == "int16" or has_state(self.model)
             self.keep = 0 if exact else sample_count(self.model)
@@ -266,6 +270,7 @@ class Job:
         self.ranges = stats.ranges | {t: (float(low.min()), float(high.max())) for t, (low, high) in channels.items()}
         if self.options.activations == "int8":
             self.ranges |= {t: self.values.clipped(t, self.ranges[t]) for t in self.values.count if t in self.ranges}
+        self.ranges |= {t: representable(*given) for t, given in self.pinned.items()}
         return self.ranges
 
     def _correct_bias(self, emitted: Emitted) -> None:
@@ -303,6 +308,10 @@ class Job:
             self.changes += fix_batch(one, self.options.batch, partial(self._shapes, entry), shapes)
         forget_signatures(self.model)
         self.changes += densify(self.model)
+        if self.honours:
+            found, done = honour(self.model)
+            self.pinned.update(found)
+            self.changes += done
         self.changes += sweep(self.model, expand_dequantize)
         for entry in self.entries:
             self.changes += fold_constants(view(self.model, entry.graph), self._evaluate)
@@ -386,25 +395,6 @@ class Job:
             low, high = self.ranges.get(t, (0.0, 1.0))
             if low == high:
                 self.warnings.append(f'every sample of input "{t.name}" is {low:g}: that calibrates nothing')
-
-    def _already_integer(self) -> Result:
-        data = self.source if isinstance(self.source, bytes) else Path(self.source).read_bytes()
-        problems = list(contract_problems(read_model(data)))
-        dynamic = [p for p in problems if p.endswith("has a dynamic shape")]
-        if len(problems) > len(dynamic):
-            broken = [p for p in problems if p not in dynamic]
-            raise VerificationError(broken, "the model has no float operator, but breaks the contract")
-        with self.stage("certify"):
-            self.box.call("shapes", self.path)
-        self.warnings += dynamic[:1]
-        if any(t.dtype == "uint8" and t.is_constant and t.quant is not None for t in self.model.main.tensors):
-            self.warnings.append("it is a uint8 model of the older scheme: all integer, but not int8")
-        fixed = ("activations", "io", "per_tensor", "dense_per_tensor", "batch", "keep_float", "shape", "target")
-        changed = [n for n, v in vars(Options()).items() if n in fixed and v != getattr(self.options, n)]
-        if changed:
-            self.warnings.append(f"{', '.join(changed)}: no effect on a model that is all integer already")
-        report = report_of(self, "already-integer", data, Assignment(), Emitted(self.model), None)
-        return Result(data, report)
 
 
 def _holds(t: Tensor, span: Range) -> bool:

@@ -1,4 +1,4 @@
-"""The report of one run, put together from what its stages left."""
+"""The report of one run, put together from what its stages left; and the run that has nothing to do."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from fullint import __version__
 from fullint.assignment import Assignment
 from fullint.emit import Emitted
+from fullint.errors import VerificationError
+from fullint.options import Options
 from fullint.report import (
     SCHEMA_VERSION,
     Certificate,
@@ -22,9 +24,14 @@ from fullint.report import (
     operator_counts,
 )
 from fullint.samples import Split
+from fullint.tflite import read_model
+from fullint.verify import contract_problems
 
 if TYPE_CHECKING:
     from fullint.job import Job
+
+_WITHOUT_EFFECT = ("activations", "io", "per_tensor", "dense_per_tensor", "batch", "keep_float", "shape", "target")
+"""Options that change nothing where nothing is float."""
 
 
 def report_of(
@@ -90,3 +97,26 @@ def _options(job: Job) -> dict[str, Any]:
 def _own_peak() -> int:
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def already_integer(job: Job) -> tuple[bytes, QuantizeReport]:
+    """The given model, where it has no float operator: checked and run, and what its user should know.
+
+    Raises:
+        VerificationError: it breaks the contract all the same.
+    """
+    data = job.source if isinstance(job.source, bytes) else Path(job.source).read_bytes()
+    problems = list(contract_problems(read_model(data)))
+    dynamic = [p for p in problems if p.endswith("has a dynamic shape")]
+    if len(problems) > len(dynamic):
+        broken = [p for p in problems if p not in dynamic]
+        raise VerificationError(broken, "the model has no float operator, but breaks the contract")
+    with job.stage("certify"):
+        job.box.call("shapes", job.path)
+    job.warnings += dynamic[:1]
+    if any(t.dtype == "uint8" and t.is_constant and t.quant is not None for t in job.model.main.tensors):
+        job.warnings.append("it is a uint8 model of the older scheme: all integer, but not int8")
+    changed = [n for n, v in vars(Options()).items() if n in _WITHOUT_EFFECT and v != getattr(job.options, n)]
+    if changed:
+        job.warnings.append(f"{', '.join(changed)}: no effect on a model that is all integer already")
+    return data, report_of(job, "already-integer", data, Assignment(), Emitted(job.model), None)

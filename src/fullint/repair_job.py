@@ -42,6 +42,7 @@ class RepairJob(Job):
 
     strict = False
     each = True
+    honours = False
     reference = "the given model"
 
     def __init__(

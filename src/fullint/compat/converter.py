@@ -169,7 +169,8 @@ class TFLiteConverter:
             options.check()
             chosen = endpoint()
             worker.reshape(chosen, {n or "": list(s) for n, s in options.shapes.items()})
-            made = worker.convert(chosen, self.batch, **settings)
+            self._close(chosen.specs)
+            made = worker.convert(chosen, self.batch, settings)
         except UsageError:
             raise
         except Exception as e:  # TensorFlow raises whatever it likes
@@ -181,6 +182,24 @@ class TFLiteConverter:
             raise ConversionError(str(e)) from e
         facts = Conversion("keras", FRAMEWORKS["keras"].tool, made.versions, "this process", 0, done.sqnr_db, done.equal, "")
         return done.model, facts
+
+    def _close(self, specs: list[Any]) -> None:
+        """Open dimensions other than the batch take the size of the first sample, as in TensorFlow's own calibration."""
+        if all(None not in list(s.shape)[1:] for s in specs):
+            return
+        first: Any = next(iter(_first(self.representative_dataset)), ())
+        given = list(first.values()) if isinstance(first, dict) else first if isinstance(first, list | tuple) else [first]
+        shapes = [np.shape(a) for a in given]
+        for i, s in enumerate(specs):
+            if None in list(s.shape)[1:] and len(shapes) == len(specs) and len(shapes[i]) == len(s.shape):
+                sizes = [n if k == 0 or n is not None else shapes[i][k] for k, n in enumerate(s.shape)]
+                specs[i] = type(s)(sizes, s.dtype, name=s.name)
+
+
+def _first(samples: Any) -> Iterable[Any]:
+    """The samples once more, from the start; nothing where they can be read only once."""
+    samples = getattr(samples, "input_gen", samples)
+    return samples() if callable(samples) else samples if isinstance(samples, list | tuple) else ()
 
 
 def _sentence(error: Exception) -> str:

@@ -150,7 +150,7 @@ def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: 
     return found, loaded
 
 
-def convert(endpoint: Endpoint, batch: int = 1, **settings: Any) -> Floated:
+def convert(endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | None = None) -> Floated:
     """The float `.tflite` of a function; operators that only TensorFlow has become Flex ones where builtins do not do.
 
     Args:
@@ -171,7 +171,7 @@ def convert(endpoint: Endpoint, batch: int = 1, **settings: Any) -> Floated:
     holder.keeps = endpoint.keeps
     with tempfile.TemporaryDirectory(prefix="fullint-") as folder:
         tf.saved_model.save(holder, folder, signatures={endpoint.key: function})
-        data = _converted(folder, endpoint.key, settings)
+        data = _converted(folder, endpoint.key, settings or {})
     names = [s.name for s in specs]
     return Floated(data, [(n, n) for n in names], [(n, n) for n in outputs], sample, expected, {"tensorflow": tf.__version__})
 

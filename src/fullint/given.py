@@ -1,0 +1,155 @@
+"""Parameters that a model brings along from quantization-aware training or PT2E, taken over.
+
+    x --QUANTIZE--> i8 --DEQUANTIZE--> y                =>   x, with these parameters
+    x --FAKE_QUANT(min, max)--> y                       =>   x, with the parameters of [min, max]
+    const w --QUANTIZE--> i8 --DEQUANTIZE--> y          =>   const y on that grid, which it remembers
+
+What such a model learned, it learned on these grids: they are honoured, and not measured again.
+
+FAKE_QUANT's grid (kernels/fake_quant.cc, NudgeQuantizationRange), with q_min = 0, or 1 where the range is narrow:
+
+    scale = (max - min) / (2^bits - 1 - q_min)          zero_point = round(q_min - min / scale), kept in [q_min, 2^bits - 1]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from fullint.ir import Array, Graph, Model, Op, Quant, Tensor, Uses, constant
+from fullint.numerics import activation_params, as_activation, dequantize, quantize
+from fullint.ops import ROWS, Role
+from fullint.rewrite import Change
+
+Pinned = dict[Tensor, tuple[Quant, str]]
+_CODES = ("int8", "uint8", "int16")
+
+
+def honour(model: Model) -> tuple[Pinned, list[Change]]:
+    """Take pairs of QUANTIZE and DEQUANTIZE and FAKE_QUANT out, in place.
+
+    Returns:
+        The parameters, with their type, that tensors are to have; and what was done.
+    """
+    pinned: Pinned = {}
+    changes: list[Change] = []
+    for graph in model.graphs:
+        for take in (_fake_quant, _pair):
+            changes += _swept(graph, pinned, take)
+        _move_constants(graph)
+        _upwards(graph, pinned)
+        graph.sync_tensors()
+    return pinned, changes
+
+
+_Take = Callable[[Op, Uses], "tuple[Tensor, Tensor, Quant, str, list[Op]] | None"]
+"""(value, what stands for it afterwards, its grid, the type of its codes, operators that go)."""
+
+
+def _swept(graph: Graph, pinned: Pinned, take: _Take) -> list[Change]:
+    changes = []
+    for op in list(graph.ops):
+        found = take(op, Uses(graph)) if op in graph.ops else None
+        if found is None:
+            continue
+        x, y, quant, dtype, gone = found
+        if x.buffer is not None:
+            on_grid = _on_grid(x, quant, dtype)
+            y.buffer, y.quant, y.shape = on_grid.buffer, on_grid.quant, on_grid.shape
+        else:
+            kept = _joined(graph, x, y)
+            given = as_activation(Tensor("", (), dtype, quant=quant))
+            if kept is None or given is None:
+                continue
+            pinned[kept] = given
+        graph.ops = [o for o in graph.ops if o not in gone]
+        changes += [Change("honour", op.origin, op.kind, y.name, "the model brings these parameters along")]
+    return changes
+
+
+def _move_constants(graph: Graph) -> None:
+    """TRANSPOSE of a constant that remembers its grid: converters write weights in their framework's layout."""
+    for op in list(graph.ops):
+        x, order = op.input(0), op.input(1)
+        if op.kind != "TRANSPOSE" or x is None or x.buffer is None or x.quant is None or order is None or order.buffer is None:
+            continue
+        axes, y = order.array.reshape(-1), op.outputs[0]
+        moved = constant(y.name, np.ascontiguousarray(x.array.transpose(axes)))
+        if y not in graph.outputs:
+            y.buffer, y.shape = moved.buffer, moved.shape
+            y.quant = replace(x.quant, axis=int(np.flatnonzero(axes == x.quant.axis)[0])) if x.quant.per_channel else x.quant
+            graph.ops.remove(op)
+
+
+def _upwards(graph: Graph, pinned: Pinned) -> None:
+    """What is only moved before it is rounded may be rounded before it is moved: no requantize is needed between."""
+    uses = Uses(graph)
+    for op in reversed(graph.ops):
+        row = ROWS.get(op.kind)
+        if row is None or not op.outputs or op.outputs[0] not in pinned:
+            continue
+        moved = [t for i, t in enumerate(op.inputs) if t is not None and row.role(i) is Role.SAME and t.buffer is None]
+        if len(moved) == 1 and moved[0].is_float and uses.only_reader(moved[0]) is op:
+            pinned.setdefault(moved[0], pinned[op.outputs[0]])
+
+
+def _fake_quant(op: Op, uses: Uses) -> tuple[Tensor, Tensor, Quant, str, list[Op]] | None:
+    x = op.input(0)
+    if op.kind != "FAKE_QUANT" or op.keep_float or x is None or (op.outputs[0] in uses.outputs and x.buffer is not None):
+        return None
+    low, high = float(op.options.get("min", 0.0)), float(op.options.get("max", 0.0))
+    bits, narrow = int(op.options.get("num_bits", 8)), bool(op.options.get("narrow_range", False))
+    if not low <= 0.0 <= high or low == high:
+        return None
+    quant = fake_quant_params(low, high, narrow) if bits == 8 else activation_params(low, high)
+    return x, op.outputs[0], quant, "int8", [op]
+
+
+def fake_quant_params(low: float, high: float, narrow: bool) -> Quant:
+    """The int8 parameters of an 8-bit FAKE_QUANT."""
+    least = 1 if narrow else 0
+    scale = (high - low) / (255 - least)
+    zero = min(max(round(least - low / scale), least), 255)
+    return Quant.of(scale, zero - 128)
+
+
+def _pair(op: Op, uses: Uses) -> tuple[Tensor, Tensor, Quant, str, list[Op]] | None:
+    """A DEQUANTIZE of what a QUANTIZE has just made of floats."""
+    q = op.input(0)
+    maker = uses.producer.get(q) if op.kind == "DEQUANTIZE" and q is not None else None
+    if q is None or maker is None or maker.kind != "QUANTIZE" or op.keep_float or maker.keep_float:
+        return None
+    x, y = maker.input(0), op.outputs[0]
+    if x is None or x.dtype != "float32" or y.dtype != "float32" or q.dtype not in _CODES or q.quant is None:
+        return None
+    if q in uses.outputs or any(reader.kind != "DEQUANTIZE" for reader, _ in uses.of(q)):
+        return None
+    if (x.buffer is None and q.quant.scale.size != 1) or (x.buffer is not None and y in uses.outputs):
+        return None
+    return x, y, q.quant, q.dtype, [op, *([maker] if len(uses.of(q)) == 1 else [])]
+
+
+def _on_grid(x: Tensor, quant: Quant, dtype: str) -> Tensor:
+    """The constant, rounded; int8 with zero point 0 is a grid that weights keep."""
+    if dtype == "uint8":
+        quant, dtype = replace(quant, zero_point=quant.zero_point - 128), "int8"
+    values: Array = dequantize(quantize(x.array, quant, dtype), quant)
+    return constant(x.name, values, quant if dtype == "int8" and not np.any(quant.zero_point) else None)
+
+
+def _joined(graph: Graph, x: Tensor, y: Tensor) -> Tensor | None:
+    """One tensor for both: the one whose name an input or output of the graph needs. None where both are needed."""
+    if x in graph.inputs or x in graph.outputs:
+        if y in graph.outputs:
+            return None
+        kept, gone = x, y
+    else:
+        kept, gone = y, x
+    if kept.shape != gone.shape:
+        kept.shape = gone.shape if not kept.shape else kept.shape
+    for op in graph.ops:
+        op.inputs = [kept if t is gone else t for t in op.inputs]
+        op.outputs = [kept if t is gone else t for t in op.outputs]
+    return kept
