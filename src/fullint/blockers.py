@@ -33,10 +33,9 @@ def _blocker(number: int, op: Op) -> Blocker | None:
         return Blocker(number, op.origin, op.custom_code or op.kind, name, cause, ways)
 
     if op.kind == "CUSTOM" and (op.custom_code or "").startswith("Flex"):
-        return block(
-            "TensorFlow itself computes it (flex), in float",
-            "convert the model without SELECT_TF_OPS, with operators that TFLite has",
-        )
+        cause = "TensorFlow itself computes it (flex), in float, and it is none of those that fullint writes with builtins"
+        way_out = "replace it in the network by operators that TFLite has (docs/ops.md), or cut it off"
+        return Blocker(number, op.origin, op.custom_code or "", op.output_name, cause, way_out)
     if op.kind == "CUSTOM":
         return block("a custom operator has no integer kernel fullint knows", "cut it off, before or behind the network")
     row = ROWS.get(op.kind)

@@ -43,6 +43,7 @@ from fullint.outcome import already_integer, report_of
 from fullint.passes import prepare
 from fullint.passes.expand_constants import expand_dequantize
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
+from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.report import Certificate, Conversion, QuantizeReport, count_float
 from fullint.rewrite import Change, sweep
 from fullint.samples import WAYS, Samples, open_samples, slots, synthetic
@@ -178,7 +179,9 @@ class Job:
             path = Path(self.source) if not isinstance(self.source, bytes) else None
             outside = internalise(self.model, path and path.absolute().parent)
             check_readable(self.model, scales=self.strict)
-            if outside:
+            written = without_tensorflow(self.model)
+            self.changes += written
+            if outside or any(c.done for c in written):
                 self.path = self._stack.enter_context(model_file(self.model))
             elif isinstance(self.source, bytes):
                 self.path = self._stack.enter_context(model_file(self.source))

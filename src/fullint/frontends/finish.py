@@ -17,6 +17,7 @@ import numpy as np
 from fullint.build import make_op
 from fullint.errors import ModelFormatError
 from fullint.ir import Array, Model, Signature, Tensor, constant, twin
+from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score, mean_sqnr
 from fullint.tflite import read_model, write_model
@@ -58,6 +59,7 @@ def finished(data: bytes, original: Original) -> Finished:
         RuntimeFailure: LiteRT does not run it.
     """
     model = read_model(data)
+    without_tensorflow(model)
     runs = not any(op.kind == "CUSTOM" for _, op in model.ops())
     inputs = _in_order(model, [i[1] for i in original.inputs], model.main.inputs, "input")
     outputs = _in_order(model, [o[1] for o in original.outputs], model.main.outputs, "output")

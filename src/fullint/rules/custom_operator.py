@@ -14,12 +14,14 @@ Example:
     op 63 TFLite_Detection_PostProcess "detections": LiteRT knows no integer form of a custom operator
 
 Fix (none):
-    Cut it off and run it behind the network, or convert without SELECT_TF_OPS so that builtins are used.
+    `fullint quantize` writes functions of one number (Erf, Tan, Asin, ...) and 3D pooling with builtins. Others: cut
+    them off and run them behind the network, or replace them.
 """
 
 from __future__ import annotations
 
 from fullint.ir import Op
+from fullint.passes.tensorflow_ops import WRITTEN, tensorflow_name
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope
 
 
@@ -28,8 +30,14 @@ def find(op: Op, facts: Facts) -> Found | None:
     if op.kind != "CUSTOM":
         return None
     code = op.custom_code or ""
+    if tensorflow_name(op) in WRITTEN:
+        return Found("TensorFlow itself computes it, in float", "fullint quantize writes it with builtins", {"code": code})
     if code.startswith("Flex"):
-        return Found("TensorFlow itself computes it (flex), in float", "convert the model without SELECT_TF_OPS", {"code": code})
+        return Found(
+            "TensorFlow itself computes it (flex), in float",
+            "replace it by operators that TFLite has, or cut it off",
+            {"code": code},
+        )
     return Found("a custom operator has no integer form anybody else knows", "cut it off, behind the network", {"code": code})
 
 

@@ -107,8 +107,7 @@ def of_function(function: Any, key: str = SERVING) -> Endpoint:
     import tensorflow as tf
 
     args, kwargs = function.structured_input_signature
-    order = [k for k in getattr(function, "_arg_keywords", None) or [] if k in kwargs]
-    keywords = [*order, *(k for k in kwargs if k not in order)]
+    keywords = list(kwargs)  # in the order of the function that was saved, as TensorFlow's converter has them
     flat = [*tf.nest.flatten(list(args)), *(kwargs[k] for k in keywords)]
     flat = [s for s in flat if isinstance(s, tf.TensorSpec)]
     positional = len(flat) - len(keywords)
@@ -151,7 +150,7 @@ def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: 
 
 
 def convert(endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | None = None) -> Floated:
-    """The float `.tflite` of a function; operators that only TensorFlow has become Flex ones where builtins do not do.
+    """The float `.tflite` of a function; operators that only TensorFlow has become Flex or custom ones where builtins do not do.
 
     Args:
         endpoint: what to convert.
@@ -179,12 +178,12 @@ def convert(endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | No
 def _converted(folder: str, key: str, settings: Mapping[str, Any]) -> bytes:
     import tensorflow as tf
 
-    sets = ([tf.lite.OpsSet.TFLITE_BUILTINS], [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS])
+    builtins, flex = [tf.lite.OpsSet.TFLITE_BUILTINS], [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
     said: list[Exception] = []
-    for supported in sets:
+    for supported, custom in ((builtins, False), (flex, False), (flex, True)):
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[key])
         converter.target_spec.supported_ops = supported
-        for name, value in settings.items():
+        for name, value in {**settings, **({"allow_custom_ops": True} if custom else {})}.items():
             setattr(converter, name, value)
         try:
             data: bytes = converter.convert()
