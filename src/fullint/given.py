@@ -19,7 +19,7 @@ from dataclasses import replace
 import numpy as np
 
 from fullint.ir import Array, Graph, Model, Op, Quant, Tensor, Uses, constant
-from fullint.numerics import activation_params, as_activation, dequantize, quantize
+from fullint.numerics import activation_params, as_activation, dequantize, quantize, round_half_away
 from fullint.ops import ROWS, Role
 from fullint.rewrite import Change
 
@@ -42,6 +42,19 @@ def honour(model: Model) -> tuple[Pinned, list[Change]]:
         _upwards(graph, pinned)
         graph.sync_tensors()
     return pinned, changes
+
+
+def round_constants(model: Model) -> list[Change]:
+    """FAKE_QUANT of constants is a constant, in place: LiteRT does not run it where its range is narrow, as that of weights."""
+    changes: list[Change] = []
+    for graph in model.graphs:
+        changes += _swept(graph, {}, lambda op, uses: _fake_quant(op, uses) if _of_constant(op) else None)
+        graph.sync_tensors()
+    return changes
+
+
+def _of_constant(op: Op) -> bool:
+    return (x := op.input(0)) is not None and x.buffer is not None and x.dtype == "float32"
 
 
 _Take = Callable[[Op, Uses], "tuple[Tensor, Tensor, Quant, str, list[Op]] | None"]
@@ -109,9 +122,9 @@ def _fake_quant(op: Op, uses: Uses) -> tuple[Tensor, Tensor, Quant, str, list[Op
 
 def fake_quant_params(low: float, high: float, narrow: bool) -> Quant:
     """The int8 parameters of an 8-bit FAKE_QUANT."""
-    least = 1 if narrow else 0
-    scale = (high - low) / (255 - least)
-    zero = min(max(round(least - low / scale), least), 255)
+    least, low32 = 1 if narrow else 0, np.float32(low)  # in float32, as the kernel: it decides ties
+    scale = (np.float32(high) - low32) / np.float32(255 - least)
+    zero = min(max(int(round_half_away(np.float32(least) - low32 / scale)), least), 255)
     return Quant.of(scale, zero - 128)
 
 

@@ -9,6 +9,8 @@ Which axes went where follows from the shapes where it can, and from the numbers
 from __future__ import annotations
 
 import itertools
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,11 +87,16 @@ def _in_order(model: Model, names: Sequence[str], ends: Sequence[Tensor], what: 
     signature = next((s for s in model.signatures if s.graph is model.main), None)
     if len(ends) != len(names):
         raise ModelFormatError(f"the converter made {len(ends)} {what}s of {len(names)}")
-    given = dict(getattr(signature, f"{what}s")) if signature is not None else {}
-    if set(names) <= set(given):
-        return [given[n] for n in names]
-    by_tensor = {t.name.removeprefix("serving_default_").rpartition(":")[0] or t.name: t for t in ends}
-    return [by_tensor[n] for n in names] if set(names) <= set(by_tensor) else list(ends)
+    by_name = {_plain(t.name.removeprefix("serving_default_").rpartition(":")[0] or t.name): t for t in ends}
+    if signature is not None:
+        by_name |= {_plain(n or ""): t for n, t in getattr(signature, f"{what}s")}
+    wanted = [_plain(n) for n in names]
+    return [by_name[n] for n in wanted] if set(wanted) <= set(by_name) else list(ends)
+
+
+def _plain(name: str) -> str:
+    """A name as converters compare them: what is no letter or digit may have become something else."""
+    return re.sub(r"\W", "_", name.removesuffix(":0"))
 
 
 def _as_given(model: Model, t: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -166,6 +173,8 @@ def _run(model: Model, sample: Sequence[Array]) -> list[Array]:
 
 
 def _typed(x: Array, t: Tensor) -> Array:
+    if x.size != math.prod(t.shape):
+        raise ModelFormatError(f'the converter made an input "{t.name}" of shape {t.shape} of one of {x.shape}')
     typed: Array = np.ascontiguousarray(x.astype(t.dtype if t.dtype != "bool" else np.bool_))
     return typed.reshape(t.shape)
 

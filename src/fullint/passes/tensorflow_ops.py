@@ -40,8 +40,10 @@ def without_tensorflow(model: Model) -> list[Change]:
     """Write all that can be with builtins, in place."""
     if not any(op.kind == "CUSTOM" for _, op in model.ops()):
         return []
-    changes = sweep(model, unary_as_builtins)
-    return changes + sweep(model, pool_3d_as_2d)
+    changes = [*sweep(model, unary_as_builtins), *sweep(model, pool_3d_as_2d)]
+    for graph in model.graphs:
+        graph.sync_tensors()
+    return changes
 
 
 def tensorflow_name(op: Op) -> str:

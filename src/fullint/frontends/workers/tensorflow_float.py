@@ -98,7 +98,9 @@ def _symbols(model: Any) -> list[Any]:
             tf.TensorSpec(s.shape, s.dtype, name=getattr(s, "name", None)) for s in tf.nest.flatten(get_input_signature(model))
         ]
     with contextlib.suppress(Exception):
-        return list(tf.nest.flatten(model._get_save_spec(dynamic_batch=True)))
+        found = list(tf.nest.flatten(model._get_save_spec(dynamic_batch=True)))
+        if found and all(hasattr(s, "shape") for s in found):
+            return found
     raise ValueError("the model's inputs are not known yet: call it once on a sample, or build it with keras.Input")
 
 
@@ -146,7 +148,44 @@ def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: 
     found = [of_function(there[k], k) for k in keys]
     for endpoint in found:
         endpoint.keeps = loaded
+        endpoint.specs, endpoint.call = _as_tensorflow_orders(endpoint)
     return found, loaded
+
+
+def _as_tensorflow_orders(endpoint: Endpoint) -> tuple[list[Any], Callable[..., Mapping[str, Any]]]:
+    """Inputs in the order in which TensorFlow's converter has them, as samples that are lists come.
+
+    A SavedModel keeps them as a map; the converter's order follows from the names alone, but only it knows how. So it
+    is asked with a model that has the same names and nothing else.
+    """
+    import tensorflow as tf
+
+    names = [s.name for s in endpoint.specs]
+    if len(names) < 2:
+        return endpoint.specs, endpoint.call
+    total = tf.function(lambda **inputs: {"sum": tf.add_n([tf.reduce_sum(v) for v in inputs.values()])})
+    concrete = total.get_concrete_function(**{n: tf.TensorSpec([1, 2], name=n) for n in names})
+    with tempfile.TemporaryDirectory(prefix="fullint-") as folder:
+        tf.saved_model.save(tf.Module(), folder, signatures={SERVING: concrete})
+        data = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SERVING]).convert()
+    found = sorted(names, key=lambda n: _place(data, n))
+    given = {s.name: s for s in endpoint.specs}
+
+    def call(*inputs: Any) -> Mapping[str, Any]:
+        by_name = dict(zip(found, inputs, strict=True))
+        return inner(*(by_name[n] for n in names))
+
+    inner = endpoint.call
+    return [given[n] for n in found], call
+
+
+def _place(data: bytes, name: str) -> int:
+    """Where an input is in a graph, by the interpreter-free way: its tensor's index."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    graph = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0)).subgraphs[0]
+    names = [graph.tensors[i].name.decode().removeprefix("serving_default_").rpartition(":")[0] for i in graph.inputs]
+    return names.index(name)
 
 
 def convert(endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | None = None) -> Floated:

@@ -160,4 +160,4 @@ def _last_error(log: Path) -> str:
     """The last line of a Python traceback, which says what went wrong."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     found = [line for line in lines if ": " in line and line.split(":")[0].split(".")[-1].endswith(("Error", "Exception"))]
-    return found[-1][:500] if found else ""
+    return found[-1][:200] if found else ""

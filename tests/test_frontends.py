@@ -1,0 +1,315 @@
+"""Front ends without their frameworks: what a path is, environments, and a converter's file put in order and compared.
+
+The converter here is a stand-in, a script that writes what a test tells it to; the real ones are in `frontend_tests`.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import run
+
+from fullint import frontends, quantize
+from fullint.build import Builder
+from fullint.cli import main
+from fullint.errors import ConversionError, ModelFormatError, SetupError, UsageError
+from fullint.frontends import conversion as conversion_module
+from fullint.frontends import environments, formats
+from fullint.frontends.formats import FRAMEWORKS, Framework, framework_of, split
+from fullint.ir import NUMPY_TYPES
+from fullint.tflite import read_bytes
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(environments.VARIABLE, str(tmp_path / "environments"))
+
+
+# --- what a path is
+
+
+@pytest.mark.parametrize(
+    ("name", "framework"),
+    [("m.keras", "keras"), ("m.h5", "keras"), ("M.HDF5", "keras"), ("m.onnx", "onnx"), ("m.pt2", "torch"), ("m.tflite", None)],
+)
+def test_suffixes(name: str, framework: str | None) -> None:
+    found = framework_of(name)
+    assert (found and found.name) == framework
+
+
+def test_a_tflite_is_one_whatever_it_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(network())
+    assert framework_of(path) is None
+    with pytest.raises(ModelFormatError, match="already"):
+        frontends.convert(path)
+
+
+def test_folders(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no SavedModel"):
+        framework_of(tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    assert framework_of(tmp_path) is FRAMEWORKS["keras"]
+
+
+@pytest.mark.parametrize(
+    ("text", "framework"),
+    [
+        ("import tensorflow as tf\ndef make(): ...\n", "keras"),
+        ("def make():\n    from keras import layers\n", "keras"),
+        ("from torch import nn\ndef make(): ...\n", "torch"),
+    ],
+)
+def test_python_files_by_their_imports(tmp_path: Path, text: str, framework: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(text)
+    assert framework_of(f"{path}:make") is FRAMEWORKS[framework]
+    assert split(f"{path}:make") == (str(path), "make")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "says"),
+    [
+        ("import torch, keras\ndef make(): ...\n", "m.py:make", "several frameworks"),
+        ("def make(): ...\n", "m.py:make", "no framework"),
+        ("import torch\n", "m.py:make", "no function make"),
+        ("def make(:\n", "m.py:make", "no Python"),
+        ("import torch\ndef make(): ...\n", "m.py", "name the function"),
+        ("", "missing.py:make", "cannot be read"),
+        ("", "weights.pth", "torch.export.save"),
+        ("", "graph.pb", "saved_model.pb"),
+    ],
+)
+def test_what_no_front_end_takes_is_said(tmp_path: Path, text: str, name: str, says: str) -> None:
+    (tmp_path / "m.py").write_text(text)
+    with pytest.raises(UsageError, match=says):
+        framework_of(str(tmp_path / name))
+
+
+def test_frameworks_that_contradict() -> None:
+    with pytest.raises(UsageError, match="is of ONNX, not of PyTorch"):
+        framework_of("m.onnx", "torch")
+    with pytest.raises(UsageError, match="framework must be"):
+        framework_of("m.onnx", "jax")
+    assert framework_of("m.py:make", "torch") is FRAMEWORKS["torch"]
+
+
+# --- environments
+
+
+def test_what_is_missing_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "here", lambda f: False)
+    with pytest.raises(UsageError, match="`fullint setup torch`"):
+        frontends.find(FRAMEWORKS["torch"])
+
+
+def test_the_users_own_environment_does_where_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "here", lambda f: True)
+    assert frontends.find(FRAMEWORKS["torch"]).python == sys.executable
+
+
+def test_here_asks_for_every_module() -> None:
+    assert formats.here(stand_in(("json", "numpy")))
+    assert not formats.here(stand_in(("json", "no_such_module_anywhere")))
+
+
+def test_an_environment_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = Framework("keras", "Keras", "a tool", "w.py", ("json",), (str(tmp_path / "no-such-package"),))
+    monkeypatch.setitem(FRAMEWORKS, "keras", broken)
+    with pytest.raises(SetupError, match=r"install failed.*(\n.*)*the whole log"):
+        frontends.setup("keras")
+    monkeypatch.setattr(environments, "here", lambda f: False)
+    with pytest.raises(UsageError, match="setup keras"):  # half an environment is none
+        frontends.find(broken)
+    with pytest.raises(UsageError, match="framework must be one of"):
+        frontends.setup("jax")
+
+
+def test_an_environment_is_made_once_and_for_its_versions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    wheel(package / "stand_in-1.0-py3-none-any.whl")
+    chosen = Framework("keras", "Keras", "a tool", "w.py", ("stand_in",), (str(package / "stand_in-1.0-py3-none-any.whl"),))
+    monkeypatch.setitem(FRAMEWORKS, "keras", chosen)
+    stages: list[str] = []
+    made = frontends.setup("keras", progress=lambda stage, done, total: stages.append(stage))
+    assert made.created and stages == ["create", "install", "check"]
+    assert "stand_in==1.0" in made.packages
+    again = frontends.setup("keras")
+    assert not again.created and again.python == made.python
+    assert frontends.find(chosen).python == made.python
+    assert json.loads(made.to_json())["schema_version"] == 1
+    done = subprocess.run(
+        [sys.executable, "-m", "fullint", "setup", "onnx", "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and "onnx2tf" in done.stdout
+
+
+def wheel(path: Path) -> None:
+    """A package of one empty module."""
+    import zipfile
+
+    with zipfile.ZipFile(path, "w") as z:
+        z.writestr("stand_in.py", "")
+        z.writestr("stand_in-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: stand_in\nVersion: 1.0\n")
+        z.writestr("stand_in-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        z.writestr("stand_in-1.0.dist-info/RECORD", "")
+
+
+# --- conversion, by a stand-in
+
+
+def network() -> bytes:
+    """NHWC, as a converter writes it: inputs in its own order, an image among its outputs."""
+    g = Builder(seed=5)
+    b, a = g.input(1, 6, name="serving_default_b:0"), g.input(1, 8, 8, 3, name="serving_default_a:0")
+    y = g.conv(a, 5, activation="RELU")
+    y.name = "StatefulPartitionedCall:1"
+    z = g.dense(b, 4)
+    z.name = "StatefulPartitionedCall:0"
+    g.output(z, y)
+    return g.bytes("serving_default")
+
+
+def stand_in(modules: tuple[str, ...] = ("json",), attempts: int = 1) -> Framework:
+    return Framework("keras", "Keras", "a tool", "worker.py", modules, (), attempts)
+
+
+@pytest.fixture
+def convert(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Convert with a worker that copies prepared files, one set for each attempt."""
+    workers = tmp_path / "workers"
+    workers.mkdir()
+    (workers / "worker.py").write_text(
+        "import json, pathlib, shutil, sys\n"
+        "asked = json.loads(pathlib.Path(sys.argv[1]).read_text())\n"
+        "made = pathlib.Path(__file__).parent / str(asked['attempt'])\n"
+        "print('line of the tool')\n"
+        "if not made.exists(): raise ValueError('it does not like the model')\n"
+        "[shutil.copy(f, asked['folder']) for f in made.iterdir()]\n"
+    )
+    monkeypatch.setattr(conversion_module, "WORKERS", workers)
+    model = tmp_path / "model.keras"
+    model.write_bytes(b"a model")
+
+    def converted(*attempts: tuple[bytes, dict[str, object], list[np.ndarray], list[np.ndarray]] | None):
+        for i, made in enumerate(attempts):
+            if made is not None:
+                prepared(workers / str(i), *made)
+        monkeypatch.setitem(FRAMEWORKS, "keras", stand_in(attempts=len(attempts)))
+        return frontends.convert(model)
+
+    return converted
+
+
+def prepared(folder: Path, data: bytes, facts: dict[str, object], sample: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    folder.mkdir()
+    (folder / "0.tflite").write_bytes(data)
+    (folder / "facts.json").write_text(json.dumps({"versions": {"tool": "1.0"}, **facts}))
+    arrays = {f"input{i}": a for i, a in enumerate(sample)} | {f"output{i}": a for i, a in enumerate(expected)}
+    np.savez(folder / "check.npz", **arrays)
+
+
+def original(data: bytes) -> tuple[dict[str, object], list[np.ndarray], list[np.ndarray]]:
+    """What the framework says of it: channels first, image before scores, names of its own."""
+    model = read_bytes(data)
+    rng = np.random.default_rng(1)
+    by_name = {t.name: rng.normal(size=t.shape).astype(NUMPY_TYPES[t.dtype]) for t in model.main.inputs}
+    out = dict(zip([t.name for t in model.main.outputs], run(data, list(by_name.values())), strict=True))
+    image, vector = by_name["serving_default_a:0"], by_name["serving_default_b:0"]
+    facts = {
+        "inputs": [("picture", "a"), ("vector", "b")],
+        "outputs": [("features", "StatefulPartitionedCall:1"), ("scores", "StatefulPartitionedCall:0")],
+    }
+    expected = [out["StatefulPartitionedCall:1"].transpose(0, 3, 1, 2), out["StatefulPartitionedCall:0"]]
+    return facts, [image.transpose(0, 3, 1, 2), vector], expected
+
+
+def test_names_order_and_layout_are_the_users(convert) -> None:
+    data = network()
+    facts, sample, expected = original(data)
+    made = convert((data, facts, sample, expected))
+    model = read_bytes(made.model)
+    assert [(t.name, t.shape) for t in model.main.inputs] == [("picture", (1, 3, 8, 8)), ("vector", (1, 6))]
+    assert [(t.name, t.shape) for t in model.main.outputs] == [("features", (1, 5, 8, 8)), ("scores", (1, 4))]
+    assert [n for n, _ in model.signatures[0].inputs] == ["picture", "vector"]
+    assert [n for n, _ in model.signatures[0].outputs] == ["features", "scores"]
+    for ours, theirs in zip(run(made.model, sample), expected, strict=True):
+        assert np.allclose(ours, theirs, atol=1e-5)
+    assert made.conversion.sqnr_db > 100
+    assert made.conversion.versions == {"tool": "1.0"}
+    assert "line of the tool" in Path(made.conversion.log).read_text()
+
+
+def test_square_outputs_are_told_by_their_numbers(convert) -> None:
+    """An output of equal axes: its shape tells nothing, a transposed one is found by its values."""
+    g = Builder(seed=6)
+    x = g.input(1, 4, 4, 4, name="x")
+    y = g.conv(x, 4)
+    g.output(y)
+    data = g.bytes("serving_default")
+    sample = np.random.default_rng(2).normal(size=(1, 4, 4, 4)).astype(np.float32)
+    out = run(data, [sample])[0]
+    facts = {"inputs": [("x", "x")], "outputs": [("y", y.name)]}
+    made = convert((data, facts, [sample], [out.transpose(0, 3, 1, 2)]))
+    assert np.allclose(run(made.model, [sample])[0], out.transpose(0, 3, 1, 2), atol=1e-5)
+    assert [op.kind for op in read_bytes(made.model).main.ops] == ["CONV_2D", "TRANSPOSE"]
+
+
+def test_another_network_is_refused(convert) -> None:
+    data = network()
+    facts, sample, expected = original(data)
+    with pytest.raises(ConversionError, match=r"computes something else: .* dB"):
+        convert((data, facts, sample, [-e for e in expected]))
+
+
+def test_the_first_attempt_with_the_right_numbers_is_taken(convert) -> None:
+    data = network()
+    facts, sample, expected = original(data)
+    made = convert(None, (data, facts, sample, [-e for e in expected]), (data, facts, sample, expected))
+    assert made.conversion.attempt == 2
+
+
+def test_a_failure_shows_the_tools_log(convert) -> None:
+    with pytest.raises(ConversionError, match=r"does not convert .*: ValueError: it does not like the model") as e:
+        convert(None)
+    assert "line of the tool" in str(e.value) and "the whole log: " in str(e.value)
+
+
+def test_another_number_of_outputs_is_refused(convert) -> None:
+    data = network()
+    facts, sample, expected = original(data)
+    facts["outputs"] = facts["outputs"][:1]
+    with pytest.raises(ConversionError, match="made 2 outputs of 1"):
+        convert((data, facts, sample, expected[:1]))
+
+
+def test_quantize_takes_it_and_says_how_it_was_made(convert, tmp_path: Path) -> None:
+    data = network()
+    facts, sample, expected = original(data)
+    convert((data, facts, sample, expected))
+    rng = np.random.default_rng(3)
+    samples = [{"vector": rng.normal(size=(1, 6)), "picture": rng.normal(size=(1, 3, 8, 8))} for _ in range(20)]
+    result = quantize(tmp_path / "model.keras", samples)
+    assert result.report.conversion is not None and result.report.conversion.tool == "a tool"
+    assert result.report.float_operators == 0
+    assert result.report.options["model"].endswith("model.keras")
+    assert "convert" in result.report.seconds
+    assert [t.name for t in read_bytes(result.model).main.inputs] == ["picture", "vector"]
+
+
+def test_the_commands_say_it_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"convert", "setup"} <= set(main.commands)
+    words = [sys.executable, "-m", "fullint"]
+    for arguments, says in (
+        (["convert", "missing.keras", "-o", "x.tflite"], "No such file"),
+        (["convert", "m.pth", "-o", "x.tflite"], "torch.export.save"),
+        (["convert", "missing.keras"], "give -o FILE"),
+        (["quantize", "missing.onnx", "--synthetic", "-o", "x.tflite"], "No such file"),
+    ):
+        done = subprocess.run([*words, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
+        assert not (tmp_path / "x.tflite").exists()
