@@ -1,11 +1,17 @@
-# make demo    set up and show the main job on a small trained network
-# make test    set up and run the tests
-# make check   all that the gate runs
+# make demo             set up and show the main job on a small trained network
+# make test             set up and run the tests
+# make check            all that the gate runs, but for the front ends
+# make site             the user guide and the API reference, as a web site in build/site
+# make test-keras       the drop-in converter and Keras, environments from nothing
+# make test-torch       the same for PyTorch
+# make test-onnx        the same for ONNX (exported by PyTorch)
 
 PYTHON ?= python3
 BIN := .venv/bin
+KERAS_BIN := .venv-keras/bin
+export FULLINT_ENVIRONMENTS ?= $(CURDIR)/.environments
 
-.PHONY: demo test check lint types docs clean
+.PHONY: demo test check lint types docs site test-keras test-torch test-onnx test-frontends clean
 
 demo: $(BIN)/fullint
 	$(BIN)/fullint demo
@@ -13,7 +19,7 @@ demo: $(BIN)/fullint
 test: .venv/dev
 	$(BIN)/python -m pytest -q
 
-check: .venv/dev lint types docs test
+check: .venv/dev lint types docs site test
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .
@@ -25,6 +31,29 @@ types: .venv/dev
 docs: .venv/dev
 	$(BIN)/python tools/gen_docs.py --check
 
+site: .venv/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+# TensorFlow beside fullint, as a user of the drop-in has it; and in fullint's own environment, as a user of the command has it
+test-keras: .venv/dev .venv-keras/dev
+	$(BIN)/fullint setup keras
+	$(BIN)/python -m pytest -q -s frontend_tests/test_keras_command.py
+	$(KERAS_BIN)/python -m pytest -q -s -W default frontend_tests/test_keras.py frontend_tests/test_notebooks.py -k "not pytorch and not onnx"
+
+test-torch: .venv/dev
+	$(BIN)/fullint setup torch
+	$(BIN)/python -m pytest -q -s -W default frontend_tests/test_torch.py frontend_tests/test_notebooks.py -k "test_torch or pytorch"
+
+# the exporter of PyTorch needs onnx and onnxscript
+test-onnx: .venv/dev
+	$(BIN)/fullint setup torch
+	$(BIN)/fullint setup onnx
+	$$($(BIN)/fullint setup torch --json | $(BIN)/python -c "import json, sys; print(json.load(sys.stdin)['python'])") \
+	    -m pip install -q --disable-pip-version-check onnx onnxscript
+	$(BIN)/python -m pytest -q -s -W default frontend_tests/test_onnx.py frontend_tests/test_notebooks.py -k onnx
+
+test-frontends: test-keras test-torch test-onnx
+
 $(BIN)/fullint: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
@@ -34,5 +63,10 @@ $(BIN)/fullint: pyproject.toml
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[dev]"
 	@touch .venv/dev
 
+.venv-keras/dev: pyproject.toml
+	$(PYTHON) -m venv .venv-keras
+	$(KERAS_BIN)/python -m pip install -q --disable-pip-version-check -e ".[keras,frontend-tests]"
+	@touch .venv-keras/dev
+
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-keras .environments build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

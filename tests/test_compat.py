@@ -1,6 +1,8 @@
 """The drop-in converter without TensorFlow: every attribute honoured or refused, misspelt ones an error."""
 
+import ast
 import enum
+import inspect
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -257,3 +259,11 @@ def test_functions_that_are_none() -> None:
         TFLiteConverter.from_concrete_functions([])
     with pytest.raises(UsageError, match="get_concrete_function"):
         TFLiteConverter.from_concrete_functions([print])
+
+
+def test_type_checkers_know_every_attribute() -> None:
+    tree = ast.parse(Path(inspect.getfile(TFLiteConverter)).read_text())
+    own = next(n for n in ast.walk(tree) if isinstance(n, ast.ClassDef))
+    block = next(n for n in own.body if isinstance(n, ast.If))
+    named = {n.target.id for n in block.body}
+    assert named == {*ATTRIBUTES, *OWN, "report", "conversion", "float_model"}

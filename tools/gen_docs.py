@@ -1,4 +1,5 @@
-"""Writes the generated pages: docs/commands.md from --help, docs/ops.md from the op table, docs/rules.md from the rules.
+"""Writes the generated pages: docs/commands.md from --help, docs/ops.md from the op table, docs/rules.md from the rules,
+docs/compat.md from the drop-in's attributes.
 
 python tools/gen_docs.py           write them
 python tools/gen_docs.py --check   exit 1 where a page on disk is stale
@@ -13,6 +14,7 @@ from pathlib import Path
 import click
 
 from fullint.cli import main
+from fullint.compat.attributes import ATTRIBUTES, OWN, TARGET_ATTRIBUTES
 from fullint.ops import KERNEL_SETS, ROWS, Fixed, Observed, OpRow, Raw, Role, Same, Tied
 from fullint.ops.forms import IMPOSSIBLE, form
 from fullint.rules import RULES
@@ -28,6 +30,31 @@ def commands() -> str:
         context = click.Context(command, info_name=f"fullint {name}".strip(), max_content_width=100, terminal_width=100)
         parts.append(f"## {context.info_name}\n\n```text\n{command.get_help(context)}\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def compat() -> str:
+    """The attributes of the drop-in converter."""
+    lines = [
+        "# Attributes of the drop-in converter",
+        "",
+        "Made from the table in `fullint.compat.attributes` by `tools/gen_docs.py`. `from fullint.compat import TFLiteConverter`",
+        "has every attribute of `tf.lite.TFLiteConverter`; a value that cannot be honoured raises `fullint.UsageError` where it is",
+        "set, and a name that is not here is an `AttributeError`.",
+    ]
+    for title, rows in (("converter", ATTRIBUTES), ("converter.target_spec", TARGET_ATTRIBUTES)):
+        lines += ["", f"## `{title}`", "", "| attribute | default | what fullint makes of it |", "|---|---|---|"]
+        for name, row in rows.items():
+            says = row.says if row.says != "refused" else f"any other value is refused: {row.refuses(object())}"
+            lines.append(f"| `{name}` | `{_default(row.default)}` | {says} |")
+    lines += ["", "## fullint's own", "", f"{', '.join(f'`{n}`' for n in OWN)}: options of [`fullint.quantize`](api.md).", ""]
+    lines += ["After `convert()`: `report` (what `fullint.quantize` reports), `float_model` (the float `.tflite`), `conversion`."]
+    return "\n".join(lines) + "\n"
+
+
+def _default(value: object) -> str:
+    if isinstance(value, set):
+        return "{" + ", ".join(sorted(str(v) for v in value)) + "}"
+    return repr(value)
 
 
 def ops() -> str:
@@ -114,7 +141,7 @@ def rules() -> str:
 def run(check: bool) -> int:
     """Write the pages, or compare them."""
     stale = []
-    for name, text in (("commands.md", commands()), ("ops.md", ops()), ("rules.md", rules())):
+    for name, text in (("commands.md", commands()), ("ops.md", ops()), ("rules.md", rules()), ("compat.md", compat())):
         page = DOCS / name
         if check and (not page.exists() or page.read_text() != text):
             stale.append(name)

@@ -19,7 +19,7 @@ from fullint.errors import FullintError, ModelFormatError, UsageError
 from fullint.ir import Model, Op, Tensor
 from fullint.layer_names import layer_of
 from fullint.ops.targets import TARGETS
-from fullint.report import SCHEMA_VERSION, count_float, is_float_op, to_json
+from fullint.report import SCHEMA_VERSION, Report, count_float, is_float_op
 from fullint.rules import NAMES, RULES, Facts, Found, Mend, Rule, Scope
 from fullint.rules.base import CONVERSIONS, LEVELS
 from fullint.tflite import internalise, read_model
@@ -87,7 +87,7 @@ class FileAudit:
 
 
 @dataclass(frozen=True)
-class AuditReport:
+class AuditReport(Report):
     """Everything `audit` found."""
 
     schema_version: int
@@ -103,9 +103,9 @@ class AuditReport:
         """The highest level among the findings, None without any."""
         return max((f.level for f in self.findings), key=LEVELS.index, default=None)
 
-    def to_json(self) -> str:
-        """The report as JSON, indented."""
-        return to_json(self)
+    def rows(self) -> list[dict[str, Any]]:
+        """The findings, with the file each is of."""
+        return [{"file": file.file, **vars(f)} for file in self.files for f in file.findings]
 
 
 def audit(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fullint.cost import macs
 from fullint.ir import Model, Op, Tensor
-from fullint.report import SCHEMA_VERSION, count_conv, count_float, operator_counts, to_json
+from fullint.report import SCHEMA_VERSION, Report, count_conv, count_float, operator_counts
 from fullint.tflite import read_model
 from fullint.verify import check_readable
 
@@ -49,7 +49,7 @@ class SignatureInfo:
 
 
 @dataclass(frozen=True)
-class Inspection:
+class Inspection(Report):
     """Everything `inspect` tells."""
 
     schema_version: int
@@ -68,9 +68,9 @@ class Inspection:
     subgraphs: int
     operator_list: tuple[OperatorInfo, ...]
 
-    def to_json(self) -> str:
-        """The inspection as JSON, indented."""
-        return to_json(self)
+    def rows(self) -> tuple[OperatorInfo, ...]:
+        """The operators."""
+        return self.operator_list
 
 
 def inspect(model: str | Path | bytes) -> Inspection:

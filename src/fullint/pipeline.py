@@ -56,7 +56,8 @@ def quantize(
         target: where the result is to run: "litert", "tflm", "ethos-u" or "edgetpu" (`fullint.ops.targets`).
         keep_float: operators that stay float: indices, types or output names, in a sequence or with commas between.
         shape: shape of an input with dynamic dimensions: "1,224,224,3", or "NAME=1,224,224,3" for each.
-        mean, std: a folder of images becomes (pixel - mean) / std; one number, or one per channel.
+        mean: a folder of images becomes (pixel - mean) / std; one number, or one per channel.
+        std: the same.
         layout: layout of the model's image input, "NHWC" or "NCHW".
         framework: "keras" or "torch", where a Python file does not tell which of them makes its model.
         progress: called with (stage, done, total) as the work goes on.

@@ -20,7 +20,7 @@ from fullint.errors import Blocker, NotIntegerError, UsageError
 from fullint.job import Progress, Result
 from fullint.options import Options
 from fullint.repair_job import RepairJob
-from fullint.report import SCHEMA_VERSION, QuantizeReport, to_json
+from fullint.report import SCHEMA_VERSION, QuantizeReport, Report
 from fullint.rules import Mend, Rule
 from fullint.tflite import read_model
 
@@ -33,7 +33,7 @@ ALWAYS = {
 
 
 @dataclass(frozen=True)
-class RepairPlan:
+class RepairPlan(Report):
     """What `repair` would do.
 
     Attributes:
@@ -48,13 +48,13 @@ class RepairPlan:
     leave: tuple[Finding, ...]
     refused: tuple[Blocker, ...]
 
-    def to_json(self) -> str:
-        """The plan as JSON, indented."""
-        return to_json(self)
+    def rows(self) -> list[dict[str, Any]]:
+        """The findings, and whether each would be fixed."""
+        return [{"fix": done, **vars(f)} for done, group in ((True, self.fix), (False, self.leave)) for f in group]
 
 
 @dataclass(frozen=True)
-class RepairReport:
+class RepairReport(Report):
     """Everything `repair` did.
 
     Attributes:
@@ -73,9 +73,9 @@ class RepairReport:
     assumptions: tuple[str, ...]
     result: QuantizeReport
 
-    def to_json(self) -> str:
-        """The report as JSON, indented."""
-        return to_json(self)
+    def rows(self) -> list[dict[str, Any]]:
+        """The findings, and whether each is fixed."""
+        return [{"fixed": done, **vars(f)} for done, group in ((True, self.fixed), (False, self.left)) for f in group]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,11 @@ def repair_plan(
     Args:
         model: path or bytes of a `.tflite`.
         samples: as in `repair`: with them, ranges need not be in the file.
-        only, skip, keep_float, batch, shape: as in `repair`.
+        only: as in `repair`.
+        skip: as in `repair`.
+        keep_float: as in `repair`.
+        batch: as in `repair`.
+        shape: as in `repair`.
 
     Raises:
         ModelFormatError, UsageError: a file that is no model; a rule nobody knows.
@@ -174,7 +178,9 @@ def repair(
         min_sqnr: dB against the given model below which there is no result.
         target: where the result is to run: "litert", "tflm", "ethos-u" or "edgetpu".
         shape: shape of an input with dynamic dimensions: "1,224,224,3", or "NAME=1,224,224,3" for each.
-        mean, std, layout: how a folder of images becomes samples, as in `quantize`.
+        mean: how a folder of images becomes samples, as in `quantize`.
+        std: the same.
+        layout: the same.
         progress: called with (stage, done, total) as the work goes on.
 
     Raises:

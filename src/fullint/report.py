@@ -9,6 +9,7 @@ import dataclasses
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,33 @@ from fullint.ir import Model, Op
 from fullint.rewrite import Change
 
 SCHEMA_VERSION = 1
+
+
+class Report:
+    """What every report can do."""
+
+    def to_json(self) -> str:
+        """The report as JSON, indented."""
+        return to_json(self)
+
+    def rows(self) -> Iterable[Any]:
+        """Its table: a dataclass or a dict for each row."""
+        return [self]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Its table as flat dicts, one for each row, ready for `pandas.DataFrame`: what lies deeper has dots in its name."""
+        return [_flat(r if isinstance(r, dict) else dataclasses.asdict(r)) for r in self.rows()]
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A dict without dicts in it; sequences of anything but text and numbers are left out, since a cell holds none."""
+    found: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{key}.")
+        elif not isinstance(value, list | tuple) or all(isinstance(v, str | int | float | None) for v in value):
+            found[f"{prefix}{key}"] = value
+    return found
 
 
 @dataclass(frozen=True)
@@ -107,7 +135,7 @@ class CutReport:
 
 
 @dataclass(frozen=True)
-class Conversion:
+class Conversion(Report):
     """How a float `.tflite` was made.
 
     Attributes:
@@ -132,13 +160,9 @@ class Conversion:
     log: str
     schema_version: int = SCHEMA_VERSION
 
-    def to_json(self) -> str:
-        """The facts as JSON, indented."""
-        return to_json(self)
-
 
 @dataclass(frozen=True)
-class QuantizeReport:
+class QuantizeReport(Report):
     """Everything `quantize` did and found; see the field names."""
 
     schema_version: int
@@ -161,10 +185,6 @@ class QuantizeReport:
     peak_memory_bytes: int = 0
     certificate: Certificate | None = None
     conversion: Conversion | None = None
-
-    def to_json(self) -> str:
-        """The report as JSON, indented."""
-        return to_json(self)
 
 
 def to_json(report: Any) -> str:

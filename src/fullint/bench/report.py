@@ -12,7 +12,7 @@ import numpy as np
 
 from fullint.delegates.report import NAMES
 from fullint.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, Section, Stat, rows_of
-from fullint.report import to_json
+from fullint.report import Report
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class BenchmarkReport:
+class BenchmarkReport(Report):
     """Everything `benchmark` measured.
 
     Attributes:
@@ -152,9 +152,9 @@ class BenchmarkReport:
     notes: tuple[str, ...] = ()
     device_commands: tuple[str, ...] = ()
 
-    def to_json(self) -> str:
-        """The report as JSON, indented."""
-        return to_json(self)
+    def rows(self) -> list[dict[str, Any]]:
+        """The profiles: an operator each, with the model it is of."""
+        return [{"model": t.model, "kernels": t.kernels, **vars(o)} for t in self.timings for o in t.operators]
 
     def to_csv(self) -> str:
         """The profiles as CSV, in the columns of benchmark_model, a column with the model in front."""

@@ -49,8 +49,10 @@ def benchmark(
         kernels: "xnnpack" (the default of the runtime), "builtin" or "reference".
         num_threads: threads of one inference.
         num_runs: at least this many runs of each.
-        min_secs, max_secs: at least and at most this many seconds of runs.
-        warmup_runs, warmup_min_secs: at least this many runs and seconds before.
+        min_secs: at least this many seconds of runs.
+        max_secs: at most this many.
+        warmup_runs: at least this many runs before.
+        warmup_min_secs: at least this many seconds before.
         run_delay: seconds of rest before each run; none if negative.
         inputs: "random", "zeros", or samples as in `quantize`, of which the first is run.
         enable_op_profiling: whether to profile, too.

@@ -15,7 +15,7 @@ from fullint.delegates.algorithm import Subset, subsets
 from fullint.delegates.xnnpack import TABLE as XNNPACK
 from fullint.errors import UsageError
 from fullint.ir import NUMPY_TYPES, Graph, Model, Op, Tensor
-from fullint.report import SCHEMA_VERSION, to_json
+from fullint.report import SCHEMA_VERSION, Report
 
 TARGETS = ("xnnpack", "nnapi", "edgetpu", "tflm", "ethos-u")
 NAMES = {"xnnpack": "TfLiteXNNPackDelegate", "nnapi": "TfLiteNnapiDelegate", "edgetpu": "edgetpu-custom-op"}
@@ -56,7 +56,7 @@ class Partition:
 
 
 @dataclass(frozen=True)
-class PartitionReport:
+class PartitionReport(Report):
     """What `partition` tells.
 
     Attributes:
@@ -89,9 +89,9 @@ class PartitionReport:
     refused: tuple[Refusal, ...]
     after: PartitionReport | None = None
 
-    def to_json(self) -> str:
-        """The report as JSON, indented."""
-        return to_json(self)
+    def rows(self) -> tuple[Refusal, ...]:
+        """The operators that are not taken, and why."""
+        return self.refused
 
 
 def partition(

@@ -14,7 +14,7 @@ import numpy as np
 from fullint.certificate import integer_inputs, real
 from fullint.ir import Array, Model
 from fullint.pipeline import Progress, quantize
-from fullint.report import SCHEMA_VERSION, QuantizeReport, count_conv, count_float, to_json
+from fullint.report import SCHEMA_VERSION, QuantizeReport, Report, count_conv, count_float
 from fullint.sandbox import Sandbox, model_file
 from fullint.tflite import read_model
 
@@ -34,7 +34,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class DemoReport:
+class DemoReport(Report):
     """Before and after, and the report of the quantization between."""
 
     schema_version: int
@@ -42,10 +42,6 @@ class DemoReport:
     before: Side
     after: Side
     quantize: QuantizeReport
-
-    def to_json(self) -> str:
-        """The figures as JSON, indented."""
-        return to_json(self)
 
 
 @dataclass(frozen=True)

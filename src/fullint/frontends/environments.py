@@ -21,7 +21,7 @@ from pathlib import Path
 
 from fullint.errors import SetupError, UsageError
 from fullint.frontends.formats import FRAMEWORKS, Framework, here
-from fullint.report import SCHEMA_VERSION, to_json
+from fullint.report import SCHEMA_VERSION, Report
 
 VARIABLE = "FULLINT_ENVIRONMENTS"
 _READY = "fullint-ready"
@@ -29,7 +29,7 @@ _TAIL = 25
 
 
 @dataclass(frozen=True)
-class Environment:
+class Environment(Report):
     """Where a front end runs.
 
     Attributes:
@@ -48,10 +48,6 @@ class Environment:
     seconds: float = 0.0
     packages: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
-
-    def to_json(self) -> str:
-        """The facts as JSON, indented."""
-        return to_json(self)
 
 
 def root() -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from fullint.ir import Model, Op, Uses
 from fullint.logs.read import read_log
 from fullint.logs.record import INIT, INTERNAL, RUN, BenchLog, Row, Section
-from fullint.report import SCHEMA_VERSION, is_float_op, to_json
+from fullint.report import SCHEMA_VERSION, Report, is_float_op
 from fullint.rules.base import CONVERSIONS
 from fullint.tflite import read_model
 
@@ -85,7 +85,7 @@ class Joined:
 
 
 @dataclass(frozen=True)
-class LogReport:
+class LogReport(Report):
     """What `readlog` tells.
 
     Attributes:
@@ -118,9 +118,9 @@ class LogReport:
     joined: tuple[Joined, ...] = ()
     warnings: tuple[str, ...] = field(default_factory=tuple)
 
-    def to_json(self) -> str:
-        """The report as JSON, indented."""
-        return to_json(self)
+    def rows(self) -> tuple[DelegateTime, ...]:
+        """Where the time goes."""
+        return self.delegates
 
 
 def readlog(log: str | Path, model: str | Path | bytes | None = None) -> LogReport:

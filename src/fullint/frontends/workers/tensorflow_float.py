@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,7 @@ def _as_tensorflow_orders(endpoint: Endpoint) -> tuple[list[Any], Callable[..., 
         return endpoint.specs, endpoint.call
     total = tf.function(lambda **inputs: {"sum": tf.add_n([tf.reduce_sum(v) for v in inputs.values()])})
     concrete = total.get_concrete_function(**{n: tf.TensorSpec([1, 2], name=n) for n in names})
-    with tempfile.TemporaryDirectory(prefix="fullint-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fullint-") as folder, _quiet():
         tf.saved_model.save(tf.Module(), folder, signatures={SERVING: concrete})
         data = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SERVING]).convert()
     found = sorted(names, key=lambda n: _place(data, n))
@@ -207,11 +207,25 @@ def convert(endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | No
     expected = [np.asarray(values[n]) for n in outputs]
     holder = tf.Module()
     holder.keeps = endpoint.keeps
-    with tempfile.TemporaryDirectory(prefix="fullint-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fullint-") as folder, _quiet():
         tf.saved_model.save(holder, folder, signatures={endpoint.key: function})
         data = _converted(folder, endpoint.key, settings or {})
     names = [s.name for s in specs]
     return Floated(data, [(n, n) for n in names], [(n, n) for n in outputs], sample, expected, {"tensorflow": tf.__version__})
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without TensorFlow's remarks on where it writes: the folder is gone a moment later."""
+    import tensorflow as tf
+
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _converted(folder: str, key: str, settings: Mapping[str, Any]) -> bytes:

@@ -39,7 +39,36 @@ def load(asked: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...], list[str]]:
     if kwargs:
         raise ValueError(f"inputs by keyword ({', '.join(kwargs)}): export with positional inputs only")
     values = _sized(made, torch.utils._pytree.tree_leaves(args), asked)
-    return made.module(), tuple(values), [str(n) for n in made.graph_signature.user_inputs]
+    return _unfolded(made.module()), tuple(values), [str(n) for n in made.graph_signature.user_inputs]
+
+
+def _unfolded(module: Any) -> Any:
+    """Weights that PT2E has stored as int8, as floats that are quantized on the same grid: what litert-torch takes.
+
+    int8 parameter -> dequantize        =>        float parameter -> quantize -> dequantize
+    """
+    import torch
+
+    quantize = {
+        torch.ops.quantized_decomposed.dequantize_per_channel.default: "quantize_per_channel",
+        torch.ops.quantized_decomposed.dequantize_per_tensor.default: "quantize_per_tensor",
+    }
+    values = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for node in [n for n in module.graph.nodes if n.target in quantize]:
+        stored, *grid = node.args
+        if getattr(stored, "op", "") != "get_attr" or stored.target not in values:
+            continue
+        known = [values[a.target] if isinstance(a, torch.fx.Node) else a for a in grid]
+        name = f"{stored.target}_float".replace(".", "_")
+        module.register_buffer(name, node.target(values[stored.target], *known, **node.kwargs))
+        with module.graph.inserting_before(node):
+            real = module.graph.get_attr(name)
+            codes = module.graph.call_function(
+                getattr(torch.ops.quantized_decomposed, quantize[node.target]).default, (real, *grid)
+            )
+        node.args = (codes, *grid)
+    module.recompile()
+    return module
 
 
 def _sized(program: Any, values: list[Any], asked: Mapping[str, Any]) -> list[Any]:
