@@ -10,12 +10,14 @@ import click
 import pytest
 
 import fullint
-from fullint import auditing, bench, delegates, inspection, report
+from fullint import auditing, bench, delegates, frontends, inspection, report
 from fullint.cli import main
 from fullint.logs import analysis
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+ELSEWHERE = {"convert", "setup"}
+"""Commands whose example needs a framework; the tests of the front ends run it."""
 FOUND = {"audit": 1}
 """Commands whose example has findings, and says so with its exit code."""
 DEMO = ROOT / "src" / "fullint" / "demo"
@@ -59,10 +61,14 @@ def test_every_command_has_help_with_an_example_that_runs(folder: Path, name: st
     text = main.commands[name].get_help(click.Context(main.commands[name], info_name=f"fullint {name}"))
     example = re.search(r"Example:\s+(fullint .*)", text)
     assert example, "no example"
+    assert f"`fullint {name}" in README + (ROOT / "CHANGELOG.md").read_text()
     words = example[1].replace("model.tflite", "digits.tflite").replace("samples.npz", "calibration.npz").split()
+    if name in ELSEWHERE:
+        context = main.commands[name].make_context(name, words[2:])
+        assert not [p for p in main.commands[name].params if context.params[p.name] is None and p.required]
+        return
     done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == FOUND.get(name, 0), done.stderr
-    assert f"`fullint {name}" in README + (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_every_option_has_help() -> None:
@@ -96,6 +102,19 @@ def test_audit_and_repair_have_the_options_of_the_api(command: str, call: object
         expected = api[name].default
         expected = () if name in ("only", "skip", "rule") else expected  # none given
         assert cli[name] == ((expected,) if name in ("mean", "std") else expected), name
+
+
+@pytest.mark.parametrize(("command", "call"), [("convert", fullint.convert), ("setup", fullint.setup)])
+def test_front_ends_have_the_options_of_the_api(command: str, call: object) -> None:
+    import inspect
+
+    api = inspect.signature(call).parameters
+    word = {"convert": "model.keras", "setup": "keras"}[command]
+    cli = main.commands[command].make_context(f"fullint {command}", [word]).params
+    only_cli = {"output", "as_json"} | ({"force"} if command == "convert" else set())
+    assert set(cli) - only_cli == set(api) - {"progress"}
+    for name in set(cli) - only_cli - {"model", *({"framework"} if command == "setup" else ())}:
+        assert cli[name] == api[name].default, name
 
 
 @pytest.mark.parametrize(("command", "call"), [("partition", fullint.partition), ("benchmark", fullint.benchmark)])
@@ -137,6 +156,8 @@ def test_generated_pages_are_fresh() -> None:
         report.Certificate,
         report.OutputQuality,
         report.KernelSet,
+        report.Conversion,
+        frontends.Environment,
         inspection.Inspection,
         fullint.Blocker,
         auditing.AuditReport,

@@ -37,9 +37,9 @@ def compat() -> str:
     lines = [
         "# Attributes of the drop-in converter",
         "",
-        "Made from the table in `fullint.compat.attributes` by `tools/gen_docs.py`. `from fullint.compat import TFLiteConverter`",
-        "has every attribute of `tf.lite.TFLiteConverter`; a value that cannot be honoured raises `fullint.UsageError` where it is",
-        "set, and a name that is not here is an `AttributeError`.",
+        "Made from `fullint.compat.attributes` by `tools/gen_docs.py`. `from fullint.compat import TFLiteConverter` has",
+        "every attribute of `tf.lite.TFLiteConverter`; a value that cannot be honoured raises `fullint.UsageError` where",
+        "it is set, and a name that is not here is an `AttributeError`.",
     ]
     for title, rows in (("converter", ATTRIBUTES), ("converter.target_spec", TARGET_ATTRIBUTES)):
         lines += ["", f"## `{title}`", "", "| attribute | default | what fullint makes of it |", "|---|---|---|"]
