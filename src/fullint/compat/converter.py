@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fullint.compat.attributes import ATTRIBUTES, INT16, OWN, TargetSpec, check, name_of, names_of, no_attribute
-from fullint.errors import ConversionError, ModelFormatError, UsageError
-from fullint.frontends.finish import Original, finished
+from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure, UsageError
+from fullint.frontends.conversion import other
+from fullint.frontends.finish import SAME, Original, finished
 from fullint.frontends.formats import FRAMEWORKS
 from fullint.options import Options
 from fullint.pipeline import Result, quantize
@@ -239,8 +240,10 @@ class TFLiteConverter:
         original = Original(made.inputs, made.outputs, made.sample, made.expected)
         try:
             done = finished(made.data, original)
-        except ModelFormatError as e:
+        except (ModelFormatError, RuntimeFailure) as e:
             raise ConversionError(str(e)) from e
+        if done.nearness < SAME:
+            raise ConversionError(other(done, FRAMEWORKS["keras"], "the model"))
         facts = Conversion("keras", FRAMEWORKS["keras"].tool, made.versions, "this process", 0, done.sqnr_db, done.equal, "")
         return done.model, facts
 

@@ -8,10 +8,12 @@ one random sample, and the `.tflite` has to give the same numbers, on LiteRT, in
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,16 +21,13 @@ import numpy as np
 
 from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure
 from fullint.frontends.environments import Environment, find, log_file, tail
-from fullint.frontends.finish import Original, finished
+from fullint.frontends.finish import SAME, SURE, Finished, Original, finished
 from fullint.frontends.formats import Framework, framework_of, split
 from fullint.options import Options
 from fullint.report import Conversion
 
 Progress = Callable[[str, int, int | None], None]
 WORKERS = Path(__file__).parent / "workers"
-SURE, SAME = 60.0, 25.0
-"""dB between the framework and the float `.tflite`: from the first on it is the same network in floats; below the second it
-computes something else."""
 
 
 @dataclass(frozen=True)
@@ -86,37 +85,44 @@ def converted(
     if not Path(path).exists():
         raise ModelFormatError(f"{path}: cannot be read: No such file or directory")
     where = find(framework)
-    log = log_file(framework.name)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text("")
     if progress is not None:
         progress("convert", 0, None)
-    best: Converted | None = None
+    best: tuple[Finished, Conversion] | None = None
     said = ""
-    for attempt in range(framework.attempts):
-        with tempfile.TemporaryDirectory(prefix="fullint-") as folder:
-            made, why = _attempt(model, framework, where, Path(folder), attempt, (batch, shapes), log)
-        said = said or why
-        if made is not None and (best is None or _quality(made) > _quality(best)):
-            best = made
-        if best is not None and _quality(best) >= SURE:
-            return best
+    with tempfile.TemporaryDirectory(prefix="fullint-") as folder, _kept_log(framework) as log:
+        for attempt in range(framework.attempts):
+            made, why = _attempt(model, framework, where, Path(folder) / str(attempt), attempt, (batch, shapes), log)
+            said = said or why
+            if made is not None and (best is None or made[0].nearness > best[0].nearness):
+                best = made
+            if best is not None and best[0].nearness >= SURE:
+                break
     if best is None:
-        raise ConversionError(f"{framework.tool} does not convert {model}: {said}\n{tail(log)}")
-    if _quality(best) < SAME:
-        raise ConversionError(
-            f"what {framework.tool} makes of {model} computes something else: {_quality(best):.1f} dB against "
-            f"{framework.title} on a random sample\n{tail(log)}"
-        )
-    return best
+        raise ConversionError(f"{framework.tool} does not convert {model}: {said}\n{tail(log_file(framework.name))}")
+    if best[0].nearness < SAME:
+        raise ConversionError(f"{other(best[0], framework, model)}\n{tail(log_file(framework.name))}")
+    return Converted(best[0].model, best[1])
 
 
-def _quality(made: Converted) -> float:
-    """dB; where there are other outputs only, equal ones count as sure."""
-    c = made.conversion
-    if c.sqnr_db is not None:
-        return c.sqnr_db
-    return SURE if c.equal is None or c.equal > 0.99 else 0.0
+def other(made: Finished, framework: Framework, model: object) -> str:
+    """The sentence that refuses a float model that is another function."""
+    return (
+        f"what {framework.tool} makes of {model} computes something else: {made.nearness:.1f} dB against {framework.title} on a "
+        "random sample"
+    )
+
+
+@contextlib.contextmanager
+def _kept_log(framework: Framework) -> Iterator[Path]:
+    """A log of this conversion alone, which then takes the place of the last one."""
+    kept = log_file(framework.name)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f"{framework.name}-", suffix=".log", dir=kept.parent)
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).replace(kept)
 
 
 def _attempt(
@@ -127,8 +133,9 @@ def _attempt(
     attempt: int,
     sizes: tuple[int, Mapping[str | None, tuple[int, ...]]],
     log: Path,
-) -> tuple[Converted | None, str]:
+) -> tuple[tuple[Finished, Conversion] | None, str]:
     """One run of the worker: what it made, or why it made nothing."""
+    folder.mkdir()
     path, function = split(model)
     batch, shapes = sizes
     request = {
@@ -152,8 +159,8 @@ def _attempt(
         done = finished((folder / "0.tflite").read_bytes(), Original(facts["inputs"], facts["outputs"], sample, expected))
     except (ModelFormatError, RuntimeFailure) as e:
         return None, str(e)
-    tool = framework.tool, facts["versions"], where.python
-    return Converted(done.model, Conversion(framework.name, *tool, attempt, done.sqnr_db, done.equal, str(log))), ""
+    how = (framework.name, framework.tool, facts["versions"], where.python, attempt)
+    return (done, Conversion(*how, done.sqnr_db, done.equal, str(log_file(framework.name)))), ""
 
 
 def _last_error(log: Path) -> str:

@@ -24,6 +24,10 @@ from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score, mean_sqnr
 from fullint.tflite import read_model, write_model
 
+SURE, SAME = 60.0, 25.0
+"""dB between the framework and the float `.tflite`: from the first on it is the same network in floats; below the second it
+computes something else."""
+_EQUAL = 0.99
 _MOST_AXES = 5
 _WEIRD = 1e30
 
@@ -51,6 +55,13 @@ class Finished:
     model: bytes
     sqnr_db: float | None
     equal: float | None
+
+    @property
+    def nearness(self) -> float:
+        """dB; SURE where only whole numbers could be compared and they are equal, or nothing could."""
+        if self.sqnr_db is not None:
+            return self.sqnr_db
+        return SURE if self.equal is None or self.equal > _EQUAL else 0.0
 
 
 def finished(data: bytes, original: Original) -> Finished:
