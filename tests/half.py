@@ -5,12 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.build import ACTIVATIONS, PADDING, Builder
-from fullint.ir import Quant, Tensor, constant
+from fullint.ir import Buffer, Model, Quant, Tensor, constant
 from fullint.numerics import bias_scales, quantize, weight_scales
 
 
 class Half(Builder):
     """A builder of graphs with scales."""
+
+    metadata: tuple[tuple[str, bytes], ...] = ()
+    description: str | None = None
+
+    def model(self, signature: str | None = None) -> Model:
+        """With what its converter wrote beside the graph."""
+        model = super().model(signature)
+        model.metadata += [(name, Buffer.of(np.frombuffer(data, np.uint8))) for name, data in self.metadata]
+        model.description = self.description
+        return model
 
     def coded(self, *shape: int, scale: float = 0.05, zero: int = 3, dtype: str = "int8") -> Tensor:
         """A graph input of codes."""

@@ -185,6 +185,13 @@ def _(g: Half, trip: bool) -> None:
     g.output(g.sandwich(x) if trip else g.int_conv(x))
 
 
+@case("stablehlo-constants")
+def _(g: Half, trip: bool) -> None:
+    g.description = "MLIR Converted."
+    g.metadata = (("keep_stablehlo_constant", b"true" if trip else b"false"),)
+    g.output(g.sandwich(g.coded(1, 6, 6, 2)))
+
+
 @case("left-float")
 def _(g: Half, trip: bool) -> None:
     a, b = g.coded(1, 4), g.coded(1, 4)
