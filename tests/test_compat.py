@@ -4,6 +4,8 @@ import ast
 import enum
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -267,3 +269,22 @@ def test_type_checkers_know_every_attribute() -> None:
     block = next(n for n in own.body if isinstance(n, ast.If))
     named = {n.target.id for n in block.body}
     assert named == {*ATTRIBUTES, *OWN, "report", "conversion", "float_model"}
+
+
+def test_a_type_checker_finds_what_is_misspelt(tmp_path: Path) -> None:
+    script = tmp_path / "user.py"
+    script.write_text(
+        "from fullint import quantize\n"
+        "from fullint.compat import OpsSet, TFLiteConverter\n"
+        "c = TFLiteConverter.from_tflite('m.tflite')\n"
+        "c.target_spec.supported_ops = [OpsSet.TFLITE_BUILTINS_INT8]\n"
+        "c._experimental_disable_per_channel = True\n"
+        "size: int = len(c.convert())\n"
+        "sqnr: float | None = quantize('m.tflite', []).report.float_operators\n"
+        "c.inference_inptu_type = 'int8'\n"
+        "quantize('m.tflite', [], activation='int16')\n"
+    )
+    words = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--cache-dir", str(tmp_path), str(script)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    errors = [line for line in done.stdout.splitlines() if "user.py" in line and "error" in line]
+    assert [int(line.split(":")[1]) for line in errors] == [8, 9], done.stdout

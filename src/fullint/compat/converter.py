@@ -160,18 +160,20 @@ class TFLiteConverter:
         """A float `.tflite`: its path, or its bytes. TensorFlow is not needed."""
         return cls(lambda converter: (model, None))
 
-    def __getattr__(self, name: str) -> Any:
-        known: dict[str, Any] = object.__getattribute__(self, "_set")
-        if name not in known:
-            raise no_attribute("TFLiteConverter", name, known)
-        return known[name]
+    if not TYPE_CHECKING:  # so that type checkers know the attributes above, and no others
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _RESULTS or name not in self._set:
-            raise no_attribute("TFLiteConverter", name, [n for n in self._set if n not in _RESULTS])
-        if name in ATTRIBUTES:
-            check(name, value, ATTRIBUTES)
-        self._set[name] = value if name != "target_spec" or isinstance(value, TargetSpec) else TargetSpec.of(value)
+        def __getattr__(self, name: str) -> Any:
+            known: dict[str, Any] = object.__getattribute__(self, "_set")
+            if name not in known:
+                raise no_attribute("TFLiteConverter", name, known)
+            return known[name]
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name in _RESULTS or name not in self._set:
+                raise no_attribute("TFLiteConverter", name, [n for n in self._set if n not in _RESULTS])
+            if name in ATTRIBUTES:
+                check(name, value, ATTRIBUTES)
+            self._set[name] = value if name != "target_spec" or isinstance(value, TargetSpec) else TargetSpec.of(value)
 
     def convert(self) -> bytes:
         """The all-integer `.tflite`.
