@@ -30,7 +30,30 @@ def test_a_transformer_encoder(onnx_files: Path, name: str) -> None:
         assert report["conversion"]["attempt"] == 1  # shapes that are computed have to be folded first
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "shape"),
+    [
+        ("square", (), (1, 4, 4, 4)),
+        ("odd", (), (1, 3, 8, 8)),
+        ("open", ("--shape", "1,3,8,10"), (1, 3, 8, 10)),
+        ("batch4", ("--batch", "4"), (4, 3, 8, 8)),
+    ],
+)
+def test_layouts_sizes_and_names(onnx_files: Path, name: str, words: tuple[str, ...], shape: tuple[int, ...]) -> None:
+    """A picture as wide as it is deep, names that TensorFlow does not take, open sizes."""
+    made_by("onnx", onnx_files, "onnx_networks.py")
+    _, data = quantize(f"{name}.onnx", onnx_files, "--synthetic", *words)
+    (found,), _ = ends(data)
+    assert found == ("in put/0:1" if name == "odd" else "image", shape)
+
+
+def test_open_sizes_are_asked_for(onnx_files: Path) -> None:
+    made_by("onnx", onnx_files, "onnx_networks.py")
+    failed = fullint("convert", "open.onnx", "-o", "x.tflite", folder=onnx_files, status=2)
+    assert "give its shape (--shape" in failed["message"] and "Traceback" not in failed["message"]
+
+
 def test_a_file_that_is_none(onnx_files: Path) -> None:
     (onnx_files / "bad.onnx").write_bytes(b"junk")
     failed = fullint("convert", "bad.onnx", "-o", "x.tflite", folder=onnx_files, status=2)
-    assert failed["error"] == "ConversionError" and "onnx2tf does not convert bad.onnx" in failed["message"]
+    assert failed["error"] == "ConversionError" and "no ONNX model" in failed["message"]

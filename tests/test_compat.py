@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fullint import NotIntegerError, UsageError
+from fullint import NotIntegerError, SamplesError, UsageError
 from fullint.build import Builder
 from fullint.compat import OpsSet, Optimize, TargetSpec, TFLiteConverter
 from fullint.compat.attributes import ATTRIBUTES, OWN, TARGET_ATTRIBUTES
@@ -288,3 +288,61 @@ def test_a_type_checker_finds_what_is_misspelt(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     errors = [line for line in done.stdout.splitlines() if "user.py" in line and "error" in line]
     assert [int(line.split(":")[1]) for line in errors] == [8, 9], done.stdout
+
+
+def test_what_grows_in_place_is_checked_when_it_counts() -> None:
+    c = converter()
+    c.target_spec.supported_types = []
+    c.target_spec.supported_types.append("float16")
+    with pytest.raises(UsageError, match="supported_types"):
+        c.convert()
+
+
+def test_converters_share_nothing() -> None:
+    first = converter()
+    first.target_spec.experimental_select_user_tf_ops.add("MyOp")
+    first.optimizations = first.optimizations
+    TFLiteConverter.from_tflite(network()).optimizations.add(Optimize.DEFAULT)
+    assert not converter().target_spec.experimental_select_user_tf_ops
+    assert not TFLiteConverter.from_tflite(network()).optimizations
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("target_spec", None, "a TargetSpec"),
+        ("_experimental_disable_per_channel", "no", "True or False"),
+        ("allow_custom_ops", 1, "True or False"),
+    ],
+)
+def test_values_of_another_kind_are_refused(name: str, value: object, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        setattr(converter(), name, value)
+
+
+def test_biases_are_what_the_kernels_want() -> None:
+    c = converter()
+    c._experimental_full_integer_quantization_bias_type = "int64"
+    with pytest.raises(UsageError, match="int8 activations are int32"):
+        c.convert()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "says"),
+    [
+        (lambda: None, "NoneType, not samples"),
+        (lambda: iter([[[[1.0, 2.0], [3.0]]]]), "not an array"),
+        (lambda: iter(()), "set of samples is empty"),
+    ],
+)
+def test_samples_that_are_none(dataset: object, says: str) -> None:
+    c = converter()
+    c.representative_dataset = dataset
+    with pytest.raises(SamplesError, match=says):
+        c.convert()
+
+
+def test_samples_with_the_key_of_a_signature() -> None:
+    c = converter()
+    c.representative_dataset = lambda: (("serving_default", {"image": s[0]}) for s in samples())
+    assert c.convert() == converter().convert()

@@ -75,7 +75,6 @@ def test_python_files_by_their_imports(tmp_path: Path, text: str, framework: str
     [
         ("import torch, keras\ndef make(): ...\n", "m.py:make", "several frameworks"),
         ("def make(): ...\n", "m.py:make", "no framework"),
-        ("import torch\n", "m.py:make", "no function make"),
         ("def make(:\n", "m.py:make", "no Python"),
         ("import torch\ndef make(): ...\n", "m.py", "name the function"),
         ("", "missing.py:make", "cannot be read"),

@@ -5,7 +5,7 @@ import pytest
 from conftest import quantized, run
 
 from fullint.build import Builder, make_op
-from fullint.given import fake_quant_params, honour, round_constants
+from fullint.given import fake_quant_params, honour, made_runnable
 from fullint.ir import Quant, Tensor, constant, twin
 from fullint.numerics import dequantize, quantize
 from fullint.tflite import read_bytes
@@ -68,7 +68,7 @@ def test_rounded_twice_is_rounded_once() -> None:
     assert [op.kind for op in after.ops] == ["CONV_2D"]
     sample = np.random.default_rng(3).normal(size=(1, 6, 6, 2)).astype(np.float32)
     model = g.model()
-    assert round_constants(model)  # LiteRT does not run a narrow FAKE_QUANT
+    assert made_runnable(model)  # LiteRT does not run a narrow FAKE_QUANT
     float_out = run(model, [sample])[0]
     out, into = after.outputs[0].quant, after.inputs[0].quant
     codes = run(result.model, [quantize(sample, into)])[0]
@@ -144,3 +144,64 @@ def test_asymmetric_weights_are_only_rounded() -> None:
     assert rounded.quant is None and rounded.is_constant
     assert np.allclose(rounded.array, dequantize(quantize(w.array, Quant.of(0.02, 5)), Quant.of(0.02, 5)))
     assert constant("", rounded.array).shape == (3, 4)
+
+
+def outputs(g: Builder, count: int = 30, **options: object) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Of the float and the integer model, on one sample beyond all grids."""
+    result = quantized(g, count, min_sqnr=-100.0, **options)
+    after = read_bytes(result.model).main
+    x = np.linspace(-2.5, 2.5, 8, dtype=np.float32).reshape(1, 8)
+    codes = run(result.model, [quantize(x, after.inputs[0].quant)])
+    return run(g.bytes(), [x], "builtin"), [dequantize(c, t.quant) for c, t in zip(codes, after.outputs, strict=True)]
+
+
+def near(g: Builder, least: float) -> None:
+    for a, b in zip(*outputs(g), strict=True):
+        assert np.abs(a - b).max() < least, (a, b)
+
+
+def test_who_reads_the_value_itself_does_not_see_the_grid() -> None:
+    g = Builder()
+    x = g.input(1, 8)
+    g.output(g.op("ADD", fake_quant(g, x, -1.0, 1.0), x), g.op("MUL", x, g.const(0.1)))
+    near(g, 0.06)
+
+
+def test_two_grids_on_one_value() -> None:
+    g = Builder()
+    x = g.input(1, 8)
+    g.output(*(g.op("MUL", fake_quant(g, x, -m, m), g.const(2.0)) for m in (1.0, 2.0)))
+    near(g, 0.06)
+
+
+def test_a_grid_inside_a_chain_clamps_there() -> None:
+    """What becomes one look-up otherwise is parted where the model rounds; a range without zero is moved, as the kernel does."""
+    g = Builder()
+    x = g.input(1, 8)
+    y = fake_quant(g, g.op("ADD", g.op("MUL", x, x), g.const(1.0)), 1.0, 3.0)
+    g.output(g.op("MUL", y, g.const(2.0)))
+    (a,), (b,) = outputs(g)
+    assert a.max() <= 4.01 and b.max() <= 4.01 and np.abs(a - b).max() < 0.25
+
+
+@pytest.mark.parametrize(("bits", "least"), [(4, 0.45), (16, 0.06)])
+def test_other_bits(bits: int, least: float) -> None:
+    g = Builder()
+    g.output(g.op("MUL", fake_quant(g, g.input(1, 8), -1.0, 1.0, bits=bits), g.const(3.0)))
+    near(g, least)
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("int4", 4), ("int16", 16)])
+def test_codes_that_the_runtime_does_not_make_become_fake_quant(dtype: str, bits: int) -> None:
+    g = Builder()
+    y = pair(g, g.input(1, 4), Quant.of(0.01, 3))
+    g.output(g.op("RELU", y))
+    model = g.model()
+    model.main.ops[0].outputs[0].dtype = dtype
+    made_runnable(model)
+    assert [op.kind for op in model.main.ops] == ["FAKE_QUANT", "RELU"]
+    options = model.main.ops[0].options
+    assert options["num_bits"] == bits
+    assert np.isclose(options["min"], (-(2 ** (bits - 1)) - 3) * 0.01) and np.isclose(
+        options["max"], (2 ** (bits - 1) - 4) * 0.01
+    )

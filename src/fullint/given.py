@@ -18,17 +18,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from fullint.ir import Array, Graph, Model, Op, Quant, Tensor, Uses, constant
+from fullint.build import make_op
+from fullint.ir import Array, Graph, Model, Op, Quant, Tensor, Uses, constant, twin
 from fullint.numerics import activation_params, as_activation, dequantize, quantize, round_half_away
 from fullint.ops import ROWS, Role
 from fullint.rewrite import Change
 
 Pinned = dict[Tensor, tuple[Quant, str]]
 _CODES = ("int8", "uint8", "int16")
+_BITS = {"int4": 4, "uint4": 4, "int16": 16, "uint16": 16}
 
 
 def honour(model: Model) -> tuple[Pinned, list[Change]]:
     """Take pairs of QUANTIZE and DEQUANTIZE and FAKE_QUANT out, in place.
+
+    A value that has parameters now carries them (`quant` of a float tensor), so that no rewrite merges it away: it is rounded
+    and clamped there.
 
     Returns:
         The parameters, with their type, that tensors are to have; and what was done.
@@ -44,17 +49,46 @@ def honour(model: Model) -> tuple[Pinned, list[Change]]:
     return pinned, changes
 
 
-def round_constants(model: Model) -> list[Change]:
-    """FAKE_QUANT of constants is a constant, in place: LiteRT does not run it where its range is narrow, as that of weights."""
+def made_runnable(model: Model) -> list[Change]:
+    """What LiteRT does not run of such models, written so that it does, in place.
+
+    const --FAKE_QUANT(narrow)--> w                  =>    const w on its grid
+    x --QUANTIZE--> i4, or i16 --DEQUANTIZE--> y     =>    x --FAKE_QUANT(min, max, bits)--> y
+    """
     changes: list[Change] = []
     for graph in model.graphs:
         changes += _swept(graph, {}, lambda op, uses: _fake_quant(op, uses) if _of_constant(op) else None)
+        changes += _other_bits(graph)
         graph.sync_tensors()
     return changes
 
 
 def _of_constant(op: Op) -> bool:
     return (x := op.input(0)) is not None and x.buffer is not None and x.dtype == "float32"
+
+
+def _other_bits(graph: Graph) -> list[Change]:
+    """Pairs of QUANTIZE and DEQUANTIZE in codes that the QUANTIZE kernel does not make of floats."""
+    changes = []
+    for op in list(graph.ops):
+        uses = Uses(graph)
+        q = op.input(0) if op.kind == "DEQUANTIZE" else None
+        maker = uses.producer.get(q) if q is not None else None
+        x = maker.input(0) if maker is not None and maker.kind == "QUANTIZE" else None
+        if q is None or q.quant is None or q.quant.scale.size != 1 or x is None or x.dtype != "float32":
+            continue
+        zero, scale = float(q.quant.zero_point[0]), float(q.quant.scale[0])
+        if q.dtype not in _BITS or (q.dtype == "int16" and zero == 0):
+            continue
+        bits = _BITS[q.dtype]
+        first = 0.0 if q.dtype.startswith("u") else -(2.0 ** (bits - 1))
+        low, high = (first - zero) * scale, (first + 2.0**bits - 1 - zero) * scale
+        options = {"min": low, "max": high, "num_bits": bits, "narrow_range": False}
+        graph.ops[graph.ops.index(op)] = make_op("FAKE_QUANT", [x], op.outputs, **options)
+        changes.append(Change("made_runnable", op.origin, op.kind, op.output_name, f"LiteRT quantizes no floats to {q.dtype}"))
+        if maker is not None and not [r for r, _ in Uses(graph).of(q)] and q not in uses.outputs:
+            graph.ops.remove(maker)
+    return changes
 
 
 _Take = Callable[[Op, Uses], "tuple[Tensor, Tensor, Quant, str, list[Op]] | None"]
@@ -64,22 +98,46 @@ _Take = Callable[[Op, Uses], "tuple[Tensor, Tensor, Quant, str, list[Op]] | None
 def _swept(graph: Graph, pinned: Pinned, take: _Take) -> list[Change]:
     changes = []
     for op in list(graph.ops):
-        found = take(op, Uses(graph)) if op in graph.ops else None
+        uses = Uses(graph)
+        found = take(op, uses) if op in graph.ops else None
         if found is None:
             continue
         x, y, quant, dtype, gone = found
+        instead: list[Op] = []
         if x.buffer is not None:
             on_grid = _on_grid(x, quant, dtype)
             y.buffer, y.quant, y.shape = on_grid.buffer, on_grid.quant, on_grid.shape
-        else:
-            kept = _joined(graph, x, y)
-            given = as_activation(Tensor("", (), dtype, quant=quant))
-            if kept is None or given is None:
+        elif (given := as_activation(Tensor("", (), dtype, quant=quant))) is None:
+            continue
+        elif not _alone(x, gone, given, pinned, uses) or (kept := _joined(graph, x, y)) is None:
+            if op.kind != "FAKE_QUANT":
                 continue
-            pinned[kept] = given
+            instead = _pair_of(x, y, quant)  # what others read stays as it is: only who reads y sees the grid
+        else:
+            pinned[kept], kept.quant = given, given[0]
+        at = graph.ops.index(op)
+        graph.ops[at : at + 1] = instead
         graph.ops = [o for o in graph.ops if o not in gone]
         changes += [Change("honour", op.origin, op.kind, y.name, "the model brings these parameters along")]
     return changes
+
+
+def _alone(x: Tensor, gone: list[Op], given: tuple[Quant, str], pinned: Pinned, uses: Uses) -> bool:
+    """Whether nobody would see a value on another grid than the model gave him."""
+    if x in pinned and pinned[x][0].same_as(given[0]):
+        return True
+    return x not in uses.outputs and all(reader in gone or _same_grid(reader, given) for reader, _ in uses.of(x))
+
+
+def _same_grid(op: Op, given: tuple[Quant, str]) -> bool:
+    own = as_activation(op.outputs[0]) if op.kind == "QUANTIZE" else None
+    return own is not None and own[1] == given[1] and own[0].same_as(given[0])
+
+
+def _pair_of(x: Tensor, y: Tensor, quant: Quant) -> list[Op]:
+    codes = twin(x, f"{y.name}/codes")
+    codes.dtype, codes.quant = "int8", quant
+    return [make_op("QUANTIZE", [x], [codes]), make_op("DEQUANTIZE", [codes], [y])]
 
 
 def _move_constants(graph: Graph) -> None:
@@ -114,9 +172,13 @@ def _fake_quant(op: Op, uses: Uses) -> tuple[Tensor, Tensor, Quant, str, list[Op
         return None
     low, high = float(op.options.get("min", 0.0)), float(op.options.get("max", 0.0))
     bits, narrow = int(op.options.get("num_bits", 8)), bool(op.options.get("narrow_range", False))
-    if not low <= 0.0 <= high or low == high:
+    if not low < high:
         return None
-    quant = fake_quant_params(low, high, narrow) if bits == 8 else activation_params(low, high)
+    if bits == 8:
+        quant = fake_quant_params(low, high, narrow)
+    else:  # the range, with all codes of int8; moved to hold zero, as the kernel does
+        move = -max(low, 0.0) - min(high, 0.0)
+        quant = activation_params(low + move, high + move)
     return x, op.outputs[0], quant, "int8", [op]
 
 

@@ -32,7 +32,7 @@ from fullint.equalize import equalize, streams
 from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.frontends import Framework, converted, framework_of
 from fullint.functions import LOOKUP
-from fullint.given import honour, round_constants
+from fullint.given import honour, made_runnable
 from fullint.ir import Array, Buffer, Model, Op, Quant, Tensor
 from fullint.keep_float import choose
 from fullint.numerics import representable
@@ -179,7 +179,7 @@ class Job:
             path = Path(self.source) if not isinstance(self.source, bytes) else None
             outside = internalise(self.model, path and path.absolute().parent)
             check_readable(self.model, scales=self.strict)
-            written = without_tensorflow(self.model) + round_constants(self.model)
+            written = without_tensorflow(self.model) + made_runnable(self.model)
             self.changes += written
             if outside or any(c.done for c in written):
                 self.path = self._stack.enter_context(model_file(self.model))

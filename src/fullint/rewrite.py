@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from fullint.ir import Graph, Model, Op, Uses
+from fullint.ir import Graph, Model, Op, Tensor, Uses
 
 MAX_SWEEPS = 1000
 
@@ -91,12 +91,21 @@ def _decide(graph: Graph, rule: Rule) -> tuple[list[Rewrite], list[Change]]:
         verdict = rule(op, uses)
         if isinstance(verdict, Rewrite) and (kept := next((o for o in verdict.old if o.keep_float), None)):
             verdict = No(f"{kept.kind} stays float, as asked")
+        if isinstance(verdict, Rewrite) and (lost := _lost_grid(verdict)) is not None:
+            verdict = No(f'"{lost.name}" has a grid that the model brings along')
         if isinstance(verdict, No):
             refused.append(_change(rule, op, verdict.why, done=False))
         elif verdict is not None and taken.isdisjoint(verdict.old):
             taken.update(verdict.old)
             found.append(verdict)
     return found, refused
+
+
+def _lost_grid(r: Rewrite) -> Tensor | None:
+    """A value with parameters of its own that would no longer be computed."""
+    made = {t for op in r.new for t in op.outputs}
+    gone = (t for op in r.old for t in op.outputs if t.quant is not None and t.dtype == "float32" and t not in made)
+    return next((t for t in gone if t.buffer is None), None)
 
 
 def _apply(graph: Graph, found: Sequence[Rewrite]) -> None:

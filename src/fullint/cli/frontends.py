@@ -58,7 +58,7 @@ def convert(
 
         if output is None:
             raise UsageError("where should the result go? give -o FILE")
-        check_output(output, force)
+        check_output(output, force, model)
         target = Path(output).absolute()
         made = frontends.convert(model, framework=framework, batch=batch, shape=shape, progress=bar)
         write_atomically(target, made.model)

@@ -59,7 +59,7 @@ def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: b
             return
         if output is None:
             raise UsageError("where should the result go? give -o FILE (or --plan)")
-        check_output(output, force)
+        check_output(output, force, model)
         target = Path(output).absolute()
         result = pipeline.quantize(model, progress=bar, **options)
         write_atomically(target, result.model)

@@ -48,8 +48,10 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         raise UsageError(f"{path}: cannot be written: {e.strerror}") from e
 
 
-def check_output(path: str, force: bool) -> None:
-    """Find out before the work, not after it, that the result has no place to go."""
+def check_output(path: str, force: bool, source: str | None = None) -> None:
+    """Find out before the work, not after it, that the result has no place to go: not over a framework's model, for one."""
+    if source is not None and not source.endswith(".tflite") and _same(source, path):
+        raise UsageError(f"{path} is the model itself: a .tflite in its place would lose it")
     if path == "-":
         raise UsageError("the result is a file; give its name with -o")
     folder = Path(path).parent
@@ -57,6 +59,10 @@ def check_output(path: str, force: bool) -> None:
         raise UsageError(f"{path}: cannot be written: {'no such folder' if not folder.is_dir() else 'the folder is read-only'}")
     if Path(path).exists() and not force:
         raise OutputExistsError(f"{path} is there already; --force overwrites it")
+
+
+def _same(one: str, other: str) -> bool:
+    return Path(one).exists() and Path(other).exists() and Path(one).samefile(other)
 
 
 def show(text: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import enum
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -212,7 +213,10 @@ def no_attribute(owner: str, name: str, known: Iterable[str]) -> AttributeError:
 
 def check(name: str, value: Any, rows: dict[str, Attribute]) -> None:
     """Raise UsageError with the sentence that refuses a value."""
-    why = rows[name].refuses(value)
+    row = rows[name]
+    why = row.refuses(value)
+    if why is None and isinstance(row.default, bool) and not isinstance(value, bool):
+        why = f"True or False, not {value!r}"
     if why is not None:
         raise UsageError(f"{name}: {why}")
 
@@ -225,7 +229,7 @@ class TargetSpec:
 
     def __init__(self, supported_ops: Any = None, supported_types: Any = None) -> None:
         for name, row in TARGET_ATTRIBUTES.items():
-            object.__setattr__(self, name, row.default)
+            object.__setattr__(self, name, copy(row.default))
         self.supported_ops = {OpsSet.TFLITE_BUILTINS} if supported_ops is None else supported_ops
         self.supported_types = set() if supported_types is None else supported_types
 
@@ -235,7 +239,14 @@ class TargetSpec:
         check(name, value, TARGET_ATTRIBUTES)
         object.__setattr__(self, name, value)
 
+    def check(self) -> None:
+        """Raise UsageError where something cannot be honoured: sets and lists may have grown since they were given."""
+        for name in TARGET_ATTRIBUTES:
+            check(name, getattr(self, name), TARGET_ATTRIBUTES)
+
     @classmethod
     def of(cls, other: Any) -> TargetSpec:
         """TensorFlow's own, taken over."""
+        if not hasattr(other, "supported_ops"):
+            raise UsageError(f"target_spec: a TargetSpec, not {other!r}")
         return cls(getattr(other, "supported_ops", None), getattr(other, "supported_types", None))

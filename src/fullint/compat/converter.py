@@ -14,14 +14,15 @@ child processes only, as everywhere in fullint.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fullint.compat.attributes import ATTRIBUTES, INT16, OWN, TargetSpec, check, name_of, names_of, no_attribute
-from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure, UsageError
+from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure, SamplesError, UsageError
 from fullint.frontends.conversion import other
 from fullint.frontends.finish import SAME, Original, finished
 from fullint.frontends.formats import FRAMEWORKS
@@ -109,9 +110,8 @@ class TFLiteConverter:
     def __init__(self, source: Source) -> None:
         object.__setattr__(self, "_source", source)
         own = {n: getattr(Options(), n) for n in OWN}
-        defaults = {n: row.default for n, row in ATTRIBUTES.items()}
+        defaults = {n: copy(row.default) for n, row in ATTRIBUTES.items()}
         object.__setattr__(self, "_set", {**defaults, **own, **dict.fromkeys(_RESULTS)})
-        self._set["optimizations"] = set()
         self._set["target_spec"] = TargetSpec()
 
     @classmethod
@@ -130,6 +130,8 @@ class TFLiteConverter:
         cls, saved_model_dir: str | Path, signature_keys: Sequence[str] | None = None, tags: Iterable[str] | None = None
     ) -> TFLiteConverter:
         """A SavedModel folder; of several signatures, one."""
+        if isinstance(signature_keys, str):
+            raise UsageError(f"signature_keys is a list of one key, not {signature_keys!r}")
 
         def source(converter: TFLiteConverter) -> Floated:
             from fullint.frontends.workers.tensorflow_float import of_saved_model
@@ -197,6 +199,9 @@ class TFLiteConverter:
         Raises:
             UsageError: together they ask for something that is not all integer.
         """
+        for name in ATTRIBUTES:  # again: a list may have grown since
+            check(name, self._set[name], ATTRIBUTES)
+        self.target_spec.check()
         if not names_of(self.optimizations):
             raise UsageError(
                 "optimizations is empty, which asks TensorFlow for a float model: set converter.optimizations = "
@@ -208,11 +213,15 @@ class TFLiteConverter:
                 "all-integer models need samples"
             )
         sets = names_of(self.target_spec.supported_ops)
+        wide = INT16.name in sets
+        bias = self._experimental_full_integer_quantization_bias_type
+        if bias is not None and name_of(bias) != ("int64" if wide else "int32"):
+            raise UsageError(f"biases beside {'int16' if wide else 'int8'} activations are {'int64' if wide else 'int32'}")
         ends = (name_of(self.inference_input_type), name_of(self.inference_output_type))
         return {
             **{n: self._set[n] for n in OWN},
             "io": ",".join(ends),
-            "activations": "int16" if INT16.name in sets else "int8",
+            "activations": "int16" if wide else "int8",
             "per_tensor": bool(self._experimental_disable_per_channel),
             "dense_per_tensor": bool(self._experimental_disable_per_channel_quantization_for_dense_layers),
         }
@@ -232,11 +241,14 @@ class TFLiteConverter:
             options = Options(batch=self.batch, shape=self.shape)
             options.check()
             chosen = endpoint()
-            worker.reshape(chosen, {n or "": list(s) for n, s in options.shapes.items()})
-            self._close(chosen.specs)
-            made = worker.convert(chosen, self.batch, settings)
         except UsageError:
             raise
+        except Exception as e:
+            raise ConversionError(f"TensorFlow does not take the model: {_sentence(e)}") from e
+        worker.reshape(chosen, {n or "": list(s) for n, s in options.shapes.items()})
+        self._close(chosen.specs)
+        try:
+            made = worker.convert(chosen, self.batch, settings)
         except Exception as e:  # TensorFlow raises whatever it likes
             raise ConversionError(f"TensorFlow does not convert the float model: {_sentence(e)}") from e
         original = Original(made.inputs, made.outputs, made.sample, made.expected)
@@ -253,19 +265,27 @@ class TFLiteConverter:
         """Open dimensions other than the batch take the size of the first sample, as in TensorFlow's own calibration."""
         if all(None not in list(s.shape)[1:] for s in specs):
             return
-        first: Any = next(iter(_first(self.representative_dataset)), ())
-        given = list(first.values()) if isinstance(first, dict) else first if isinstance(first, list | tuple) else [first]
-        shapes = [np.shape(a) for a in given]
+        shapes = _shapes(self.representative_dataset, [s.name for s in specs])
         for i, s in enumerate(specs):
-            if None in list(s.shape)[1:] and len(shapes) == len(specs) and len(shapes[i]) == len(s.shape):
-                sizes = [n if k == 0 or n is not None else shapes[i][k] for k, n in enumerate(s.shape)]
+            given = shapes.get(s.name, ())
+            given = (1, *given) if len(given) == len(s.shape) - 1 else given  # a sample without its batch
+            if None in list(s.shape)[1:] and len(given) == len(s.shape):
+                sizes = [n if k == 0 or n is not None else given[k] for k, n in enumerate(s.shape)]
                 specs[i] = type(s)(sizes, s.dtype, name=s.name)
 
 
-def _first(samples: Any) -> Iterable[Any]:
-    """The samples once more, from the start; nothing where they can be read only once."""
+def _shapes(samples: Any, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the first sample by input; nothing of samples that can be read only once."""
     samples = getattr(samples, "input_gen", samples)
-    return samples() if callable(samples) else samples if isinstance(samples, list | tuple) else ()
+    if callable(samples):
+        samples = samples()
+    elif samples is None or iter(samples) is samples:
+        return {}
+    first: Any = next(iter(samples if samples is not None else ()), ())
+    if isinstance(first, Mapping):
+        return {n: np.shape(first[n]) for n in names if n in first}
+    given = first if isinstance(first, list | tuple) else [first]
+    return {n: np.shape(a) for n, a in zip(names, given, strict=True)} if len(given) == len(names) else {}
 
 
 def _sentence(error: Exception) -> str:
@@ -276,17 +296,27 @@ def _sentence(error: Exception) -> str:
 
 
 def _plain(samples: Any) -> Any:
-    """Samples whose tensors are arrays."""
+    """Samples whose tensors are arrays; TensorFlow's form with a signature's key is taken, too."""
     if not callable(samples):
         return samples
 
     def generate() -> Iterator[Any]:
-        for sample in samples():
-            if isinstance(sample, dict):
-                yield {k: np.asarray(v) for k, v in sample.items()}
+        given = samples()
+        if not isinstance(given, Iterable):
+            raise SamplesError(f"representative_dataset gives {type(given).__name__}, not samples one after the other")
+        for sample in given:
+            if isinstance(sample, tuple) and len(sample) == 2 and isinstance(sample[0], str):
+                sample = sample[1]
+            if isinstance(sample, Mapping):
+                yield {k: _array(v) for k, v in sample.items()}
             elif isinstance(sample, list | tuple):
-                yield [np.asarray(v) for v in sample]
+                yield [_array(v) for v in sample]
             else:
-                yield np.asarray(sample)
+                yield _array(sample)
 
     return generate
+
+
+def _array(value: Any) -> Any:
+    """A tensor as an array; anything else is judged where it meets an input."""
+    return value.numpy() if hasattr(value, "numpy") else value

@@ -150,8 +150,10 @@ def _attempt(
     with open(log, "a") as out:
         command = [where.python, str(WORKERS / framework.worker), str(folder / "request.json")]
         code = subprocess.run(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT, check=False).returncode
+    if (folder / "refused.txt").exists():
+        raise ConversionError(f"{model}: {(folder / 'refused.txt').read_text()}")
     if code or not (folder / "facts.json").exists():
-        return None, _last_error(log) or f"its process ended with {code}"
+        return None, (_last_error(log) if code else "") or f"its process ended with {code} before it wrote a model"
     facts = json.loads((folder / "facts.json").read_text())
     with np.load(folder / "check.npz") as z:
         sample, expected = ([z[f"{n}{i}"] for i in range(len(facts[f"{n}s"]))] for n in ("input", "output"))

@@ -18,6 +18,7 @@ import numpy as np
 
 from fullint.build import make_op
 from fullint.errors import ModelFormatError
+from fullint.given import made_runnable
 from fullint.ir import Array, Model, Signature, Tensor, constant, twin
 from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.sandbox import Sandbox, model_file
@@ -65,19 +66,35 @@ class Finished:
 
 
 def finished(data: bytes, original: Original) -> Finished:
-    """Put inputs and outputs in order, and compare.
+    """Put inputs and outputs in order, and compare; of images as wide as they are deep, try both layouts.
 
     Raises:
         ModelFormatError: the `.tflite` has other inputs or outputs than the original.
         RuntimeFailure: LiteRT does not run it.
     """
+    plain = _finished(data, original, moved=False)
+    if plain.nearness >= SURE or not any(_ambiguous(x.shape) for x in original.sample):
+        return plain
+    return max(plain, _finished(data, original, moved=True), key=lambda f: f.nearness)
+
+
+def _ambiguous(shape: tuple[int, ...]) -> bool:
+    return len(shape) >= 3 and shape == _channels_last(shape)
+
+
+def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (shape[0], *shape[2:], shape[1])
+
+
+def _finished(data: bytes, original: Original, *, moved: bool) -> Finished:
     model = read_model(data)
     without_tensorflow(model)
+    made_runnable(model)
     runs = not any(op.kind == "CUSTOM" for _, op in model.ops())
     inputs = _in_order(model, [i[1] for i in original.inputs], model.main.inputs, "input")
     outputs = _in_order(model, [o[1] for o in original.outputs], model.main.outputs, "output")
     for i, (t, value) in enumerate(zip(inputs, original.sample, strict=True)):
-        inputs[i] = _as_given(model, t, value.shape)
+        inputs[i] = _as_given(model, t, value.shape, moved=moved)
     model.main.inputs, model.main.outputs = inputs, outputs
     model.main.sync_tensors()
     made = _run(model, original.sample) if runs else None
@@ -110,9 +127,9 @@ def _plain(name: str) -> str:
     return re.sub(r"\W", "_", name.removesuffix(":0"))
 
 
-def _as_given(model: Model, t: Tensor, shape: tuple[int, ...]) -> Tensor:
+def _as_given(model: Model, t: Tensor, shape: tuple[int, ...], *, moved: bool) -> Tensor:
     """The input in the user's layout: a TRANSPOSE behind it where the converter moved the channels to the end."""
-    if t.shape == shape or len(shape) < 3 or t.shape != (shape[0], *shape[2:], shape[1]):
+    if len(shape) < 3 or t.shape != _channels_last(shape) or (t.shape == shape and not moved):
         return t
     order = (0, *range(2, len(shape)), 1)
     outer = twin(t, t.name)

@@ -104,7 +104,9 @@ def framework_of(source: str | Path, framework: str = "auto") -> Framework | Non
         raise UsageError(f'framework must be auto, {", ".join(FRAMEWORKS)}, not "{framework}"')
     path, function = split(source)
     if function is not None:
-        return FRAMEWORKS[framework] if framework != "auto" else _by_imports(Path(path), function)
+        if framework == "onnx":
+            raise UsageError("functions make models of Keras or PyTorch; an ONNX model is a .onnx file")
+        return FRAMEWORKS[framework] if framework != "auto" else _by_imports(Path(path))
     if _is_tflite(Path(path)):
         return None
     name = _SUFFIXES.get(Path(path).suffix.lower())
@@ -132,7 +134,7 @@ def _is_tflite(path: Path) -> bool:
         return False
 
 
-def _by_imports(path: Path, function: str) -> Framework:
+def _by_imports(path: Path) -> Framework:
     """The framework that a Python file imports."""
     try:
         tree = ast.parse(path.read_text())
@@ -140,8 +142,6 @@ def _by_imports(path: Path, function: str) -> Framework:
         raise UsageError(f"{path}: cannot be read: {e.strerror or e}") from e
     except (SyntaxError, ValueError) as e:
         raise UsageError(f"{path} is no Python: {e}") from e
-    if not any(isinstance(n, ast.FunctionDef) and n.name == function for n in ast.walk(tree)):
-        raise UsageError(f"{path} has no function {function}")
     names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     names |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     found = [f for f in FRAMEWORKS.values() if f.imports & names]

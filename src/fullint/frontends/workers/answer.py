@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,19 @@ def request() -> dict[str, Any]:
     return found
 
 
+class Refusal(ValueError):
+    """What the user can mend, in a sentence: no traceback is needed."""
+
+
+def answered(main: Callable[[], None], refusals: type[Exception] = Refusal) -> None:
+    """Run a worker; a refusal goes to refused.txt."""
+    try:
+        main()
+    except refusals as e:
+        (Path(request()["folder"]) / "refused.txt").write_text(str(e))
+        sys.exit(3)
+
+
 def called(path: str, function: str) -> Any:
     """What a function of a Python file returns; the file may import its neighbours."""
     sys.path.insert(0, str(Path(path).absolute().parent))
@@ -27,6 +40,8 @@ def called(path: str, function: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
+    if not callable(getattr(module, function, None)):
+        raise Refusal(f"{path} has no function {function}")
     return getattr(module, function)()
 
 

@@ -12,11 +12,14 @@ is another way of telling it the layout, and the caller takes the first whose nu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+_PLAIN = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.]*")
+"""Names that TensorFlow takes for a scope."""
 NUMPY = {1: "float32", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64", 2: "uint8", 3: "int8"}
 """onnx.TensorProto.DataType."""
 
@@ -25,9 +28,9 @@ def shapes_of(model: Any, asked: Mapping[str, Any]) -> dict[str, tuple[list[int]
     """Shape and type of each input; an open batch gets the asked size.
 
     Raises:
-        ValueError: another dimension is open.
+        Refusal: another dimension is open.
     """
-    from answer import shape_of
+    from answer import Refusal, shape_of
 
     constants = {t.name for t in model.graph.initializer}
     inputs = [i for i in model.graph.input if i.name not in constants]
@@ -39,9 +42,37 @@ def shapes_of(model: Any, asked: Mapping[str, Any]) -> dict[str, tuple[list[int]
             asked["batch"] if k == 0 and n is None else n for k, n in enumerate(sizes)
         ]
         if None in fixed:
-            raise ValueError(f'input "{i.name}" has open dimensions {sizes}: give its shape')
+            raise Refusal(f'input "{i.name}" has open dimensions {sizes}: give its shape (--shape, shape=)')
         found[i.name] = ([int(n) for n in fixed], NUMPY[kind.elem_type])
     return found
+
+
+def closed(model: Any, shapes: Mapping[str, tuple[list[int], str]], folder: Path) -> tuple[str, dict[str, str]]:
+    """A file of the model with fixed shapes and plain names at its ends, and those names by the user's."""
+    import onnx
+
+    inputs, outputs = list(shapes), [o.name for o in model.graph.output]
+    for value in model.graph.input:
+        if value.name in shapes:
+            for dim, size in zip(value.type.tensor_type.shape.dim, shapes[value.name][0], strict=True):
+                dim.dim_value = size
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    plain = {
+        n: n if _PLAIN.fullmatch(n) else f"{what}_{i}"
+        for what, group in (("in", inputs), ("out", outputs))
+        for i, n in enumerate(group)
+    }
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for i, n in enumerate(names):
+                names[i] = plain.get(n, n)
+    for value in (*model.graph.input, *model.graph.output):
+        value.name = plain.get(value.name, value.name)
+    path = folder / "closed.onnx"
+    large = model.ByteSize() > 2**30
+    onnx.save(onnx.shape_inference.infer_shapes(model) if not large else model, path, save_as_external_data=large)
+    return str(path), plain
 
 
 def folded(path: str, folder: Path) -> str:
@@ -79,7 +110,12 @@ def main() -> None:
 
     asked = answer.request()
     folder, attempt = Path(asked["folder"]), asked["attempt"]
-    shapes = shapes_of(onnx.load(asked["model"], load_external_data=False), asked)
+    try:
+        model = onnx.load(asked["model"])
+        onnx.checker.check_model(model, full_check=False)
+    except Exception as e:
+        raise answer.Refusal(f"it is no ONNX model, or damaged: {str(e).strip().splitlines()[0]}") from e
+    shapes = shapes_of(model, asked)
     rng = np.random.default_rng(0)
     sample = {
         n: (rng.normal(size=s) if np.dtype(d).kind == "f" else rng.integers(0, 2, s)).astype(d) for n, (s, d) in shapes.items()
@@ -87,12 +123,12 @@ def main() -> None:
     session = onnxruntime.InferenceSession(asked["model"], providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
     expected = [np.asarray(v) for v in session.run(None, sample)]
+    path, plain = closed(model, shapes, folder)
     without_network()
     onnx2tf.convert(
-        input_onnx_file_path=asked["model"] if attempt == 0 else folded(asked["model"], folder),
+        input_onnx_file_path=path if attempt == 0 else folded(path, folder),
         output_folder_path=str(folder / "made"),
-        keep_shape_absolutely_input_names=None if attempt == 2 else list(shapes),
-        overwrite_input_shape=[f"{n}:{','.join(map(str, s))}" for n, (s, _) in shapes.items() if s],
+        keep_shape_absolutely_input_names=None if attempt == 2 else [plain[n] for n in shapes],
         output_signaturedefs=True,
         copy_onnx_input_output_names_to_tflite=True,
         verbosity="error",
@@ -100,8 +136,12 @@ def main() -> None:
     made = next((folder / "made").glob("*_float32.tflite"))
     made.rename(folder / "0.tflite")
     versions = {n: version(n) for n in ("onnx2tf", "onnx", "tensorflow")}
-    answer.write(folder, ([(n, n) for n in shapes], [(n, n) for n in names]), (list(sample.values()), expected), versions)
+    answer.write(
+        folder, ([(n, plain[n]) for n in shapes], [(n, plain[n]) for n in names]), (list(sample.values()), expected), versions
+    )
 
 
 if __name__ == "__main__":
-    main()
+    from answer import answered
+
+    answered(main)

@@ -12,12 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 SERVING = "serving_default"
+
+
+class Refusal(ValueError):
+    """What the user can mend, in a sentence."""
 
 
 @dataclass
@@ -61,24 +66,50 @@ def of_keras(model: Any) -> Endpoint:
     """The forward pass of a Keras model (Keras 2 or 3), inference mode.
 
     Raises:
-        ValueError: nobody knows its inputs yet.
+        Refusal: nobody knows its inputs yet.
     """
     import tensorflow as tf
 
+    if not callable(model) or not hasattr(model, "variables"):
+        raise Refusal(f"that is no Keras model, but {type(model).__name__}")
+    tree = _tree(model)
     symbols = list(getattr(model, "inputs", None) or [])
-    if not symbols:
-        symbols = _symbols(model)
     structure = getattr(model, "_inputs_struct", None)
-    if structure is None:
+    if not symbols:
+        structure = _called_with(model)
+        symbols = tree.flatten(structure)
+    elif structure is None:
         structure = symbols if len(symbols) > 1 else symbols[0]
-    names = _distinct([str(getattr(s, "name", "") or f"input_{i}").split(":")[0] for i, s in enumerate(symbols)])
+    names = _distinct(_names(structure, symbols))
     specs = [tf.TensorSpec(s.shape, s.dtype, name=n) for s, n in zip(symbols, names, strict=True)]
     known = list(getattr(model, "output_names", None) or [])
 
     def call(*inputs: Any) -> dict[str, Any]:
-        return _named(model(tf.nest.pack_sequence_as(structure, inputs), training=False), known)
+        return _named(model(tree.pack_sequence_as(structure, list(inputs)), training=False), known, tree)
 
-    return Endpoint(SERVING, call, specs, [_variable(v) for v in model.variables])
+    layers: Any = getattr(model, "_flatten_layers", list)()
+    states = [v for layer in layers for v in tree.flatten(getattr(layer, "states", None) or [])]
+    return Endpoint(SERVING, call, specs, [_variable(v) for v in (*model.variables, *states) if v is not None])
+
+
+def _tree(model: Any) -> Any:
+    """How Keras orders nested inputs and outputs: Keras 3 keeps an OrderedDict's order, TensorFlow sorts it."""
+    import tensorflow as tf
+
+    if type(model).__module__.split(".")[0] == "tf_keras":
+        return tf.nest
+    try:
+        from keras import tree
+    except ImportError:
+        return tf.nest
+    return tree
+
+
+def _names(structure: Any, symbols: Sequence[Any]) -> list[str]:
+    """What the inputs are called: by the model, else by the keys they are given with."""
+    keys = list(structure) if isinstance(structure, Mapping) and len(structure) == len(symbols) else []
+    own = [str(getattr(s, "name", None) or "").split(":")[0] for s in symbols]
+    return [n or (str(sorted(keys)[i]) if keys else f"input_{i}") for i, n in enumerate(own)]
 
 
 def _variable(v: Any) -> Any:
@@ -87,21 +118,26 @@ def _variable(v: Any) -> Any:
     return v if value is None or callable(value) else value
 
 
-def _symbols(model: Any) -> list[Any]:
-    """Inputs of a subclassed model, which Keras knows once it has been called."""
-    import tensorflow as tf
+def _called_with(model: Any) -> Any:
+    """The structure of a subclassed model's input, which Keras knows once it has been called.
 
+    Raises:
+        Refusal: it has not been, or takes several arguments.
+    """
+    found: Any = None
     with contextlib.suppress(Exception):
         from keras.src.export.export_utils import get_input_signature
 
-        return [
-            tf.TensorSpec(s.shape, s.dtype, name=getattr(s, "name", None)) for s in tf.nest.flatten(get_input_signature(model))
-        ]
-    with contextlib.suppress(Exception):
-        found = list(tf.nest.flatten(model._get_save_spec(dynamic_batch=True)))
-        if found and all(hasattr(s, "shape") for s in found):
-            return found
-    raise ValueError("the model's inputs are not known yet: call it once on a sample, or build it with keras.Input")
+        found = get_input_signature(model)
+    if found is None:
+        with contextlib.suppress(Exception):
+            found = model._get_save_spec(dynamic_batch=True)
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    flat = _tree(model).flatten(found) if found is not None else []
+    if not flat or not all(hasattr(s, "shape") for s in flat):
+        raise Refusal("the model's inputs are not known yet: call it once on a sample, or build it with keras.Input")
+    return found
 
 
 def of_function(function: Any, key: str = SERVING) -> Endpoint:
@@ -127,7 +163,7 @@ def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: 
     """The signatures of a SavedModel, and what was loaded (it owns the variables).
 
     Raises:
-        ValueError: it has no such signature, or several and none asked for.
+        Refusal: it has no such signature, or several and none asked for.
     """
     import tensorflow as tf
 
@@ -140,11 +176,9 @@ def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: 
         keys = main
     missing = [k for k in keys if k not in there]
     if missing or not keys:
-        raise ValueError(
-            f"the SavedModel has no signature {', '.join(missing) or 'at all'}; it has: {', '.join(there) or 'none'}"
-        )
+        raise Refusal(f"the SavedModel has no signature {', '.join(missing) or 'at all'}; it has: {', '.join(there) or 'none'}")
     if len(keys) > 1:
-        raise ValueError(f"the SavedModel has several signatures ({', '.join(keys)}): choose one with signature_keys")
+        raise Refusal(f"the SavedModel has several signatures ({', '.join(keys)}): choose one with signature_keys")
     found = [of_function(there[k], k) for k in keys]
     for endpoint in found:
         endpoint.keeps = loaded
@@ -203,8 +237,11 @@ def convert(endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | No
     function = tf.function(endpoint.call, autograph=False).get_concrete_function(*specs)
     outputs = list(function.structured_outputs)
     sample = [_random(s) for s in specs]
+    before = [(v, v.numpy()) for v in function.variables]
     values = function(*map(tf.constant, sample))
     expected = [np.asarray(values[n]) for n in outputs]
+    for v, value in before:  # a run may have changed the user's own
+        v.assign(value)
     holder = tf.Module()
     holder.keeps = endpoint.keeps
     with tempfile.TemporaryDirectory(prefix="fullint-") as folder, _quiet():
@@ -250,10 +287,10 @@ def _fixed(spec: Any, batch: int) -> Any:
     import tensorflow as tf
 
     if spec.shape.rank is None:
-        raise ValueError(f'input "{spec.name}" has no known number of dimensions')
+        raise Refusal(f'input "{spec.name}" has no known number of dimensions')
     shape = [batch if i == 0 and n is None else n for i, n in enumerate(spec.shape)]
     if None in shape:
-        raise ValueError(f'input "{spec.name}" has open dimensions {tuple(spec.shape)}: give its shape')
+        raise Refusal(f'input "{spec.name}" has open dimensions {tuple(spec.shape)}: give its shape (--shape, shape=)')
     return tf.TensorSpec(shape, spec.dtype, name=spec.name)
 
 
@@ -267,13 +304,13 @@ def _random(spec: Any) -> Any:
     return values.astype(kind)
 
 
-def _named(outputs: Any, names: Sequence[str]) -> dict[str, Any]:
+def _named(outputs: Any, names: Sequence[str], tree: Any = None) -> dict[str, Any]:
     """Outputs by name, in order."""
     import tensorflow as tf
 
     if isinstance(outputs, Mapping) and not names:
         return {str(k): v for k, v in outputs.items()}
-    flat = tf.nest.flatten(outputs)
+    flat = (tree or tf.nest).flatten(outputs)
     if len(names) != len(flat):
         names = [f"output_{i}" for i in range(len(flat))]
     return dict(zip(_distinct(list(names)), flat, strict=True))
@@ -297,6 +334,11 @@ def _load(asked: Mapping[str, Any]) -> Endpoint:
 
 def _keras_file(path: str) -> Any:
     import tensorflow as tf
+
+    with open(path, "rb") as f:
+        start = f.read(8)
+    if not (zipfile.is_zipfile(path) or start == b"\x89HDF\r\n\x1a\n"):
+        raise Refusal("it is no Keras file: neither a zip archive nor HDF5, or cut off")
 
     try:
         return tf.keras.models.load_model(path, compile=False)
@@ -332,4 +374,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from answer import Refusal as Theirs
+    from answer import answered
+
+    answered(lambda: answered(main, Refusal), Theirs)

@@ -9,6 +9,7 @@ Inputs and outputs keep PyTorch's layout (NCHW); litert-torch moves axes inside 
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,26 +19,31 @@ def load(asked: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...], list[str]]:
     """(module, example inputs, names of the inputs).
 
     Raises:
-        ValueError: there is nothing that litert-torch can convert.
+        Refusal: there is nothing that litert-torch can convert.
     """
     import torch
-    from answer import called
+    from answer import Refusal, called
 
     path = asked["model"]
-    made = called(path, asked["function"]) if asked["function"] else torch.export.load(path)
+    if asked["function"]:
+        made = called(path, asked["function"])
+    elif zipfile.is_zipfile(path):
+        made = torch.export.load(path)
+    else:
+        raise Refusal("it is no exported program: not an archive, or cut off")
     if isinstance(made, torch.nn.Module):
-        raise ValueError("the function returns a module alone: return (module, (example_input, ...))")
+        raise Refusal("the function returns a module alone: return (module, (example_input, ...))")
     if isinstance(made, tuple):
         module, example = made
         example = tuple(example) if isinstance(example, tuple | list) else (example,)
         made = torch.export.export(module.eval(), example)
     if not isinstance(made, torch.export.ExportedProgram):
-        raise ValueError(f"the function returns {type(made).__name__}, not (module, (example_input, ...)) or an ExportedProgram")
+        raise Refusal(f"the function returns {type(made).__name__}, not (module, (example_input, ...)) or an ExportedProgram")
     if made.example_inputs is None:
-        raise ValueError("the exported program has no example inputs: export it with torch.export.export(module, inputs)")
+        raise Refusal("the exported program has no example inputs: export it with torch.export.export(module, inputs)")
     args, kwargs = made.example_inputs
     if kwargs:
-        raise ValueError(f"inputs by keyword ({', '.join(kwargs)}): export with positional inputs only")
+        raise Refusal(f"inputs by keyword ({', '.join(kwargs)}): export with positional inputs only")
     values = _sized(made, torch.utils._pytree.tree_leaves(args), asked)
     return _unfolded(made.module()), tuple(values), [str(n) for n in made.graph_signature.user_inputs]
 
@@ -74,7 +80,7 @@ def _unfolded(module: Any) -> Any:
 def _sized(program: Any, values: list[Any], asked: Mapping[str, Any]) -> list[Any]:
     """Example inputs, an open batch brought to the asked size."""
     import torch
-    from answer import shape_of
+    from answer import Refusal, shape_of
 
     nodes = {n.name: n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder"}
     found = []
@@ -84,8 +90,14 @@ def _sized(program: Any, values: list[Any], asked: Mapping[str, Any]) -> list[An
         wanted = shape_of(asked, name, len(values) == 1)
         if wanted is not None:
             size = list(wanted)
-        elif traced is not None and traced.ndim and isinstance(traced.shape[0], torch.SymInt):
-            size[0] = asked["batch"]
+        elif traced is not None:
+            opened = [k for k, n in enumerate(traced.shape) if isinstance(n, torch.SymInt)]
+            if any(opened):
+                raise Refusal(
+                    f'input "{name}" has open dimensions {tuple(map(str, traced.shape))}: give its shape (--shape, shape=)'
+                )
+            if opened:
+                size[0] = asked["batch"]
         found.append(value if size == list(value.shape) else torch.zeros(size, dtype=value.dtype))
     return found
 
@@ -120,4 +132,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from answer import answered
+
+    answered(main)
