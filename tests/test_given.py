@@ -205,3 +205,15 @@ def test_codes_that_the_runtime_does_not_make_become_fake_quant(dtype: str, bits
     assert np.isclose(options["min"], (-(2 ** (bits - 1)) - 3) * 0.01) and np.isclose(
         options["max"], (2 ** (bits - 1) - 4) * 0.01
     )
+
+
+def test_parameters_left_on_float_values_mean_nothing() -> None:
+    """They are no grid: a rewrite goes on across them."""
+    g = Builder()
+    y = g.op("DIV", g.input(1, 4), g.op("ADD", g.op("EXP", g.input(1, 4)), g.const(1.0)))
+    g.output(g.op("SIN", g.op("MUL", y, g.const(2.0))))
+    for t in g.graph.tensors or [o for op in g.graph.ops for o in op.outputs]:
+        if t.dtype == "float32" and t.buffer is None:
+            t.quant = Quant.of(0.1, 3)
+    after = read_bytes(quantized(g).model).main
+    assert "DIV" not in {op.kind for op in after.ops}

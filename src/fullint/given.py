@@ -29,6 +29,14 @@ _CODES = ("int8", "uint8", "int16")
 _BITS = {"int4": 4, "uint4": 4, "int16": 16, "uint16": 16}
 
 
+def forget_float_params(model: Model) -> None:
+    """Parameters that a file gives to float values mean nothing (some converters leave them behind); in place."""
+    for graph in model.graphs:
+        for t in (*graph.inputs, *(t for op in graph.ops for t in op.outputs)):
+            if t.dtype == "float32" and t.buffer is None:
+                t.quant = None
+
+
 def honour(model: Model) -> tuple[Pinned, list[Change]]:
     """Take pairs of QUANTIZE and DEQUANTIZE and FAKE_QUANT out, in place.
 

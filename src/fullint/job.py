@@ -32,7 +32,7 @@ from fullint.equalize import equalize, streams
 from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.frontends import Framework, converted, framework_of
 from fullint.functions import LOOKUP
-from fullint.given import honour, made_runnable
+from fullint.given import forget_float_params, honour, made_runnable
 from fullint.ir import Array, Buffer, Model, Op, Quant, Tensor
 from fullint.keep_float import choose
 from fullint.numerics import representable
@@ -311,6 +311,7 @@ class Job:
             self.changes += fix_batch(one, self.options.batch, partial(self._shapes, entry), shapes)
         forget_signatures(self.model)
         self.changes += densify(self.model)
+        forget_float_params(self.model)
         if self.honours:
             found, done = honour(self.model)
             self.pinned.update(found)
