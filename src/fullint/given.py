@@ -25,6 +25,7 @@ from fullint.ops import ROWS, Role
 from fullint.rewrite import Change
 
 Pinned = dict[Tensor, tuple[Quant, str]]
+_ROUNDING = ("FAKE_QUANT", "DEQUANTIZE")
 _CODES = ("int8", "uint8", "int16")
 _BITS = {"int4": 4, "uint4": 4, "int16": 16, "uint16": 16}
 
@@ -78,9 +79,9 @@ def _of_constant(op: Op) -> bool:
 def _other_bits(graph: Graph) -> list[Change]:
     """Pairs of QUANTIZE and DEQUANTIZE in codes that the QUANTIZE kernel does not make of floats."""
     changes = []
-    for op in list(graph.ops):
-        uses = Uses(graph)
-        q = op.input(0) if op.kind == "DEQUANTIZE" else None
+    uses = Uses(graph)
+    for op in [o for o in graph.ops if o.kind == "DEQUANTIZE"]:
+        q = op.input(0)
         maker = uses.producer.get(q) if q is not None else None
         x = maker.input(0) if maker is not None and maker.kind == "QUANTIZE" else None
         if q is None or q.quant is None or q.quant.scale.size != 1 or x is None or x.dtype != "float32":
@@ -94,7 +95,8 @@ def _other_bits(graph: Graph) -> list[Change]:
         options = {"min": low, "max": high, "num_bits": bits, "narrow_range": False}
         graph.ops[graph.ops.index(op)] = make_op("FAKE_QUANT", [x], op.outputs, **options)
         changes.append(Change("made_runnable", op.origin, op.kind, op.output_name, f"LiteRT quantizes no floats to {q.dtype}"))
-        if maker is not None and not [r for r, _ in Uses(graph).of(q)] and q not in uses.outputs:
+        uses = Uses(graph)
+        if maker is not None and not uses.of(q) and q not in uses.outputs:
             graph.ops.remove(maker)
     return changes
 
@@ -105,9 +107,9 @@ _Take = Callable[[Op, Uses], "tuple[Tensor, Tensor, Quant, str, list[Op]] | None
 
 def _swept(graph: Graph, pinned: Pinned, take: _Take) -> list[Change]:
     changes = []
-    for op in list(graph.ops):
-        uses = Uses(graph)
-        found = take(op, uses) if op in graph.ops else None
+    uses = Uses(graph)
+    for op in [o for o in graph.ops if o.kind in _ROUNDING]:
+        found = take(op, uses)
         if found is None:
             continue
         x, y, quant, dtype, gone = found
@@ -126,6 +128,7 @@ def _swept(graph: Graph, pinned: Pinned, take: _Take) -> list[Change]:
         at = graph.ops.index(op)
         graph.ops[at : at + 1] = instead
         graph.ops = [o for o in graph.ops if o not in gone]
+        uses = Uses(graph)
         changes += [Change("honour", op.origin, op.kind, y.name, "the model brings these parameters along")]
     return changes
 
