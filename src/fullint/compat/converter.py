@@ -136,7 +136,7 @@ class TFLiteConverter:
         def source(converter: TFLiteConverter) -> Floated:
             from fullint.frontends.workers.tensorflow_float import of_saved_model
 
-            return converter._floated(lambda: of_saved_model(saved_model_dir, signature_keys, tags)[0][0])
+            return converter._floated(lambda: of_saved_model(saved_model_dir, signature_keys, tags))
 
         return cls(source)
 

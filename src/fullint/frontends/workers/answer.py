@@ -23,11 +23,11 @@ class Refusal(ValueError):
     """What the user can mend, in a sentence: no traceback is needed."""
 
 
-def answered(main: Callable[[], None], refusals: type[Exception] = Refusal) -> None:
+def answered(main: Callable[[], None]) -> None:
     """Run a worker; a refusal goes to refused.txt."""
     try:
         main()
-    except refusals as e:
+    except Refusal as e:
         (Path(request()["folder"]) / "refused.txt").write_text(str(e))
         sys.exit(3)
 
@@ -45,10 +45,18 @@ def called(path: str, function: str) -> Any:
     return getattr(module, function)()
 
 
-def shape_of(asked: Mapping[str, Any], name: str, only: bool) -> list[int] | None:
-    """The shape that was asked for an input, if any."""
-    shapes: Mapping[str, list[int]] = asked["shapes"]
+def shape_of(shapes: Mapping[str, Sequence[int]], name: str, only: bool) -> Sequence[int] | None:
+    """The shape that was asked for an input, if any; "" stands for the only one."""
     return shapes.get(name, shapes.get("") if only else None)
+
+
+def drawn(shapes: Sequence[tuple[Sequence[int], str]]) -> list[Any]:
+    """A random sample: normal numbers; whole ones are 0 or 1, which every embedding has."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    kinds = [(tuple(shape), np.dtype(dtype)) for shape, dtype in shapes]
+    return [(rng.normal(size=s) if d.kind == "f" else rng.integers(0, 2, s)).astype(d) for s, d in kinds]
 
 
 def write(

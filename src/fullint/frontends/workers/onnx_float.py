@@ -38,7 +38,7 @@ def shapes_of(model: Any, asked: Mapping[str, Any]) -> dict[str, tuple[list[int]
     for i in inputs:
         kind = i.type.tensor_type
         sizes = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in kind.shape.dim]
-        fixed = shape_of(asked, i.name, len(inputs) == 1) or [
+        fixed = shape_of(asked["shapes"], i.name, len(inputs) == 1) or [
             asked["batch"] if k == 0 and n is None else n for k, n in enumerate(sizes)
         ]
         if None in fixed:
@@ -116,10 +116,7 @@ def main() -> None:
     except Exception as e:
         raise answer.Refusal(f"it is no ONNX model, or damaged: {str(e).strip().splitlines()[0]}") from e
     shapes = shapes_of(model, asked)
-    rng = np.random.default_rng(0)
-    sample = {
-        n: (rng.normal(size=s) if np.dtype(d).kind == "f" else rng.integers(0, 2, s)).astype(d) for n, (s, d) in shapes.items()
-    }
+    sample = dict(zip(shapes, answer.drawn(list(shapes.values())), strict=True))
     session = onnxruntime.InferenceSession(asked["model"], providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
     expected = [np.asarray(v) for v in session.run(None, sample)]

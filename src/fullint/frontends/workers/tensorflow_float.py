@@ -14,15 +14,16 @@ import contextlib
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING or __package__:
+    from fullint.frontends.workers.answer import Refusal, drawn, shape_of
+else:  # a script, in an environment without fullint
+    from answer import Refusal, drawn, shape_of
 
 SERVING = "serving_default"
-
-
-class Refusal(ValueError):
-    """What the user can mend, in a sentence."""
 
 
 @dataclass
@@ -40,7 +41,6 @@ class Endpoint:
     call: Callable[..., Mapping[str, Any]]
     specs: list[Any]
     keeps: Any
-    outputs: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -159,8 +159,8 @@ def of_function(function: Any, key: str = SERVING) -> Endpoint:
     return Endpoint(key, call, specs, list(function.variables))
 
 
-def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: Any = None) -> tuple[list[Endpoint], Any]:
-    """The signatures of a SavedModel, and what was loaded (it owns the variables).
+def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: Any = None) -> Endpoint:
+    """A signature of a SavedModel: the one that is asked for, or that serves.
 
     Raises:
         Refusal: it has no such signature, or several and none asked for.
@@ -169,21 +169,16 @@ def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: 
 
     loaded = tf.saved_model.load(str(folder), tags=tags)
     there = dict(loaded.signatures)
-    if not keys:
-        main = [k for k in (SERVING, "serve") if k in there] or list(there)
-        if len(main) > 1:
-            main = main[:1] if SERVING in there else main
-        keys = main
+    keys = keys or [k for k in (SERVING, "serve") if k in there][:1] or list(there)
     missing = [k for k in keys if k not in there]
     if missing or not keys:
         raise Refusal(f"the SavedModel has no signature {', '.join(missing) or 'at all'}; it has: {', '.join(there) or 'none'}")
     if len(keys) > 1:
         raise Refusal(f"the SavedModel has several signatures ({', '.join(keys)}): choose one with signature_keys")
-    found = [of_function(there[k], k) for k in keys]
-    for endpoint in found:
-        endpoint.keeps = loaded
-        endpoint.specs, endpoint.call = _as_tensorflow_orders(endpoint)
-    return found, loaded
+    endpoint = of_function(there[keys[0]], keys[0])
+    endpoint.keeps = loaded
+    endpoint.specs, endpoint.call = _as_tensorflow_orders(endpoint)
+    return endpoint
 
 
 def _as_tensorflow_orders(endpoint: Endpoint) -> tuple[list[Any], Callable[..., Mapping[str, Any]]]:
@@ -236,7 +231,7 @@ def convert(endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | No
     specs = [_fixed(s, batch) for s in endpoint.specs]
     function = tf.function(endpoint.call, autograph=False).get_concrete_function(*specs)
     outputs = list(function.structured_outputs)
-    sample = [_random(s) for s in specs]
+    sample = drawn([(s.shape, s.dtype.as_numpy_dtype) for s in specs])
     before = [(v, v.numpy()) for v in function.variables]
     values = function(*map(tf.constant, sample))
     expected = [np.asarray(values[n]) for n in outputs]
@@ -294,16 +289,6 @@ def _fixed(spec: Any, batch: int) -> Any:
     return tf.TensorSpec(shape, spec.dtype, name=spec.name)
 
 
-def _random(spec: Any) -> Any:
-    """Normal numbers; whole ones are 0 or 1, which every embedding has."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    kind = np.dtype(spec.dtype.as_numpy_dtype)
-    values = rng.normal(size=tuple(spec.shape)) if kind.kind == "f" else rng.integers(0, 2, tuple(spec.shape))
-    return values.astype(kind)
-
-
 def _named(outputs: Any, names: Sequence[str], tree: Any = None) -> dict[str, Any]:
     """Outputs by name, in order."""
     import tensorflow as tf
@@ -328,7 +313,7 @@ def _load(asked: Mapping[str, Any]) -> Endpoint:
         made = called(path, asked["function"])
         return of_function(made) if hasattr(made, "structured_input_signature") else of_keras(made)
     if Path(path).is_dir():
-        return of_saved_model(path)[0][0]
+        return of_saved_model(path)
     return of_keras(_keras_file(path))
 
 
@@ -355,7 +340,7 @@ def reshape(endpoint: Endpoint, shapes: Mapping[str, Sequence[int]]) -> None:
     import tensorflow as tf
 
     for i, s in enumerate(endpoint.specs):
-        shape = shapes.get(s.name, shapes.get("") if len(endpoint.specs) == 1 else None)
+        shape = shape_of(shapes, s.name, len(endpoint.specs) == 1)
         if shape is not None:
             endpoint.specs[i] = tf.TensorSpec(shape, s.dtype, name=s.name)
 
@@ -374,7 +359,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from answer import Refusal as Theirs
     from answer import answered
 
-    answered(lambda: answered(main, Refusal), Theirs)
+    answered(main)

@@ -87,7 +87,7 @@ def _sized(program: Any, values: list[Any], asked: Mapping[str, Any]) -> list[An
     for name, value in zip(program.graph_signature.user_inputs, values, strict=True):
         traced = nodes.get(name)
         size = list(value.shape)
-        wanted = shape_of(asked, name, len(values) == 1)
+        wanted = shape_of(asked["shapes"], name, len(values) == 1)
         if wanted is not None:
             size = list(wanted)
         elif traced is not None:
@@ -111,13 +111,8 @@ def main() -> None:
     asked = answer.request()
     folder = Path(asked["folder"])
     module, example, names = load(asked)
-    generator = torch.Generator().manual_seed(0)
-    sample = tuple(
-        torch.randn(x.shape, generator=generator, dtype=x.dtype)
-        if x.is_floating_point()
-        else torch.randint(0, 2, x.shape, generator=generator).to(x.dtype)
-        for x in example
-    )
+    values = answer.drawn([(x.shape, "float32" if x.is_floating_point() else "int64") for x in example])
+    sample = tuple(torch.from_numpy(v).to(x.dtype) for v, x in zip(values, example, strict=True))
     with torch.no_grad():
         made = module(*sample)
     expected = [x for x in torch.utils._pytree.tree_leaves(made) if isinstance(x, torch.Tensor)]
