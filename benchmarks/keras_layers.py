@@ -585,7 +585,7 @@ def quantize(folder: Path) -> tuple[bytes, dict[str, Any]]:
 def score(folder: Path, tool: str) -> dict[str, Any]:
     """Float operators that are left in a result, and its distance from the float model."""
     from fullint.certificate import integer_inputs, real
-    from fullint.report import is_float_op
+    from fullint.reporting import is_float_op
     from fullint.sandbox import Sandbox
     from fullint.score import Score, mean_sqnr
     from fullint.tflite import read_model

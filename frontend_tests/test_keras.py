@@ -16,7 +16,7 @@ from tensorflow.lite.python.optimize import calibrator
 
 from fullint import ConversionError, FullintError, NotIntegerError, audit
 from fullint.compat import TFLiteConverter
-from fullint.report import count_conv
+from fullint.reporting import count_conv
 from fullint.tflite import read_bytes
 
 APPLICATIONS = {

@@ -10,7 +10,8 @@ import click
 import pytest
 
 import fullint
-from fullint import auditing, bench, delegates, frontends, inspection, report
+from fullint import auditing, bench, delegates, frontends, inspection
+from fullint import reporting as report
 from fullint.cli import main
 from fullint.logs import analysis
 

@@ -26,7 +26,7 @@ from fullint.ir import Graph, Model, Op, Quant, Tensor, constant, twin
 from fullint.numerics import activation_params, dequantize, weight_scales
 from fullint.numerics import quantize as to_codes
 from fullint.ops import ROWS, Fixed, Observed, Role, Same
-from fullint.report import Certificate
+from fullint.reporting import Certificate
 from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score
 from fullint.tflite import read_bytes

@@ -12,7 +12,7 @@ from fullint import pipeline
 from fullint.auditing import audit
 from fullint.errors import AccuracyError, NotIntegerError, UsageError, VerificationError
 from fullint.repairing import repair
-from fullint.report import count_float
+from fullint.reporting import count_float
 from fullint.tflite import read_bytes
 from fullint.verify import contract_problems
 

@@ -6,7 +6,7 @@ import pytest
 
 import fullint
 from fullint import demo, frontends
-from fullint.report import Report, to_json
+from fullint.reporting import Report, to_json
 
 FILES = Path(demo.__file__).parent
 MODEL, HALF = FILES / "digits.tflite", FILES / "half.tflite"

@@ -19,7 +19,7 @@ from fullint.ir import Model, Quant, Tensor
 from fullint.numerics import dequantize, quantize, representable
 from fullint.passes import prepare
 from fullint.repairing import Repaired, repair, repair_plan
-from fullint.report import count_float
+from fullint.reporting import count_float
 from fullint.rules import NAMES
 from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score, mean_sqnr

@@ -135,7 +135,9 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     lines = []
     for name in sorted({*before, *after}):
         one, other = before.get(name, {}), after.get(name, {})
-        lines += [f"{name} {job}: {one.get(job)} -> {other.get(job)}" for job in {**one, **other} if one.get(job) != other.get(job)]
+        lines += [
+            f"{name} {job}: {one.get(job)} -> {other.get(job)}" for job in {**one, **other} if one.get(job) != other.get(job)
+        ]
     return lines
 
 

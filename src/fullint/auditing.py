@@ -13,17 +13,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fullint import __version__
 from fullint.cost import macs
 from fullint.errors import FullintError, ModelFormatError, UsageError
 from fullint.ir import Model, Op, Tensor
 from fullint.layer_names import layer_of
 from fullint.ops.targets import TARGETS
-from fullint.report import SCHEMA_VERSION, Report, count_float, is_float_op
+from fullint.reporting import SCHEMA_VERSION, Report, count_float, is_float_op
 from fullint.rules import NAMES, RULES, Facts, Found, Mend, Rule, Scope
 from fullint.rules.base import CONVERSIONS, LEVELS
 from fullint.tflite import internalise, read_model
 from fullint.verify import check_readable
+from fullint.version import __version__
 
 SUFFIXES = (".tflite", ".lite", ".litert")
 """What is taken for a model in a folder."""

@@ -24,7 +24,7 @@ from fullint.errors import RuntimeFailure, SamplesError, VerificationError
 from fullint.ir import Array, Model, Quant, Tensor
 from fullint.numerics import dequantize, quantize
 from fullint.ops import KERNEL_SETS, ROWS, Fixed, Same
-from fullint.report import Certificate, KernelSet, OutputQuality
+from fullint.reporting import Certificate, KernelSet, OutputQuality
 from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score, mean_sqnr
 from fullint.verify import contract_problems

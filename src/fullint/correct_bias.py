@@ -21,7 +21,7 @@ from fullint.cost import total_macs
 from fullint.emit import Emitted
 from fullint.ir import Array, Buffer, Graph, Model, Op, Tensor, Uses, constant, twin
 from fullint.ops import ROWS
-from fullint.rewrite import Change
+from fullint.reporting import Change
 
 _PASSING = frozenset(
     "SOFTMAX LOGISTIC TANH LOG_SOFTMAX RESHAPE SQUEEZE EXPAND_DIMS CONCATENATION TRANSPOSE ADD MUL SUB QUANTIZE"

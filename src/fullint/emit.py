@@ -25,7 +25,7 @@ from fullint.functions import LOOKUP, pointed
 from fullint.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, Uses, constant, twin
 from fullint.numerics import RANGES, activation_params, bias_scales, quantize
 from fullint.ops import ROWS, Role
-from fullint.rewrite import Change
+from fullint.reporting import Change
 from fullint.tflite import schema
 
 WORTH_SHARING = 4096

@@ -13,7 +13,7 @@ from typing import Any
 
 from fullint.errors import UsageError
 from fullint.ir import Graph, Model, Tensor
-from fullint.report import Certificate, KernelSet
+from fullint.reporting import Certificate, KernelSet
 from fullint.samples import Samples, Split
 from fullint.score import joined_quality
 

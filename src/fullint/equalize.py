@@ -30,7 +30,7 @@ import numpy as np
 from fullint.build import ACTIVATIONS
 from fullint.ir import Array, Graph, Op, Tensor, Uses, constant
 from fullint.ops import ROWS
-from fullint.rewrite import Change
+from fullint.reporting import Change
 
 ChannelRanges = Mapping[Tensor, tuple[Array, Array]]
 """Per tensor: smallest and largest value of each channel, float32 [channels]."""

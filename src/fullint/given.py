@@ -22,7 +22,7 @@ from fullint.build import make_op
 from fullint.ir import Array, Graph, Model, Op, Quant, Tensor, Uses, constant, twin
 from fullint.numerics import activation_params, as_activation, dequantize, quantize, round_half_away
 from fullint.ops import ROWS, Role
-from fullint.rewrite import Change
+from fullint.reporting import Change
 
 Pinned = dict[Tensor, tuple[Quant, str]]
 _ROUNDING = ("FAKE_QUANT", "DEQUANTIZE")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fullint.cost import macs
 from fullint.ir import Model, Op, Tensor
-from fullint.report import SCHEMA_VERSION, Report, count_conv, count_float, operator_counts
+from fullint.reporting import SCHEMA_VERSION, Report, count_conv, count_float, operator_counts
 from fullint.tflite import read_model
 from fullint.verify import check_readable
 

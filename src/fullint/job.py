@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,8 +44,8 @@ from fullint.passes import prepare
 from fullint.passes.expand_constants import expand_dequantize
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
 from fullint.passes.tensorflow_ops import without_tensorflow
-from fullint.report import Certificate, Conversion, QuantizeReport, count_float
-from fullint.rewrite import Change, sweep
+from fullint.reporting import Certificate, Change, Conversion, Progress, QuantizeReport, count_float
+from fullint.rewrite import sweep
 from fullint.samples import WAYS, Samples, open_samples, slots, synthetic
 from fullint.sandbox import Sandbox, model_file
 from fullint.tables import fill_tables
@@ -53,9 +53,6 @@ from fullint.tflite import internalise, read_model, write_model
 from fullint.verdict import verdict
 from fullint.verify import check_readable, check_structure
 from fullint.widen import wide_operators
-
-Progress = Callable[[str, int, int | None], None]
-"""(stage, done, total or None), called as the work goes on."""
 
 SYNTHETIC_SAMPLES = 32
 UNCALIBRATED_KEY = "fullint_uncalibrated"

@@ -9,23 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fullint import __version__
 from fullint.assignment import Assignment
 from fullint.emit import Emitted
 from fullint.errors import VerificationError
 from fullint.options import Options
-from fullint.report import (
-    SCHEMA_VERSION,
-    Certificate,
-    CutReport,
-    QuantizeReport,
-    count_conv,
-    count_float,
-    operator_counts,
-)
+from fullint.reporting import SCHEMA_VERSION, Certificate, CutReport, QuantizeReport, count_conv, count_float, operator_counts
 from fullint.samples import Split
 from fullint.tflite import read_model
 from fullint.verify import contract_problems
+from fullint.version import __version__
 
 if TYPE_CHECKING:
     from fullint.job import Job

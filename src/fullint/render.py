@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fullint.report import SCHEMA_VERSION, Certificate, Conversion, QuantizeReport
+from fullint.reporting import SCHEMA_VERSION, Certificate, Conversion, QuantizeReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,13 +20,13 @@ from fullint.entries import Entry, view
 from fullint.errors import AccuracyError, Blocker, NotIntegerError, UsageError
 from fullint.groups import given_params
 from fullint.ir import Op, Quant, Tensor, Uses
-from fullint.job import Job, Plan, Progress, Result
+from fullint.job import Job, Plan, Result
 from fullint.keep_float import choose
 from fullint.mend import cancel, lift, stamp_axes
 from fullint.numerics import as_activation, representable
 from fullint.options import Options
 from fullint.outcome import report_of
-from fullint.report import Certificate
+from fullint.reporting import Certificate, Progress
 from fullint.rules import Facts, Mend, Rule, Scope
 from fullint.rules.base import codes, weighted
 from fullint.samples import Split, drawn, slots

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fullint import __version__
 from fullint.auditing import Finding, audit_model, chosen_rules, read_for_audit
 from fullint.errors import Blocker, NotIntegerError, UsageError
-from fullint.job import Progress, Result
+from fullint.job import Result
 from fullint.options import Options
 from fullint.repair_job import RepairJob
-from fullint.report import SCHEMA_VERSION, QuantizeReport, Report
+from fullint.reporting import SCHEMA_VERSION, Progress, QuantizeReport, Report
 from fullint.rules import Mend, Rule
 from fullint.tflite import read_model
+from fullint.version import __version__
 
 ALWAYS = {
     Mend.STAMP: "what is written is stamped right",

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fullint.ir import Graph, Model, Op, Tensor, Uses
+from fullint.reporting import Change
 
 MAX_SWEEPS = 1000
 
@@ -34,18 +35,6 @@ class No:
     """A pattern that was recognised and left alone, and why."""
 
     why: str
-
-
-@dataclass(frozen=True)
-class Change:
-    """What was done, for the report: the pass, the operator it met and why."""
-
-    rule: str
-    index: int
-    kind: str
-    output: str
-    why: str
-    done: bool = True
 
 
 def private(end: Op, ops: Iterable[Op], uses: Uses) -> list[Op]:

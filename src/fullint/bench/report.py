@@ -12,7 +12,7 @@ import numpy as np
 
 from fullint.delegates.report import NAMES
 from fullint.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, Section, Stat, rows_of
-from fullint.report import Report
+from fullint.reporting import Report
 
 
 @dataclass(frozen=True)

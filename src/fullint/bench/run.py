@@ -6,7 +6,6 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from fullint import __version__
 from fullint.bench.measure import TURNS, Measured, Settings, compared
 from fullint.bench.report import BenchmarkReport, ModelTiming
 from fullint.bench.simulate import device_commands
@@ -14,7 +13,8 @@ from fullint.delegates import nnapi
 from fullint.errors import DelegationError, UsageError
 from fullint.logs.record import SIMULATED
 from fullint.ops import KERNEL_SETS
-from fullint.report import SCHEMA_VERSION
+from fullint.reporting import SCHEMA_VERSION
+from fullint.version import __version__
 
 PROFILER_OFF = "latency is measured with the profiler off, the profile in runs of its own, whose rows are shares of a run"
 NESTED = "rows of initialization lie in one another: they must not be added up"

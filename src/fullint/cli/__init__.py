@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import click
 
-from fullint import __version__
 from fullint.cli.auditing import audit, explain, repair
 from fullint.cli.delegates import partition, readlog
 from fullint.cli.frontends import convert, setup
 from fullint.cli.making import demo, inspect, quantize
 from fullint.cli.measuring import benchmark
 from fullint.cli.shell import write_atomically
+from fullint.version import __version__
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

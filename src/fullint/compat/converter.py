@@ -28,7 +28,7 @@ from fullint.frontends.finish import SAME, Original, finished
 from fullint.frontends.formats import FRAMEWORKS
 from fullint.options import Options
 from fullint.pipeline import Result, quantize
-from fullint.report import Conversion, QuantizeReport
+from fullint.reporting import Conversion, QuantizeReport
 
 Floated = tuple[str | Path | bytes, Conversion | None]
 Source = Callable[["TFLiteConverter"], Floated]

@@ -15,7 +15,7 @@ from fullint.delegates.algorithm import Subset, subsets
 from fullint.delegates.xnnpack import TABLE as XNNPACK
 from fullint.errors import UsageError
 from fullint.ir import NUMPY_TYPES, Graph, Model, Op, Tensor
-from fullint.report import SCHEMA_VERSION, Report
+from fullint.reporting import SCHEMA_VERSION, Report
 
 TARGETS = ("xnnpack", "nnapi", "edgetpu", "tflm", "ethos-u")
 NAMES = {"xnnpack": "TfLiteXNNPackDelegate", "nnapi": "TfLiteNnapiDelegate", "edgetpu": "edgetpu-custom-op"}

@@ -14,7 +14,7 @@ import numpy as np
 from fullint.certificate import integer_inputs, real
 from fullint.ir import Array, Model
 from fullint.pipeline import Progress, quantize
-from fullint.report import SCHEMA_VERSION, QuantizeReport, Report, count_conv, count_float
+from fullint.reporting import SCHEMA_VERSION, QuantizeReport, Report, count_conv, count_float
 from fullint.sandbox import Sandbox, model_file
 from fullint.tflite import read_model
 

@@ -24,7 +24,7 @@ from fullint.frontends.environments import Environment, find, log_file, tail
 from fullint.frontends.finish import SAME, SURE, Finished, Original, finished
 from fullint.frontends.formats import Framework, framework_of, split
 from fullint.options import Options
-from fullint.report import Conversion
+from fullint.reporting import Conversion
 
 Progress = Callable[[str, int, int | None], None]
 WORKERS = Path(__file__).parent / "workers"

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from fullint.errors import SetupError, UsageError
 from fullint.frontends.formats import FRAMEWORKS, Framework, here
-from fullint.report import SCHEMA_VERSION, Report
+from fullint.reporting import SCHEMA_VERSION, Report
 
 VARIABLE = "FULLINT_ENVIRONMENTS"
 _READY = "fullint-ready"

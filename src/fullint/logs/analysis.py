@@ -16,7 +16,7 @@ from pathlib import Path
 from fullint.ir import Model, Op, Uses
 from fullint.logs.read import read_log
 from fullint.logs.record import INIT, INTERNAL, RUN, BenchLog, Row, Section
-from fullint.report import SCHEMA_VERSION, Report, is_float_op
+from fullint.reporting import SCHEMA_VERSION, Report, is_float_op
 from fullint.rules.base import CONVERSIONS
 from fullint.tflite import read_model
 

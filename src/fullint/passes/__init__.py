@@ -33,7 +33,8 @@ from fullint.passes.tables import embedding_as_gather, fake_quant_as_nothing, wi
 from fullint.passes.volume import conv_3d_as_2d, conv_3d_transpose_as_2d
 from fullint.passes.wide import difference_apart, prelu_apart, wide_lookup
 from fullint.passes.windows import cumsum_as_dense, lrn_as_product
-from fullint.rewrite import Change, Rule, sweep
+from fullint.reporting import Change
+from fullint.rewrite import Rule, sweep
 from fullint.verify import check_structure
 
 FIRST: tuple[Rule, ...] = (

@@ -16,7 +16,8 @@ from fullint.build import make_reshape
 from fullint.control import BODY, COND, ELSE, THEN
 from fullint.functions import copied_graph, copied_ops, reachable
 from fullint.ir import Graph, Model, Op, Tensor, Uses
-from fullint.rewrite import Change, No, Rewrite
+from fullint.reporting import Change
+from fullint.rewrite import No, Rewrite
 
 
 def inline_composite(op: Op, uses: Uses) -> Rewrite | No | None:

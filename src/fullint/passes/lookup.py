@@ -20,7 +20,8 @@ from fullint.build import make_op
 from fullint.functions import FUNCTION, LOOKUP, call, copied_ops, lookup
 from fullint.ir import Array, Graph, Model, Op, Tensor, Uses, constant
 from fullint.ops import KERNEL_SETS, ROWS
-from fullint.rewrite import Change, Rewrite, private
+from fullint.reporting import Change
+from fullint.rewrite import Rewrite, private
 
 Evaluate = Callable[[Model], list[Array]]
 

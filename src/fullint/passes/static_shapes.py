@@ -17,7 +17,7 @@ from fullint.build import make_op
 from fullint.errors import UsageError
 from fullint.ir import Array, Buffer, Graph, Model, Op, Tensor
 from fullint.passes.drop_unused import EFFECTS
-from fullint.rewrite import Change
+from fullint.reporting import Change
 
 ShapesOf = Callable[[list[tuple[int, ...]]], Sequence[tuple[int, ...]]]
 Evaluate = Callable[[Model], list[Array]]

@@ -9,12 +9,11 @@ import dataclasses
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fullint.ir import Model, Op
-from fullint.rewrite import Change
 
 SCHEMA_VERSION = 1
 
@@ -225,3 +224,19 @@ def count_conv(model: Model) -> ConvCount:
         for op in convs
     )
     return ConvCount(len(convs), sound)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was done, for the report: the pass, the operator it met and why."""
+
+    rule: str
+    index: int
+    kind: str
+    output: str
+    why: str
+    done: bool = True
+
+
+Progress = Callable[[str, int, int | None], None]
+"""(stage, done, total or None), called as the work goes on."""
