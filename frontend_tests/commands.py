@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from fullint import frontends
-from fullint.tflite import read_bytes
+from fullint.model.tflite import read_bytes
 
 HERE = Path(__file__).parent
 

@@ -63,8 +63,8 @@ def silentface_like() -> bytes:
     TensorFlow's quantizer then finds no constant weights, and leaves every convolution in float.
     """
     from fullint.build import Builder
-    from fullint.ir import Buffer
-    from fullint.tflite import write_model
+    from fullint.model.ir import Buffer
+    from fullint.model.tflite import write_model
 
     g = Builder(seed=3)
     x = g.input(1, 24, 24, 3, name="face")

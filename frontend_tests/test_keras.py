@@ -16,8 +16,8 @@ from tensorflow.lite.python.optimize import calibrator
 
 from fullint import ConversionError, FullintError, NotIntegerError, audit
 from fullint.compat import TFLiteConverter
-from fullint.reporting import count_conv
-from fullint.tflite import read_bytes
+from fullint.model.census import count_conv
+from fullint.model.tflite import read_bytes
 
 APPLICATIONS = {
     "MobileNetV2": (-1, 1),

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from commands import HERE, ends, fullint, quantize
 
-from fullint.numerics import dequantize
-from fullint.numerics import quantize as rounded
+from fullint.model.numerics import dequantize
+from fullint.model.numerics import quantize as rounded
+from fullint.model.tflite import read_bytes
 from fullint.sandbox import Sandbox, model_file
-from fullint.tflite import read_bytes
 
 INPUTS = {("zeta", (1, 16, 16, 3)), ("alpha", (1, 16, 16, 3))}
 

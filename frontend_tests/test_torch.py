@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from commands import HERE, ends, fullint, quantize
 
-from fullint.tflite import read_bytes
+from fullint.model.tflite import read_bytes
 
 
 def test_a_cnn(torch_files: Path) -> None:

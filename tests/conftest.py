@@ -6,8 +6,8 @@ import pytest
 
 from fullint import pipeline
 from fullint.build import Builder, samples_like
+from fullint.model.tflite import read_model
 from fullint.sandbox import Sandbox, model_file
-from fullint.tflite import read_model
 from fullint.verify import contract_problems
 
 CORPUS = os.environ.get("FULLINT_CORPUS")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.build import ACTIVATIONS, PADDING, Builder
-from fullint.ir import Buffer, Model, Quant, Tensor, constant
-from fullint.numerics import bias_scales, quantize, weight_scales
+from fullint.model.ir import Buffer, Model, Quant, Tensor, constant
+from fullint.model.numerics import bias_scales, quantize, weight_scales
 
 
 class Half(Builder):

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from fullint.build import ACTIVATIONS, PADDING, Builder, make_op
-from fullint.ir import Tensor
-from fullint.numerics import activation_params, dequantize
+from fullint.model.ir import Tensor
+from fullint.model.numerics import activation_params, dequantize
 
 Values = list[np.ndarray]
 
@@ -205,7 +205,7 @@ def gather(kind: str, indices: object, shape: tuple[int, ...]):
 
 def look_up(g: Builder) -> Values:
     """sin(x) as fullint keeps it: an operator that holds the operators it stands for."""
-    from fullint.functions import lookup
+    from fullint.model.subgraphs import lookup
 
     f = Builder(name="function")
     y = f.op("SIN", f.input(1, 256))

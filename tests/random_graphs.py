@@ -16,7 +16,7 @@ from random_maker import LARGEST, Maker
 from random_moves import grow, join, part, pool, reduce, shuffle
 
 from fullint.build import ACTIVATIONS, Builder, make_op
-from fullint.ir import Tensor
+from fullint.model.ir import Tensor
 
 SHAPES = ((1, 4, 4, 4), (1, 6, 5, 3), (1, 16), (3, 8), (1, 4, 8), (2, 3, 8), (1, 12), (1, 2, 2, 3, 4))
 UNARY = (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fullint.build import Builder
-from fullint.ir import Tensor
+from fullint.model.ir import Tensor
 
 LARGEST = 50.0
 

@@ -6,7 +6,7 @@ import numpy as np
 from random_maker import Maker
 
 from fullint.build import PADDING
-from fullint.ir import Tensor
+from fullint.model.ir import Tensor
 
 
 def shuffle(m: Maker):

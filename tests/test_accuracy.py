@@ -10,8 +10,8 @@ from fullint.assign import Measured, assign
 from fullint.build import Builder, samples_like
 from fullint.emit import emit
 from fullint.equalize import equalize, streams
-from fullint.ir import Model, Tensor, constant
-from fullint.tflite import read_bytes
+from fullint.model.ir import Model, Tensor, constant
+from fullint.model.tflite import read_bytes
 
 UNEVEN = np.geomspace(0.01, 1, 8).astype(np.float32)
 

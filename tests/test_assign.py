@@ -7,7 +7,7 @@ from fullint.assign import Measured, assign, observed_tensors
 from fullint.assignment import Granularity
 from fullint.blockers import blockers
 from fullint.build import Builder
-from fullint.ir import Quant, Tensor, constant
+from fullint.model.ir import Quant, Tensor, constant
 
 
 def whole(low: float, high: float) -> tuple[float, float]:

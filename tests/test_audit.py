@@ -15,9 +15,9 @@ import fullint
 from fullint.auditing import AuditReport, audit
 from fullint.build import Builder, make_op
 from fullint.errors import ModelFormatError, UsageError
-from fullint.ir import Buffer, Op, Quant, Tensor, constant
+from fullint.model.ir import Buffer, Op, Quant, Tensor, constant
+from fullint.model.tflite import read_bytes, write_model
 from fullint.rules import NAMES, RULES
-from fullint.tflite import read_bytes, write_model
 
 Make = Callable[[Half, bool], None]
 """Fill a builder with a model that trips a rule, or, where the flag is off, with its twin."""

@@ -22,10 +22,10 @@ from fullint.bench import ModelTiming, benchmark
 from fullint.bench.profile import Row, join
 from fullint.build import Builder
 from fullint.errors import ModelFormatError, RuntimeFailure, UsageError
-from fullint.ir import constant
 from fullint.logs import format_log, parse_log, readlog
+from fullint.model.ir import constant
+from fullint.model.tflite import read_bytes
 from fullint.sandbox import Sandbox, model_file
-from fullint.tflite import read_bytes
 
 QUICK = {"num_runs": 10, "min_secs": 0.1, "warmup_min_secs": 0.05}
 MODELS = corpus("models", "*.tflite")

@@ -13,7 +13,7 @@ from half import Half
 from test_quantize import network
 
 from fullint.build import Builder, samples_like
-from fullint.tflite import read_bytes, read_model
+from fullint.model.tflite import read_bytes, read_model
 
 
 def fullint(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

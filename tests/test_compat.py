@@ -16,7 +16,7 @@ from fullint import NotIntegerError, SamplesError, UsageError
 from fullint.build import Builder
 from fullint.compat import OpsSet, Optimize, TargetSpec, TFLiteConverter
 from fullint.compat.attributes import ATTRIBUTES, OWN, TARGET_ATTRIBUTES
-from fullint.tflite import read_bytes
+from fullint.model.tflite import read_bytes
 
 
 def network() -> bytes:

@@ -8,8 +8,8 @@ from op_examples import lstm, svdf
 import fullint
 from fullint.build import Builder, make_op, samples_like
 from fullint.errors import NotIntegerError
-from fullint.ir import Graph, Quant, Tensor
-from fullint.tflite import read_bytes
+from fullint.model.ir import Graph, Quant, Tensor
+from fullint.model.tflite import read_bytes
 
 
 def loop(g: Builder, turns: int = 6) -> None:

@@ -10,10 +10,10 @@ from conftest import CORPUS
 from fullint import quantize
 from fullint.build import samples_like
 from fullint.certificate import integer_inputs, real
-from fullint.ir import Model
+from fullint.model.ir import Model
+from fullint.model.tflite import read_model
 from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score, mean_sqnr
-from fullint.tflite import read_model
 
 pytestmark = pytest.mark.skipif(not CORPUS, reason="FULLINT_CORPUS is not set")
 

@@ -19,8 +19,8 @@ from fullint.errors import ConversionError, ModelFormatError, SetupError, UsageE
 from fullint.frontends import conversion as conversion_module
 from fullint.frontends import environments, formats
 from fullint.frontends.formats import FRAMEWORKS, Framework, framework_of, split
-from fullint.ir import NUMPY_TYPES
-from fullint.tflite import read_bytes
+from fullint.model.ir import NUMPY_TYPES
+from fullint.model.tflite import read_bytes
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from test_quantize import network
 from fullint import quantize
 from fullint.build import Builder
 from fullint.errors import FullintError, ModelFormatError
-from fullint.tflite import read_bytes
+from fullint.model.tflite import read_bytes
 from fullint.verify import contract_problems
 
 FLIPS = 40

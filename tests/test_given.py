@@ -6,9 +6,9 @@ from conftest import quantized, run
 
 from fullint.build import Builder, make_op
 from fullint.given import fake_quant_params, honour, made_runnable
-from fullint.ir import Quant, Tensor, constant, twin
-from fullint.numerics import dequantize, quantize
-from fullint.tflite import read_bytes
+from fullint.model.ir import Quant, Tensor, constant, twin
+from fullint.model.numerics import dequantize, quantize
+from fullint.model.tflite import read_bytes
 
 
 def pair(g: Builder, x: Tensor, quant: Quant, dtype: str = "int8") -> Tensor:

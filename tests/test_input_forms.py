@@ -9,8 +9,8 @@ from conftest import quantized
 import fullint
 from fullint.build import Builder, samples_like
 from fullint.errors import ModelFormatError, UsageError
-from fullint.ir import Buffer, Tensor, constant
-from fullint.tflite import read_bytes, schema, write_model
+from fullint.model.ir import Buffer, Tensor, constant
+from fullint.model.tflite import read_bytes, schema, write_model
 
 
 def sparse(dense: np.ndarray, dtype: str = "float32") -> Tensor:

@@ -14,12 +14,12 @@ from fullint.calibrate import calibrate
 from fullint.certificate import integer_inputs, real
 from fullint.emit import emit
 from fullint.errors import RuntimeFailure
-from fullint.numerics import representable
+from fullint.model.numerics import representable
+from fullint.model.tflite import read_bytes
 from fullint.ops import KERNEL_SETS, ROWS
 from fullint.ops.releases import release_of
 from fullint.sandbox import Sandbox
 from fullint.tables import fill_tables
-from fullint.tflite import read_bytes
 from fullint.verify import contract_problems
 
 STEPS, STEEP = 16, {"RSQRT": 600, "LOG": 200}

@@ -6,7 +6,7 @@ from conftest import kinds, quantized
 
 from fullint.build import Builder
 from fullint.errors import UsageError
-from fullint.tflite import read_bytes
+from fullint.model.tflite import read_bytes
 
 
 def network(g: Builder) -> None:

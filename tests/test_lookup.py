@@ -6,9 +6,9 @@ from conftest import evaluate, kinds, quantized, run
 
 import fullint
 from fullint.build import Builder, samples_like
-from fullint.ir import Tensor
+from fullint.model.ir import Tensor
+from fullint.model.tflite import read_bytes, read_model
 from fullint.passes import prepare
-from fullint.tflite import read_bytes, read_model
 
 TABLE = ["CAST", "ADD", "GATHER"]
 

@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fullint import numerics
-from fullint.ir import Quant
+from fullint.model import numerics
+from fullint.model.ir import Quant
 
 finite = st.floats(-1e6, 1e6, width=32)
 

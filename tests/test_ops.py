@@ -13,13 +13,13 @@ from fullint.calibrate import calibrate
 from fullint.certificate import integer_inputs, real
 from fullint.emit import emit
 from fullint.errors import RuntimeFailure
-from fullint.ir import Model
-from fullint.numerics import representable
+from fullint.model.ir import Model
+from fullint.model.numerics import representable
+from fullint.model.tflite import schema
 from fullint.ops import KERNEL_SETS, ROWS, Same
 from fullint.ops.releases import RELEASES, release_of
 from fullint.sandbox import Sandbox
 from fullint.tables import fill_tables
-from fullint.tflite import schema
 from fullint.verify import contract_problems
 
 

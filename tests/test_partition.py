@@ -16,10 +16,10 @@ from fullint.delegates.accept import verdicts
 from fullint.delegates.algorithm import subsets
 from fullint.delegates.xnnpack import TABLE
 from fullint.errors import RuntimeFailure
-from fullint.ir import Model, Op, Quant, Tensor
+from fullint.model.ir import Model, Op, Quant, Tensor
+from fullint.model.tflite import read_bytes, read_model
 from fullint.repairing import repair
 from fullint.sandbox import Sandbox, model_file
-from fullint.tflite import read_bytes, read_model
 
 
 def kernels(model: Model) -> list[tuple[list[int], list[int]]]:

@@ -5,10 +5,10 @@ import pytest
 from conftest import evaluate, run
 
 from fullint.build import Builder, samples_like
-from fullint.ir import Model, Quant, Tensor, constant
+from fullint.model.ir import Model, Quant, Tensor, constant
+from fullint.model.tflite import read_bytes, write_model
 from fullint.passes import FIRST, LAST, prepare
 from fullint.passes.static_shapes import fix_batch, fold_constants, forget_signatures
-from fullint.tflite import read_bytes, write_model
 
 
 def prepared(g: Builder, **options: bool) -> tuple[list[str], list[str]]:

@@ -11,8 +11,8 @@ from fullint import pipeline
 from fullint.build import Builder, samples_like
 from fullint.certificate import real
 from fullint.errors import AccuracyError, NotIntegerError, RuntimeFailure, SamplesError, UsageError, VerificationError
-from fullint.ir import Op, Quant, Tensor
-from fullint.tflite import read_bytes, write_model
+from fullint.model.ir import Op, Quant, Tensor
+from fullint.model.tflite import read_bytes, write_model
 
 
 def network(g: Builder, dtype: str = "float32") -> Tensor:
@@ -263,8 +263,8 @@ def half(g: Builder) -> bytes:
     i = convs[1]
     op = model.main.ops[i]
     x, w, b = op.inputs
-    from fullint.ir import constant
-    from fullint.numerics import dequantize
+    from fullint.model.ir import constant
+    from fullint.model.numerics import dequantize
 
     real_b = (b.array * b.quant.scale).astype(np.float32)
     inner, outer = Tensor("f_in", x.shape, "float32"), Tensor("f_out", op.outputs[0].shape, "float32")

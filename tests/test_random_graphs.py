@@ -22,14 +22,14 @@ from fullint import quantize
 from fullint.build import make_op
 from fullint.errors import AccuracyError, NotIntegerError, VerificationError
 from fullint.groups import clips
-from fullint.ir import Graph, Model, Op, Quant, Tensor, constant, twin
-from fullint.numerics import activation_params, dequantize, weight_scales
-from fullint.numerics import quantize as to_codes
+from fullint.model.ir import Graph, Model, Op, Quant, Tensor, constant, twin
+from fullint.model.numerics import activation_params, dequantize, weight_scales
+from fullint.model.numerics import quantize as to_codes
+from fullint.model.tflite import read_bytes
 from fullint.ops import ROWS, Fixed, Observed, Role, Same
 from fullint.reporting import Certificate
 from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score
-from fullint.tflite import read_bytes
 from fullint.verify import contract_problems
 
 COUNT, FIRST = (int(os.environ.get(f"FULLINT_RANDOM_{n}", d)) for n, d in (("GRAPHS", 200), ("SEED", 0)))

@@ -11,9 +11,9 @@ from random_graphs import made
 from fullint import pipeline
 from fullint.auditing import audit
 from fullint.errors import AccuracyError, NotIntegerError, UsageError, VerificationError
+from fullint.model.census import count_float
+from fullint.model.tflite import read_bytes
 from fullint.repairing import repair
-from fullint.reporting import count_float
-from fullint.tflite import read_bytes
 from fullint.verify import contract_problems
 
 SEEDS = range(700_000, 700_040)

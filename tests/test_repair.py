@@ -15,15 +15,15 @@ from fullint.auditing import audit
 from fullint.bounds import bounds
 from fullint.build import Builder, make_op
 from fullint.errors import AccuracyError, NotIntegerError, UsageError
-from fullint.ir import Model, Quant, Tensor
-from fullint.numerics import dequantize, quantize, representable
+from fullint.model.census import count_float
+from fullint.model.ir import Model, Quant, Tensor
+from fullint.model.numerics import dequantize, quantize, representable
+from fullint.model.tflite import read_bytes, read_model, write_model
 from fullint.passes import prepare
 from fullint.repairing import Repaired, repair, repair_plan
-from fullint.reporting import count_float
 from fullint.rules import NAMES
 from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score, mean_sqnr
-from fullint.tflite import read_bytes, read_model, write_model
 from fullint.verify import contract_problems
 
 UNREPAIRABLE = {

@@ -8,11 +8,11 @@ from flatbuffers import flexbuffers
 import fullint
 from fullint.build import PADDING, Builder, make_op, samples_like
 from fullint.errors import NotIntegerError
-from fullint.ir import Tensor
+from fullint.model.ir import Tensor
+from fullint.model.tflite import read_bytes, schema
 from fullint.ops import ROWS
 from fullint.ops.forms import IMPOSSIBLE, INTEGERS, form
 from fullint.passes import prepare
-from fullint.tflite import read_bytes, schema
 
 
 def same_function(g: Builder) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fullint.errors import SamplesError
-from fullint.ir import Quant
+from fullint.model.ir import Quant
 from fullint.samples import ImageOptions, Slot, Split, open_samples, synthetic
 
 ONE = [Slot("image", ("img",), (1, 4, 2), "float32")]

@@ -6,8 +6,8 @@ from conftest import quantized
 
 from fullint.build import Builder
 from fullint.errors import ModelFormatError, VerificationError
-from fullint.ir import Buffer, Model, Op, Quant, Tensor, constant, twin
-from fullint.tflite import read_bytes
+from fullint.model.ir import Buffer, Model, Op, Quant, Tensor, constant, twin
+from fullint.model.tflite import read_bytes
 from fullint.verify import check_readable, check_structure, contract_problems, structure_problems
 
 

@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 
 import fullint
 from fullint.build import Builder
-from fullint.ir import Tensor
+from fullint.model.ir import Tensor
 
 HOME = Path(__file__).parents[1] / "src" / "fullint" / "demo"
 CALIBRATION, TEST, EPOCHS = 200, 597, 120

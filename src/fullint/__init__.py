@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from fullint.frontends import Converted, convert, setup
     from fullint.inspection import inspect
     from fullint.logs import LogReport, readlog
+    from fullint.model.tflite import read_model, write_model
     from fullint.pipeline import Plan, Result, plan, quantize
     from fullint.repairing import Repaired, RepairPlan, RepairReport, repair, repair_plan
-    from fullint.tflite import read_model, write_model
 
 _HOMES = {
     "audit": "auditing",
@@ -59,8 +59,8 @@ _HOMES = {
     "Plan": "pipeline",
     "quantize": "pipeline",
     "Result": "pipeline",
-    "read_model": "tflite",
-    "write_model": "tflite",
+    "read_model": "model.tflite",
+    "write_model": "model.tflite",
     "AccuracyError": "errors",
     "Blocker": "errors",
     "ConversionError": "errors",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fullint.ir import Op, Quant, Tensor
+from fullint.model.ir import Op, Quant, Tensor
 from fullint.ops import OpRow
 
 Range = tuple[float, float]

@@ -9,7 +9,7 @@ import numpy as np
 from fullint.assign import observed_tensors
 from fullint.assignment import Assignment, Range
 from fullint.errors import Blocker
-from fullint.ir import Model, Op, Tensor
+from fullint.model.ir import Model, Op, Tensor
 from fullint.ops import ROWS, Role
 from fullint.ops.forms import IMPOSSIBLE, INTEGERS, form
 

@@ -20,10 +20,10 @@ from fullint.assign import observed_tensors
 from fullint.assignment import Range
 from fullint.build import ACTIVATIONS
 from fullint.control import ELSE, THEN, Tie, ties
-from fullint.functions import LOOKUP, call
 from fullint.groups import given_params
-from fullint.ir import Array, Graph, Model, Op, Tensor, Uses, constant
-from fullint.numerics import representable
+from fullint.model.ir import Array, Graph, Model, Op, Tensor, Uses, constant
+from fullint.model.numerics import representable
+from fullint.model.subgraphs import LOOKUP, call
 from fullint.ops import ROWS, Fixed, Same
 from fullint.passes.lookup import UNARY, Evaluate
 

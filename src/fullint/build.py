@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from fullint.functions import reachable
-from fullint.ir import Array, Graph, Model, Op, Signature, Tensor, constant
+from fullint.model.ir import Array, Graph, Model, Op, Signature, Tensor, constant
+from fullint.model.subgraphs import reachable
+from fullint.model.tflite import schema, write_model
 from fullint.ops.releases import first_version
-from fullint.tflite import schema, write_model
 
 PADDING = {"SAME": 0, "VALID": 1}
 ACTIVATIONS = {"NONE": 0, "RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3, "TANH": 4, "SIGN_BIT": 5}

@@ -17,8 +17,8 @@ from fullint.assign import Measured
 from fullint.assignment import Range
 from fullint.cost import total_macs
 from fullint.errors import SamplesError
-from fullint.ir import Array, Model, Tensor
 from fullint.measure import LOWEST, Probe, measuring_model
+from fullint.model.ir import Array, Model, Tensor
 from fullint.ops import ROWS
 from fullint.sandbox import Sandbox, model_file
 from fullint.saturate import softmax_inputs

@@ -21,8 +21,8 @@ import numpy as np
 
 from fullint.cost import total_macs
 from fullint.errors import RuntimeFailure, SamplesError, VerificationError
-from fullint.ir import Array, Model, Quant, Tensor
-from fullint.numerics import dequantize, quantize
+from fullint.model.ir import Array, Model, Quant, Tensor
+from fullint.model.numerics import dequantize, quantize
 from fullint.ops import KERNEL_SETS, ROWS, Fixed, Same
 from fullint.reporting import Certificate, KernelSet, OutputQuality
 from fullint.sandbox import Sandbox, model_file

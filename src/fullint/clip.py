@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fullint.assignment import Range
-from fullint.ir import Array, Tensor
+from fullint.model.ir import Array, Tensor
 
 FACTORS = (0.95, 0.9, 0.85, 0.8)
 GAIN = 0.97

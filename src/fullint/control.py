@@ -14,7 +14,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 
 from fullint.assignment import RETURN
-from fullint.ir import Graph, Model, Op, Tensor
+from fullint.model.ir import Graph, Model, Op, Tensor
 
 BODY, COND = "body_subgraph_index", "cond_subgraph_index"
 THEN, ELSE = "then_subgraph_index", "else_subgraph_index"

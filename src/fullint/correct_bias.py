@@ -19,7 +19,7 @@ import numpy as np
 from fullint.build import make_op
 from fullint.cost import total_macs
 from fullint.emit import Emitted
-from fullint.ir import Array, Buffer, Graph, Model, Op, Tensor, Uses, constant, twin
+from fullint.model.ir import Array, Buffer, Graph, Model, Op, Tensor, Uses, constant, twin
 from fullint.ops import ROWS
 from fullint.reporting import Change
 

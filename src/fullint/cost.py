@@ -9,7 +9,7 @@ A WHILE's body turns as often as its data say: it is not counted.
 
 from __future__ import annotations
 
-from fullint.ir import Model, Op
+from fullint.model.ir import Model, Op
 
 
 def macs(op: Op) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from fullint.certificate import integer_inputs, real
 from fullint.emit import Emitted
 from fullint.errors import RuntimeFailure
-from fullint.ir import Array, Graph, Model, Tensor
+from fullint.model.ir import Array, Graph, Model, Tensor
 from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score
 

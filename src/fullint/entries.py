@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fullint.errors import UsageError
-from fullint.ir import Graph, Model, Tensor
+from fullint.model.ir import Graph, Model, Tensor
 from fullint.reporting import Certificate, KernelSet
 from fullint.samples import Samples, Split
 from fullint.score import joined_quality

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fullint.build import ACTIVATIONS
-from fullint.ir import Array, Graph, Op, Tensor, Uses, constant
+from fullint.model.ir import Array, Graph, Op, Tensor, Uses, constant
 from fullint.ops import ROWS
 from fullint.reporting import Change
 

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fullint.errors import FullintError
-from fullint.ir import Array
+from fullint.model.ir import Array
 
 SAMPLES_AHEAD = 4
 _RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}

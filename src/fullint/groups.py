@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fullint.assignment import Assignment, Cut, Range
 from fullint.control import Tie
-from fullint.ir import Array, Graph, Model, Op, Quant, Tensor, Uses
-from fullint.numerics import activation_params, as_activation, representable
+from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor, Uses
+from fullint.model.numerics import activation_params, as_activation, representable
 from fullint.ops import ROWS, Fixed, Role, Same
 
 FIXED_SLACK = 1.01

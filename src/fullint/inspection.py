@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fullint.cost import macs
-from fullint.ir import Model, Op, Tensor
-from fullint.reporting import SCHEMA_VERSION, Report, count_conv, count_float, operator_counts
-from fullint.tflite import read_model
+from fullint.model.census import count_conv, count_float, operator_counts
+from fullint.model.ir import Model, Op, Tensor
+from fullint.model.tflite import read_model
+from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.verify import check_readable
 
 

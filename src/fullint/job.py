@@ -31,11 +31,13 @@ from fullint.entries import Entry, joined, samples_of, view
 from fullint.equalize import equalize, streams
 from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.frontends import Framework, converted, framework_of
-from fullint.functions import LOOKUP
 from fullint.given import forget_float_params, honour, made_runnable
-from fullint.ir import Array, Buffer, Model, Op, Quant, Tensor
 from fullint.keep_float import choose
-from fullint.numerics import representable
+from fullint.model.census import count_float
+from fullint.model.ir import Array, Buffer, Model, Op, Quant, Tensor
+from fullint.model.numerics import representable
+from fullint.model.subgraphs import LOOKUP
+from fullint.model.tflite import internalise, read_model, write_model
 from fullint.ops import ROWS
 from fullint.ops.targets import TARGETS
 from fullint.options import Options
@@ -44,12 +46,11 @@ from fullint.passes import prepare
 from fullint.passes.expand_constants import expand_dequantize
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
 from fullint.passes.tensorflow_ops import without_tensorflow
-from fullint.reporting import Certificate, Change, Conversion, Progress, QuantizeReport, count_float
+from fullint.reporting import Certificate, Change, Conversion, Progress, QuantizeReport
 from fullint.rewrite import sweep
 from fullint.samples import WAYS, Samples, open_samples, slots, synthetic
 from fullint.sandbox import Sandbox, model_file
 from fullint.tables import fill_tables
-from fullint.tflite import internalise, read_model, write_model
 from fullint.verdict import verdict
 from fullint.verify import check_readable, check_structure
 from fullint.widen import wide_operators

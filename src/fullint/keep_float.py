@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fullint.errors import UsageError
-from fullint.ir import Model, Op
+from fullint.model.ir import Model, Op
 
 
 def choose(model: Model, wanted: str | int | Sequence[str | int] | None) -> list[Op]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 
 _WRAPPERS = re.compile(
     r"^(StatefulPartitionedCall|PartitionedCall|serving_default|model(_\d+)?|functional(_\d+)?|sequential(_\d+)?)$"

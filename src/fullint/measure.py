@@ -20,8 +20,8 @@ import numpy as np
 from fullint.build import ACTIVATIONS, make_op
 from fullint.control import BODY, COND, ELSE, THEN
 from fullint.correct_bias import append_means
-from fullint.functions import below
-from fullint.ir import Graph, Model, Op, Tensor, constant
+from fullint.model.ir import Graph, Model, Op, Tensor, constant
+from fullint.model.subgraphs import below
 from fullint.saturate import MASK
 
 LOWEST = float(np.finfo(np.float32).min)

@@ -17,8 +17,8 @@ from dataclasses import replace
 import numpy as np
 
 from fullint.build import make_op
-from fullint.ir import Array, Graph, Model, Op, Quant, Tensor, Uses, constant, twin
-from fullint.numerics import as_activation, bias_scales, dequantize
+from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor, Uses, constant, twin
+from fullint.model.numerics import as_activation, bias_scales, dequantize
 from fullint.ops import ROWS, OpRow, Role
 from fullint.ops.releases import first_version
 from fullint.rules.base import codes

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fullint.errors import RuntimeFailure
-from fullint.ir import Array
+from fullint.model.ir import Array
 
 DIMS = 8
 CPU, WRITE = 1, 1

@@ -19,11 +19,11 @@ from fullint.emit import Emitted
 from fullint.entries import Entry, view
 from fullint.errors import AccuracyError, Blocker, NotIntegerError, UsageError
 from fullint.groups import given_params
-from fullint.ir import Op, Quant, Tensor, Uses
 from fullint.job import Job, Plan, Result
 from fullint.keep_float import choose
 from fullint.mend import cancel, lift, stamp_axes
-from fullint.numerics import as_activation, representable
+from fullint.model.ir import Op, Quant, Tensor, Uses
+from fullint.model.numerics import as_activation, representable
 from fullint.options import Options
 from fullint.outcome import report_of
 from fullint.reporting import Certificate, Progress

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from fullint.ir import Graph, Model, Op, Tensor, Uses
+from fullint.model.ir import Graph, Model, Op, Tensor, Uses
 from fullint.reporting import Change
 
 MAX_SWEEPS = 1000

@@ -29,8 +29,8 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 from fullint.errors import RuntimeFailure, UsageError
-from fullint.ir import Model
-from fullint.tflite import write_file
+from fullint.model.ir import Model
+from fullint.model.tflite import write_file
 
 F_SETPIPE_SZ, PIPE_BYTES = 1031, 2**20
 """Linux: a sample goes through a pipe of a megabyte in one piece, not in ten."""

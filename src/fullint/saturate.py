@@ -20,8 +20,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from fullint.assignment import Range
-from fullint.ir import Model, Op, Tensor, Uses
-from fullint.numerics import as_activation, representable
+from fullint.model.ir import Model, Op, Tensor, Uses
+from fullint.model.numerics import as_activation, representable
 from fullint.ops import ROWS, Role, Same
 
 SOFTMAX_DEPTH = 16.0

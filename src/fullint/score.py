@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fullint.ir import Array, Quant
-from fullint.numerics import dequantize, quantize
+from fullint.model.ir import Array, Quant
+from fullint.model.numerics import dequantize, quantize
 
 
 @dataclass

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.assignment import Assignment
-from fullint.functions import LOOKUP, call
-from fullint.ir import Array, Graph, Model, Op, Tensor, constant
-from fullint.numerics import RANGES, dequantize
+from fullint.model.ir import Array, Graph, Model, Op, Tensor, constant
+from fullint.model.numerics import RANGES, dequantize
+from fullint.model.subgraphs import LOOKUP, call
 from fullint.passes.lookup import Evaluate
 
 

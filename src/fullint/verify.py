@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from fullint.errors import ModelFormatError, VerificationError
-from fullint.ir import NUMPY_TYPES, Buffer, Graph, Model, Op, Quant, Tensor
-from fullint.numerics import RANGES, bias_scales
+from fullint.model.ir import NUMPY_TYPES, Buffer, Graph, Model, Op, Quant, Tensor
+from fullint.model.numerics import RANGES, bias_scales
 from fullint.ops import ROWS, Fixed, OpRow, Role, Same, Tied
 
 BIAS_SCALE_TOLERANCE = 1e-5

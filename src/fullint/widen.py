@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fullint.assignment import Range
-from fullint.functions import FUNCTION, LOOKUP
-from fullint.ir import Model, Op, Tensor, Uses
+from fullint.model.ir import Model, Op, Tensor, Uses
+from fullint.model.subgraphs import FUNCTION, LOOKUP
 from fullint.ops import ROWS
 
 FEWEST = 8

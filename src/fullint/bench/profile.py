@@ -17,7 +17,7 @@ from fullint.bench.report import OperatorTime
 from fullint.cost import macs
 from fullint.delegates.algorithm import Subset
 from fullint.delegates.report import decide
-from fullint.ir import Model, Op
+from fullint.model.ir import Model, Op
 from fullint.native import DELEGATE_OPERATOR, DELEGATE_PROFILED
 
 _FAMILIES: tuple[tuple[str, str], ...] = (

@@ -22,8 +22,8 @@ from fullint.delegates import nnapi
 from fullint.delegates.algorithm import Subset
 from fullint.delegates.report import NAMES, PartitionReport, cut, decide
 from fullint.errors import UsageError
-from fullint.ir import Array, Graph, Model, Tensor
 from fullint.logs.record import SIMULATED
+from fullint.model.ir import Array, Graph, Model, Tensor
 from fullint.sandbox import Sandbox, model_file
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from fullint.delegates.table import Table
-from fullint.ir import Graph, Op, Tensor, Uses
+from fullint.model.ir import Graph, Op, Tensor, Uses
 
 
 def verdicts(graph: Graph, table: Table, *, expands: bool = False) -> dict[Op, str | None]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from fullint.ir import Graph, Op, Tensor
+from fullint.model.ir import Graph, Op, Tensor
 
 CONTROL = ("IF", "WHILE", "CALL_ONCE")
 

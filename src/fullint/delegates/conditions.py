@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fullint.ir import FLOAT_TYPES, Op, Tensor
+from fullint.model.ir import FLOAT_TYPES, Op, Tensor
 
 OUT = -1
 

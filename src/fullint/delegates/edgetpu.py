@@ -10,7 +10,7 @@ from __future__ import annotations
 from fullint.build import ACTIVATIONS
 from fullint.delegates.conditions import Condition, Custom, Never, Option, Static, Values
 from fullint.delegates.table import Row, Table
-from fullint.ir import Graph, Op, Tensor
+from fullint.model.ir import Graph, Op, Tensor
 from fullint.ops.releases import release_of
 
 _SOURCE = "Coral, TensorFlow models on the Edge TPU, supported operations"

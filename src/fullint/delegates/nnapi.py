@@ -27,7 +27,7 @@ from fullint.delegates.conditions import (
     When,
 )
 from fullint.delegates.table import Row, Table
-from fullint.ir import Op, Tensor
+from fullint.model.ir import Op, Tensor
 
 LEVELS = (27, 28, 29, 30, 31, 1000006, 1000007, 1000008)
 DEFAULT_LEVEL = 30

@@ -14,7 +14,7 @@ from fullint.delegates.accept import verdicts
 from fullint.delegates.algorithm import Subset, subsets
 from fullint.delegates.xnnpack import TABLE as XNNPACK
 from fullint.errors import UsageError
-from fullint.ir import NUMPY_TYPES, Graph, Model, Op, Tensor
+from fullint.model.ir import NUMPY_TYPES, Graph, Model, Op, Tensor
 from fullint.reporting import SCHEMA_VERSION, Report
 
 TARGETS = ("xnnpack", "nnapi", "edgetpu", "tflm", "ethos-u")

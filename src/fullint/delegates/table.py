@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fullint.delegates.conditions import Condition
-from fullint.ir import Op, Tensor
+from fullint.model.ir import Op, Tensor
 
 
 @dataclass(frozen=True)

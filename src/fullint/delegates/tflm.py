@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fullint.delegates.conditions import Condition, Custom
 from fullint.delegates.table import Row, Table
-from fullint.ir import Op
+from fullint.model.ir import Op
 
 _SOURCE = "tflite-micro, tensorflow/lite/micro/micro_mutable_op_resolver.h"
 KNOWN = (

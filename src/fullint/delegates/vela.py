@@ -17,8 +17,8 @@ import tempfile
 from pathlib import Path
 
 from fullint.errors import RuntimeFailure, UsageError
-from fullint.ir import Model, Op
-from fullint.tflite import write_model
+from fullint.model.ir import Model, Op
+from fullint.model.tflite import write_model
 
 DEFAULT = "ethos-u55-128"
 CONFIGS = tuple(

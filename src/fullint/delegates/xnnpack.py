@@ -31,7 +31,7 @@ from fullint.delegates.conditions import (
     ratio,
 )
 from fullint.delegates.table import Row, Table
-from fullint.ir import Op, Tensor
+from fullint.model.ir import Op, Tensor
 
 MOST_DIMS = 6
 _CLAMPS = tuple(ACTIVATIONS[a] for a in ("NONE", "RELU", "RELU6", "RELU_N1_TO_1"))

@@ -12,11 +12,12 @@ from importlib.resources import as_file, files
 import numpy as np
 
 from fullint.certificate import integer_inputs, real
-from fullint.ir import Array, Model
+from fullint.model.census import count_conv, count_float
+from fullint.model.ir import Array, Model
+from fullint.model.tflite import read_model
 from fullint.pipeline import Progress, quantize
-from fullint.reporting import SCHEMA_VERSION, QuantizeReport, Report, count_conv, count_float
+from fullint.reporting import SCHEMA_VERSION, QuantizeReport, Report
 from fullint.sandbox import Sandbox, model_file
-from fullint.tflite import read_model
 
 LATENCY_RUNS = 400
 

@@ -19,11 +19,11 @@ import numpy as np
 from fullint.build import make_op
 from fullint.errors import ModelFormatError
 from fullint.given import made_runnable
-from fullint.ir import Array, Model, Signature, Tensor, constant, twin
+from fullint.model.ir import Array, Model, Signature, Tensor, constant, twin
+from fullint.model.tflite import read_model, write_model
 from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score, mean_sqnr
-from fullint.tflite import read_model, write_model
 
 SURE, SAME = 60.0, 25.0
 """dB between the framework and the float `.tflite`: from the first on it is the same network in floats; below the second it

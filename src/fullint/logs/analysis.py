@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fullint.ir import Model, Op, Uses
 from fullint.logs.read import read_log
 from fullint.logs.record import INIT, INTERNAL, RUN, BenchLog, Row, Section
-from fullint.reporting import SCHEMA_VERSION, Report, is_float_op
+from fullint.model.census import is_float_op
+from fullint.model.ir import Model, Op, Uses
+from fullint.model.tflite import read_model
+from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.rules.base import CONVERSIONS
-from fullint.tflite import read_model
 
 _FLOAT = re.compile(r"\b(F32|F16)\b")
 _INTEGER = re.compile(r"\b(QS8|QU8|QC8|QD8|S8|U8)\b")

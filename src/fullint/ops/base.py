@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from fullint.ir import Op, Quant
+from fullint.model.ir import Op, Quant
 
 KERNEL_SETS = ("xnnpack", "builtin", "reference")
 """LiteRT's default kernels (XNNPACK delegate over optimized ones), those without a delegate, and the

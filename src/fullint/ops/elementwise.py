@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.ops.base import KERNEL_SETS, Fault, Fixed, Observed, OpRow, Raw, Role, Same, rank, scale_below, scale_ratio, static
 
 _CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.ops.base import Fault, OpRow, Raw, Role, Same, rank, static
 
 _COPIES = "the kernel copies codes"

@@ -22,7 +22,7 @@ import math
 
 import numpy as np
 
-from fullint.ir import Array, Op, Quant, Tensor
+from fullint.model.ir import Array, Op, Quant, Tensor
 from fullint.ops.base import Derived, Given, Observed, OpRow, Role, static
 
 _INPUT_WEIGHTS, _RECURRENT_WEIGHTS, _PEEPHOLE, _BIAS = range(1, 5), range(5, 9), range(9, 12), range(12, 16)

@@ -6,7 +6,7 @@ Source: LiteRT, converter/tools/versioning/runtime_version.cc (facts as of Augus
 
 from __future__ import annotations
 
-from fullint.ir import Model
+from fullint.model.ir import Model
 
 RELEASES: dict[str, str] = {
     "ABS": "1.13.0 2.4.0 2.5.0 2.6.0 2.12.0",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fullint.ir import Model
+from fullint.model.ir import Model
 from fullint.passes.activations import fuse_activation
 from fullint.passes.affine import fold_affine_after, fold_mul_before
 from fullint.passes.angles import atan2_apart

@@ -10,7 +10,7 @@ apply it either.
 from __future__ import annotations
 
 from fullint.build import ACTIVATIONS
-from fullint.ir import Op, Uses
+from fullint.model.ir import Op, Uses
 from fullint.ops import ROWS
 from fullint.rewrite import No, Rewrite
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.ir import Array, Op, Tensor, Uses, constant
+from fullint.model.ir import Array, Op, Tensor, Uses, constant
 from fullint.ops import ROWS
 from fullint.rewrite import No, Rewrite
 

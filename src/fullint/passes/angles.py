@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from fullint.build import make_op
-from fullint.ir import Op, Tensor, Uses, constant, twin
+from fullint.model.ir import Op, Tensor, Uses, constant, twin
 from fullint.rewrite import Rewrite
 
 _SMALLEST = 1e-6

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.build import make_op
-from fullint.ir import Op, Uses, constant, twin
+from fullint.model.ir import Op, Uses, constant, twin
 from fullint.passes.division import lower_bound
 from fullint.rewrite import No, Rewrite
 

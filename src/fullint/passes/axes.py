@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fullint.build import make_op
-from fullint.ir import Op, Tensor, constant, twin
+from fullint.model.ir import Op, Tensor, constant, twin
 
 
 def along(x: Tensor, out: Tensor, axis: int, last: Callable[[Tensor, Tensor], list[Op]]) -> list[Op]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.build import make_op
-from fullint.ir import Op, Tensor, Uses, constant, twin
+from fullint.model.ir import Op, Tensor, Uses, constant, twin
 from fullint.ops import ROWS
 from fullint.rewrite import No, Rewrite
 

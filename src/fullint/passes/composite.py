@@ -14,8 +14,8 @@ from dataclasses import replace
 
 from fullint.build import make_reshape
 from fullint.control import BODY, COND, ELSE, THEN
-from fullint.functions import copied_graph, copied_ops, reachable
-from fullint.ir import Graph, Model, Op, Tensor, Uses
+from fullint.model.ir import Graph, Model, Op, Tensor, Uses
+from fullint.model.subgraphs import copied_graph, copied_ops, reachable
 from fullint.reporting import Change
 from fullint.rewrite import No, Rewrite
 

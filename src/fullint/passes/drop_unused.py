@@ -7,7 +7,7 @@ Operators with effects of their own (variables, hash tables, control flow, custo
 
 from __future__ import annotations
 
-from fullint.ir import Model, Op
+from fullint.model.ir import Model, Op
 from fullint.reporting import Change
 
 EFFECTS = frozenset("ASSIGN_VARIABLE CALL_ONCE VAR_HANDLE READ_VARIABLE HASHTABLE HASHTABLE_IMPORT IF WHILE CALL CUSTOM".split())

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.ir import Op, Quant, Tensor, Uses, constant
-from fullint.numerics import dequantize
+from fullint.model.ir import Op, Quant, Tensor, Uses, constant
+from fullint.model.numerics import dequantize
 from fullint.rewrite import No, Rewrite
 
 MASKED = ("SELECT", "SELECT_V2", "ADD", "MAXIMUM", "PADV2", "CONCATENATION")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.build import make_op
-from fullint.ir import Op, Tensor, Uses, constant
+from fullint.model.ir import Op, Tensor, Uses, constant
 from fullint.rewrite import Rewrite, private
 
 

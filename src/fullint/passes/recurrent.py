@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.build import make_op
-from fullint.ir import Op, Tensor, Uses, constant, twin
+from fullint.model.ir import Op, Tensor, Uses, constant, twin
 from fullint.rewrite import No, Rewrite
 
 _SIDE = 17

@@ -10,7 +10,7 @@ axis that is not the last is transposed there and back.
 from __future__ import annotations
 
 from fullint.build import make_op
-from fullint.ir import Op, Tensor, Uses
+from fullint.model.ir import Op, Tensor, Uses
 from fullint.passes.axes import along
 from fullint.rewrite import Rewrite, private
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from fullint.build import make_op
 from fullint.errors import UsageError
-from fullint.ir import Array, Buffer, Graph, Model, Op, Tensor
+from fullint.model.ir import Array, Buffer, Graph, Model, Op, Tensor
 from fullint.passes.drop_unused import EFFECTS
 from fullint.reporting import Change
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.build import make_op, make_reshape
-from fullint.ir import Buffer, Op, Uses
+from fullint.model.ir import Buffer, Op, Uses
 from fullint.rewrite import Rewrite
 
 

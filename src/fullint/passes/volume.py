@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.build import PADDING, make_op, make_reshape
-from fullint.ir import Array, Op, Tensor, Uses, constant
+from fullint.model.ir import Array, Op, Tensor, Uses, constant
 from fullint.rewrite import No, Rewrite
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.build import make_op
-from fullint.functions import LOOKUP
-from fullint.ir import Op, Uses, constant, twin
+from fullint.model.ir import Op, Uses, constant, twin
+from fullint.model.subgraphs import LOOKUP
 from fullint.ops import ROWS
 from fullint.passes.lookup import UNARY, as_lookup
 from fullint.rewrite import Rewrite

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.rules import (
     bare_constant,
     bias_dtype,

@@ -19,8 +19,8 @@ from enum import Enum
 from typing import Any
 
 from fullint.cost import macs
-from fullint.ir import Buffer, Graph, Model, Op, Quant, Tensor, Uses
-from fullint.numerics import bias_scales, weight_scales
+from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Tensor, Uses
+from fullint.model.numerics import bias_scales, weight_scales
 from fullint.ops import ROWS, OpRow, Role, Same
 
 LEVELS = ("note", "warning", "error")

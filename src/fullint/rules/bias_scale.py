@@ -24,8 +24,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.ir import Op
-from fullint.numerics import bias_scales
+from fullint.model.ir import Op
+from fullint.model.numerics import bias_scales
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, codes, integer_row, plain, short, weighted
 from fullint.verify import BIAS_SCALE_TOLERANCE
 

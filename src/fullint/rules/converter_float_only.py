@@ -19,7 +19,7 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.ops import ROWS, Role
 from fullint.ops.converters import leaves_float
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope

@@ -20,7 +20,7 @@ Fix (none):
 
 from __future__ import annotations
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.passes.tensorflow_ops import WRITTEN, tensorflow_name
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope
 

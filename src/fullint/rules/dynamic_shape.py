@@ -19,7 +19,7 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.ir import Graph, Tensor
+from fullint.model.ir import Graph, Tensor
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope
 
 

@@ -20,7 +20,7 @@ Fix (unsafe):
 
 from __future__ import annotations
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.ops import ROWS, Fixed
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, plain, show
 

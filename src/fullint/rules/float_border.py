@@ -19,7 +19,7 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.rules.base import CONVERSIONS, Facts, Found, Mend, Rule, Scope, names_of
 
 

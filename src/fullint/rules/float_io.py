@@ -19,7 +19,7 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.ir import Graph, Op, Tensor
+from fullint.model.ir import Graph, Op, Tensor
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, short
 
 _FIX = "make it int8 (--io int8)"

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, name_of
 
 Reason = Callable[[Op, Facts], str | None]

@@ -19,7 +19,7 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, short
 
 _OTHER = ("float16", "float64", "bfloat16", "complex64", "complex128")

@@ -21,7 +21,7 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.ir import Op, Tensor
+from fullint.model.ir import Op, Tensor
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, codes, short
 
 _STORED = ("float16", "bfloat16")

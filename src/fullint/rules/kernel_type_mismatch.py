@@ -21,7 +21,7 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.ir import Op, Tensor
+from fullint.model.ir import Op, Tensor
 from fullint.ops import ROWS, Given, OpRow, Role
 from fullint.ops.base import is_wide
 from fullint.ops.forms import CODES_TAKEN, INTEGERS

@@ -18,7 +18,7 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, integer_row
 
 

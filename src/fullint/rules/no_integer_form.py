@@ -18,7 +18,7 @@ Fix (none):
 
 from __future__ import annotations
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.ops import ROWS
 from fullint.ops.forms import IMPOSSIBLE
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope

@@ -21,7 +21,7 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.ops import ROWS, Fixed, Raw
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, short
 

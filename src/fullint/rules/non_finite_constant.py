@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.passes.expand_constants import MASKED
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, float_constants, short
 

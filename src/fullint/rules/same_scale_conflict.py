@@ -21,7 +21,7 @@ Fix (unsafe):
 
 from __future__ import annotations
 
-from fullint.ir import Op, Quant, Tensor
+from fullint.model.ir import Op, Quant, Tensor
 from fullint.ops import ROWS
 from fullint.rules.base import CONVERSIONS, Facts, Found, Mend, Rule, Scope, integer_row, plain, same_group, short, show
 

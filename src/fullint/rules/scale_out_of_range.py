@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, codes, integer_row, short
 
 SCALE_MAX = 1e30

@@ -25,7 +25,7 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.ir import Op, Quant, Tensor
+from fullint.model.ir import Op, Quant, Tensor
 from fullint.ops import ROWS, Role
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, float_constants, name_of, short, show
 

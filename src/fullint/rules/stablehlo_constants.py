@@ -21,7 +21,7 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.ir import Model, Op
+from fullint.model.ir import Model, Op
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, float_constants, short
 
 METADATA_KEY = "keep_stablehlo_constant"

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.ir import Op
+from fullint.model.ir import Op
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, codes, integer_row, short, weighted
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fullint.errors import SamplesError
-from fullint.ir import NUMPY_TYPES, Array, Model, Quant, Tensor
-from fullint.numerics import quantize
+from fullint.model.ir import NUMPY_TYPES, Array, Model, Quant, Tensor
+from fullint.model.numerics import quantize
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fullint.errors import SamplesError
-from fullint.ir import Array
+from fullint.model.ir import Array
 from fullint.samples.slots import ImageOptions, Slot
 
 _END = object()

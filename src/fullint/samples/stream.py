@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fullint.errors import SamplesError
-from fullint.ir import NUMPY_TYPES, Array
+from fullint.model.ir import NUMPY_TYPES, Array
 from fullint.samples.slots import ImageOptions, Slot
 from fullint.samples.sources import from_anywhere
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.ir import Array, Quant, Tensor
+from fullint.model.ir import Array, Quant, Tensor
 
 INT8_MIN, INT8_MAX = -128, 127
 WEIGHT_MAX = 127

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fullint.errors import ModelFormatError
-from fullint.ir import Buffer, Model
+from fullint.model.ir import Buffer, Model
 
 
 def internalise(model: Model, folder: Path | None) -> bool:

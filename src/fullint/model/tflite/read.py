@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from fullint.errors import ModelFormatError
-from fullint.ir import Array, Buffer, Graph, Model, Op, Quant, Signature, Tensor
-from fullint.tflite import schema
+from fullint.model.ir import Array, Buffer, Graph, Model, Op, Quant, Signature, Tensor
+from fullint.model.tflite import schema
 
 _GRAPH_FIELDS = ("subgraph_index",)
 

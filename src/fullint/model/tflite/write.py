@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from fullint.errors import FullintError
-from fullint.functions import called
-from fullint.ir import Buffer, Graph, Model, Op, Quant, Tensor
-from fullint.tflite import schema
+from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Tensor
+from fullint.model.subgraphs import called
+from fullint.model.tflite import schema
 
 _PAGE = 4096
 _ALIGNMENT = 64

@@ -1,7 +1,7 @@
 """The file format's border: bytes become a `Model` in `read`, and a `Model` becomes bytes in `write`."""
 
-from fullint.tflite.external import internalise
-from fullint.tflite.read import read_bytes, read_model
-from fullint.tflite.write import write_file, write_model
+from fullint.model.tflite.external import internalise
+from fullint.model.tflite.read import read_bytes, read_model
+from fullint.model.tflite.write import write_file, write_model
 
 __all__ = ["internalise", "read_bytes", "read_model", "write_file", "write_model"]

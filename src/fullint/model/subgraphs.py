@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from fullint.ir import Graph, Model, Op, Tensor, twin
+from fullint.model.ir import Graph, Model, Op, Tensor, twin
 
 LOOKUP = "LOOKUP"
 FUNCTION = "function"
