@@ -62,9 +62,9 @@ def silentface_like() -> bytes:
 
     TensorFlow's quantizer then finds no constant weights, and leaves every convolution in float.
     """
-    from fullint.build import Builder
     from fullint.model.ir import Buffer
     from fullint.model.tflite import write_model
+    from fullint.ops.builder import Builder
 
     g = Builder(seed=3)
     x = g.input(1, 24, 24, 3, name="face")

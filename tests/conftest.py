@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from fullint import pipeline
-from fullint.build import Builder, samples_like
 from fullint.model.tflite import read_model
+from fullint.ops.builder import Builder, samples_like
 from fullint.sandbox import Sandbox, model_file
 from fullint.verify import contract_problems
 

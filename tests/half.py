@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import ACTIVATIONS, PADDING, Builder
 from fullint.model.ir import Buffer, Model, Quant, Tensor, constant
 from fullint.model.numerics import bias_scales, quantize, weight_scales
+from fullint.ops.builder import Builder
+from fullint.ops.make import ACTIVATIONS, PADDING
 
 
 class Half(Builder):

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fullint.build import ACTIVATIONS, PADDING, Builder, make_op
 from fullint.model.ir import Tensor
 from fullint.model.numerics import activation_params, dequantize
+from fullint.ops.builder import Builder
+from fullint.ops.make import ACTIVATIONS, PADDING, make_op
 
 Values = list[np.ndarray]
 

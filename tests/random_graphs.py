@@ -15,8 +15,9 @@ from op_examples import EXAMPLES
 from random_maker import LARGEST, Maker
 from random_moves import grow, join, part, pool, reduce, shuffle
 
-from fullint.build import ACTIVATIONS, Builder, make_op
 from fullint.model.ir import Tensor
+from fullint.ops.builder import Builder
+from fullint.ops.make import ACTIVATIONS, make_op
 
 SHAPES = ((1, 4, 4, 4), (1, 6, 5, 3), (1, 16), (3, 8), (1, 4, 8), (2, 3, 8), (1, 12), (1, 2, 2, 3, 4))
 UNARY = (

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fullint.build import Builder
 from fullint.model.ir import Tensor
+from fullint.ops.builder import Builder
 
 LARGEST = 50.0
 

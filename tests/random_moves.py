@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from random_maker import Maker
 
-from fullint.build import PADDING
 from fullint.model.ir import Tensor
+from fullint.ops.make import PADDING
 
 
 def shuffle(m: Maker):

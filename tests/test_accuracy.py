@@ -7,11 +7,11 @@ from conftest import run
 from fullint import correct_bias as bias
 from fullint import pipeline
 from fullint.assign import Measured, assign
-from fullint.build import Builder, samples_like
 from fullint.emit import emit
 from fullint.equalize import equalize, streams
 from fullint.model.ir import Model, Tensor, constant
 from fullint.model.tflite import read_bytes
+from fullint.ops.builder import Builder, samples_like
 
 UNEVEN = np.geomspace(0.01, 1, 8).astype(np.float32)
 

@@ -6,8 +6,8 @@ import pytest
 from fullint.assign import Measured, assign, observed_tensors
 from fullint.assignment import Granularity
 from fullint.blockers import blockers
-from fullint.build import Builder
 from fullint.model.ir import Quant, Tensor, constant
+from fullint.ops.builder import Builder
 
 
 def whole(low: float, high: float) -> tuple[float, float]:

@@ -13,10 +13,11 @@ from half import Half
 
 import fullint
 from fullint.auditing import AuditReport, audit
-from fullint.build import Builder, make_op
 from fullint.errors import ModelFormatError, UsageError
 from fullint.model.ir import Buffer, Op, Quant, Tensor, constant
 from fullint.model.tflite import read_bytes, write_model
+from fullint.ops.builder import Builder
+from fullint.ops.make import make_op
 from fullint.rules import NAMES, RULES
 
 Make = Callable[[Half, bool], None]

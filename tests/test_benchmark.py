@@ -20,11 +20,11 @@ import fullint
 from fullint import native
 from fullint.bench import ModelTiming, benchmark
 from fullint.bench.profile import Row, join
-from fullint.build import Builder
 from fullint.errors import ModelFormatError, RuntimeFailure, UsageError
 from fullint.logs import format_log, parse_log, readlog
 from fullint.model.ir import constant
 from fullint.model.tflite import read_bytes
+from fullint.ops.builder import Builder
 from fullint.sandbox import Sandbox, model_file
 
 QUICK = {"num_runs": 10, "min_secs": 0.1, "warmup_min_secs": 0.05}

@@ -12,8 +12,8 @@ import pytest
 from half import Half
 from test_quantize import network
 
-from fullint.build import Builder, samples_like
 from fullint.model.tflite import read_bytes, read_model
+from fullint.ops.builder import Builder, samples_like
 
 
 def fullint(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from fullint import NotIntegerError, SamplesError, UsageError
-from fullint.build import Builder
 from fullint.compat import OpsSet, Optimize, TargetSpec, TFLiteConverter
 from fullint.compat.attributes import ATTRIBUTES, OWN, TARGET_ATTRIBUTES
 from fullint.model.tflite import read_bytes
+from fullint.ops.builder import Builder
 
 
 def network() -> bytes:

@@ -6,10 +6,11 @@ from conftest import quantized, run
 from op_examples import lstm, svdf
 
 import fullint
-from fullint.build import Builder, make_op, samples_like
 from fullint.errors import NotIntegerError
 from fullint.model.ir import Graph, Quant, Tensor
 from fullint.model.tflite import read_bytes
+from fullint.ops.builder import Builder, samples_like
+from fullint.ops.make import make_op
 
 
 def loop(g: Builder, turns: int = 6) -> None:

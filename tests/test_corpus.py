@@ -8,10 +8,10 @@ import pytest
 from conftest import CORPUS
 
 from fullint import quantize
-from fullint.build import samples_like
 from fullint.certificate import integer_inputs, real
 from fullint.model.ir import Model
 from fullint.model.tflite import read_model
+from fullint.ops.builder import samples_like
 from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score, mean_sqnr
 

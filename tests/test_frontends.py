@@ -13,7 +13,6 @@ import pytest
 from conftest import run
 
 from fullint import frontends, quantize
-from fullint.build import Builder
 from fullint.cli import main
 from fullint.errors import ConversionError, ModelFormatError, SetupError, UsageError
 from fullint.frontends import conversion as conversion_module
@@ -21,6 +20,7 @@ from fullint.frontends import environments, formats
 from fullint.frontends.formats import FRAMEWORKS, Framework, framework_of, split
 from fullint.model.ir import NUMPY_TYPES
 from fullint.model.tflite import read_bytes
+from fullint.ops.builder import Builder
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ from conftest import corpus
 from test_quantize import network
 
 from fullint import quantize
-from fullint.build import Builder
 from fullint.errors import FullintError, ModelFormatError
 from fullint.model.tflite import read_bytes
+from fullint.ops.builder import Builder
 from fullint.verify import contract_problems
 
 FLIPS = 40

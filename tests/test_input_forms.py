@@ -7,10 +7,10 @@ import pytest
 from conftest import quantized
 
 import fullint
-from fullint.build import Builder, samples_like
 from fullint.errors import ModelFormatError, UsageError
 from fullint.model.ir import Buffer, Tensor, constant
 from fullint.model.tflite import read_bytes, schema, write_model
+from fullint.ops.builder import Builder, samples_like
 
 
 def sparse(dense: np.ndarray, dtype: str = "float32") -> Tensor:

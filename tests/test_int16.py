@@ -9,7 +9,6 @@ from op_examples import EXAMPLES
 
 import fullint
 from fullint.assign import assign, observed_tensors
-from fullint.build import Builder
 from fullint.calibrate import calibrate
 from fullint.certificate import integer_inputs, real
 from fullint.emit import emit
@@ -17,6 +16,7 @@ from fullint.errors import RuntimeFailure
 from fullint.model.numerics import representable
 from fullint.model.tflite import read_bytes
 from fullint.ops import KERNEL_SETS, ROWS
+from fullint.ops.builder import Builder
 from fullint.ops.releases import release_of
 from fullint.sandbox import Sandbox
 from fullint.tables import fill_tables

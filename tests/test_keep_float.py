@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from conftest import kinds, quantized
 
-from fullint.build import Builder
 from fullint.errors import UsageError
 from fullint.model.tflite import read_bytes
+from fullint.ops.builder import Builder
 
 
 def network(g: Builder) -> None:
@@ -57,7 +57,7 @@ def test_a_name_that_is_not_there(g: Builder) -> None:
 def quantized_but(g: Builder, wanted: object):
     """Quantized with operators kept; the contract is checked by the certificate, which knows them."""
     import fullint
-    from fullint.build import samples_like
+    from fullint.ops.builder import samples_like
 
     data = g.bytes()
     return fullint.quantize(data, samples_like(read_bytes(data), 20), keep_float=wanted)

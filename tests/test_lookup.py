@@ -5,9 +5,9 @@ import pytest
 from conftest import evaluate, kinds, quantized, run
 
 import fullint
-from fullint.build import Builder, samples_like
 from fullint.model.ir import Tensor
 from fullint.model.tflite import read_bytes, read_model
+from fullint.ops.builder import Builder, samples_like
 from fullint.passes import prepare
 
 TABLE = ["CAST", "ADD", "GATHER"]

@@ -8,7 +8,6 @@ from conftest import evaluate, run
 from op_examples import EXAMPLES, codes
 
 from fullint.assign import Measured, assign, observed_tensors
-from fullint.build import Builder
 from fullint.calibrate import calibrate
 from fullint.certificate import integer_inputs, real
 from fullint.emit import emit
@@ -17,6 +16,7 @@ from fullint.model.ir import Model
 from fullint.model.numerics import representable
 from fullint.model.tflite import schema
 from fullint.ops import KERNEL_SETS, ROWS, Same
+from fullint.ops.builder import Builder
 from fullint.ops.releases import RELEASES, release_of
 from fullint.sandbox import Sandbox
 from fullint.tables import fill_tables

@@ -10,7 +10,6 @@ import pytest
 from conftest import CORPUS, corpus, quantized
 from half import Half
 
-from fullint.build import Builder
 from fullint.delegates import conditions, edgetpu, nnapi, partition
 from fullint.delegates.accept import verdicts
 from fullint.delegates.algorithm import subsets
@@ -18,6 +17,7 @@ from fullint.delegates.xnnpack import TABLE
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Model, Op, Quant, Tensor
 from fullint.model.tflite import read_bytes, read_model
+from fullint.ops.builder import Builder
 from fullint.repairing import repair
 from fullint.sandbox import Sandbox, model_file
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from conftest import evaluate, run
 
-from fullint.build import Builder, samples_like
 from fullint.model.ir import Model, Quant, Tensor, constant
 from fullint.model.tflite import read_bytes, write_model
+from fullint.ops.builder import Builder, samples_like
 from fullint.passes import FIRST, LAST, prepare
 from fullint.passes.static_shapes import fix_batch, fold_constants, forget_signatures
 

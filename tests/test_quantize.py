@@ -8,11 +8,11 @@ from conftest import kinds, quantized, run
 
 import fullint
 from fullint import pipeline
-from fullint.build import Builder, samples_like
 from fullint.certificate import real
 from fullint.errors import AccuracyError, NotIntegerError, RuntimeFailure, SamplesError, UsageError, VerificationError
 from fullint.model.ir import Op, Quant, Tensor
 from fullint.model.tflite import read_bytes, write_model
+from fullint.ops.builder import Builder, samples_like
 
 
 def network(g: Builder, dtype: str = "float32") -> Tensor:

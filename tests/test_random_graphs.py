@@ -19,7 +19,6 @@ import pytest
 from random_graphs import made
 
 from fullint import quantize
-from fullint.build import make_op
 from fullint.errors import AccuracyError, NotIntegerError, VerificationError
 from fullint.groups import clips
 from fullint.model.ir import Graph, Model, Op, Quant, Tensor, constant, twin
@@ -27,6 +26,7 @@ from fullint.model.numerics import activation_params, dequantize, weight_scales
 from fullint.model.numerics import quantize as to_codes
 from fullint.model.tflite import read_bytes
 from fullint.ops import ROWS, Fixed, Observed, Role, Same
+from fullint.ops.make import make_op
 from fullint.reporting import Certificate
 from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score

@@ -13,12 +13,13 @@ from test_audit import CASES, remembered
 import fullint
 from fullint.auditing import audit
 from fullint.bounds import bounds
-from fullint.build import Builder, make_op
 from fullint.errors import AccuracyError, NotIntegerError, UsageError
 from fullint.model.census import count_float
 from fullint.model.ir import Model, Quant, Tensor
 from fullint.model.numerics import dequantize, quantize, representable
 from fullint.model.tflite import read_bytes, read_model, write_model
+from fullint.ops.builder import Builder
+from fullint.ops.make import make_op
 from fullint.passes import prepare
 from fullint.repairing import Repaired, repair, repair_plan
 from fullint.rules import NAMES

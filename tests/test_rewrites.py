@@ -6,12 +6,13 @@ from conftest import evaluate, kinds, quantized, run
 from flatbuffers import flexbuffers
 
 import fullint
-from fullint.build import PADDING, Builder, make_op, samples_like
 from fullint.errors import NotIntegerError
 from fullint.model.ir import Tensor
 from fullint.model.tflite import read_bytes, schema
 from fullint.ops import ROWS
-from fullint.ops.forms import IMPOSSIBLE, INTEGERS, form
+from fullint.ops.builder import Builder, samples_like
+from fullint.ops.decompositions import IMPOSSIBLE, INTEGERS, form
+from fullint.ops.make import PADDING, make_op
 from fullint.passes import prepare
 
 

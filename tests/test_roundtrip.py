@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from conftest import corpus, run
 
-from fullint.build import Builder, samples_like
 from fullint.errors import FullintError, ModelFormatError
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, constant
 from fullint.model.tflite import read_bytes, read_model, schema, write_model
-from fullint.verify import check_readable
+from fullint.ops.builder import Builder, samples_like
+from fullint.ops.structure import check_readable
 
 BROKEN = ("tflm_keyword_scrambled_8bit", "tflm_person_detect")
 

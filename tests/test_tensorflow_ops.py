@@ -8,8 +8,8 @@ from conftest import kinds, quantized, run
 from flatbuffers import flexbuffers
 
 from fullint.auditing import audit
-from fullint.build import Builder
 from fullint.errors import NotIntegerError
+from fullint.ops.builder import Builder
 from fullint.passes.tensorflow_ops import UNARY, WRITTEN, node_attributes, without_tensorflow
 
 X = np.linspace(-3, 3, 601)

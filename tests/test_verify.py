@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from conftest import quantized
 
-from fullint.build import Builder
 from fullint.errors import ModelFormatError, VerificationError
 from fullint.model.ir import Buffer, Model, Op, Quant, Tensor, constant, twin
 from fullint.model.tflite import read_bytes
-from fullint.verify import check_readable, check_structure, contract_problems, structure_problems
+from fullint.ops.builder import Builder
+from fullint.ops.structure import check_readable, check_structure, structure_problems
+from fullint.verify import contract_problems
 
 
 def small() -> Model:

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 
 import fullint
-from fullint.build import Builder
 from fullint.model.ir import Tensor
+from fullint.ops.builder import Builder
 
 HOME = Path(__file__).parents[1] / "src" / "fullint" / "demo"
 CALIBRATION, TEST, EPOCHS = 200, 597, 120

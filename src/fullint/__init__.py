@@ -12,7 +12,6 @@ from fullint.version import __version__
 if TYPE_CHECKING:
     from fullint.auditing import AuditReport, Finding, audit
     from fullint.bench import BenchmarkReport, benchmark
-    from fullint.build import Builder
     from fullint.delegates import PartitionReport, partition
     from fullint.errors import (
         AccuracyError,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from fullint.inspection import inspect
     from fullint.logs import LogReport, readlog
     from fullint.model.tflite import read_model, write_model
+    from fullint.ops.builder import Builder
     from fullint.pipeline import Plan, Result, plan, quantize
     from fullint.repairing import Repaired, RepairPlan, RepairReport, repair, repair_plan
 
@@ -40,7 +40,7 @@ _HOMES = {
     "AuditReport": "auditing",
     "benchmark": "bench",
     "BenchmarkReport": "bench",
-    "Builder": "build",
+    "Builder": "ops.builder",
     "Finding": "auditing",
     "partition": "delegates",
     "PartitionReport": "delegates",

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fullint.assignment import Assignment, Granularity, Range
-from fullint.control import Tie, ties
 from fullint.groups import Groups, clips, given_params
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor
 from fullint.model.numerics import BIAS_MAX, WEIGHT_MAX, WIDE_BIAS_MAX, representable, scales_for_bias, weight_scales
 from fullint.ops import ROWS, Fixed, Given, Observed, OpRow, Role
+from fullint.ops.control_flow import Tie, ties
 from fullint.saturate import mask_ranges, useful
 
 

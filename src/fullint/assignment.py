@@ -8,8 +8,6 @@ from fullint.model.ir import Op, Quant, Tensor
 from fullint.ops import OpRow
 
 Range = tuple[float, float]
-RETURN = "RETURN"
-"""Kind of the pseudo-operator that reads a subgraph's outputs and hands them to the caller."""
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fullint.cost import macs
 from fullint.errors import FullintError, ModelFormatError, UsageError
 from fullint.layer_names import layer_of
 from fullint.model.census import count_float, is_float_op
 from fullint.model.ir import Model, Op, Tensor
 from fullint.model.tflite import internalise, read_model
+from fullint.ops.base import CONVERSIONS
+from fullint.ops.macs import macs
+from fullint.ops.structure import check_readable
 from fullint.ops.targets import TARGETS
 from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.rules import NAMES, RULES, Facts, Found, Mend, Rule, Scope
-from fullint.rules.base import CONVERSIONS, LEVELS
-from fullint.verify import check_readable
+from fullint.rules.base import LEVELS
 from fullint.version import __version__
 
 SUFFIXES = (".tflite", ".lite", ".litert")

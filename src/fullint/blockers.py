@@ -11,7 +11,7 @@ from fullint.assignment import Assignment, Range
 from fullint.errors import Blocker
 from fullint.model.ir import Model, Op, Tensor
 from fullint.ops import ROWS, Role
-from fullint.ops.forms import IMPOSSIBLE, INTEGERS, form
+from fullint.ops.decompositions import IMPOSSIBLE, INTEGERS, form
 
 SCALE_MIN, SCALE_MAX = 1e-36, 1e36
 """Beyond these a scale is no normal float32 number, or its products are not."""

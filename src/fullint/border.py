@@ -9,9 +9,9 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
-from fullint.build import make_op
 from fullint.model.ir import Buffer, Model, Op, Quant, Tensor, constant, twin
 from fullint.model.numerics import activation_params, dequantize, quantize, representable
+from fullint.ops.make import make_op
 from fullint.ops.releases import METADATA_KEY, min_runtime_version
 
 

@@ -18,13 +18,13 @@ import numpy as np
 
 from fullint.assign import observed_tensors
 from fullint.assignment import Range
-from fullint.build import ACTIVATIONS
-from fullint.control import ELSE, THEN, Tie, ties
 from fullint.groups import given_params
 from fullint.model.ir import Array, Graph, Model, Op, Tensor, Uses, constant
 from fullint.model.numerics import representable
 from fullint.model.subgraphs import LOOKUP, call
 from fullint.ops import ROWS, Fixed, Same
+from fullint.ops.control_flow import ELSE, THEN, Tie, ties
+from fullint.ops.make import ACTIVATIONS
 from fullint.passes.lookup import UNARY, Evaluate
 
 MANY_TERMS = 8

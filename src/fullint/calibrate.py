@@ -15,11 +15,11 @@ import numpy as np
 
 from fullint.assign import Measured
 from fullint.assignment import Range
-from fullint.cost import total_macs
 from fullint.errors import SamplesError
 from fullint.measure import LOWEST, Probe, measuring_model
 from fullint.model.ir import Array, Model, Tensor
 from fullint.ops import ROWS
+from fullint.ops.macs import total_macs
 from fullint.sandbox import Sandbox, model_file
 from fullint.saturate import softmax_inputs
 

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from fullint.cost import total_macs
 from fullint.errors import RuntimeFailure, SamplesError, VerificationError
 from fullint.model.ir import Array, Model, Quant, Tensor
 from fullint.model.numerics import dequantize, quantize
 from fullint.ops import KERNEL_SETS, ROWS, Fixed, Same
+from fullint.ops.macs import total_macs
 from fullint.reporting import Certificate, KernelSet, OutputQuality
 from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score, mean_sqnr

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fullint.build import make_op
-from fullint.cost import total_macs
 from fullint.emit import Emitted
 from fullint.model.ir import Array, Buffer, Graph, Model, Op, Tensor, Uses, constant, twin
 from fullint.ops import ROWS
+from fullint.ops.macs import total_macs
+from fullint.ops.make import make_op
 from fullint.reporting import Change
 
 _PASSING = frozenset(

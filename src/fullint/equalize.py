@@ -27,9 +27,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fullint.build import ACTIVATIONS
 from fullint.model.ir import Array, Graph, Op, Tensor, Uses, constant
 from fullint.ops import ROWS
+from fullint.ops.make import ACTIVATIONS
 from fullint.reporting import Change
 
 ChannelRanges = Mapping[Tensor, tuple[Array, Array]]

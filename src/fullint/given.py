@@ -18,10 +18,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from fullint.build import make_op
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor, Uses, constant, twin
 from fullint.model.numerics import activation_params, as_activation, dequantize, quantize, round_half_away
 from fullint.ops import ROWS, Role
+from fullint.ops.make import make_op
 from fullint.reporting import Change
 
 Pinned = dict[Tensor, tuple[Quant, str]]

@@ -14,10 +14,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from fullint.assignment import Assignment, Cut, Range
-from fullint.control import Tie
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import activation_params, as_activation, representable
 from fullint.ops import ROWS, Fixed, Role, Same
+from fullint.ops.control_flow import Tie
 
 FIXED_SLACK = 1.01
 """A fixed range may be exceeded by this factor before its edge is cut (half a step at full scale)."""

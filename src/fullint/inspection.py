@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fullint.cost import macs
 from fullint.model.census import count_conv, count_float, operator_counts
 from fullint.model.ir import Model, Op, Tensor
 from fullint.model.tflite import read_model
+from fullint.ops.macs import macs
+from fullint.ops.structure import check_readable
 from fullint.reporting import SCHEMA_VERSION, Report
-from fullint.verify import check_readable
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from fullint.model.numerics import representable
 from fullint.model.subgraphs import LOOKUP
 from fullint.model.tflite import internalise, read_model, write_model
 from fullint.ops import ROWS
+from fullint.ops.structure import check_readable, check_structure
 from fullint.ops.targets import TARGETS
 from fullint.options import Options
 from fullint.outcome import already_integer, report_of
@@ -52,7 +53,6 @@ from fullint.samples import WAYS, Samples, open_samples, slots, synthetic
 from fullint.sandbox import Sandbox, model_file
 from fullint.tables import fill_tables
 from fullint.verdict import verdict
-from fullint.verify import check_readable, check_structure
 from fullint.widen import wide_operators
 
 SYNTHETIC_SAMPLES = 32

@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fullint.build import ACTIVATIONS, make_op
-from fullint.control import BODY, COND, ELSE, THEN
 from fullint.correct_bias import append_means
 from fullint.model.ir import Graph, Model, Op, Tensor, constant
 from fullint.model.subgraphs import below
+from fullint.ops.control_flow import BODY, COND, ELSE, THEN
+from fullint.ops.make import ACTIVATIONS, make_op
 from fullint.saturate import MASK
 
 LOWEST = float(np.finfo(np.float32).min)

@@ -16,12 +16,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from fullint.build import make_op
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor, Uses, constant, twin
 from fullint.model.numerics import as_activation, bias_scales, dequantize
 from fullint.ops import ROWS, OpRow, Role
+from fullint.ops.base import codes
+from fullint.ops.make import make_op
 from fullint.ops.releases import first_version
-from fullint.rules.base import codes
 
 
 def lift(model: Model, ops: AbstractSet[Op], *, ends: bool) -> dict[Tensor, tuple[Quant, str]]:

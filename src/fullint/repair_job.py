@@ -24,14 +24,15 @@ from fullint.keep_float import choose
 from fullint.mend import cancel, lift, stamp_axes
 from fullint.model.ir import Op, Quant, Tensor, Uses
 from fullint.model.numerics import as_activation, representable
+from fullint.ops.base import codes
+from fullint.ops.structure import check_readable
 from fullint.options import Options
 from fullint.outcome import report_of
 from fullint.reporting import Certificate, Progress
 from fullint.rules import Facts, Mend, Rule, Scope
-from fullint.rules.base import codes, weighted
+from fullint.rules.base import weighted
 from fullint.samples import Split, drawn, slots
 from fullint.sandbox import model_file
-from fullint.verify import check_readable
 
 DRAWN = 16
 """Inputs to judge a result on where there are no samples."""

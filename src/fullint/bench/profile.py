@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from fullint.bench.report import OperatorTime
-from fullint.cost import macs
 from fullint.delegates.algorithm import Subset
 from fullint.delegates.report import decide
 from fullint.model.ir import Model, Op
 from fullint.native import DELEGATE_OPERATOR, DELEGATE_PROFILED
+from fullint.ops.macs import macs
 
 _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"Convolution .*DWConv", "DEPTHWISE_CONV_2D"),

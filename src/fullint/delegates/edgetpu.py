@@ -7,10 +7,10 @@ cuts once: from the first operator it does not take on, all run on the CPU (with
 
 from __future__ import annotations
 
-from fullint.build import ACTIVATIONS
 from fullint.delegates.conditions import Condition, Custom, Never, Option, Static, Values
 from fullint.delegates.table import Row, Table
 from fullint.model.ir import Graph, Op, Tensor
+from fullint.ops.make import ACTIVATIONS
 from fullint.ops.releases import release_of
 
 _SOURCE = "Coral, TensorFlow models on the Edge TPU, supported operations"

@@ -10,7 +10,6 @@ and DEQUANTIZE around them, to the CPU), and what `always` says. Without one (`i
 
 from __future__ import annotations
 
-from fullint.build import ACTIVATIONS
 from fullint.delegates.conditions import (
     OUT,
     Condition,
@@ -28,6 +27,7 @@ from fullint.delegates.conditions import (
 )
 from fullint.delegates.table import Row, Table
 from fullint.model.ir import Op, Tensor
+from fullint.ops.make import ACTIVATIONS
 
 LEVELS = (27, 28, 29, 30, 31, 1000006, 1000007, 1000008)
 DEFAULT_LEVEL = 30

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fullint.auditing import read_for_audit
-from fullint.cost import macs
 from fullint.delegates import edgetpu, nnapi, tflm, vela
 from fullint.delegates.accept import verdicts
 from fullint.delegates.algorithm import Subset, subsets
 from fullint.delegates.xnnpack import TABLE as XNNPACK
 from fullint.errors import UsageError
 from fullint.model.ir import NUMPY_TYPES, Graph, Model, Op, Tensor
+from fullint.ops.macs import macs
 from fullint.reporting import SCHEMA_VERSION, Report
 
 TARGETS = ("xnnpack", "nnapi", "edgetpu", "tflm", "ethos-u")

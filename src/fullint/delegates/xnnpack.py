@@ -7,7 +7,6 @@ constants, and that operator is taken if all who read it are.
 
 from __future__ import annotations
 
-from fullint.build import ACTIVATIONS
 from fullint.delegates.conditions import (
     OUT,
     Count,
@@ -32,6 +31,7 @@ from fullint.delegates.conditions import (
 )
 from fullint.delegates.table import Row, Table
 from fullint.model.ir import Op, Tensor
+from fullint.ops.make import ACTIVATIONS
 
 MOST_DIMS = 6
 _CLAMPS = tuple(ACTIVATIONS[a] for a in ("NONE", "RELU", "RELU6", "RELU_N1_TO_1"))

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fullint.build import make_op
 from fullint.errors import ModelFormatError
 from fullint.given import made_runnable
 from fullint.model.ir import Array, Model, Signature, Tensor, constant, twin
 from fullint.model.tflite import read_model, write_model
+from fullint.ops.make import make_op
 from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.sandbox import Sandbox, model_file
 from fullint.score import Score, mean_sqnr

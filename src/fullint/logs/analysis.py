@@ -18,8 +18,8 @@ from fullint.logs.record import INIT, INTERNAL, RUN, BenchLog, Row, Section
 from fullint.model.census import is_float_op
 from fullint.model.ir import Model, Op, Uses
 from fullint.model.tflite import read_model
+from fullint.ops.base import CONVERSIONS
 from fullint.reporting import SCHEMA_VERSION, Report
-from fullint.rules.base import CONVERSIONS
 
 _FLOAT = re.compile(r"\b(F32|F16)\b")
 _INTEGER = re.compile(r"\b(QS8|QU8|QC8|QD8|S8|U8)\b")

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from fullint.ops import compute, control, elementwise, movement, recurrent, reduction
+from fullint.ops import compute, elementwise, movement, recurrent, reduction
+from fullint.ops import control_rows as control
 from fullint.ops.base import (
     KERNEL_SETS,
     Derived,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from fullint.model.ir import Op, Quant
+from fullint.model.ir import Op, Quant, Tensor
 
 KERNEL_SETS = ("xnnpack", "builtin", "reference")
 """LiteRT's default kernels (XNNPACK delegate over optimized ones), those without a delegate, and the
@@ -237,3 +237,15 @@ def rank(op: Op, index: int = 0) -> int:
     """Rank of an input, 0 where it is absent."""
     t = op.input(index)
     return len(t.shape) if t is not None else 0
+
+
+CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+
+
+CODES = ("int8", "uint8", "int16", "int4")
+"""Element types that stand for real numbers where they have a scale."""
+
+
+def codes(t: Tensor | None) -> bool:
+    """Whether a tensor's integers stand for real numbers."""
+    return t is not None and t.dtype in CODES and t.quant is not None and t.quant.scale.size > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fullint.model.ir import Model
+from fullint.ops.structure import check_structure
 from fullint.passes.activations import fuse_activation
 from fullint.passes.affine import fold_affine_after, fold_mul_before
 from fullint.passes.angles import atan2_apart
@@ -35,7 +36,6 @@ from fullint.passes.wide import difference_apart, prelu_apart, wide_lookup
 from fullint.passes.windows import cumsum_as_dense, lrn_as_product
 from fullint.reporting import Change
 from fullint.rewrite import Rule, sweep
-from fullint.verify import check_structure
 
 FIRST: tuple[Rule, ...] = (
     expand_dequantize,

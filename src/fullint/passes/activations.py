@@ -9,9 +9,9 @@ apply it either.
 
 from __future__ import annotations
 
-from fullint.build import ACTIVATIONS
 from fullint.model.ir import Op, Uses
 from fullint.ops import ROWS
+from fullint.ops.make import ACTIVATIONS
 from fullint.rewrite import No, Rewrite
 
 _CLAMPS = {"RELU": "RELU", "RELU6": "RELU6", "RELU_N1_TO_1": "RELU_N1_TO_1"}

@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from fullint.build import make_op
 from fullint.model.ir import Op, Tensor, Uses, constant, twin
+from fullint.ops.make import make_op
 from fullint.rewrite import Rewrite
 
 _SMALLEST = 1e-6

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import make_op
 from fullint.model.ir import Op, Uses, constant, twin
+from fullint.ops.make import make_op
 from fullint.passes.division import lower_bound
 from fullint.rewrite import No, Rewrite
 

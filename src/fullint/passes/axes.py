@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fullint.build import make_op
 from fullint.model.ir import Op, Tensor, constant, twin
+from fullint.ops.make import make_op
 
 
 def along(x: Tensor, out: Tensor, axis: int, last: Callable[[Tensor, Tensor], list[Op]]) -> list[Op]:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fullint.build import make_reshape
-from fullint.control import BODY, COND, ELSE, THEN
 from fullint.model.ir import Graph, Model, Op, Tensor, Uses
 from fullint.model.subgraphs import copied_graph, copied_ops, reachable
+from fullint.ops.control_flow import BODY, COND, ELSE, THEN
+from fullint.ops.make import make_reshape
 from fullint.reporting import Change
 from fullint.rewrite import No, Rewrite
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import make_reshape
 from fullint.model.ir import Op, Tensor, Uses
+from fullint.ops.make import make_reshape
 from fullint.rewrite import Rewrite
 
 _PASSING = ("REDUCE_ANY", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "LOGICAL_OR", "TRANSPOSE")

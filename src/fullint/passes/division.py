@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import make_op
 from fullint.model.ir import Op, Tensor, Uses, constant, twin
+from fullint.ops.make import make_op
 from fullint.rewrite import No, Rewrite
 
 _NOT_NEGATIVE = frozenset("EXP ABS SQRT RSQRT LOGISTIC SOFTMAX RELU RELU6 SQUARE SQUARED_DIFFERENCE".split())

@@ -16,10 +16,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from fullint.build import make_op
 from fullint.model.ir import Array, Graph, Model, Op, Tensor, Uses, constant
 from fullint.model.subgraphs import FUNCTION, LOOKUP, call, copied_ops, lookup
 from fullint.ops import KERNEL_SETS, ROWS
+from fullint.ops.make import make_op
 from fullint.reporting import Change
 from fullint.rewrite import Rewrite, private
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import make_op
 from fullint.model.ir import Op, Tensor, Uses, constant, twin
+from fullint.ops.make import make_op
 from fullint.rewrite import No, Rewrite
 
 _SIDE = 17

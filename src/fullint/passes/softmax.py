@@ -9,8 +9,8 @@ axis that is not the last is transposed there and back.
 
 from __future__ import annotations
 
-from fullint.build import make_op
 from fullint.model.ir import Op, Tensor, Uses
+from fullint.ops.make import make_op
 from fullint.passes.axes import along
 from fullint.rewrite import Rewrite, private
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from fullint.build import make_op
 from fullint.errors import UsageError
 from fullint.model.ir import Array, Buffer, Graph, Model, Op, Tensor
+from fullint.ops.make import make_op
 from fullint.passes.drop_unused import EFFECTS
 from fullint.reporting import Change
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import make_op, make_reshape
 from fullint.model.ir import Buffer, Op, Uses
+from fullint.ops.make import make_op, make_reshape
 from fullint.rewrite import Rewrite
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from fullint.build import PADDING, make_op, make_reshape
 from fullint.model.ir import Model, Op, Tensor, Uses, constant, twin
+from fullint.ops.make import PADDING, make_op, make_reshape
 from fullint.reporting import Change
 from fullint.rewrite import No, Rewrite, sweep
 

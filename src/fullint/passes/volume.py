@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import PADDING, make_op, make_reshape
 from fullint.model.ir import Array, Op, Tensor, Uses, constant
+from fullint.ops.make import PADDING, make_op, make_reshape
 from fullint.rewrite import No, Rewrite
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import make_op
 from fullint.model.ir import Op, Uses, constant, twin
 from fullint.model.subgraphs import LOOKUP
 from fullint.ops import ROWS
+from fullint.ops.make import make_op
 from fullint.passes.lookup import UNARY, as_lookup
 from fullint.rewrite import Rewrite
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.build import make_op, make_reshape
 from fullint.model.ir import Array, Op, Tensor, Uses, constant, twin
+from fullint.ops.make import make_op, make_reshape
 from fullint.passes.axes import along
 from fullint.rewrite import No, Rewrite
 

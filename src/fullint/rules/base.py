@@ -18,15 +18,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from fullint.cost import macs
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import bias_scales, weight_scales
 from fullint.ops import ROWS, OpRow, Role, Same
+from fullint.ops.base import CONVERSIONS, codes
+from fullint.ops.macs import macs
 
 LEVELS = ("note", "warning", "error")
-CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
-CODES = ("int8", "uint8", "int16", "int4")
-"""Element types that stand for real numbers where they have a scale."""
 
 
 class Scope(Enum):
@@ -155,11 +153,6 @@ class Facts:
         if w.buffer is None or w.dtype != "float32" or w.sparsity is not None:
             return None
         return weight_scales(w.array, None if self.per_tensor and self.quantized else row.axis)
-
-
-def codes(t: Tensor | None) -> bool:
-    """Whether a tensor's integers stand for real numbers."""
-    return t is not None and t.dtype in CODES and t.quant is not None and t.quant.scale.size > 0
 
 
 def plain(t: Tensor | None) -> Quant | None:

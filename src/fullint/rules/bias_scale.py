@@ -26,7 +26,8 @@ import numpy as np
 
 from fullint.model.ir import Op
 from fullint.model.numerics import bias_scales
-from fullint.rules.base import Facts, Found, Mend, Rule, Scope, codes, integer_row, plain, short, weighted
+from fullint.ops.base import codes
+from fullint.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, plain, short, weighted
 from fullint.verify import BIAS_SCALE_TOLERANCE
 
 NEARLY = 0.01

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from fullint.model.ir import Op
 from fullint.ops import ROWS, Role
-from fullint.ops.converters import leaves_float
+from fullint.ops.other_quantizers import leaves_float
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope
 
 

@@ -20,7 +20,8 @@ Fix (safe):
 from __future__ import annotations
 
 from fullint.model.ir import Op
-from fullint.rules.base import CONVERSIONS, Facts, Found, Mend, Rule, Scope, names_of
+from fullint.ops.base import CONVERSIONS
+from fullint.rules.base import Facts, Found, Mend, Rule, Scope, names_of
 
 
 def find(op: Op, facts: Facts) -> Found | None:

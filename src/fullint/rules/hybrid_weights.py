@@ -22,7 +22,8 @@ Fix (safe):
 from __future__ import annotations
 
 from fullint.model.ir import Op, Tensor
-from fullint.rules.base import Facts, Found, Mend, Rule, Scope, codes, short
+from fullint.ops.base import codes
+from fullint.rules.base import Facts, Found, Mend, Rule, Scope, short
 
 _STORED = ("float16", "bfloat16")
 

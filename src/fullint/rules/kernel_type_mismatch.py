@@ -23,9 +23,9 @@ from __future__ import annotations
 
 from fullint.model.ir import Op, Tensor
 from fullint.ops import ROWS, Given, OpRow, Role
-from fullint.ops.base import is_wide
-from fullint.ops.forms import CODES_TAKEN, INTEGERS
-from fullint.rules.base import CONVERSIONS, Facts, Found, Mend, Rule, Scope, codes, integer_row, short
+from fullint.ops.base import CONVERSIONS, codes, is_wide
+from fullint.ops.decompositions import CODES_TAKEN, INTEGERS
+from fullint.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, short
 
 _REAL = (Role.OWN, Role.SAME)
 _FIX = "read its codes as numbers and quantize it again"

@@ -20,7 +20,8 @@ Fix (safe):
 from __future__ import annotations
 
 from fullint.model.ir import Op
-from fullint.rules.base import CONVERSIONS, Facts, Found, Mend, Rule, Scope, codes, short, weighted
+from fullint.ops.base import CONVERSIONS, codes
+from fullint.rules.base import Facts, Found, Mend, Rule, Scope, short, weighted
 
 
 def find(op: Op, facts: Facts) -> Found | None:

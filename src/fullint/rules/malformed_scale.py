@@ -24,8 +24,9 @@ import numpy as np
 
 from fullint.model.ir import Op, Tensor
 from fullint.ops import ROWS
-from fullint.rules.base import Facts, Found, Mend, Rule, Scope, codes, integer_row, short, weighted
-from fullint.verify import quant_problems
+from fullint.ops.base import codes
+from fullint.ops.structure import quant_problems
+from fullint.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, short, weighted
 
 _FIX = "put the axis right, or quantize the float model again"
 

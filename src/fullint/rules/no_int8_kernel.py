@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from fullint.model.ir import Op
 from fullint.ops import KERNEL_SETS, ROWS
-from fullint.ops.forms import WRONG_KERNEL, form
+from fullint.ops.decompositions import WRONG_KERNEL, form
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope
 
 

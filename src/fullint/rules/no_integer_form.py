@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from fullint.model.ir import Op
 from fullint.ops import ROWS
-from fullint.ops.forms import IMPOSSIBLE
+from fullint.ops.decompositions import IMPOSSIBLE
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope
 
 

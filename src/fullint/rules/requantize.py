@@ -21,7 +21,8 @@ Fix (none):
 from __future__ import annotations
 
 from fullint.model.ir import Op
-from fullint.rules.base import Facts, Found, Mend, Rule, Scope, codes, show
+from fullint.ops.base import codes
+from fullint.rules.base import Facts, Found, Mend, Rule, Scope, show
 
 
 def find(op: Op, facts: Facts) -> Found | None:

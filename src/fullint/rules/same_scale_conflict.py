@@ -23,7 +23,8 @@ from __future__ import annotations
 
 from fullint.model.ir import Op, Quant, Tensor
 from fullint.ops import ROWS
-from fullint.rules.base import CONVERSIONS, Facts, Found, Mend, Rule, Scope, integer_row, plain, same_group, short, show
+from fullint.ops.base import CONVERSIONS
+from fullint.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, plain, same_group, short, show
 
 _FIX = "requantize what differs"
 

@@ -24,7 +24,8 @@ from __future__ import annotations
 import math
 
 from fullint.model.ir import Op
-from fullint.rules.base import Facts, Found, Mend, Rule, Scope, codes, integer_row, short
+from fullint.ops.base import codes
+from fullint.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, short
 
 SCALE_MAX = 1e30
 

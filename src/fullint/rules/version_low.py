@@ -20,7 +20,8 @@ Fix (safe):
 from __future__ import annotations
 
 from fullint.model.ir import Op
-from fullint.rules.base import Facts, Found, Mend, Rule, Scope, codes, integer_row
+from fullint.ops.base import codes
+from fullint.rules.base import Facts, Found, Mend, Rule, Scope, integer_row
 
 
 def find(op: Op, facts: Facts) -> Found | None:

@@ -23,7 +23,8 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.model.ir import Op
-from fullint.rules.base import Facts, Found, Mend, Rule, Scope, codes, integer_row, short, weighted
+from fullint.ops.base import codes
+from fullint.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, short, weighted
 
 
 def find(op: Op, facts: Facts) -> Found | None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 
-from fullint.assignment import RETURN
 from fullint.model.ir import Graph, Model, Op, Tensor
 
 BODY, COND = "body_subgraph_index", "cond_subgraph_index"
@@ -94,3 +93,7 @@ def _variables(model: Model) -> dict[object, Tie]:
         if op.kind == "ASSIGN_VARIABLE" and value is not None and value.dtype == "float32" and key in found:
             found[key].soft.append((op, 1, value))
     return found
+
+
+RETURN = "RETURN"
+"""Kind of the pseudo-operator that reads a subgraph's outputs and hands them to the caller."""

@@ -19,43 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from fullint.model.ir import Array, Graph, Model, Op, Signature, Tensor, constant
+from fullint.model.ir import Array, Graph, Model, Signature, Tensor, constant
 from fullint.model.subgraphs import reachable
-from fullint.model.tflite import schema, write_model
-from fullint.ops.releases import first_version
-
-PADDING = {"SAME": 0, "VALID": 1}
-ACTIVATIONS = {"NONE": 0, "RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3, "TANH": 4, "SIGN_BIT": 5}
+from fullint.model.tflite import write_model
+from fullint.ops.make import ACTIVATIONS, PADDING, make_op
 
 _BROADCAST = frozenset(
     "ADD SUB MUL DIV MAXIMUM MINIMUM SQUARED_DIFFERENCE POW FLOOR_DIV FLOOR_MOD ATAN2 LESS LESS_EQUAL GREATER"
     " GREATER_EQUAL EQUAL NOT_EQUAL LOGICAL_AND LOGICAL_OR SELECT SELECT_V2 PRELU".split()
 )
 _BOOLEAN = frozenset("LESS LESS_EQUAL GREATER GREATER_EQUAL EQUAL NOT_EQUAL LOGICAL_AND LOGICAL_OR".split())
-
-
-def make_op(kind: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor], **options: Any) -> Op:
-    """An operator whose options are the schema's defaults but for the ones given (snake_case).
-
-    Raises:
-        TypeError: an option that the operator does not have.
-    """
-    options_type = schema.options_type(kind)
-    fields = dict(schema.option_fields(options_type)) if options_type != "NONE" else {}
-    for name, value in options.items():
-        if name not in fields:
-            raise TypeError(f'{kind} has no option "{name}"; it has: {", ".join(fields) or "none"}')
-        fields[name] = value
-    given = list(inputs)
-    while given and given[-1] is None:  # an optional input that is last is left out, not marked absent
-        given.pop()
-    return Op(kind, given, list(outputs), fields, options_type, version=first_version(kind))
-
-
-def make_reshape(x: Tensor, out: Tensor) -> Op:
-    """RESHAPE from one tensor to the shape of another."""
-    shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
-    return make_op("RESHAPE", [x, shape], [out], new_shape=list(out.shape))
 
 
 class Builder:
