@@ -587,7 +587,7 @@ def score(folder: Path, tool: str) -> dict[str, Any]:
     from fullint.certificate import integer_inputs, real
     from fullint.model.census import is_float_op
     from fullint.model.tflite import read_model
-    from fullint.sandbox import Sandbox
+    from fullint.runtime.process import Sandbox
     from fullint.score import Score, mean_sqnr
 
     given, result = (read_model(folder / f"{name}.tflite") for name in ("float", tool))

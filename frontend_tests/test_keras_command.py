@@ -9,7 +9,7 @@ from commands import HERE, ends, fullint, quantize
 from fullint.model.numerics import dequantize
 from fullint.model.numerics import quantize as rounded
 from fullint.model.tflite import read_bytes
-from fullint.sandbox import Sandbox, model_file
+from fullint.runtime.process import Sandbox, model_file
 
 INPUTS = {("zeta", (1, 16, 16, 3)), ("alpha", (1, 16, 16, 3))}
 

@@ -17,7 +17,6 @@ from conftest import corpus
 from half import Half
 
 import fullint
-from fullint import native
 from fullint.bench import ModelTiming, benchmark
 from fullint.bench.profile import Row, join
 from fullint.errors import ModelFormatError, RuntimeFailure, UsageError
@@ -25,7 +24,8 @@ from fullint.logs import format_log, parse_log, readlog
 from fullint.model.ir import constant
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder
-from fullint.sandbox import Sandbox, model_file
+from fullint.runtime import litert_c_api as native
+from fullint.runtime.process import Sandbox, model_file
 
 QUICK = {"num_runs": 10, "min_secs": 0.1, "warmup_min_secs": 0.05}
 MODELS = corpus("models", "*.tflite")

@@ -18,7 +18,7 @@ from fullint.model.tflite import read_bytes
 from fullint.ops import KERNEL_SETS, ROWS
 from fullint.ops.builder import Builder
 from fullint.ops.releases import release_of
-from fullint.sandbox import Sandbox
+from fullint.runtime.process import Sandbox
 from fullint.tables import fill_tables
 from fullint.verify import contract_problems
 

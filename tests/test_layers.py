@@ -39,7 +39,7 @@ LAYERS = (
 )
 LONGEST_FILE, LONGEST_FUNCTION = 420, 62
 TABLES = ("ops",)
-RUNTIME = {"execute.py"}
+RUNTIME = {"interpreter.py"}
 
 
 def module(path: Path) -> str:

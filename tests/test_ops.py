@@ -18,7 +18,7 @@ from fullint.model.tflite import schema
 from fullint.ops import KERNEL_SETS, ROWS, Same
 from fullint.ops.builder import Builder
 from fullint.ops.releases import RELEASES, release_of
-from fullint.sandbox import Sandbox
+from fullint.runtime.process import Sandbox
 from fullint.tables import fill_tables
 from fullint.verify import contract_problems
 

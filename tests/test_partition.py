@@ -19,7 +19,7 @@ from fullint.model.ir import Model, Op, Quant, Tensor
 from fullint.model.tflite import read_bytes, read_model
 from fullint.ops.builder import Builder
 from fullint.repairing import repair
-from fullint.sandbox import Sandbox, model_file
+from fullint.runtime.process import Sandbox, model_file
 
 
 def kernels(model: Model) -> list[tuple[list[int], list[int]]]:

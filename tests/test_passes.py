@@ -183,7 +183,7 @@ def test_passes_leave_what_they_do_not_know(g: Builder) -> None:
 
 
 def fixed(g: Builder, batch: int) -> Model:
-    from fullint.sandbox import Sandbox, model_file
+    from fullint.runtime.process import Sandbox, model_file
 
     data = g.bytes()
     model = read_bytes(data)

@@ -28,7 +28,7 @@ from fullint.model.tflite import read_bytes
 from fullint.ops import ROWS, Fixed, Observed, Role, Same
 from fullint.ops.make import make_op
 from fullint.reporting import Certificate
-from fullint.sandbox import Sandbox, model_file
+from fullint.runtime.process import Sandbox, model_file
 from fullint.score import Score
 from fullint.verify import contract_problems
 

@@ -23,7 +23,7 @@ from fullint.ops.make import make_op
 from fullint.passes import prepare
 from fullint.repairing import Repaired, repair, repair_plan
 from fullint.rules import NAMES
-from fullint.sandbox import Sandbox, model_file
+from fullint.runtime.process import Sandbox, model_file
 from fullint.score import Score, mean_sqnr
 from fullint.verify import contract_problems
 

@@ -20,12 +20,12 @@ from fullint.measure import LOWEST, Probe, measuring_model
 from fullint.model.ir import Array, Model, Tensor
 from fullint.ops import ROWS
 from fullint.ops.macs import total_macs
-from fullint.sandbox import Sandbox, model_file
+from fullint.runtime.process import Sandbox, model_file
 from fullint.saturate import softmax_inputs
 
 FEW_VALUES = 1000
 LARGE_MACS = 1_000_000_000
-"""From here on all threads work on one sample: see `execute._Statistics`."""
+"""From here on all threads work on one sample: see `range_accumulator`."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from fullint.model.numerics import dequantize, quantize
 from fullint.ops import KERNEL_SETS, ROWS, Fixed, Same
 from fullint.ops.macs import total_macs
 from fullint.reporting import Certificate, KernelSet, OutputQuality
-from fullint.sandbox import Sandbox, model_file
+from fullint.runtime.process import Sandbox, model_file
 from fullint.score import Score, mean_sqnr
 from fullint.verify import contract_problems
 

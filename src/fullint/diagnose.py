@@ -13,7 +13,7 @@ from fullint.certificate import integer_inputs, real
 from fullint.emit import Emitted
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Array, Graph, Model, Tensor
-from fullint.sandbox import Sandbox, model_file
+from fullint.runtime.process import Sandbox, model_file
 from fullint.score import Score
 
 WORST = 3

@@ -49,8 +49,8 @@ from fullint.passes.static_shapes import densify, fix_batch, fold_constants, for
 from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.reporting import Certificate, Change, Conversion, Progress, QuantizeReport
 from fullint.rewrite import sweep
+from fullint.runtime.process import Sandbox, model_file
 from fullint.samples import WAYS, Samples, open_samples, slots, synthetic
-from fullint.sandbox import Sandbox, model_file
 from fullint.tables import fill_tables
 from fullint.verdict import verdict
 from fullint.widen import wide_operators

@@ -31,8 +31,8 @@ from fullint.outcome import report_of
 from fullint.reporting import Certificate, Progress
 from fullint.rules import Facts, Mend, Rule, Scope
 from fullint.rules.base import weighted
+from fullint.runtime.process import model_file
 from fullint.samples import Split, drawn, slots
-from fullint.sandbox import model_file
 
 DRAWN = 16
 """Inputs to judge a result on where there are no samples."""

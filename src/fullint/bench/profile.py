@@ -17,8 +17,8 @@ from fullint.bench.report import OperatorTime
 from fullint.delegates.algorithm import Subset
 from fullint.delegates.report import decide
 from fullint.model.ir import Model, Op
-from fullint.native import DELEGATE_OPERATOR, DELEGATE_PROFILED
 from fullint.ops.macs import macs
+from fullint.runtime.litert_c_api import DELEGATE_OPERATOR, DELEGATE_PROFILED
 
 _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"Convolution .*DWConv", "DEPTHWISE_CONV_2D"),

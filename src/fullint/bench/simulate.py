@@ -24,7 +24,7 @@ from fullint.delegates.report import NAMES, PartitionReport, cut, decide
 from fullint.errors import UsageError
 from fullint.logs.record import SIMULATED
 from fullint.model.ir import Array, Graph, Model, Tensor
-from fullint.sandbox import Sandbox, model_file
+from fullint.runtime.process import Sandbox, model_file
 
 if TYPE_CHECKING:
     from fullint.bench.measure import Settings

@@ -17,7 +17,7 @@ from fullint.model.ir import Array, Model
 from fullint.model.tflite import read_model
 from fullint.pipeline import Progress, quantize
 from fullint.reporting import SCHEMA_VERSION, QuantizeReport, Report
-from fullint.sandbox import Sandbox, model_file
+from fullint.runtime.process import Sandbox, model_file
 
 LATENCY_RUNS = 400
 

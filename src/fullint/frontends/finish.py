@@ -22,7 +22,7 @@ from fullint.model.ir import Array, Model, Signature, Tensor, constant, twin
 from fullint.model.tflite import read_model, write_model
 from fullint.ops.make import make_op
 from fullint.passes.tensorflow_ops import without_tensorflow
-from fullint.sandbox import Sandbox, model_file
+from fullint.runtime.process import Sandbox, model_file
 from fullint.score import Score, mean_sqnr
 
 SURE, SAME = 60.0, 25.0

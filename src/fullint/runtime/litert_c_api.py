@@ -1,6 +1,6 @@
 """LiteRT's C API, as far as running a model with its profiler needs: the one module that knows its calls and layouts.
 
-The wheel's `libLiteRt.so` exports it; ctypes is enough. It runs in a child process (`execute`), since a wrong call ends
+The wheel's `libLiteRt.so` exports it; ctypes is enough. It runs in a child process (`worker`), since a wrong call ends
 the process. The library is asked for every symbol when it is opened, and the layouts below are those the headers assert
 for 64-bit platforms: where either does not fit, a sentence says so.
 

@@ -21,36 +21,10 @@ import numpy as np
 
 from fullint.errors import FullintError
 from fullint.model.ir import Array
+from fullint.runtime.interpreter import PlainModel, invoke, open_interpreter
+from fullint.runtime.range_accumulator import RangeAccumulator
 
 SAMPLES_AHEAD = 4
-_RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
-
-
-def open_interpreter(path: str, kernels: str, threads: int, shapes: Sequence[Sequence[int]] | None = None) -> Any:
-    """An allocated interpreter on one kernel set.
-
-    Args:
-        path: the model's file.
-        kernels: "xnnpack", "builtin" or "reference".
-        threads: threads of one inference.
-        shapes: shape of each graph input, where it differs from the file's.
-    """
-    from ai_edge_litert import interpreter as litert
-
-    resolver = getattr(litert.OpResolverType, _RESOLVERS[kernels])
-    runner = litert.Interpreter(path, experimental_op_resolver_type=resolver, num_threads=threads)
-    for detail, shape in zip(runner.get_input_details(), shapes or (), strict=False):
-        if tuple(detail["shape"]) != tuple(shape):
-            runner.resize_tensor_input(detail["index"], list(shape))
-    runner.allocate_tensors()
-    return runner
-
-
-def invoke(runner: Any, arrays: Sequence[Array]) -> None:
-    """Set the inputs, in graph order, and run."""
-    for detail, array in zip(runner.get_input_details(), arrays, strict=True):
-        runner.set_tensor(detail["index"], array)
-    runner.invoke()
 
 
 class Child:
@@ -58,7 +32,7 @@ class Child:
 
     def __init__(self) -> None:
         self.runner: Any = None
-        self.statistics: _Statistics | None = None
+        self.statistics: RangeAccumulator | None = None
         self.chain: list[Any] = []
         self.profiled: list[Any] = []
         self.seen: list[list[Any]] = []
@@ -98,7 +72,7 @@ class Child:
 
     def native_open(self, paths: Sequence[str], kernels: str, threads: int, profiling: bool) -> tuple[float, list[Any]]:
         """Compile models that run one after the other, by LiteRT's C API; (seconds, shapes and types of their inputs)."""
-        from fullint.native import Native
+        from fullint.runtime.litert_c_api import Native
 
         chain = [Native(path, kernels, threads, profiling=profiling) for path in paths]
         if profiling:
@@ -109,7 +83,7 @@ class Child:
 
     def plain_open(self, path: str, kernels: str, threads: int, library: str | None, options: Any) -> tuple[float, list[Any]]:
         """The same of one model in the interpreter, which has no profiler, but external delegates."""
-        self.chain = [_Plain(path, kernels, threads, library, options)]
+        self.chain = [PlainModel(path, kernels, threads, library, options)]
         return self.chain[0].init_seconds, [self.chain[0].shapes()]
 
     def native_fill(self, arrays: Sequence[Sequence[Array]]) -> None:
@@ -145,7 +119,7 @@ class Child:
 
     def native_profiled(self) -> list[tuple[list[tuple[Any, ...]], list[float], float]]:
         """For each model (rows in order of execution, seconds of each run by them, mean of the seconds by the clock)."""
-        from fullint.native import summed
+        from fullint.runtime.litert_c_api import summed
 
         return [(*summed([e for e, _ in seen]), float(np.mean([s for _, s in seen]))) for seen in self.seen]
 
@@ -163,7 +137,7 @@ class Child:
         The last output is kept as it is for samples of an index below `keep`. `together`: all threads
         work on one sample after the other, instead of each on a sample of its own.
         """
-        self.statistics = _Statistics(path, 1 if together else threads, threads if together else 1, keep)
+        self.statistics = RangeAccumulator(path, 1 if together else threads, threads if together else 1, keep)
 
     def sample(self, index: int, arrays: Sequence[Array]) -> None:
         """Run one sample; `measured` says what came of it."""
@@ -175,110 +149,6 @@ class Child:
         assert self.statistics is not None
         statistics, self.statistics = self.statistics, None
         return statistics.finish()
-
-
-class _Plain:
-    """A model in the interpreter, perhaps with a delegate from a library; speaks as `Native` does."""
-
-    def __init__(self, path: str, kernels: str, threads: int, library: str | None, options: dict[str, str]) -> None:
-        from ai_edge_litert import interpreter as litert
-
-        start = time.perf_counter()
-        if library is None:
-            self.runner = open_interpreter(path, kernels, threads)
-        else:
-            try:
-                self.delegate = litert.load_delegate(library, options)
-            except (OSError, ValueError) as e:
-                raise RuntimeError(f"the delegate {library} does not load: {str(e) or 'it refuses its options'}") from e
-            self.runner = litert.Interpreter(path, num_threads=threads, experimental_delegates=[self.delegate])
-            self.runner.allocate_tensors()
-        self.init_seconds = time.perf_counter() - start
-
-    def shapes(self) -> list[tuple[tuple[int, ...], str]]:
-        return [(tuple(map(int, d["shape"])), np.dtype(d["dtype"]).name) for d in self.runner.get_input_details()]
-
-    def fill(self, arrays: Sequence[Array]) -> None:
-        for detail, array in zip(self.runner.get_input_details(), arrays, strict=True):
-            self.runner.set_tensor(detail["index"], array)
-
-    def run(self) -> float:
-        start = time.perf_counter()
-        self.runner.invoke()
-        return time.perf_counter() - start
-
-
-class _Statistics:
-    """Interpreters with threads of their own.
-
-    One interpreter per thread scales best; but a large network's weights are packed by each, so that
-    there one interpreter with all threads is as quick and takes half the memory.
-    """
-
-    def __init__(self, path: str, interpreters: int, threads: int, keep: int) -> None:
-        self.each = threads
-        self.keep = keep
-        self.work: queue.Queue[tuple[int, Sequence[Array]] | None] = queue.Queue(maxsize=interpreters)
-        self.results: list[_Extremes] = [_Extremes() for _ in range(interpreters)]
-        self.error: BaseException | None = None
-        first = open_interpreter(path, "xnnpack", threads)
-        self.threads = [
-            threading.Thread(target=self._loop, args=(path, r, first if i == 0 else None), daemon=True)
-            for i, r in enumerate(self.results)
-        ]
-        for t in self.threads:
-            t.start()
-
-    def put(self, index: int, arrays: Sequence[Array]) -> None:
-        if self.error is not None:
-            raise self.error
-        self.work.put((index, arrays))
-
-    def _loop(self, path: str, result: _Extremes, runner: Any) -> None:
-        while (item := self.work.get()) is not None:
-            if self.error is not None:
-                continue
-            try:
-                runner = runner or open_interpreter(path, "xnnpack", self.each)
-                invoke(runner, item[1])
-                details = runner.get_output_details()
-                result.add(item[0], runner.get_tensor(details[0]["index"]))
-                if item[0] < self.keep:
-                    result.kept[item[0]] = runner.get_tensor(details[-1]["index"])
-            except Exception as e:  # handed to the parent by the next command
-                self.error = e
-
-    def finish(self) -> tuple[Array, Array, tuple[int, int] | None, Array]:
-        for _ in self.threads:
-            self.work.put(None)
-        for t in self.threads:
-            t.join()
-        if self.error is not None:
-            raise self.error
-        seen = [r for r in self.results if r.low is not None]
-        low = np.min([r.low for r in seen if r.low is not None], axis=0)
-        high = np.max([r.high for r in seen if r.high is not None], axis=0)
-        bad = min((r.bad for r in seen if r.bad is not None), default=None)
-        kept = {index: value for r in seen for index, value in r.kept.items()}
-        return low, high, bad, np.array([kept[i] for i in sorted(kept)])
-
-
-class _Extremes:
-    """Running minimum and maximum of a vector, and the first value that was not a number."""
-
-    def __init__(self) -> None:
-        self.low: Array | None = None
-        self.high: Array | None = None
-        self.bad: tuple[int, int] | None = None
-        self.kept: dict[int, Array] = {}
-
-    def add(self, index: int, values: Array) -> None:
-        finite = np.isfinite(values)
-        if not finite.all():
-            found = (index, int(np.argmin(finite)))
-            self.bad = found if self.bad is None else min(self.bad, found)
-        self.low = values.copy() if self.low is None else np.minimum(self.low, values)
-        self.high = values.copy() if self.high is None else np.maximum(self.high, values)
 
 
 def main() -> None:

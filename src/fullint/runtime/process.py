@@ -34,13 +34,13 @@ from fullint.model.tflite import write_file
 
 F_SETPIPE_SZ, PIPE_BYTES = 1031, 2**20
 """Linux: a sample goes through a pipe of a megabyte in one piece, not in ten."""
-_BOOT = "import sys; sys.path[:] = filter(None, sys.path); from fullint.execute import main; main()"
+_BOOT = "import sys; sys.path[:] = filter(None, sys.path); from fullint.runtime.worker import main; main()"
 """Without the current folder in the path: a file of the user's named like a module must not be imported."""
 _NOISE = ("INFO:", "WARNING:", "W0000", "I0000", "VERBOSE:")
 
 
 class Sandbox:
-    """One child process that serves the commands of `execute.Child`."""
+    """One child process that serves the commands of `worker.Child`."""
 
     def __init__(self, what: str = "the model") -> None:
         self.what = what
@@ -165,4 +165,4 @@ def model_file(model: bytes | Model) -> Iterator[str]:
 
 def _import_path() -> str:
     """So that the child finds the same fullint and the same packages as this process."""
-    return os.pathsep.join([str(Path(__file__).parents[1]), *(p for p in sys.path if p)])
+    return os.pathsep.join([str(Path(__file__).parents[2]), *(p for p in sys.path if p)])
