@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from conftest import quantized, run
 
-from fullint.given import fake_quant_params, honour, made_runnable
 from fullint.model.ir import Quant, Tensor, constant, twin
 from fullint.model.numerics import dequantize, quantize
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder
 from fullint.ops.make import make_op
+from fullint.passes.qat_params import fake_quant_params, honour, made_runnable
 
 
 def pair(g: Builder, x: Tensor, quant: Quant, dtype: str = "int8") -> Tensor:

@@ -31,8 +31,6 @@ from fullint.entries import Entry, joined, samples_of, view
 from fullint.equalize import equalize, streams
 from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.frontends import Framework, converted, framework_of
-from fullint.given import forget_float_params, honour, made_runnable
-from fullint.keep_float import choose
 from fullint.model.census import count_float
 from fullint.model.ir import Array, Buffer, Model, Op, Quant, Tensor
 from fullint.model.numerics import representable
@@ -44,11 +42,13 @@ from fullint.ops.targets import TARGETS
 from fullint.options import Options
 from fullint.outcome import already_integer, report_of
 from fullint.passes import prepare
+from fullint.passes.engine import sweep
 from fullint.passes.expand_constants import expand_dequantize
+from fullint.passes.keep_float import choose
+from fullint.passes.qat_params import apply_qat_params, forget_float_params, make_runnable
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
 from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.reporting import Certificate, Change, Conversion, Progress, QuantizeReport
-from fullint.rewrite import sweep
 from fullint.runtime.process import Sandbox, model_file
 from fullint.samples import WAYS, Samples, open_samples, slots, synthetic
 from fullint.tables import fill_tables
@@ -177,7 +177,7 @@ class Job:
             path = Path(self.source) if not isinstance(self.source, bytes) else None
             outside = internalise(self.model, path and path.absolute().parent)
             check_readable(self.model, scales=self.strict)
-            written = without_tensorflow(self.model) + made_runnable(self.model)
+            written = without_tensorflow(self.model) + make_runnable(self.model)
             self.changes += written
             if outside or any(c.done for c in written):
                 self.path = self._stack.enter_context(model_file(self.model))
@@ -311,7 +311,7 @@ class Job:
         self.changes += densify(self.model)
         forget_float_params(self.model)
         if self.honours:
-            found, done = honour(self.model)
+            found, done = apply_qat_params(self.model)
             self.pinned.update(found)
             self.changes += done
         self.changes += sweep(self.model, expand_dequantize)

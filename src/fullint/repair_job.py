@@ -20,7 +20,6 @@ from fullint.entries import Entry, view
 from fullint.errors import AccuracyError, Blocker, NotIntegerError, UsageError
 from fullint.groups import given_params
 from fullint.job import Job, Plan, Result
-from fullint.keep_float import choose
 from fullint.mend import cancel, lift, stamp_axes
 from fullint.model.ir import Op, Quant, Tensor, Uses
 from fullint.model.numerics import as_activation, representable
@@ -28,6 +27,7 @@ from fullint.ops.base import codes
 from fullint.ops.structure import check_readable
 from fullint.options import Options
 from fullint.outcome import report_of
+from fullint.passes.keep_float import choose
 from fullint.reporting import Certificate, Progress
 from fullint.rules import Facts, Mend, Rule, Scope
 from fullint.rules.base import weighted

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fullint.errors import ModelFormatError
-from fullint.given import made_runnable
 from fullint.model.ir import Array, Model, Signature, Tensor, constant, twin
 from fullint.model.tflite import read_model, write_model
 from fullint.ops.make import make_op
+from fullint.passes.qat_params import made_runnable
 from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.runtime.process import Sandbox, model_file
 from fullint.score import Score, mean_sqnr

@@ -6,9 +6,6 @@ from collections.abc import Callable
 
 from fullint.model.ir import Model
 from fullint.ops.structure import check_structure
-from fullint.passes.activations import fuse_activation
-from fullint.passes.affine import fold_affine_after, fold_mul_before
-from fullint.passes.angles import atan2_apart
 from fullint.passes.arithmetic import (
     add_n_as_adds,
     cast_of_bool,
@@ -18,24 +15,27 @@ from fullint.passes.arithmetic import (
     square_as_mul,
     sum_as_mean,
 )
-from fullint.passes.bias import bias_apart, bias_vector
+from fullint.passes.atan2 import atan2_apart
+from fullint.passes.bias_vector import bias_apart, bias_vector
 from fullint.passes.composite import inline_composite, own_subgraphs
-from fullint.passes.conditions import nan_branch
-from fullint.passes.division import div_as_product, inverse_as_exp
+from fullint.passes.constant_results import embedding_as_gather, fake_quant_as_nothing, without_empty, zeros_as_constant
+from fullint.passes.conv3d import conv_3d_as_2d, conv_3d_transpose_as_2d
+from fullint.passes.cumsum_lrn import cumsum_as_dense, lrn_as_product
+from fullint.passes.div import div_as_product, inverse_as_exp
 from fullint.passes.drop_unused import drop_unused
+from fullint.passes.engine import Rule, sweep
 from fullint.passes.expand_constants import expand_dequantize, expand_hybrid, finite_masks
-from fullint.passes.fourier import rfft_as_dense
+from fullint.passes.fold_affine import fold_affine_after, fold_mul_before
+from fullint.passes.fuse_activation import fuse_activation
+from fullint.passes.int16_forms import difference_apart, prelu_apart, wide_lookup
 from fullint.passes.lookup import Evaluate, collapse, collapse_lacking, recognise
+from fullint.passes.nan_select import nan_branch
 from fullint.passes.prelu import prelu_as_itself, prelu_of_relus
 from fullint.passes.recurrent import bidirectional_apart
+from fullint.passes.rfft import rfft_as_dense
 from fullint.passes.scatter import list_update, scatter_as_gather, segment_sum_as_dense
 from fullint.passes.softmax import softmax_as_itself
-from fullint.passes.tables import embedding_as_gather, fake_quant_as_nothing, without_empty, zeros_as_constant
-from fullint.passes.volume import conv_3d_as_2d, conv_3d_transpose_as_2d
-from fullint.passes.wide import difference_apart, prelu_apart, wide_lookup
-from fullint.passes.windows import cumsum_as_dense, lrn_as_product
 from fullint.reporting import Change
-from fullint.rewrite import Rule, sweep
 
 FIRST: tuple[Rule, ...] = (
     expand_dequantize,

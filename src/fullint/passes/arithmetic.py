@@ -16,8 +16,8 @@ import numpy as np
 
 from fullint.model.ir import Op, Uses, constant, twin
 from fullint.ops.make import make_op
-from fullint.passes.division import lower_bound
-from fullint.rewrite import No, Rewrite
+from fullint.passes.div import lower_bound
+from fullint.passes.engine import No, Rewrite
 
 
 def neg_as_mul(op: Op, uses: Uses) -> Rewrite | No | None:

@@ -16,8 +16,8 @@ from fullint.model.ir import Graph, Model, Op, Tensor, Uses
 from fullint.model.subgraphs import copied_graph, copied_ops, reachable
 from fullint.ops.control_flow import BODY, COND, ELSE, THEN
 from fullint.ops.make import make_reshape
+from fullint.passes.engine import No, Rewrite
 from fullint.reporting import Change
-from fullint.rewrite import No, Rewrite
 
 
 def inline_composite(op: Op, uses: Uses) -> Rewrite | No | None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from fullint.model.ir import Op, Quant, Tensor, Uses, constant
 from fullint.model.numerics import dequantize
-from fullint.rewrite import No, Rewrite
+from fullint.passes.engine import No, Rewrite
 
 MASKED = ("SELECT", "SELECT_V2", "ADD", "MAXIMUM", "PADV2", "CONCATENATION")
 """Operators in which an infinite constant is a mask."""

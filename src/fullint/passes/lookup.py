@@ -20,8 +20,8 @@ from fullint.model.ir import Array, Graph, Model, Op, Tensor, Uses, constant
 from fullint.model.subgraphs import FUNCTION, LOOKUP, call, copied_ops, lookup
 from fullint.ops import KERNEL_SETS, ROWS
 from fullint.ops.make import make_op
+from fullint.passes.engine import Rewrite, private
 from fullint.reporting import Change
-from fullint.rewrite import Rewrite, private
 
 Evaluate = Callable[[Model], list[Array]]
 

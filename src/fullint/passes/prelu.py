@@ -15,7 +15,7 @@ import numpy as np
 
 from fullint.model.ir import Op, Tensor, Uses, constant
 from fullint.ops.make import make_op
-from fullint.rewrite import Rewrite, private
+from fullint.passes.engine import Rewrite, private
 
 
 def prelu_as_itself(op: Op, uses: Uses) -> Rewrite | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fullint.model.ir import Op, Tensor, Uses, constant, twin
 from fullint.ops.make import make_op
-from fullint.rewrite import No, Rewrite
+from fullint.passes.engine import No, Rewrite
 
 _SIDE = 17
 """Operands of one direction: weights, peepholes, biases, projection."""

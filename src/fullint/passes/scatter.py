@@ -14,7 +14,7 @@ import numpy as np
 
 from fullint.model.ir import Array, Op, Tensor, Uses, constant, twin
 from fullint.ops.make import make_op, make_reshape
-from fullint.rewrite import No, Rewrite, private
+from fullint.passes.engine import No, Rewrite, private
 
 
 def list_update(op: Op, uses: Uses) -> Rewrite | None:

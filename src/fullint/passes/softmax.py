@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from fullint.model.ir import Op, Tensor, Uses
 from fullint.ops.make import make_op
-from fullint.passes.axes import along
-from fullint.rewrite import Rewrite, private
+from fullint.passes.engine import Rewrite, private
+from fullint.passes.last_axis import along
 
 
 def softmax_as_itself(op: Op, uses: Uses) -> Rewrite | None:

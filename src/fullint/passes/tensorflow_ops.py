@@ -19,8 +19,8 @@ import numpy as np
 
 from fullint.model.ir import Model, Op, Tensor, Uses, constant, twin
 from fullint.ops.make import PADDING, make_op, make_reshape
+from fullint.passes.engine import No, Rewrite, sweep
 from fullint.reporting import Change
-from fullint.rewrite import No, Rewrite, sweep
 
 PREFIX = "Flex"
 _ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)

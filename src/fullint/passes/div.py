@@ -18,7 +18,7 @@ import numpy as np
 
 from fullint.model.ir import Op, Tensor, Uses, constant, twin
 from fullint.ops.make import make_op
-from fullint.rewrite import No, Rewrite
+from fullint.passes.engine import No, Rewrite
 
 _NOT_NEGATIVE = frozenset("EXP ABS SQRT RSQRT LOGISTIC SOFTMAX RELU RELU6 SQUARE SQUARED_DIFFERENCE".split())
 _POSITIVE = frozenset("EXP LOGISTIC RSQRT".split())

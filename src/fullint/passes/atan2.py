@@ -13,7 +13,7 @@ import numpy as np
 
 from fullint.model.ir import Op, Tensor, Uses, constant, twin
 from fullint.ops.make import make_op
-from fullint.rewrite import Rewrite
+from fullint.passes.engine import Rewrite
 
 _SMALLEST = 1e-6
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fullint.model.ir import Op, Tensor, Uses
 from fullint.ops.make import make_reshape
-from fullint.rewrite import Rewrite
+from fullint.passes.engine import Rewrite
 
 _PASSING = ("REDUCE_ANY", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "LOGICAL_OR", "TRANSPOSE")
 _DEPTH = 8

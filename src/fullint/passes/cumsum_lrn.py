@@ -14,8 +14,8 @@ import numpy as np
 
 from fullint.model.ir import Array, Op, Tensor, Uses, constant, twin
 from fullint.ops.make import make_op, make_reshape
-from fullint.passes.axes import along
-from fullint.rewrite import No, Rewrite
+from fullint.passes.engine import No, Rewrite
+from fullint.passes.last_axis import along
 
 MOST = 4096
 """Longest axis: the matrix has its square in bytes."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from fullint.model.ir import Buffer, Op, Uses
 from fullint.ops.make import make_op, make_reshape
-from fullint.rewrite import Rewrite
+from fullint.passes.engine import Rewrite
 
 
 def embedding_as_gather(op: Op, uses: Uses) -> Rewrite | None:

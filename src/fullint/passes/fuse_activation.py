@@ -12,7 +12,7 @@ from __future__ import annotations
 from fullint.model.ir import Op, Uses
 from fullint.ops import ROWS
 from fullint.ops.make import ACTIVATIONS
-from fullint.rewrite import No, Rewrite
+from fullint.passes.engine import No, Rewrite
 
 _CLAMPS = {"RELU": "RELU", "RELU6": "RELU6", "RELU_N1_TO_1": "RELU_N1_TO_1"}
 

@@ -38,7 +38,7 @@ def forget_float_params(model: Model) -> None:
                 t.quant = None
 
 
-def honour(model: Model) -> tuple[Pinned, list[Change]]:
+def apply_qat_params(model: Model) -> tuple[Pinned, list[Change]]:
     """Take pairs of QUANTIZE and DEQUANTIZE and FAKE_QUANT out, in place.
 
     A value that has parameters now carries them (`quant` of a float tensor), so that no rewrite merges it away: it is rounded
@@ -58,7 +58,7 @@ def honour(model: Model) -> tuple[Pinned, list[Change]]:
     return pinned, changes
 
 
-def made_runnable(model: Model) -> list[Change]:
+def make_runnable(model: Model) -> list[Change]:
     """What LiteRT does not run of such models, written so that it does, in place.
 
     const --FAKE_QUANT(narrow)--> w                  =>    const w on its grid

@@ -13,8 +13,8 @@ from fullint.model.ir import Op, Uses, constant, twin
 from fullint.model.subgraphs import LOOKUP
 from fullint.ops import ROWS
 from fullint.ops.make import make_op
+from fullint.passes.engine import Rewrite
 from fullint.passes.lookup import UNARY, as_lookup
-from fullint.rewrite import Rewrite
 
 COARSE = ("RSQRT", "LOG")
 """Operators whose int16 kernel is not as exact as a table."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from fullint.model.ir import Array, Op, Tensor, Uses, constant
 from fullint.ops.make import PADDING, make_op, make_reshape
-from fullint.rewrite import No, Rewrite
+from fullint.passes.engine import No, Rewrite
 
 
 def conv_3d_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:

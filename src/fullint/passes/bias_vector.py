@@ -12,7 +12,7 @@ import numpy as np
 from fullint.model.ir import Op, Tensor, Uses, constant, twin
 from fullint.ops import ROWS
 from fullint.ops.make import make_op
-from fullint.rewrite import No, Rewrite
+from fullint.passes.engine import No, Rewrite
 
 
 def bias_vector(op: Op, uses: Uses) -> Rewrite | No | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fullint.model.ir import Array, Op, Tensor, Uses, constant, twin
 from fullint.ops.make import make_op, make_reshape
-from fullint.rewrite import No, Rewrite
+from fullint.passes.engine import No, Rewrite
 
 MOST = 4096
 

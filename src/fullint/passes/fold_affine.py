@@ -14,7 +14,7 @@ import numpy as np
 
 from fullint.model.ir import Array, Op, Tensor, Uses, constant
 from fullint.ops import ROWS
-from fullint.rewrite import No, Rewrite
+from fullint.passes.engine import No, Rewrite
 
 CONVS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
