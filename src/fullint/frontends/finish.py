@@ -20,7 +20,7 @@ from fullint.errors import ModelFormatError
 from fullint.model.ir import Array, Model, Signature, Tensor, constant, twin
 from fullint.model.tflite import read_model, write_model
 from fullint.ops.make import make_op
-from fullint.passes.qat_params import made_runnable
+from fullint.passes.qat_params import make_runnable
 from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.runtime.process import Sandbox, model_file
 from fullint.score import Score, mean_sqnr
@@ -89,7 +89,7 @@ def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _finished(data: bytes, original: Original, *, moved: bool) -> Finished:
     model = read_model(data)
     without_tensorflow(model)
-    made_runnable(model)
+    make_runnable(model)
     runs = not any(op.kind == "CUSTOM" for _, op in model.ops())
     inputs = _in_order(model, [i[1] for i in original.inputs], model.main.inputs, "input")
     outputs = _in_order(model, [o[1] for o in original.outputs], model.main.outputs, "output")

@@ -22,7 +22,17 @@ from fullint.model.ir import Graph, Model, Op, Tensor, constant
 from fullint.model.subgraphs import below
 from fullint.ops.control_flow import BODY, COND, ELSE, THEN
 from fullint.ops.make import ACTIVATIONS, make_op
-from fullint.saturate import MASK
+from fullint.calibration.masks import MASK
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+import numpy as np
+from fullint.emit import Emitted
+from fullint.model.ir import Array, Buffer, Graph, Model, Op, Tensor, Uses, constant, twin
+from fullint.ops import ROWS
+from fullint.ops.macs import total_macs
+from fullint.ops.make import make_op
+from fullint.reporting import Change
 
 LOWEST = float(np.finfo(np.float32).min)
 """What a maximum starts from; a tensor whose maximum is still this was never computed."""
@@ -223,3 +233,24 @@ class _ProbeWriter:
 def _starts_at_zero(op: Op | None) -> bool:
     """Whether a fused activation lets nothing below zero through (its minimum need not be measured)."""
     return op is not None and op.options.get("fused_activation_function") in _NOT_NEGATIVE
+
+
+def append_means(tensors: Sequence[Tensor], ops: list[Op]) -> Tensor:
+    """Operators that give the channel means of tensors as one float vector."""
+    parts: list[Tensor] = []
+    for t in tensors:
+        real = t
+        if t.dtype != "float32":
+            real = twin(t, f"{t.name}/real")
+            real.dtype, real.quant = "float32", None
+            ops.append(make_op("DEQUANTIZE", [t], [real]))
+            ops[-1].version = 2
+        if len(t.shape) > 1:
+            mean = Tensor(f"{t.name}/mean", (t.shape[-1],), "float32")
+            axes = constant(f"{t.name}/axes", np.arange(len(t.shape) - 1, dtype=np.int32))
+            ops.append(make_op("MEAN", [real, axes], [mean], keep_dims=False))
+            real = mean
+        parts.append(real)
+    vector = Tensor("means", (sum(t.shape[-1] for t in tensors),), "float32")
+    ops.append(make_op("CONCATENATION", parts, [vector], axis=0))
+    return vector

@@ -9,7 +9,7 @@ from fullint.model.numerics import dequantize, quantize
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder
 from fullint.ops.make import make_op
-from fullint.passes.qat_params import fake_quant_params, honour, made_runnable
+from fullint.passes.qat_params import apply_qat_params, fake_quant_params, make_runnable
 
 
 def pair(g: Builder, x: Tensor, quant: Quant, dtype: str = "int8") -> Tensor:
@@ -69,7 +69,7 @@ def test_rounded_twice_is_rounded_once() -> None:
     assert [op.kind for op in after.ops] == ["CONV_2D"]
     sample = np.random.default_rng(3).normal(size=(1, 6, 6, 2)).astype(np.float32)
     model = g.model()
-    assert made_runnable(model)  # LiteRT does not run a narrow FAKE_QUANT
+    assert make_runnable(model)  # LiteRT does not run a narrow FAKE_QUANT
     float_out = run(model, [sample])[0]
     out, into = after.outputs[0].quant, after.inputs[0].quant
     codes = run(result.model, [quantize(sample, into)])[0]
@@ -130,7 +130,7 @@ def test_integers_read_elsewhere_stay() -> None:
     x = g.input(1, 4)
     back = pair(g, x, Quant.of(0.1, 0))
     g.output(back, g.graph.ops[-1].inputs[0])
-    pinned, changes = honour(g.model())
+    pinned, changes = apply_qat_params(g.model())
     assert not pinned and not changes
 
 
@@ -140,7 +140,7 @@ def test_asymmetric_weights_are_only_rounded() -> None:
     y = pair(g, w, Quant.of(0.02, 5))
     g.output(g.op("FULLY_CONNECTED", g.input(1, 4), y, None, shape=(1, 3)))
     model = g.model()
-    honour(model)
+    apply_qat_params(model)
     rounded = model.main.ops[0].inputs[1]
     assert rounded.quant is None and rounded.is_constant
     assert np.allclose(rounded.array, dequantize(quantize(w.array, Quant.of(0.02, 5)), Quant.of(0.02, 5)))
@@ -199,7 +199,7 @@ def test_codes_that_the_runtime_does_not_make_become_fake_quant(dtype: str, bits
     g.output(g.op("RELU", y))
     model = g.model()
     model.main.ops[0].outputs[0].dtype = dtype
-    made_runnable(model)
+    make_runnable(model)
     assert [op.kind for op in model.main.ops] == ["FAKE_QUANT", "RELU"]
     options = model.main.ops[0].options
     assert options["num_bits"] == bits

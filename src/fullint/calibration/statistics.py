@@ -1,0 +1,87 @@
+"""What calibration has found: ranges, channel ranges, means; and how the findings of several runs come together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fullint.model.ir import Op, Quant, Tensor
+from fullint.ops import OpRow
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+import numpy as np
+from fullint.assignment import Assignment, Granularity
+from fullint.groups import Groups, clips, given_params
+from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor
+from fullint.model.numerics import BIAS_MAX, WEIGHT_MAX, WIDE_BIAS_MAX, representable, scales_for_bias, weight_scales
+from fullint.ops import ROWS, Fixed, Given, Observed, OpRow, Role
+from fullint.ops.control_flow import Tie, ties
+from fullint.saturate import mask_ranges, useful
+
+import math
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+import numpy as np
+from fullint.calibration.statistics import Measured
+from fullint.calibration.statistics import Range
+from fullint.errors import SamplesError
+from fullint.calibration.probes import LOWEST, Probe, measuring_model
+from fullint.model.ir import Array, Model, Tensor
+from fullint.ops import ROWS
+from fullint.ops.macs import total_macs
+from fullint.runtime.process import Sandbox, model_file
+from fullint.saturate import softmax_inputs
+
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What calibration has found.
+
+    Attributes:
+        ranges: smallest and largest value of each of `observed_tensors`.
+        row_maxima: smallest row maximum of softmax inputs, where masks make it worth knowing.
+        state: largest absolute value of variable tensors.
+    """
+
+    ranges: Mapping[Tensor, Range]
+    row_maxima: Mapping[Tensor, float] = field(default_factory=dict)
+    state: Mapping[Tensor, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What was measured.
+
+    Attributes:
+        measured: ranges, rows' maxima and states.
+        channels: smallest and largest value per channel (last axis), for tensors it was asked for.
+        means: channel means of the heads' outputs, [samples below `keep`, channels of all heads].
+        unseen: tensors that no sample reached (a branch never taken).
+    """
+
+    measured: Measured
+    channels: dict[Tensor, tuple[Array, Array]]
+    means: Array
+    unseen: list[Tensor] = field(default_factory=list)
+
+    @property
+    def ranges(self) -> dict[Tensor, Range]:
+        """Smallest and largest value of each tensor."""
+        return dict(self.measured.ranges)
+
+
+def merged(found: Sequence[Stats]) -> Stats:
+    """What several graphs' samples have shown; a tensor that two of them see has the wider range."""
+    first = found[0]
+    ranges: dict[Tensor, Range] = {}
+    for stats in found:
+        for t, (low, high) in stats.ranges.items():
+            known = ranges.get(t, (low, high))
+            ranges[t] = min(low, known[0]), max(high, known[1])
+    rows = {t: v for s in found for t, v in s.measured.row_maxima.items()}
+    state = {t: v for s in found for t, v in s.measured.state.items()}
+    channels = {t: c for s in reversed(found) for t, c in s.channels.items()}
+    return Stats(Measured(ranges, rows, state), channels, first.means, [t for s in found for t in s.unseen])
