@@ -6,7 +6,8 @@ from conftest import run
 
 from fullint import correct_bias as bias
 from fullint import pipeline
-from fullint.assign import Measured, assign
+from fullint.assign import assign
+from fullint.calibration.statistics import Measured
 from fullint.emit import emit
 from fullint.equalize import equalize, streams
 from fullint.model.ir import Model, Tensor, constant
@@ -180,7 +181,7 @@ def test_heads_are_found_through_what_keeps_channels(g: Builder) -> None:
 
 def test_inputs_that_fill_their_range_are_not_cut() -> None:
     """Pixels keep a step of one; of a normal distribution the last few values are cut off."""
-    from fullint.clip import InputValues
+    from fullint.calibration.range_methods import InputValues
 
     values, (pixels, normal) = InputValues(), (constant(n, np.zeros(1, np.float32)) for n in ("pixels", "normal"))
     rng = np.random.default_rng(0)

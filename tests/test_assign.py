@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from fullint.assign import Measured, assign, observed_tensors
+from fullint.assign import assign
 from fullint.assignment import Granularity
 from fullint.blockers import blockers
+from fullint.calibration.observed import observed_tensors
+from fullint.calibration.statistics import Measured
 from fullint.model.ir import Quant, Tensor, constant
 from fullint.ops.builder import Builder
 

@@ -8,8 +8,9 @@ from conftest import evaluate, quantized, run
 from op_examples import EXAMPLES
 
 import fullint
-from fullint.assign import assign, observed_tensors
-from fullint.calibrate import calibrate
+from fullint.assign import assign
+from fullint.calibration.collect import calibrate
+from fullint.calibration.observed import observed_tensors
 from fullint.certificate import integer_inputs, real
 from fullint.emit import emit
 from fullint.errors import RuntimeFailure

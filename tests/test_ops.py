@@ -7,8 +7,10 @@ import pytest
 from conftest import evaluate, run
 from op_examples import EXAMPLES, codes
 
-from fullint.assign import Measured, assign, observed_tensors
-from fullint.calibrate import calibrate
+from fullint.assign import assign
+from fullint.calibration.collect import calibrate
+from fullint.calibration.observed import observed_tensors
+from fullint.calibration.statistics import Measured
 from fullint.certificate import integer_inputs, real
 from fullint.emit import emit
 from fullint.errors import RuntimeFailure

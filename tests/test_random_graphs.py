@@ -19,8 +19,8 @@ import pytest
 from random_graphs import made
 
 from fullint import quantize
+from fullint.calibration.observed import clips
 from fullint.errors import AccuracyError, NotIntegerError, VerificationError
-from fullint.groups import clips
 from fullint.model.ir import Graph, Model, Op, Quant, Tensor, constant, twin
 from fullint.model.numerics import activation_params, dequantize, weight_scales
 from fullint.model.numerics import quantize as to_codes

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fullint.calibration.samples import ImageOptions, Slot, Split, open_samples, synthetic
 from fullint.errors import SamplesError
 from fullint.model.ir import Quant
-from fullint.samples import ImageOptions, Slot, Split, open_samples, synthetic
 
 ONE = [Slot("image", ("img",), (1, 4, 2), "float32")]
 TWO = [Slot("a", (), (1, 4), "float32"), Slot("b", (), (1, 2), "int32")]
@@ -49,7 +49,7 @@ def test_npy(tmp_path: Path) -> None:
 
 def test_mapped_file_is_not_read_whole(tmp_path: Path) -> None:
     """An uncompressed .npz is mapped: its rows are views of the file."""
-    from fullint.samples.sources import _Column  # the one place that shows it
+    from fullint.calibration.samples.sources import _Column  # the one place that shows it
 
     np.savez(tmp_path / "s.npz", image=rows(3, 4, 2))
     import zipfile

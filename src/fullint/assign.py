@@ -9,48 +9,18 @@ scale is s_in * s_w.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from fullint.assignment import Assignment, Granularity, Range
-from fullint.groups import Groups, clips, given_params
+from fullint.assignment import Assignment, Granularity
+from fullint.calibration.observed import given_params
+from fullint.calibration.statistics import Measured, Range
+from fullint.groups import Groups
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor
 from fullint.model.numerics import BIAS_MAX, WEIGHT_MAX, WIDE_BIAS_MAX, representable, scales_for_bias, weight_scales
-from fullint.ops import ROWS, Fixed, Given, Observed, OpRow, Role
+from fullint.ops import ROWS, Fixed, Given, OpRow, Role
 from fullint.ops.control_flow import Tie, ties
 from fullint.saturate import mask_ranges, useful
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What calibration has found.
-
-    Attributes:
-        ranges: smallest and largest value of each of `observed_tensors`.
-        row_maxima: smallest row maximum of softmax inputs, where masks make it worth knowing.
-        state: largest absolute value of variable tensors.
-    """
-
-    ranges: Mapping[Tensor, Range]
-    row_maxima: Mapping[Tensor, float] = field(default_factory=dict)
-    state: Mapping[Tensor, float] = field(default_factory=dict)
-
-
-def observed_tensors(model: Model) -> list[Tensor]:
-    """The float activations whose ranges have to be measured, graph by graph, in execution order.
-
-    The others follow: outputs with fixed parameters, and values that share another's.
-    """
-    found = [t for graph in model.entries for t in graph.inputs if t.dtype == "float32" and t.size]
-    for _, op in model.ops():
-        row = ROWS.get(op.kind)
-        for i, t in enumerate(op.outputs):
-            if t.dtype != "float32" or not t.size or given_params(op) is not None:
-                continue
-            if row is None or op.keep_float or isinstance(row.output(i), Observed) or clips(op):
-                found.append(t)
-    return found
 
 
 def assign(

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from fullint.model.ir import Op, Quant, Tensor
 from fullint.ops import OpRow
 
-Range = tuple[float, float]
-
 
 @dataclass(frozen=True)
 class Cut:

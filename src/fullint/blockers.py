@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fullint.assign import observed_tensors
-from fullint.assignment import Assignment, Range
+from fullint.assignment import Assignment
+from fullint.calibration.observed import observed_tensors
+from fullint.calibration.statistics import Range
 from fullint.errors import Blocker
 from fullint.model.ir import Model, Op, Tensor
 from fullint.ops import ROWS, Role

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fullint.assign import observed_tensors
-from fullint.assignment import Range
-from fullint.groups import given_params
+from fullint.calibration.observed import given_params, observed_tensors
+from fullint.calibration.statistics import Range
 from fullint.model.ir import Array, Graph, Model, Op, Tensor, Uses, constant
 from fullint.model.numerics import representable
 from fullint.model.subgraphs import LOOKUP, call

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fullint.calibration.probes import append_means
 from fullint.emit import Emitted
-from fullint.model.ir import Array, Buffer, Graph, Model, Op, Tensor, Uses, constant, twin
+from fullint.model.ir import Array, Buffer, Graph, Model, Op, Tensor, Uses, twin
 from fullint.ops import ROWS
 from fullint.ops.macs import total_macs
-from fullint.ops.make import make_op
 from fullint.reporting import Change
 
 _PASSING = frozenset(
@@ -71,27 +71,6 @@ def sample_count(model: Model) -> int:
         in_memory = FEWEST_SAMPLES
     count = min(MOST_SAMPLES, in_memory, BUDGET_MACS // max(total_macs(model), 1))
     return count if count >= FEWEST_SAMPLES else 0
-
-
-def append_means(tensors: Sequence[Tensor], ops: list[Op]) -> Tensor:
-    """Operators that give the channel means of tensors as one float vector."""
-    parts: list[Tensor] = []
-    for t in tensors:
-        real = t
-        if t.dtype != "float32":
-            real = twin(t, f"{t.name}/real")
-            real.dtype, real.quant = "float32", None
-            ops.append(make_op("DEQUANTIZE", [t], [real]))
-            ops[-1].version = 2
-        if len(t.shape) > 1:
-            mean = Tensor(f"{t.name}/mean", (t.shape[-1],), "float32")
-            axes = constant(f"{t.name}/axes", np.arange(len(t.shape) - 1, dtype=np.int32))
-            ops.append(make_op("MEAN", [real, axes], [mean], keep_dims=False))
-            real = mean
-        parts.append(real)
-    vector = Tensor("means", (sum(t.shape[-1] for t in tensors),), "float32")
-    ops.append(make_op("CONCATENATION", parts, [vector], axis=0))
-    return vector
 
 
 def means_model(emitted: Emitted, found: Sequence[Head]) -> Model:

@@ -13,7 +13,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from fullint.assignment import Assignment, Cut, Range
+from fullint.assignment import Assignment, Cut
+from fullint.calibration.observed import clips, given_params
+from fullint.calibration.statistics import Range
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import activation_params, as_activation, representable
 from fullint.ops import ROWS, Fixed, Role, Same
@@ -329,21 +331,6 @@ def float_activations(graphs: Sequence[Graph]) -> Iterator[Tensor]:
         yield from (t for t in graph.inputs if t.dtype == "float32")
         for op in graph.ops:
             yield from (t for t in op.outputs if t.dtype == "float32")
-
-
-def clips(op: Op) -> bool:
-    """MAXIMUM or MINIMUM with a constant.
-
-    Its input, if nobody else reads it, may be saturated to the clipped range: quantizing then does
-    the clipping, and no code is spent on what is cut off.
-    """
-    return op.kind in ("MAXIMUM", "MINIMUM") and sum(t is not None and not t.is_constant for t in op.inputs) == 1
-
-
-def given_params(op: Op) -> tuple[Quant, str] | None:
-    """(parameters, type) of a DEQUANTIZE's output, from the codes it reads."""
-    x = op.input(0)
-    return as_activation(x) if op.kind == "DEQUANTIZE" and x is not None else None
 
 
 def _whole_numbers(span: Range, dtype: str) -> Quant | None:

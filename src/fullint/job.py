@@ -17,17 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from fullint.assign import Measured, assign, observed_tensors
-from fullint.assignment import Assignment, Granularity, Range
+from fullint.assign import assign
+from fullint.assignment import Assignment, Granularity
 from fullint.blockers import blockers, scale_blockers, unmeasured
 from fullint.border import set_io
-from fullint.calibrate import Stats, calibrate, has_state, merged
+from fullint.calibration.collect import calibrate, has_state
+from fullint.calibration.observed import observed_tensors
+from fullint.calibration.range_methods import InputValues
+from fullint.calibration.samples import WAYS, Samples, open_samples, slots, synthetic
+from fullint.calibration.signatures import Entry, joined, samples_of, view
+from fullint.calibration.statistics import Measured, Range, Stats, merged
 from fullint.certificate import certify, integer_inputs
-from fullint.clip import InputValues
 from fullint.correct_bias import Head, correct_bias, heads, means_model, sample_count
 from fullint.diagnose import worst_operators
 from fullint.emit import Emitted, emit
-from fullint.entries import Entry, joined, samples_of, view
 from fullint.equalize import equalize, streams
 from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.frontends import Framework, converted, framework_of
@@ -50,7 +53,6 @@ from fullint.passes.static_shapes import densify, fix_batch, fold_constants, for
 from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.reporting import Certificate, Change, Conversion, Progress, QuantizeReport
 from fullint.runtime.process import Sandbox, model_file
-from fullint.samples import WAYS, Samples, open_samples, slots, synthetic
 from fullint.tables import fill_tables
 from fullint.verdict import verdict
 from fullint.widen import wide_operators

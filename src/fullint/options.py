@@ -7,9 +7,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fullint.calibration.samples import ImageOptions
 from fullint.errors import UsageError
 from fullint.ops.targets import TARGETS
-from fullint.samples import ImageOptions
 
 IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
 ACTIVATION_TYPES = ("int8", "int16")

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fullint.assignment import Assignment
+from fullint.calibration.samples import Split
 from fullint.emit import Emitted
 from fullint.errors import VerificationError
 from fullint.model.census import count_conv, count_float, operator_counts
 from fullint.model.tflite import read_model
 from fullint.options import Options
 from fullint.reporting import SCHEMA_VERSION, Certificate, CutReport, QuantizeReport
-from fullint.samples import Split
 from fullint.verify import contract_problems
 from fullint.version import __version__
 

@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from fullint.assign import Measured, observed_tensors
-from fullint.assignment import Assignment, Granularity, Range
+from fullint.assignment import Assignment, Granularity
 from fullint.auditing import Finding, finding, look
 from fullint.bounds import bounds
-from fullint.calibrate import calibrate, merged
+from fullint.calibration.collect import calibrate
+from fullint.calibration.observed import given_params, observed_tensors
+from fullint.calibration.samples import Split, drawn, slots
+from fullint.calibration.signatures import Entry, view
+from fullint.calibration.statistics import Measured, Range, merged
 from fullint.certificate import real
 from fullint.emit import Emitted
-from fullint.entries import Entry, view
 from fullint.errors import AccuracyError, Blocker, NotIntegerError, UsageError
-from fullint.groups import given_params
 from fullint.job import Job, Plan, Result
 from fullint.mend import cancel, lift, stamp_axes
 from fullint.model.ir import Op, Quant, Tensor, Uses
@@ -32,7 +33,6 @@ from fullint.reporting import Certificate, Progress
 from fullint.rules import Facts, Mend, Rule, Scope
 from fullint.rules.base import weighted
 from fullint.runtime.process import model_file
-from fullint.samples import Split, drawn, slots
 
 DRAWN = 16
 """Inputs to judge a result on where there are no samples."""

@@ -19,37 +19,19 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fullint.assignment import Range
+from fullint.calibration.masks import MASK
+from fullint.calibration.statistics import Range
 from fullint.model.ir import Model, Op, Tensor, Uses
 from fullint.model.numerics import as_activation, representable
 from fullint.ops import ROWS, Role, Same
 
 SOFTMAX_DEPTH = 16.0
-MASK = 1e3
-"""Constants beyond it are taken for masks: no score is that large."""
 AVERAGING = frozenset(("AVERAGE_POOL_2D", "RESIZE_BILINEAR"))
 """They share parameters, but mix values: the average of saturated values is not the saturated average."""
 FACTOR_ROOM = 8.0
 SMALLEST_FACTOR = 1e-30
 COMPARISONS = frozenset("LESS LESS_EQUAL GREATER GREATER_EQUAL EQUAL NOT_EQUAL".split())
 WHOLE: Range = (-math.inf, math.inf)
-
-
-def has_masks(model: Model) -> bool:
-    """Whether some constant looks like an attention mask."""
-    return any(
-        t is not None and t.buffer is not None and t.dtype == "float32" and t.size > 0 and float(t.array.min()) < -MASK
-        for _, op in model.ops()
-        if op.kind in ("SELECT", "SELECT_V2", "MUL", "ADD", "SUB", "MAXIMUM", "PADV2")
-        for t in op.inputs
-    )
-
-
-def softmax_inputs(model: Model) -> list[Tensor]:
-    """What softmax reads in the main graph, where masks make its smallest row maximum worth knowing."""
-    if not has_masks(model):
-        return []
-    return [t for op in model.main.ops if op.kind == "SOFTMAX" and (t := op.inputs[0]) is not None and t.dtype == "float32"]
 
 
 def useful(model: Model, ranges: Mapping[Tensor, Range], row_maxima: Mapping[Tensor, float]) -> dict[Tensor, Range]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fullint.assignment import Range
+from fullint.calibration.statistics import Range
 from fullint.model.ir import Model, Op, Tensor, Uses
 from fullint.model.subgraphs import FUNCTION, LOOKUP
 from fullint.ops import ROWS

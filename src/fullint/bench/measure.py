@@ -19,12 +19,12 @@ import numpy as np
 from fullint.bench.profile import Row, join
 from fullint.bench.report import Comparison, ModelTiming, OperatorChange, OperatorTime, timing_stats
 from fullint.bench.simulate import Simulation, simulation
+from fullint.calibration.samples import open_samples, slots
 from fullint.delegates.report import PartitionReport, cut
 from fullint.errors import ModelFormatError, RuntimeFailure
 from fullint.model.ir import NUMPY_TYPES, Array, Model
 from fullint.model.tflite import read_model
 from fullint.runtime.process import Sandbox, model_file
-from fullint.samples import open_samples, slots
 
 TURNS = 10
 STUDENT_T = (math.inf, 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)

@@ -9,45 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from fullint.assign import Measured
-from fullint.assignment import Range
+from fullint.calibration.masks import softmax_inputs
+from fullint.calibration.probes import LOWEST, Probe, measuring_model
+from fullint.calibration.statistics import Measured, Range, Stats
 from fullint.errors import SamplesError
-from fullint.measure import LOWEST, Probe, measuring_model
 from fullint.model.ir import Array, Model, Tensor
 from fullint.ops import ROWS
 from fullint.ops.macs import total_macs
 from fullint.runtime.process import Sandbox, model_file
-from fullint.saturate import softmax_inputs
 
 FEW_VALUES = 1000
 LARGE_MACS = 1_000_000_000
 """From here on all threads work on one sample: see `range_accumulator`."""
-
-
-@dataclass(frozen=True)
-class Stats:
-    """What was measured.
-
-    Attributes:
-        measured: ranges, rows' maxima and states.
-        channels: smallest and largest value per channel (last axis), for tensors it was asked for.
-        means: channel means of the heads' outputs, [samples below `keep`, channels of all heads].
-        unseen: tensors that no sample reached (a branch never taken).
-    """
-
-    measured: Measured
-    channels: dict[Tensor, tuple[Array, Array]]
-    means: Array
-    unseen: list[Tensor] = field(default_factory=list)
-
-    @property
-    def ranges(self) -> dict[Tensor, Range]:
-        """Smallest and largest value of each tensor."""
-        return dict(self.measured.ranges)
 
 
 def calibrate(
@@ -97,20 +73,6 @@ def calibrate(
         tensor = next(p.tensor for p in probes if p.start <= position < p.start + p.size)
         raise SamplesError(f'sample {sample} drives tensor "{tensor.name}" to a value that is not finite')
     return _stats(probes, low, high, means, set(states), count if margin else FEW_VALUES)
-
-
-def merged(found: Sequence[Stats]) -> Stats:
-    """What several graphs' samples have shown; a tensor that two of them see has the wider range."""
-    first = found[0]
-    ranges: dict[Tensor, Range] = {}
-    for stats in found:
-        for t, (low, high) in stats.ranges.items():
-            known = ranges.get(t, (low, high))
-            ranges[t] = min(low, known[0]), max(high, known[1])
-    rows = {t: v for s in found for t, v in s.measured.row_maxima.items()}
-    state = {t: v for s in found for t, v in s.measured.state.items()}
-    channels = {t: c for s in reversed(found) for t, c in s.channels.items()}
-    return Stats(Measured(ranges, rows, state), channels, first.means, [t for s in found for t in s.unseen])
 
 
 def _widened(low: Array, high: Array, seen: int) -> tuple[Array, Array]:

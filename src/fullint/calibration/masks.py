@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-import numpy as np
-from fullint.calibration.statistics import Range
-from fullint.model.ir import Model, Op, Tensor, Uses
-from fullint.model.numerics import as_activation, representable
-from fullint.ops import ROWS, Role, Same
-
+from fullint.model.ir import Model, Tensor
 
 MASK = 1e3
 """Constants beyond it are taken for masks: no score is that large."""

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-import numpy as np
-from fullint.assignment import Assignment, Granularity
-from fullint.calibration.statistics import Range
-from fullint.groups import Groups, clips, given_params
-from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor
-from fullint.model.numerics import BIAS_MAX, WEIGHT_MAX, WIDE_BIAS_MAX, representable, scales_for_bias, weight_scales
-from fullint.ops import ROWS, Fixed, Given, Observed, OpRow, Role
-from fullint.ops.control_flow import Tie, ties
-from fullint.saturate import mask_ranges, useful
-from fullint.calibration.statistics import Measured
-
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from fullint.assignment import Assignment, Cut
-from fullint.calibration.statistics import Range
-from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor, Uses
-from fullint.model.numerics import activation_params, as_activation, representable
-from fullint.ops import ROWS, Fixed, Role, Same
-from fullint.ops.control_flow import Tie
+from fullint.model.ir import Model, Op, Quant, Tensor
+from fullint.model.numerics import (
+    as_activation,
+)
+from fullint.ops import ROWS, Observed
 
 
 def observed_tensors(model: Model) -> list[Tensor]:

@@ -17,22 +17,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fullint.correct_bias import append_means
-from fullint.model.ir import Graph, Model, Op, Tensor, constant
+from fullint.calibration.masks import MASK
+from fullint.model.ir import Graph, Model, Op, Tensor, constant, twin
 from fullint.model.subgraphs import below
 from fullint.ops.control_flow import BODY, COND, ELSE, THEN
 from fullint.ops.make import ACTIVATIONS, make_op
-from fullint.calibration.masks import MASK
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-import numpy as np
-from fullint.emit import Emitted
-from fullint.model.ir import Array, Buffer, Graph, Model, Op, Tensor, Uses, constant, twin
-from fullint.ops import ROWS
-from fullint.ops.macs import total_macs
-from fullint.ops.make import make_op
-from fullint.reporting import Change
 
 LOWEST = float(np.finfo(np.float32).min)
 """What a maximum starts from; a tensor whose maximum is still this was never computed."""

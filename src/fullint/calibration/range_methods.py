@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fullint.assignment import Range
+from fullint.calibration.statistics import Range
 from fullint.model.ir import Array, Tensor
 
 FACTORS = (0.95, 0.9, 0.85, 0.8)

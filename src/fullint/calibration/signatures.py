@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fullint.calibration.samples import Samples, Split
 from fullint.errors import UsageError
 from fullint.model.ir import Graph, Model, Tensor
 from fullint.reporting import Certificate, KernelSet
-from fullint.samples import Samples, Split
 from fullint.score import joined_quality
 
 _WORST = ("faulty", "absent", "ran")

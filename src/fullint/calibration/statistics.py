@@ -2,36 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from fullint.model.ir import Op, Quant, Tensor
-from fullint.ops import OpRow
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-import numpy as np
-from fullint.assignment import Assignment, Granularity
-from fullint.groups import Groups, clips, given_params
-from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor
-from fullint.model.numerics import BIAS_MAX, WEIGHT_MAX, WIDE_BIAS_MAX, representable, scales_for_bias, weight_scales
-from fullint.ops import ROWS, Fixed, Given, Observed, OpRow, Role
-from fullint.ops.control_flow import Tie, ties
-from fullint.saturate import mask_ranges, useful
 
-import math
-from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
-import numpy as np
-from fullint.calibration.statistics import Measured
-from fullint.calibration.statistics import Range
-from fullint.errors import SamplesError
-from fullint.calibration.probes import LOWEST, Probe, measuring_model
-from fullint.model.ir import Array, Model, Tensor
-from fullint.ops import ROWS
-from fullint.ops.macs import total_macs
-from fullint.runtime.process import Sandbox, model_file
-from fullint.saturate import softmax_inputs
-
+from fullint.model.ir import Array, Tensor
 
 Range = tuple[float, float]
 

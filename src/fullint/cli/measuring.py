@@ -142,8 +142,8 @@ def _values(text: str, models: tuple[str, ...]) -> dict[str, Any]:
     """NAME:FILE,... as arrays by name, in the types and shapes of the first model's inputs."""
     import numpy as np
 
+    from fullint.calibration.samples import slots
     from fullint.model.tflite import read_model
-    from fullint.samples import slots
 
     if not models:
         raise UsageError("no model to measure")

@@ -10,7 +10,7 @@ Uncompressed files are mapped and compressed ones read piece by piece, so memory
 the number of samples. Each sample is checked: shape, type, and that every number is finite.
 """
 
-from fullint.samples.slots import ImageOptions, Slot, slots
-from fullint.samples.stream import WAYS, Samples, Split, drawn, open_samples, synthetic
+from fullint.calibration.samples.slots import ImageOptions, Slot, slots
+from fullint.calibration.samples.stream import WAYS, Samples, Split, drawn, open_samples, synthetic
 
 __all__ = ["WAYS", "ImageOptions", "Samples", "Slot", "Split", "drawn", "open_samples", "slots", "synthetic"]

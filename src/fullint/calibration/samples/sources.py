@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from fullint.calibration.samples.slots import ImageOptions, Slot
 from fullint.errors import SamplesError
 from fullint.model.ir import Array
-from fullint.samples.slots import ImageOptions, Slot
 
 _END = object()
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})

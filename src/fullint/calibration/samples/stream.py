@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from fullint.calibration.samples.slots import ImageOptions, Slot
+from fullint.calibration.samples.sources import from_anywhere
 from fullint.errors import SamplesError
 from fullint.model.ir import NUMPY_TYPES, Array
-from fullint.samples.slots import ImageOptions, Slot
-from fullint.samples.sources import from_anywhere
 
 HELD_BACK_SHARE, HELD_BACK_MOST, HELD_BACK_FROM = 10, 64, 10
 
