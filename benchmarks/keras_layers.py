@@ -584,11 +584,11 @@ def quantize(folder: Path) -> tuple[bytes, dict[str, Any]]:
 
 def score(folder: Path, tool: str) -> dict[str, Any]:
     """Float operators that are left in a result, and its distance from the float model."""
-    from fullint.certificate import integer_inputs, real
     from fullint.model.census import is_float_op
     from fullint.model.tflite import read_model
     from fullint.runtime.process import Sandbox
-    from fullint.score import Score, mean_sqnr
+    from fullint.verification.certificate import integer_inputs, real
+    from fullint.verification.metrics import Score, mean_sqnr
 
     given, result = (read_model(folder / f"{name}.tflite") for name in ("float", tool))
     ends = {*result.main.inputs, *result.main.outputs}

@@ -8,7 +8,7 @@ from fullint import pipeline
 from fullint.model.tflite import read_model
 from fullint.ops.builder import Builder, samples_like
 from fullint.runtime.process import Sandbox, model_file
-from fullint.verify import contract_problems
+from fullint.verification.contract import contract_problems
 
 CORPUS = os.environ.get("FULLINT_CORPUS")
 

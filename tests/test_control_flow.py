@@ -181,8 +181,8 @@ def test_loop_computes_the_same_on_every_kernel_set(g: Builder) -> None:
 
 def test_loop_that_integers_never_leave_is_ended(g: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """0.9 q rounds back to q: the condition never turns, and waiting for it has an end."""
-    from fullint import certificate
     from fullint.errors import VerificationError
+    from fullint.verification import certificate
 
     monkeypatch.setattr(certificate, "PATIENCE", 2.0)
     cond, body = Builder(name="cond"), Builder(name="body")

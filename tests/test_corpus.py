@@ -8,12 +8,12 @@ import pytest
 from conftest import CORPUS
 
 from fullint import quantize
-from fullint.certificate import integer_inputs, real
 from fullint.model.ir import Model
 from fullint.model.tflite import read_model
 from fullint.ops.builder import samples_like
 from fullint.runtime.process import Sandbox, model_file
-from fullint.score import Score, mean_sqnr
+from fullint.verification.certificate import integer_inputs, real
+from fullint.verification.metrics import Score, mean_sqnr
 
 pytestmark = pytest.mark.skipif(not CORPUS, reason="FULLINT_CORPUS is not set")
 

@@ -11,7 +11,7 @@ from fullint import quantize
 from fullint.errors import FullintError, ModelFormatError
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder
-from fullint.verify import contract_problems
+from fullint.verification.contract import contract_problems
 
 FLIPS = 40
 

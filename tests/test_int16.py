@@ -11,7 +11,6 @@ import fullint
 from fullint.assign import assign
 from fullint.calibration.collect import calibrate
 from fullint.calibration.observed import observed_tensors
-from fullint.certificate import integer_inputs, real
 from fullint.emit import emit
 from fullint.errors import RuntimeFailure
 from fullint.model.numerics import representable
@@ -21,7 +20,8 @@ from fullint.ops.builder import Builder
 from fullint.ops.releases import release_of
 from fullint.runtime.process import Sandbox
 from fullint.tables import fill_tables
-from fullint.verify import contract_problems
+from fullint.verification.certificate import integer_inputs, real
+from fullint.verification.contract import contract_problems
 
 STEPS, STEEP = 16, {"RSQRT": 600, "LOG": 200}
 """Of 32767: the kernels of EXP, SQRT and the like interpolate between 512 table entries."""

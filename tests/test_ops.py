@@ -11,7 +11,6 @@ from fullint.assign import assign
 from fullint.calibration.collect import calibrate
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.statistics import Measured
-from fullint.certificate import integer_inputs, real
 from fullint.emit import emit
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Model
@@ -22,7 +21,8 @@ from fullint.ops.builder import Builder
 from fullint.ops.releases import RELEASES, release_of
 from fullint.runtime.process import Sandbox
 from fullint.tables import fill_tables
-from fullint.verify import contract_problems
+from fullint.verification.certificate import integer_inputs, real
+from fullint.verification.contract import contract_problems
 
 
 def test_every_row_has_an_example() -> None:

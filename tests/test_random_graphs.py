@@ -27,10 +27,10 @@ from fullint.model.numerics import quantize as to_codes
 from fullint.model.tflite import read_bytes
 from fullint.ops import ROWS, Fixed, Observed, Role, Same
 from fullint.ops.make import make_op
-from fullint.reporting import Certificate
 from fullint.runtime.process import Sandbox, model_file
-from fullint.score import Score
-from fullint.verify import contract_problems
+from fullint.verification.contract import contract_problems
+from fullint.verification.metrics import Score
+from fullint.verification.report import Certificate
 
 COUNT, FIRST = (int(os.environ.get(f"FULLINT_RANDOM_{n}", d)) for n, d in (("GRAPHS", 200), ("SEED", 0)))
 SLACK = 12.0

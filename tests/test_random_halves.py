@@ -14,7 +14,7 @@ from fullint.errors import AccuracyError, NotIntegerError, UsageError, Verificat
 from fullint.model.census import count_float
 from fullint.model.tflite import read_bytes
 from fullint.repairing import repair
-from fullint.verify import contract_problems
+from fullint.verification.contract import contract_problems
 
 SEEDS = range(700_000, 700_040)
 

@@ -24,8 +24,8 @@ from fullint.passes import prepare
 from fullint.repairing import Repaired, repair, repair_plan
 from fullint.rules import NAMES
 from fullint.runtime.process import Sandbox, model_file
-from fullint.score import Score, mean_sqnr
-from fullint.verify import contract_problems
+from fullint.verification.contract import contract_problems
+from fullint.verification.metrics import Score, mean_sqnr
 
 UNREPAIRABLE = {
     "custom-operator": NotIntegerError,

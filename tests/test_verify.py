@@ -9,7 +9,7 @@ from fullint.model.ir import Buffer, Model, Op, Quant, Tensor, constant, twin
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder
 from fullint.ops.structure import check_readable, check_structure, structure_problems
-from fullint.verify import contract_problems
+from fullint.verification.contract import contract_problems
 
 
 def small() -> Model:

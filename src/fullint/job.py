@@ -25,15 +25,14 @@ from fullint.calibration.collect import calibrate, has_state
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.range_methods import InputValues
 from fullint.calibration.samples import WAYS, Samples, open_samples, slots, synthetic
-from fullint.calibration.signatures import Entry, joined, samples_of, view
+from fullint.calibration.signatures import Entry, samples_of, view
 from fullint.calibration.statistics import Measured, Range, Stats, merged
-from fullint.certificate import certify, integer_inputs
 from fullint.correct_bias import Head, correct_bias, heads, means_model, sample_count
-from fullint.diagnose import worst_operators
 from fullint.emit import Emitted, emit
 from fullint.equalize import equalize, streams
 from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.frontends import Framework, converted, framework_of
+from fullint.frontends.report import Conversion
 from fullint.model.census import count_float
 from fullint.model.ir import Array, Buffer, Model, Op, Quant, Tensor
 from fullint.model.numerics import representable
@@ -51,10 +50,13 @@ from fullint.passes.keep_float import choose
 from fullint.passes.qat_params import apply_qat_params, forget_float_params, make_runnable
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
 from fullint.passes.tensorflow_ops import without_tensorflow
-from fullint.reporting import Certificate, Change, Conversion, Progress, QuantizeReport
+from fullint.reporting import Change, Progress, QuantizeReport
 from fullint.runtime.process import Sandbox, model_file
 from fullint.tables import fill_tables
-from fullint.verdict import verdict
+from fullint.verification.acceptance import verdict
+from fullint.verification.certificate import certify, integer_inputs, joined
+from fullint.verification.layer_errors import worst_operators
+from fullint.verification.report import Certificate
 from fullint.widen import wide_operators
 
 SYNTHETIC_SAMPLES = 32

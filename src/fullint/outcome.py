@@ -16,8 +16,9 @@ from fullint.errors import VerificationError
 from fullint.model.census import count_conv, count_float, operator_counts
 from fullint.model.tflite import read_model
 from fullint.options import Options
-from fullint.reporting import SCHEMA_VERSION, Certificate, CutReport, QuantizeReport
-from fullint.verify import contract_problems
+from fullint.reporting import SCHEMA_VERSION, CutReport, QuantizeReport
+from fullint.verification.contract import contract_problems
+from fullint.verification.report import Certificate
 from fullint.version import __version__
 
 if TYPE_CHECKING:

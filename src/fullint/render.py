@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fullint.reporting import SCHEMA_VERSION, Certificate, Conversion, QuantizeReport
+from fullint.frontends.report import Conversion
+from fullint.reporting import SCHEMA_VERSION, QuantizeReport
+from fullint.verification.report import Certificate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,6 @@ from fullint.calibration.observed import given_params, observed_tensors
 from fullint.calibration.samples import Split, drawn, slots
 from fullint.calibration.signatures import Entry, view
 from fullint.calibration.statistics import Measured, Range, merged
-from fullint.certificate import real
 from fullint.emit import Emitted
 from fullint.errors import AccuracyError, Blocker, NotIntegerError, UsageError
 from fullint.job import Job, Plan, Result
@@ -29,10 +28,12 @@ from fullint.ops.structure import check_readable
 from fullint.options import Options
 from fullint.outcome import report_of
 from fullint.passes.keep_float import choose
-from fullint.reporting import Certificate, Progress
+from fullint.reporting import Progress
 from fullint.rules import Facts, Mend, Rule, Scope
 from fullint.rules.base import weighted
 from fullint.runtime.process import model_file
+from fullint.verification.certificate import real
+from fullint.verification.report import Certificate
 
 DRAWN = 16
 """Inputs to judge a result on where there are no samples."""

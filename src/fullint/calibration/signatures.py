@@ -14,10 +14,6 @@ from typing import Any
 from fullint.calibration.samples import Samples, Split
 from fullint.errors import UsageError
 from fullint.model.ir import Graph, Model, Tensor
-from fullint.reporting import Certificate, KernelSet
-from fullint.score import joined_quality
-
-_WORST = ("faulty", "absent", "ran")
 
 
 @dataclass
@@ -79,32 +75,3 @@ def samples_of(samples: Any, entry: Entry, entries: Sequence[Entry]) -> Any:
     if unknown:
         raise UsageError(f'no signature is called "{unknown[0]}"; there are {keys}')
     return samples[entry.key]
-
-
-def joined(certificates: Sequence[Certificate]) -> Certificate:
-    """One certificate of several: all outputs, the mean of their figures, the worst of each kernel set."""
-    first = certificates[0]
-    if len(certificates) == 1:
-        return first
-    outputs = tuple(o for c in certificates for o in c.outputs)
-    sets = tuple(_joined_set([c.kernel_sets[i] for c in certificates]) for i in range(len(first.kernel_sets)))
-    return replace(
-        first,
-        samples=sum(c.samples for c in certificates),
-        held_back=all(c.held_back for c in certificates),
-        sqnr_db=joined_quality(o.sqnr_db for o in outputs),
-        outputs=outputs,
-        kernel_sets=sets,
-    )
-
-
-def _joined_set(sets: Sequence[KernelSet]) -> KernelSet:
-    steps = [s.disagreement_steps for s in sets if s.disagreement_steps is not None]
-    return KernelSet(
-        sets[0].name,
-        next(w for w in _WORST if any(s.status == w for s in sets)),
-        sum(s.samples for s in sets),
-        joined_quality(s.sqnr_db for s in sets),
-        max(steps, default=None),
-        tuple(dict.fromkeys(f for s in sets for f in s.facts)),
-    )

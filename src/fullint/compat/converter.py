@@ -24,11 +24,12 @@ import numpy as np
 from fullint.compat.attributes import ATTRIBUTES, INT16, OWN, TargetSpec, check, name_of, names_of, no_attribute
 from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure, SamplesError, UsageError
 from fullint.frontends.conversion import other
-from fullint.frontends.finish import SAME, Original, finished
 from fullint.frontends.formats import FRAMEWORKS
+from fullint.frontends.match_interface import SAME, Original, finished
+from fullint.frontends.report import Conversion
 from fullint.options import Options
 from fullint.pipeline import Result, quantize
-from fullint.reporting import Conversion, QuantizeReport
+from fullint.reporting import QuantizeReport
 
 Floated = tuple[str | Path | bytes, Conversion | None]
 Source = Callable[["TFLiteConverter"], Floated]

@@ -11,13 +11,13 @@ from importlib.resources import as_file, files
 
 import numpy as np
 
-from fullint.certificate import integer_inputs, real
 from fullint.model.census import count_conv, count_float
 from fullint.model.ir import Array, Model
 from fullint.model.tflite import read_model
 from fullint.pipeline import Progress, quantize
 from fullint.reporting import SCHEMA_VERSION, QuantizeReport, Report
 from fullint.runtime.process import Sandbox, model_file
+from fullint.verification.certificate import integer_inputs, real
 
 LATENCY_RUNS = 400
 

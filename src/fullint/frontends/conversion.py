@@ -21,10 +21,10 @@ import numpy as np
 
 from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure
 from fullint.frontends.environments import Environment, find, log_file, tail
-from fullint.frontends.finish import SAME, SURE, Finished, Original, finished
 from fullint.frontends.formats import Framework, framework_of, split
+from fullint.frontends.match_interface import SAME, SURE, Finished, Original, finished
+from fullint.frontends.report import Conversion
 from fullint.options import Options
-from fullint.reporting import Conversion
 
 Progress = Callable[[str, int, int | None], None]
 WORKERS = Path(__file__).parent / "workers"

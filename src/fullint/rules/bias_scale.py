@@ -28,7 +28,7 @@ from fullint.model.ir import Op
 from fullint.model.numerics import bias_scales
 from fullint.ops.base import codes
 from fullint.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, plain, short, weighted
-from fullint.verify import BIAS_SCALE_TOLERANCE
+from fullint.verification.contract import BIAS_SCALE_TOLERANCE
 
 NEARLY = 0.01
 """A relative difference below it is rounding somewhere, not a mistake."""

@@ -30,7 +30,7 @@ def shapes_of(model: Any, asked: Mapping[str, Any]) -> dict[str, tuple[list[int]
     Raises:
         Refusal: another dimension is open.
     """
-    from answer import Refusal, shape_of
+    from worker_protocol import Refusal, shape_of
 
     constants = {t.name for t in model.graph.initializer}
     inputs = [i for i in model.graph.input if i.name not in constants]
@@ -102,21 +102,21 @@ def without_network() -> None:
 
 def main() -> None:
     """Do what REQUEST.json asks for."""
-    import answer
     import numpy as np
     import onnx
     import onnx2tf
     import onnxruntime
+    import worker_protocol
 
-    asked = answer.request()
+    asked = worker_protocol.request()
     folder, attempt = Path(asked["folder"]), asked["attempt"]
     try:
         model = onnx.load(asked["model"])
         onnx.checker.check_model(model, full_check=False)
     except Exception as e:
-        raise answer.Refusal(f"it is no ONNX model, or damaged: {str(e).strip().splitlines()[0]}") from e
+        raise worker_protocol.Refusal(f"it is no ONNX model, or damaged: {str(e).strip().splitlines()[0]}") from e
     shapes = shapes_of(model, asked)
-    sample = dict(zip(shapes, answer.drawn(list(shapes.values())), strict=True))
+    sample = dict(zip(shapes, worker_protocol.drawn(list(shapes.values())), strict=True))
     session = onnxruntime.InferenceSession(asked["model"], providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
     expected = [np.asarray(v) for v in session.run(None, sample)]
@@ -133,12 +133,12 @@ def main() -> None:
     made = next((folder / "made").glob("*_float32.tflite"))
     made.rename(folder / "0.tflite")
     versions = {n: version(n) for n in ("onnx2tf", "onnx", "tensorflow")}
-    answer.write(
+    worker_protocol.write(
         folder, ([(n, plain[n]) for n in shapes], [(n, plain[n]) for n in names]), (list(sample.values()), expected), versions
     )
 
 
 if __name__ == "__main__":
-    from answer import answered
+    from worker_protocol import answered
 
     answered(main)

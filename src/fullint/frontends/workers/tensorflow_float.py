@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
-    from fullint.frontends.workers.answer import Refusal, drawn, shape_of
+    from fullint.frontends.workers.protocol import Refusal, drawn, shape_of
 else:  # a script, in an environment without fullint
-    from answer import Refusal, drawn, shape_of
+    from worker_protocol import Refusal, drawn, shape_of
 
 SERVING = "serving_default"
 
@@ -308,7 +308,7 @@ def _distinct(names: list[str]) -> list[str]:
 def _load(asked: Mapping[str, Any]) -> Endpoint:
     path = asked["model"]
     if asked["function"]:
-        from answer import called
+        from worker_protocol import called
 
         made = called(path, asked["function"])
         return of_function(made) if hasattr(made, "structured_input_signature") else of_keras(made)
@@ -347,18 +347,18 @@ def reshape(endpoint: Endpoint, shapes: Mapping[str, Sequence[int]]) -> None:
 
 def main() -> None:
     """Do what REQUEST.json asks for."""
-    import answer
+    import worker_protocol
 
-    asked = answer.request()
+    asked = worker_protocol.request()
     folder = Path(asked["folder"])
     endpoint = _load(asked)
     reshape(endpoint, asked["shapes"])
     made = convert(endpoint, asked["batch"])
     (folder / "0.tflite").write_bytes(made.data)
-    answer.write(folder, (made.inputs, made.outputs), (made.sample, made.expected), made.versions)
+    worker_protocol.write(folder, (made.inputs, made.outputs), (made.sample, made.expected), made.versions)
 
 
 if __name__ == "__main__":
-    from answer import answered
+    from worker_protocol import answered
 
     answered(main)

@@ -22,7 +22,7 @@ def load(asked: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...], list[str]]:
         Refusal: there is nothing that litert-torch can convert.
     """
     import torch
-    from answer import Refusal, called
+    from worker_protocol import Refusal, called
 
     path = asked["model"]
     if asked["function"]:
@@ -80,7 +80,7 @@ def _unfolded(module: Any) -> Any:
 def _sized(program: Any, values: list[Any], asked: Mapping[str, Any]) -> list[Any]:
     """Example inputs, an open batch brought to the asked size."""
     import torch
-    from answer import Refusal, shape_of
+    from worker_protocol import Refusal, shape_of
 
     nodes = {n.name: n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder"}
     found = []
@@ -104,21 +104,21 @@ def _sized(program: Any, values: list[Any], asked: Mapping[str, Any]) -> list[An
 
 def main() -> None:
     """Do what REQUEST.json asks for."""
-    import answer
     import litert_torch
     import torch
+    import worker_protocol
 
-    asked = answer.request()
+    asked = worker_protocol.request()
     folder = Path(asked["folder"])
     module, example, names = load(asked)
-    values = answer.drawn([(x.shape, "float32" if x.is_floating_point() else "int64") for x in example])
+    values = worker_protocol.drawn([(x.shape, "float32" if x.is_floating_point() else "int64") for x in example])
     sample = tuple(torch.from_numpy(v).to(x.dtype) for v, x in zip(values, example, strict=True))
     with torch.no_grad():
         made = module(*sample)
     expected = [x for x in torch.utils._pytree.tree_leaves(made) if isinstance(x, torch.Tensor)]
     outputs = [str(k) for k in made] if isinstance(made, dict) else [f"output_{i}" for i in range(len(expected))]
     litert_torch.convert(module, sample).export(str(folder / "0.tflite"))
-    answer.write(
+    worker_protocol.write(
         folder,
         ([(n, f"args_{i}") for i, n in enumerate(names)], [(n, f"output_{i}") for i, n in enumerate(outputs)]),
         ([x.numpy() for x in sample], [x.detach().numpy() for x in expected]),
@@ -127,6 +127,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from answer import answered
+    from worker_protocol import answered
 
     answered(main)

@@ -23,7 +23,7 @@ from fullint.ops.make import make_op
 from fullint.passes.qat_params import make_runnable
 from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.runtime.process import Sandbox, model_file
-from fullint.score import Score, mean_sqnr
+from fullint.verification.metrics import Score, mean_sqnr
 
 SURE, SAME = 60.0, 25.0
 """dB between the framework and the float `.tflite`: from the first on it is the same network in floats; below the second it

@@ -14,7 +14,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,10 @@ from fullint.model.ir import Array, Model, Quant, Tensor
 from fullint.model.numerics import dequantize, quantize
 from fullint.ops import KERNEL_SETS, ROWS, Fixed, Same
 from fullint.ops.macs import total_macs
-from fullint.reporting import Certificate, KernelSet, OutputQuality
 from fullint.runtime.process import Sandbox, model_file
-from fullint.score import Score, mean_sqnr
-from fullint.verify import contract_problems
+from fullint.verification.contract import contract_problems
+from fullint.verification.metrics import Score, joined_quality, mean_sqnr
+from fullint.verification.report import Certificate, KernelSet, OutputQuality
 
 SLOW_SET_MACS = 150_000_000
 SLOW_SET_SAMPLES = 4
@@ -387,3 +387,35 @@ def _quality(t: Tensor, s: Score) -> OutputQuality:
     top1 = s.agree / s.rows if s.rows else None
     step = float(t.quant.scale[0]) if t.quant is not None and t.quant.scale.size == 1 else None
     return OutputQuality(t.name, s.sqnr, s.limit, s.largest, top1, step=step)
+
+
+_WORST = ("faulty", "absent", "ran")
+
+
+def joined(certificates: Sequence[Certificate]) -> Certificate:
+    """One certificate of several: all outputs, the mean of their figures, the worst of each kernel set."""
+    first = certificates[0]
+    if len(certificates) == 1:
+        return first
+    outputs = tuple(o for c in certificates for o in c.outputs)
+    sets = tuple(_joined_set([c.kernel_sets[i] for c in certificates]) for i in range(len(first.kernel_sets)))
+    return replace(
+        first,
+        samples=sum(c.samples for c in certificates),
+        held_back=all(c.held_back for c in certificates),
+        sqnr_db=joined_quality(o.sqnr_db for o in outputs),
+        outputs=outputs,
+        kernel_sets=sets,
+    )
+
+
+def _joined_set(sets: Sequence[KernelSet]) -> KernelSet:
+    steps = [s.disagreement_steps for s in sets if s.disagreement_steps is not None]
+    return KernelSet(
+        sets[0].name,
+        next(w for w in _WORST if any(s.status == w for s in sets)),
+        sum(s.samples for s in sets),
+        joined_quality(s.sqnr_db for s in sets),
+        max(steps, default=None),
+        tuple(dict.fromkeys(f for s in sets for f in s.facts)),
+    )

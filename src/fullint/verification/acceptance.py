@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fullint.errors import AccuracyError
-from fullint.reporting import Certificate, OutputQuality
+from fullint.verification.report import Certificate, OutputQuality
 
 WARN_SQNR = 15.0
 WARN_EQUAL = 0.9
