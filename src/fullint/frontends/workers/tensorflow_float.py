@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
-    from fullint.frontends.workers.protocol import Refusal, drawn, shape_of
+    from fullint.frontends.workers.worker_protocol import Refusal, drawn, shape_of
 else:  # a script, in an environment without fullint
     from worker_protocol import Refusal, drawn, shape_of
 
