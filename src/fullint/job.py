@@ -31,7 +31,7 @@ from fullint.correct_bias import Head, correct_bias, heads, means_model, sample_
 from fullint.emit import Emitted, emit
 from fullint.equalize import equalize, streams
 from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
-from fullint.frontends import Framework, converted, framework_of
+from fullint.frontends import Framework, convert_with, framework_of
 from fullint.frontends.report import Conversion
 from fullint.model.census import count_float
 from fullint.model.ir import Array, Buffer, Model, Op, Quant, Tensor
@@ -196,7 +196,7 @@ class Job:
 
     def _convert(self, given: str, framework: Framework) -> None:
         with self.stage("convert"):
-            made = converted(given, framework, self.options.batch, self.options.shapes, self.progress)
+            made = convert_with(given, framework, self.options.batch, self.options.shapes, self.progress)
         self.source, self.conversion = made.model, made.conversion
 
     def _plan(self) -> Plan:

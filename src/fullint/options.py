@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fullint.calibration.samples import ImageOptions
 from fullint.errors import UsageError
+from fullint.model.input_shapes import check_batch, parse_shapes
 from fullint.ops.targets import TARGETS
 
 IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
@@ -38,7 +39,8 @@ class Options:
 
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
-        for name in ("num_samples", "batch", "threads"):
+        check_batch(self.batch)
+        for name in ("num_samples", "threads"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
                 raise UsageError(f"{name} must be a whole number, not {value!r}")
@@ -51,14 +53,10 @@ class Options:
             raise UsageError(f'activations must be int8 or int16, not "{self.activations}"')
         if self.target not in TARGETS:
             raise UsageError(f'target must be one of {", ".join(TARGETS)}, not "{self.target}"')
-        if not isinstance(self.shape, str) and not _all_text(self.shape):
-            raise UsageError(f"shape must be text such as 1,224,224,3, or a sequence of such, not {self.shape!r}")
         k = self.keep_float
         if isinstance(k, bool) or (not isinstance(k, str | int | None) and not _all_text(k, int)):
             raise UsageError(f"keep_float must be an index, a type, a name, or a sequence of them, not {k!r}")
         _ = self.shapes
-        if self.batch < 1:
-            raise UsageError("batch must be at least 1")
         if self.threads is not None and self.threads < 1:
             raise UsageError("threads must be at least 1")
         if self.layout not in ("NHWC", "NCHW"):
@@ -75,8 +73,7 @@ class Options:
     @property
     def shapes(self) -> dict[str | None, tuple[int, ...]]:
         """Shapes of inputs by name; None stands for the only input."""
-        given = [self.shape] if isinstance(self.shape, str) else list(self.shape)
-        return dict(map(_shape, given))
+        return parse_shapes(self.shape)
 
     @property
     def kept(self) -> str | None:
@@ -99,17 +96,6 @@ class Options:
 
 def _all_text(value: object, also: type = str) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(v, str | also) for v in value)
-
-
-def _shape(text: str) -> tuple[str | None, tuple[int, ...]]:
-    name, _, sizes = text.rpartition("=")
-    try:
-        shape = tuple(int(n) for n in sizes.split(","))
-    except ValueError:
-        shape = ()
-    if not shape or any(n < 1 for n in shape):
-        raise UsageError(f'shape must look like 1,224,224,3 or NAME=1,224,224,3, not "{text}"')
-    return name or None, shape
 
 
 def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:

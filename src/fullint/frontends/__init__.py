@@ -1,6 +1,6 @@
 """Front ends: models of Keras, TensorFlow, PyTorch and ONNX as float `.tflite` files, by the tools that are kept for it."""
 
-from fullint.frontends.conversion import Converted, convert, converted
+from fullint.frontends.conversion import Converted, convert, convert_with
 from fullint.frontends.environments import Environment, find, setup
 from fullint.frontends.formats import FRAMEWORKS, Framework, framework_of
 
@@ -10,7 +10,7 @@ __all__ = [
     "Environment",
     "Framework",
     "convert",
-    "converted",
+    "convert_with",
     "find",
     "framework_of",
     "setup",

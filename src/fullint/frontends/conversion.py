@@ -24,7 +24,7 @@ from fullint.frontends.environments import Environment, find, log_file, tail
 from fullint.frontends.formats import Framework, framework_of, split
 from fullint.frontends.match_interface import SAME, SURE, Finished, Original, finished
 from fullint.frontends.report import Conversion
-from fullint.options import Options
+from fullint.model.input_shapes import check_batch, parse_shapes
 
 Progress = Callable[[str, int, int | None], None]
 WORKERS = Path(__file__).parent / "workers"
@@ -65,15 +65,15 @@ def convert(
         UsageError: no front end takes it, or its environment is not there.
         ConversionError: the tool fails on it, or what it makes computes something else; with the end of the tool's log.
     """
-    options = Options(batch=batch, shape=shape)
-    options.check()
+    check_batch(batch)
+    shapes = parse_shapes(shape)
     chosen = framework_of(model, framework)
     if chosen is None:
         raise ModelFormatError(f"{model} is a .tflite already, or nothing that a front end takes: there is nothing to convert")
-    return converted(model, chosen, options.batch, options.shapes, progress)
+    return convert_with(model, chosen, batch, shapes, progress)
 
 
-def converted(
+def convert_with(
     model: str | Path,
     framework: Framework,
     batch: int,
