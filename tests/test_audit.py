@@ -12,13 +12,13 @@ from conftest import corpus, quantized
 from half import Half
 
 import fullint
-from fullint.auditing import AuditReport, audit
+from fullint.auditing.audit import AuditReport, audit
+from fullint.auditing.rules import NAMES, RULES
 from fullint.errors import ModelFormatError, UsageError
 from fullint.model.ir import Buffer, Op, Quant, Tensor, constant
 from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder
 from fullint.ops.make import make_op
-from fullint.rules import NAMES, RULES
 
 Make = Callable[[Half, bool], None]
 """Fill a builder with a model that trips a rule, or, where the flag is off, with its twin."""

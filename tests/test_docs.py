@@ -10,8 +10,10 @@ import click
 import pytest
 
 import fullint
-from fullint import auditing, bench, delegates, frontends, inspection
+from fullint import bench, delegates, frontends
 from fullint import reporting as report
+from fullint.auditing import audit as auditing
+from fullint.auditing import inspect as inspection
 from fullint.cli import main
 from fullint.logs import analysis
 

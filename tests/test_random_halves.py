@@ -9,7 +9,7 @@ import pytest
 from random_graphs import made
 
 from fullint import pipeline
-from fullint.auditing import audit
+from fullint.auditing.audit import audit
 from fullint.errors import AccuracyError, NotIntegerError, UsageError, VerificationError
 from fullint.model.census import count_float
 from fullint.model.tflite import read_bytes

@@ -11,7 +11,8 @@ from half import Half
 from test_audit import CASES, remembered
 
 import fullint
-from fullint.auditing import audit
+from fullint.auditing.audit import audit
+from fullint.auditing.rules import NAMES
 from fullint.bounds import bounds
 from fullint.errors import AccuracyError, NotIntegerError, UsageError
 from fullint.model.census import count_float
@@ -22,7 +23,6 @@ from fullint.ops.builder import Builder
 from fullint.ops.make import make_op
 from fullint.passes import prepare
 from fullint.repairing import Repaired, repair, repair_plan
-from fullint.rules import NAMES
 from fullint.runtime.process import Sandbox, model_file
 from fullint.verification.contract import contract_problems
 from fullint.verification.metrics import Score, mean_sqnr

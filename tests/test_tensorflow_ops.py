@@ -7,7 +7,7 @@ import pytest
 from conftest import kinds, quantized, run
 from flatbuffers import flexbuffers
 
-from fullint.auditing import audit
+from fullint.auditing.audit import audit
 from fullint.errors import NotIntegerError
 from fullint.ops.builder import Builder
 from fullint.passes.tensorflow_ops import UNARY, WRITTEN, node_attributes, without_tensorflow

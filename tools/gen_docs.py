@@ -13,12 +13,12 @@ from pathlib import Path
 
 import click
 
+from fullint.auditing.rules import RULES
 from fullint.cli import main
 from fullint.compat.attributes import ATTRIBUTES, OWN, TARGET_ATTRIBUTES
 from fullint.model.tflite import schema
 from fullint.ops import KERNEL_SETS, ROWS, Fixed, Observed, OpRow, Raw, Role, Same, Tied
 from fullint.ops.decompositions import IMPOSSIBLE, form
-from fullint.rules import RULES
 
 DOCS = Path(__file__).parents[1] / "docs"
 

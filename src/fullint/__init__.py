@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fullint.version import __version__
 
 if TYPE_CHECKING:
-    from fullint.auditing import AuditReport, Finding, audit
+    from fullint.auditing.audit import AuditReport, Finding, audit
+    from fullint.auditing.inspect import inspect
     from fullint.bench import BenchmarkReport, benchmark
     from fullint.delegates import PartitionReport, partition
     from fullint.errors import (
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from fullint.frontends import Converted, convert, setup
-    from fullint.inspection import inspect
     from fullint.logs import LogReport, readlog
     from fullint.model.tflite import read_model, write_model
     from fullint.ops.builder import Builder
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from fullint.repairing import Repaired, RepairPlan, RepairReport, repair, repair_plan
 
 _HOMES = {
-    "audit": "auditing",
-    "AuditReport": "auditing",
+    "audit": "auditing.audit",
+    "AuditReport": "auditing.audit",
     "benchmark": "bench",
     "BenchmarkReport": "bench",
     "Builder": "ops.builder",
-    "Finding": "auditing",
+    "Finding": "auditing.audit",
     "partition": "delegates",
     "PartitionReport": "delegates",
     "readlog": "logs",
@@ -54,7 +54,7 @@ _HOMES = {
     "convert": "frontends",
     "Converted": "frontends",
     "setup": "frontends",
-    "inspect": "inspection",
+    "inspect": "auditing.inspect",
     "plan": "pipeline",
     "Plan": "pipeline",
     "quantize": "pipeline",

@@ -17,13 +17,13 @@ from fullint.verification.report import Certificate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fullint.auditing import AuditReport, FileAudit, Finding
+    from fullint.auditing.audit import AuditReport, FileAudit, Finding
+    from fullint.auditing.inspect import Inspection
+    from fullint.auditing.rules import Rule
     from fullint.demo import DemoReport
     from fullint.frontends import Converted, Environment
-    from fullint.inspection import Inspection
     from fullint.pipeline import Plan
     from fullint.repairing import RepairPlan, RepairReport
-    from fullint.rules import Rule
 
 
 PIPE_WIDTH = 200

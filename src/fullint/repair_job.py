@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from fullint.assignment import Assignment, Granularity
-from fullint.auditing import Finding, finding, look
+from fullint.auditing.audit import Finding, finding, look
+from fullint.auditing.rules import Facts, Mend, Rule, Scope
+from fullint.auditing.rules.base import weighted
 from fullint.bounds import bounds
 from fullint.calibration.collect import calibrate
 from fullint.calibration.observed import given_params, observed_tensors
@@ -29,8 +31,6 @@ from fullint.options import Options
 from fullint.outcome import report_of
 from fullint.passes.keep_float import choose
 from fullint.reporting import Progress
-from fullint.rules import Facts, Mend, Rule, Scope
-from fullint.rules.base import weighted
 from fullint.runtime.process import model_file
 from fullint.verification.certificate import real
 from fullint.verification.report import Certificate

@@ -37,8 +37,8 @@ def audit(models: tuple[str, ...], rule: tuple[str, ...], target: str, runtime: 
     """
     with errors(as_json):
         from fullint import render
-        from fullint.auditing import audit as run
-        from fullint.rules.base import LEVELS
+        from fullint.auditing.audit import audit as run
+        from fullint.auditing.rules.base import LEVELS
 
         report = run(*models, rule=rule or None, target=target, runtime=runtime)
         if as_json:
@@ -63,7 +63,7 @@ def explain(rule: str | None, as_json: bool) -> None:
     """
     with errors(as_json):
         from fullint import render
-        from fullint.auditing import chosen_rules
+        from fullint.auditing.audit import chosen_rules
 
         rules = chosen_rules(rule)
         if as_json:

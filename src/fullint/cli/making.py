@@ -80,7 +80,8 @@ def inspect(model: str, as_json: bool) -> None:
       fullint inspect model.tflite
     """
     with errors(as_json):
-        from fullint import inspection, render
+        from fullint import render
+        from fullint.auditing import inspect as inspection
 
         found = inspection.inspect(model)
         if as_json:

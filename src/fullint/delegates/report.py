@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fullint.auditing import read_for_audit
+from fullint.auditing.audit import read_for_audit
 from fullint.delegates import edgetpu, nnapi, tflm, vela
 from fullint.delegates.accept import verdicts
 from fullint.delegates.algorithm import Subset, subsets

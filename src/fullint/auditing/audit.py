@@ -1,0 +1,262 @@
+"""What in a model is not integer, or integer and wrong, or will hurt: findings, each with its cause and its fix.
+
+    bytes -> model -> Facts -> for each operator the rules of its scope -> findings
+
+Nothing is run: the file says enough. An operator that computes in float gets one finding, of the first rule that
+explains it; an integer one gets as many as apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fullint.auditing.layer_names import layer_of
+from fullint.auditing.rules import NAMES, RULES, Facts, Found, Mend, Rule, Scope
+from fullint.auditing.rules.base import LEVELS
+from fullint.errors import FullintError, ModelFormatError, UsageError
+from fullint.model.census import count_float, is_float_op
+from fullint.model.ir import Model, Op, Tensor
+from fullint.model.tflite import internalise, read_model
+from fullint.ops.base import CONVERSIONS
+from fullint.ops.macs import macs
+from fullint.ops.structure import check_readable
+from fullint.ops.targets import TARGETS
+from fullint.reporting import SCHEMA_VERSION, Report
+from fullint.version import __version__
+
+SUFFIXES = (".tflite", ".lite", ".litert")
+"""What is taken for a model in a folder."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a rule has found.
+
+    Attributes:
+        rule: the rule's name; `fullint explain` knows it.
+        level: "error", "warning" or "note".
+        graph: index of the subgraph.
+        index: index of the operator in it, -1 for an input or output.
+        kind: TFLite's name of the operator, "INPUT" or "OUTPUT".
+        output: name of its first output tensor, or of the input or output.
+        layer: name of the layer it comes from, where the tensor's name tells.
+        cause: why, with names.
+        evidence: the numbers behind the cause.
+        macs_share: the part of the model's multiply-accumulates it does, 0 to 1.
+        fix: what mends it.
+        safe: whether the fix leaves what the model computes as it is, but for rounding.
+        repairable: whether `repair` has a fix for it.
+    """
+
+    rule: str
+    level: str
+    graph: int
+    index: int
+    kind: str
+    output: str
+    layer: str | None
+    cause: str
+    evidence: dict[str, Any]
+    macs_share: float
+    fix: str
+    safe: bool
+    repairable: bool
+
+
+@dataclass(frozen=True)
+class FileAudit:
+    """One model.
+
+    Attributes:
+        file: its path, "" for bytes.
+        error: why it could not be read, None where it could.
+        operators, float_operators: as `inspect` counts them.
+        float_macs_share: the part of the multiply-accumulates that float operators do.
+        counts: findings by rule, causes before what follows from them.
+        findings: in the order of the operators.
+    """
+
+    file: str
+    error: str | None = None
+    operators: int = 0
+    float_operators: int = 0
+    float_macs_share: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class AuditReport(Report):
+    """Everything `audit` found."""
+
+    schema_version: int
+    fullint: str
+    files: tuple[FileAudit, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Of all files."""
+        return tuple(f for file in self.files for f in file.findings)
+
+    def worst(self) -> str | None:
+        """The highest level among the findings, None without any."""
+        return max((f.level for f in self.findings), key=LEVELS.index, default=None)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The findings, with the file each is of."""
+        return [{"file": file.file, **vars(f)} for file in self.files for f in file.findings]
+
+
+def audit(
+    *models: str | Path | bytes,
+    rule: str | Sequence[str] | None = None,
+    target: str = "litert",
+    runtime: str | None = None,
+) -> AuditReport:
+    """Find out what in some models is not integer, or wrong, and why. Nothing is run.
+
+    Args:
+        models: paths or bytes of `.tflite` files, or folders, which are searched.
+        rule: names of the rules to look with, in a sequence or joined by commas; all by default.
+        target: where the models are to run: "litert", "tflm", "ethos-u" or "edgetpu", whose compiler knows old operators only.
+        runtime: release of the runtime they are to run on, such as "2.5.0": operators that are newer are named. Without
+            it, that of the target, if it looks at versions.
+
+    Raises:
+        ModelFormatError: the only model is not readable; of several, the report says which.
+        UsageError: a rule, target or release nobody knows, or no model at all.
+    """
+    chosen = chosen_rules(rule)
+    if target not in TARGETS:
+        raise UsageError(f'target must be one of {", ".join(TARGETS)}, not "{target}"')
+    release = _release(runtime if runtime is not None else TARGETS[target].runtime or None)
+    sources = list(dict.fromkeys(source for model in models for source in _sources(model)))
+    if not sources:
+        raise UsageError(f"no model there: give files, or folders that hold some ({', '.join(SUFFIXES)})")
+    alone = len(sources) == 1 and not any(isinstance(m, str | Path) and Path(m).is_dir() for m in models)
+    files = []
+    for source in sources:
+        try:
+            files.append(_one(source, chosen, release))
+        except FullintError as e:
+            if alone:
+                raise
+            files.append(FileAudit(_name(source), str(e).removeprefix(f"{_name(source)}: ")))
+    return AuditReport(SCHEMA_VERSION, __version__, tuple(files))
+
+
+def chosen_rules(rule: str | Sequence[str] | None) -> tuple[Rule, ...]:
+    """The rules of these names.
+
+    Raises:
+        UsageError: there is no such rule.
+    """
+    if rule is None:
+        return RULES
+    parts = rule.split(",") if isinstance(rule, str) else [n for r in rule for n in r.split(",")]
+    names = [p.strip() for p in parts if p.strip()]
+    if not names:
+        raise UsageError("no rule is named; leave the option out for all of them")
+    unknown = [n for n in names if n not in NAMES]
+    if unknown:
+        raise UsageError(f'no rule is called "{unknown[0]}"; there are: {", ".join(NAMES)}')
+    return tuple(r for r in RULES if r.name in names)
+
+
+def look(facts: Facts) -> Iterator[tuple[Op | Tensor, Rule, Found]]:
+    """Everything all rules find, with the operator or tensor it is about."""
+    for graph in facts.model.graphs:
+        if graph in facts.model.entries:
+            for t in dict.fromkeys((*graph.inputs, *graph.outputs)):
+                yield from ((t, r, f) for r in RULES if Scope.END in r.scopes and (f := r.find_end(t, graph, facts)))
+        for op in graph.ops:
+            yield from ((op, r, f) for r in RULES if Scope.EVERY in r.scopes and (f := r.find(op, facts)))
+            if any(t.is_float for t in op.values()):
+                yield from _first(op, Scope.BORDER if op.kind in CONVERSIONS else Scope.FLOAT, facts)
+            else:
+                yield from ((op, r, f) for r in RULES if Scope.INTEGER in r.scopes and (f := r.find(op, facts)))
+
+
+def _first(op: Op, scope: Scope, facts: Facts) -> Iterator[tuple[Op, Rule, Found]]:
+    for rule in RULES:
+        if scope in rule.scopes and (found := rule.find(op, facts)):
+            yield op, rule, found
+            return
+
+
+def finding(what: Op | Tensor, rule: Rule, found: Found, facts: Facts) -> Finding:
+    """A finding as reports show it."""
+    level = found.level or rule.level
+    evidence = dict(found.evidence)
+    if isinstance(what, Op):
+        number, _ = facts.place[what]
+        share = macs(what) / facts.total_macs if facts.total_macs else 0.0
+        place = (number, what.origin, what.custom_code or what.kind, what.output_name, layer_of(what))
+    else:
+        graph = next(g for g in facts.model.entries if what in (*g.inputs, *g.outputs))
+        share, end = 0.0, "INPUT" if what in graph.inputs else "OUTPUT"
+        place = (facts.model.graphs.index(graph), -1, end, what.name, None)
+    mends = (found.mend or rule.mend) is not Mend.NONE
+    return Finding(rule.name, level, *place, found.cause, evidence, round(share, 6), found.fix, rule.safe, mends)
+
+
+def audit_model(model: Model, rules: Sequence[Rule] = RULES, runtime: tuple[int, ...] | None = None) -> FileAudit:
+    """The findings of some rules about a model in memory."""
+    facts = Facts(model, runtime)
+    chosen = set(rules)
+    findings = tuple(finding(what, r, f, facts) for what, r, f in look(facts) if r in chosen)
+    floats = sum(macs(op) for op in facts.place if is_float_op(op))
+    return FileAudit(
+        file="",
+        operators=len(facts.place),
+        float_operators=count_float(model),
+        float_macs_share=round(floats / facts.total_macs, 6) if facts.total_macs else 0.0,
+        counts={r.name: n for r in RULES if (n := sum(f.rule == r.name for f in findings))},
+        findings=findings,
+    )
+
+
+def _one(source: Path | bytes, rules: Sequence[Rule], runtime: tuple[int, ...] | None) -> FileAudit:
+    return replace(audit_model(read_for_audit(source), rules, runtime), file=_name(source))
+
+
+def read_for_audit(source: str | Path | bytes) -> Model:
+    """A model whose scales may be anything.
+
+    Raises:
+        ModelFormatError: it is none, or its structure is broken; the message has its path.
+    """
+    try:
+        model = read_model(source)
+        internalise(model, None if isinstance(source, bytes) else Path(source).absolute().parent)
+        check_readable(model, scales=False)
+    except ModelFormatError as e:
+        name = _name(source)
+        raise ModelFormatError(str(e) if str(e).startswith(name) else f"{name}: {e}") from e
+    return model
+
+
+def _sources(model: str | Path | bytes) -> list[Path | bytes]:
+    if isinstance(model, bytes):
+        return [model]
+    path = Path(model)
+    if not path.is_dir():
+        return [path]
+    return sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
+def _name(source: str | Path | bytes) -> str:
+    return "" if isinstance(source, bytes) else str(source)
+
+
+def _release(runtime: str | None) -> tuple[int, ...] | None:
+    if runtime is None:
+        return None
+    try:
+        numbers = tuple(int(part) for part in runtime.split("."))
+        return (*numbers, 0, 0)[: max(3, len(numbers))]
+    except ValueError as e:
+        raise UsageError(f'runtime must be a release such as 2.5.0, not "{runtime}"') from e

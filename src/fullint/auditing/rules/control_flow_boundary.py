@@ -1,0 +1,44 @@
+"""control-flow-boundary: A float value crosses from one graph to another.
+
+What it does:
+    Finds WHILE, IF, CALL and STABLEHLO_COMPOSITE with float operands.
+
+Why it matters:
+    Inside and outside have to agree on a scale. Converters quantize graph by graph: they leave the border in float,
+    with a DEQUANTIZE before it and a QUANTIZE as the first operator of the branch, or do not look inside at all.
+
+Seen in:
+    ONNX models converted with IF (hey_jarvis), loops of GRU and LSTM, attention exported as a composite.
+
+Example:
+    op 27 IF "output": 2 of its float values cross into "true_branch" and "false_branch"
+
+Fix (safe):
+    Values that are one value get one scale, inside and outside; a composite is replaced by its decomposition.
+"""
+
+from __future__ import annotations
+
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
+from fullint.model.ir import Op
+
+_CALLS = ("WHILE", "IF", "CALL", "STABLEHLO_COMPOSITE", "STABLEHLO_CASE", "STABLEHLO_WHILE")
+
+
+def find(op: Op, facts: Facts) -> Found | None:
+    """A call of another graph with float operands, or an operator inside a composite."""
+    caller = facts.callers.get(facts.place[op][1])
+    if caller is not None and caller.kind == "STABLEHLO_COMPOSITE":
+        cause = f"it is inside the composite of op {caller.origin}, which no converter looks into"
+        return Found(cause, "its decomposition in the composite's place", {"composite": caller.origin})
+    if op.kind not in _CALLS:
+        return None
+    count = sum(t.is_float for t in op.values())
+    names = [g.name or f"subgraph {facts.model.graphs.index(g)}" for g in op.subgraphs()]
+    into = f" into {' and '.join(names)}" if names else ""
+    cause = f"{count} of its float values cross{into}"
+    fix = "its decomposition in its place" if op.kind == "STABLEHLO_COMPOSITE" else "one scale inside and outside"
+    return Found(cause, fix, {"values": count, "graphs": names})
+
+
+RULE = Rule("control-flow-boundary", "error", (Scope.FLOAT,), Mend.QUANTIZE, True, __doc__, find)

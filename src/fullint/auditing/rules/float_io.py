@@ -1,0 +1,53 @@
+"""float-io: An input or output of the model is float.
+
+What it does:
+    Finds float inputs and outputs of graphs that are entered from outside, and the QUANTIZE and DEQUANTIZE behind them.
+
+Why it matters:
+    An integer-only device cannot take them, the application's buffers are four times as large, and the conversion runs
+    on the CPU at each call. Converters leave them float unless inference_input_type and inference_output_type are set.
+
+Seen in:
+    Most published "int8" models.
+
+Example:
+    op 0 QUANTIZE "image_int8": the model's input "image" is float32
+
+Fix (safe):
+    The inputs and outputs become int8 (--io); the application converts with their scale and zero point.
+"""
+
+from __future__ import annotations
+
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, short
+from fullint.model.ir import Graph, Op, Tensor
+
+_FIX = "make it int8 (--io int8)"
+
+
+def find(op: Op, facts: Facts) -> Found | None:
+    """The conversion at an end of the graph."""
+    graph = facts.place[op][1]
+    if graph not in facts.model.entries:
+        return None
+    x = op.input(0)
+    if op.kind == "QUANTIZE" and x in graph.inputs and x is not None:
+        return Found(f'the model\'s input "{short(x)}" is {x.dtype}', _FIX, {"input": x.name, "dtype": x.dtype})
+    if op.kind == "DEQUANTIZE" and op.outputs[0] in graph.outputs and not facts.uses.of(op.outputs[0]):
+        return Found(f'the model\'s output "{op.output_name}" is float32', _FIX, {"output": op.output_name, "dtype": "float32"})
+    return None
+
+
+def find_end(tensor: Tensor, graph: Graph, facts: Facts) -> Found | None:
+    """A float input or output without a conversion of its own."""
+    if not tensor.is_float:
+        return None
+    made = facts.uses.producer.get(tensor)
+    near = [op for op, _ in facts.uses.of(tensor)] if tensor in graph.inputs else [made] if made is not None else []
+    if any(find(op, facts) for op in near if op.kind in ("QUANTIZE", "DEQUANTIZE")):
+        return None
+    what = "input" if tensor in graph.inputs else "output"
+    return Found(f"the model's {what} is {tensor.dtype}", _FIX, {what: tensor.name, "dtype": tensor.dtype})
+
+
+RULE = Rule("float-io", "warning", (Scope.BORDER, Scope.END), Mend.ENDS, True, __doc__, find, find_end)

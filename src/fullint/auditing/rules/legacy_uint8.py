@@ -1,0 +1,39 @@
+"""legacy-uint8: The operator is quantized in the uint8 scheme of old.
+
+What it does:
+    Finds operators on uint8 codes with asymmetric weights, as quantization-aware training wrote them before 2020.
+
+Why it matters:
+    It is integer and runs on LiteRT's older kernels: one scale for all channels of the weights, no XNNPACK for most,
+    and many accelerators and microcontroller kernels take int8 only.
+
+Seen in:
+    Public MobileNet and Inception models with "_quant" in their names.
+
+Example:
+    op 0 CONV_2D "conv": uint8 activations, weights "kernel" with zero point 151
+
+Fix (safe):
+    Codes become int8 (zero point - 128), weights are quantized again with zero point 0, per channel.
+"""
+
+from __future__ import annotations
+
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, short, weighted
+from fullint.model.ir import Op
+from fullint.ops.base import CONVERSIONS, codes
+
+
+def find(op: Op, facts: Facts) -> Found | None:
+    """Quantized uint8 operands, but for conversions at the border."""
+    old = [t for t in op.values() if t.dtype == "uint8" and codes(t)]
+    if not old or op.kind in CONVERSIONS:
+        return None
+    found = weighted(op)
+    what = "uint8 activations"
+    if found is not None and found[2].quant is not None and found[2].quant.scale.size:
+        what += f', weights "{short(found[2])}" with zero point {int(found[2].quant.zero_point[0])}'
+    return Found(what, "turn it to int8")
+
+
+RULE = Rule("legacy-uint8", "warning", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find, right=True)

@@ -1,0 +1,42 @@
+"""no-calibration-statistics: The file knows no range of a value this operator reads or makes.
+
+What it does:
+    Finds float operators one of whose activations has parameters nowhere in the file: no DEQUANTIZE makes it, no
+    QUANTIZE reads it.
+
+Why it matters:
+    Without a range there is no scale. Either calibration never saw the value (a branch no sample took, an input that was
+    not fed, values that were NaN), or the tool was told to leave this part in float.
+
+Seen in:
+    Networks whose first layers were left in float on purpose (lyra); branches of IF; models calibrated on one image.
+
+Example:
+    op 0 CONV_2D "features": nothing in the file says the range of its input "image"
+
+Fix (safe):
+    Ranges follow from neighbours, from fixed outputs and from bounds; where those are too wide, repair asks for samples
+    (-c).
+"""
+
+from __future__ import annotations
+
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, short
+from fullint.model.ir import Op
+from fullint.ops import ROWS, Fixed, Raw
+
+
+def find(op: Op, facts: Facts) -> Found | None:
+    """An activation without parameters."""
+    row = ROWS.get(op.kind)
+    for what, tensors in (("input", op.inputs), ("output", op.outputs)):
+        for i, t in enumerate(tensors):
+            follows = what == "output" and row is not None and isinstance(row.output(i), Fixed | Raw)
+            if t is None or not t.is_float or t.is_constant or follows or facts.params(t) is not None:
+                continue
+            cause = f'nothing in the file says the range of its {what} "{short(t)}"'
+            return Found(cause, "bound it by its neighbours, or give samples", {what: i, "tensor": t.name})
+    return None
+
+
+RULE = Rule("no-calibration-statistics", "error", (Scope.FLOAT,), Mend.QUANTIZE, True, __doc__, find)

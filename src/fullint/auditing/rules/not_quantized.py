@@ -1,0 +1,32 @@
+"""not-quantized: No operator of the model computes on integers.
+
+What it does:
+    Finds the float operators of a model that no quantizer has touched, and that nothing keeps from being integer.
+
+Why it matters:
+    The model is what a converter starts from, not what it makes: there is nothing to repair yet.
+
+Seen in:
+    Every model converted without optimizations.
+
+Example:
+    op 0 CONV_2D "features": nothing in the file is quantized
+
+Fix (none):
+    `fullint quantize MODEL -c SAMPLES -o OUT`.
+"""
+
+from __future__ import annotations
+
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
+from fullint.model.ir import Op
+
+
+def find(op: Op, facts: Facts) -> Found | None:
+    """Any float operator of a model without quantized activations."""
+    if facts.quantized:
+        return None
+    return Found("nothing in the file is quantized", "fullint quantize MODEL -c SAMPLES -o OUT")
+
+
+RULE = Rule("not-quantized", "error", (Scope.FLOAT,), Mend.NONE, True, __doc__, find)

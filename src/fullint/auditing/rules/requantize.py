@@ -1,0 +1,41 @@
+"""requantize: A QUANTIZE from integers to integers.
+
+What it does:
+    Names each QUANTIZE that brings codes from one scale to another.
+
+Why it matters:
+    It is integer and right. It costs a pass over the tensor, and NNAPI below API level 30 refuses it, so that it cuts
+    the graph there.
+
+Seen in:
+    Residual networks and concatenations whose branches have different ranges.
+
+Example:
+    op 20 QUANTIZE "add_4": from scale 0.095 zero point -69 to scale 0.105 zero point -38
+
+Fix (none):
+    None is needed. Sharing one scale would cost accuracy; a target without requantizes needs the float model quantized
+    again.
+"""
+
+from __future__ import annotations
+
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, show
+from fullint.model.ir import Op
+from fullint.ops.base import codes
+
+
+def find(op: Op, facts: Facts) -> Found | None:
+    """A QUANTIZE whose input is integer, and whose parameters or type differ."""
+    x = op.input(0)
+    if op.kind != "QUANTIZE" or x is None or not codes(x) or not op.outputs or x.quant is None:
+        return None
+    y = op.outputs[0]
+    if y.quant is None or (y.quant.same_as(x.quant) and x.dtype == y.dtype):
+        return None
+    kinds = (f"{x.dtype} ", f"{y.dtype} ") if x.dtype != y.dtype else ("", "")
+    evidence = {"from": show(x.quant), "to": show(y.quant)}
+    return Found(f"from {kinds[0]}{x.quant} to {kinds[1]}{y.quant}", "none is needed", evidence)
+
+
+RULE = Rule("requantize", "note", (Scope.INTEGER,), Mend.NONE, True, __doc__, find)

@@ -1,0 +1,41 @@
+"""weight-range: The weights of an int8 operator hold -128.
+
+What it does:
+    Finds int8 operators with constant weights one of which is -128, outside [-127, 127].
+
+Why it matters:
+    The specification keeps weights within [-127, 127], so that kernels may add two products in 16 bits: twice
+    -128 * -128 does not fit. LiteRT's kernels of today take it; other runtimes and accelerators may not.
+
+Seen in:
+    Weights quantized asymmetrically, or by tools that use all 256 codes.
+
+Example:
+    op 2 CONV_2D "conv": 3 of its weights "kernel" are -128
+
+Fix (safe):
+    The channels concerned are quantized again within [-127, 127].
+"""
+
+from __future__ import annotations
+
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, short, weighted
+from fullint.model.ir import Op
+from fullint.ops.base import codes
+
+
+def find(op: Op, facts: Facts) -> Found | None:
+    """Constant int8 weights with the code -128."""
+    found = weighted(op)
+    if found is None or integer_row(op) is None:
+        return None
+    w = found[2]
+    if w.dtype != "int8" or w.buffer is None or w.sparsity is not None or not codes(w):
+        return None
+    count = int((w.array == -128).sum())
+    if not count:
+        return None
+    return Found(f'{count} of its weights "{short(w)}" are -128', "quantize them again within [-127, 127]", {"count": count})
+
+
+RULE = Rule("weight-range", "warning", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find, right=True)

@@ -1,0 +1,47 @@
+"""weight-zero-point: The weights of an int8 operator have a zero point that is not 0.
+
+What it does:
+    Finds int8 operators with weights whose zero point is not 0 in every channel.
+
+Why it matters:
+    The int8 kernels take weights for symmetric: LiteRT refuses such a convolution when it prepares it, XNNPACK takes
+    none, other runtimes ignore the zero point and are wrong. For FULLY_CONNECTED with one scale, which LiteRT's own
+    kernel does compute, it is a warning.
+
+Seen in:
+    Weights that are computed at run time and were quantized like activations; tools that treat all tensors alike.
+
+Example:
+    op 4 CONV_2D "conv": the zero point of its weights "kernel" is 3
+
+Fix (safe):
+    The weights are quantized again with zero point 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, short, weighted
+from fullint.model.ir import Op
+from fullint.ops.base import codes
+
+
+def find(op: Op, facts: Facts) -> Found | None:
+    """int8 weights with a zero point."""
+    found = weighted(op)
+    if found is None or integer_row(op) is None or not codes(found[2]) or found[2].dtype != "int8":
+        return None
+    w = found[2]
+    assert w.quant is not None
+    points = w.quant.zero_point
+    if not points.any():
+        return None
+    worst = int(points[np.argmax(np.abs(points))])
+    dense = op.kind == "FULLY_CONNECTED" and not w.quant.per_channel
+    cause = f'the zero point of its weights "{short(w)}" is {worst}, the kernel takes 0'
+    level = "warning" if dense else None  # LiteRT's own kernel of FULLY_CONNECTED subtracts it; XNNPACK and others do not
+    return Found(cause, "quantize the weights again with zero point 0", {"zero_point": worst, "constant": w.is_constant}, level)
+
+
+RULE = Rule("weight-zero-point", "error", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find)
