@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fullint import pipeline
 from fullint.model.tflite import read_model
 from fullint.ops.builder import Builder, samples_like
+from fullint.quantization import pipeline
 from fullint.runtime.process import Sandbox, model_file
 from fullint.verification.contract import contract_problems
 

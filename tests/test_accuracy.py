@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from conftest import run
 
-from fullint import correct_bias as bias
-from fullint import pipeline
-from fullint.assign import assign
 from fullint.calibration.statistics import Measured
-from fullint.emit import emit
-from fullint.equalize import equalize, streams
 from fullint.model.ir import Model, Tensor, constant
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder, samples_like
+from fullint.quantization import bias_correction as bias
+from fullint.quantization import pipeline
+from fullint.quantization.assign import assign
+from fullint.quantization.emit import emit
+from fullint.quantization.equalization import equalize, streams
 
 UNEVEN = np.geomspace(0.01, 1, 8).astype(np.float32)
 
@@ -77,7 +77,7 @@ def test_equalizing_brings_the_result_nearer(g: Builder, monkeypatch: pytest.Mon
     data = g.bytes()
     samples = samples_like(read_bytes(data), 40)
     with_it = pipeline.quantize(data, samples).report.certificate.sqnr_db
-    monkeypatch.setattr("fullint.equalize.POWERS", (0.0,))
+    monkeypatch.setattr("fullint.quantization.equalization.POWERS", (0.0,))
     without = pipeline.quantize(data, samples, min_sqnr=-100).report.certificate.sqnr_db
     assert with_it > without + 3
 
@@ -133,7 +133,7 @@ def test_parameters_and_constants_end_a_stream(g: Builder) -> None:
 
 def test_a_flattened_range_that_was_measured_ends_a_stream(g: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """LEAKY_RELU on a flattened tensor: its range is known as a whole only."""
-    monkeypatch.setattr("fullint.equalize.POWERS", (1.0,))
+    monkeypatch.setattr("fullint.quantization.equalization.POWERS", (1.0,))
     y = g.conv(g.input(1, 4, 4, 2))
     flat = g.op("LEAKY_RELU", g.reshape(y, 1, -1), alpha=0.1)
     g.output(g.dense(flat, 3))

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from fullint.assign import assign
-from fullint.assignment import Granularity
-from fullint.blockers import blockers
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.statistics import Measured
 from fullint.model.ir import Quant, Tensor, constant
 from fullint.ops.builder import Builder
+from fullint.quantization.assign import assign
+from fullint.quantization.assignment import Granularity
+from fullint.quantization.feasibility import blockers
 
 
 def whole(low: float, high: float) -> tuple[float, float]:

@@ -196,7 +196,7 @@ def test_closed_pipe_is_no_error(home: Path) -> None:
 
 def test_own_failure_is_one_line(home: Path) -> None:
     """A bug of ours asks to be reported, without a traceback unless one is asked for."""
-    code = "import fullint.pipeline as p; p.quantize = lambda *a, **k: 1 / 0; from fullint.cli import main; main()"
+    code = "import fullint.quantization.pipeline as p; p.quantize = lambda *a, **k: 1 / 0; from fullint.cli import main; main()"
     arguments = ["quantize", "model.tflite", "-c", "samples.npz", "-o", "out.tflite"]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=home, check=False)
     assert done.returncode == 2

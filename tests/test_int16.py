@@ -8,18 +8,18 @@ from conftest import evaluate, quantized, run
 from op_examples import EXAMPLES
 
 import fullint
-from fullint.assign import assign
 from fullint.calibration.collect import calibrate
 from fullint.calibration.observed import observed_tensors
-from fullint.emit import emit
 from fullint.errors import RuntimeFailure
 from fullint.model.numerics import representable
 from fullint.model.tflite import read_bytes
 from fullint.ops import KERNEL_SETS, ROWS
 from fullint.ops.builder import Builder
 from fullint.ops.releases import release_of
+from fullint.quantization.assign import assign
+from fullint.quantization.emit import emit
+from fullint.quantization.lookup_tables import fill_tables
 from fullint.runtime.process import Sandbox
-from fullint.tables import fill_tables
 from fullint.verification.certificate import integer_inputs, real
 from fullint.verification.contract import contract_problems
 

@@ -7,11 +7,9 @@ import pytest
 from conftest import evaluate, run
 from op_examples import EXAMPLES, codes
 
-from fullint.assign import assign
 from fullint.calibration.collect import calibrate
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.statistics import Measured
-from fullint.emit import emit
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Model
 from fullint.model.numerics import representable
@@ -19,8 +17,10 @@ from fullint.model.tflite import schema
 from fullint.ops import KERNEL_SETS, ROWS, Same
 from fullint.ops.builder import Builder
 from fullint.ops.releases import RELEASES, release_of
+from fullint.quantization.assign import assign
+from fullint.quantization.emit import emit
+from fullint.quantization.lookup_tables import fill_tables
 from fullint.runtime.process import Sandbox
-from fullint.tables import fill_tables
 from fullint.verification.certificate import integer_inputs, real
 from fullint.verification.contract import contract_problems
 

@@ -18,7 +18,7 @@ from fullint.errors import RuntimeFailure
 from fullint.model.ir import Model, Op, Quant, Tensor
 from fullint.model.tflite import read_bytes, read_model
 from fullint.ops.builder import Builder
-from fullint.repairing import repair
+from fullint.repairing.pipeline import repair
 from fullint.runtime.process import Sandbox, model_file
 
 

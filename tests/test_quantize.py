@@ -7,11 +7,11 @@ import pytest
 from conftest import kinds, quantized, run
 
 import fullint
-from fullint import pipeline
 from fullint.errors import AccuracyError, NotIntegerError, RuntimeFailure, SamplesError, UsageError, VerificationError
 from fullint.model.ir import Op, Quant, Tensor
 from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder, samples_like
+from fullint.quantization import pipeline
 from fullint.verification.certificate import real
 
 

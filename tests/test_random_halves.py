@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from random_graphs import made
 
-from fullint import pipeline
 from fullint.auditing.audit import audit
 from fullint.errors import AccuracyError, NotIntegerError, UsageError, VerificationError
 from fullint.model.census import count_float
 from fullint.model.tflite import read_bytes
-from fullint.repairing import repair
+from fullint.quantization import pipeline
+from fullint.repairing.pipeline import repair
 from fullint.verification.contract import contract_problems
 
 SEEDS = range(700_000, 700_040)

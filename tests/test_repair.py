@@ -13,7 +13,6 @@ from test_audit import CASES, remembered
 import fullint
 from fullint.auditing.audit import audit
 from fullint.auditing.rules import NAMES
-from fullint.bounds import bounds
 from fullint.errors import AccuracyError, NotIntegerError, UsageError
 from fullint.model.census import count_float
 from fullint.model.ir import Model, Quant, Tensor
@@ -22,7 +21,8 @@ from fullint.model.tflite import read_bytes, read_model, write_model
 from fullint.ops.builder import Builder
 from fullint.ops.make import make_op
 from fullint.passes import prepare
-from fullint.repairing import Repaired, repair, repair_plan
+from fullint.repairing.interval_bounds import bounds
+from fullint.repairing.pipeline import Repaired, repair, repair_plan
 from fullint.runtime.process import Sandbox, model_file
 from fullint.verification.contract import contract_problems
 from fullint.verification.metrics import Score, mean_sqnr

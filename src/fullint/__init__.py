@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from fullint.logs import LogReport, readlog
     from fullint.model.tflite import read_model, write_model
     from fullint.ops.builder import Builder
-    from fullint.pipeline import Plan, Result, plan, quantize
-    from fullint.repairing import Repaired, RepairPlan, RepairReport, repair, repair_plan
+    from fullint.quantization.pipeline import Plan, Result, plan, quantize
+    from fullint.repairing.pipeline import Repaired, RepairPlan, RepairReport, repair, repair_plan
 
 _HOMES = {
     "audit": "auditing.audit",
@@ -46,19 +46,19 @@ _HOMES = {
     "PartitionReport": "delegates",
     "readlog": "logs",
     "LogReport": "logs",
-    "repair": "repairing",
-    "repair_plan": "repairing",
-    "Repaired": "repairing",
-    "RepairPlan": "repairing",
-    "RepairReport": "repairing",
+    "repair": "repairing.pipeline",
+    "repair_plan": "repairing.pipeline",
+    "Repaired": "repairing.pipeline",
+    "RepairPlan": "repairing.pipeline",
+    "RepairReport": "repairing.pipeline",
     "convert": "frontends",
     "Converted": "frontends",
     "setup": "frontends",
     "inspect": "auditing.inspect",
-    "plan": "pipeline",
-    "Plan": "pipeline",
-    "quantize": "pipeline",
-    "Result": "pipeline",
+    "plan": "quantization.pipeline",
+    "Plan": "quantization.pipeline",
+    "quantize": "quantization.pipeline",
+    "Result": "quantization.pipeline",
     "read_model": "model.tflite",
     "write_model": "model.tflite",
     "AccuracyError": "errors",

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from fullint.frontends.report import Conversion
-from fullint.reporting import SCHEMA_VERSION, QuantizeReport
+from fullint.quantization.report import QuantizeReport
+from fullint.reporting import SCHEMA_VERSION
 from fullint.verification.report import Certificate
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from fullint.auditing.rules import Rule
     from fullint.demo import DemoReport
     from fullint.frontends import Converted, Environment
-    from fullint.pipeline import Plan
-    from fullint.repairing import RepairPlan, RepairReport
+    from fullint.quantization.pipeline import Plan
+    from fullint.repairing.pipeline import RepairPlan, RepairReport
 
 
 PIPE_WIDTH = 200

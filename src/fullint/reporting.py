@@ -9,12 +9,8 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-
-from fullint.frontends.report import Conversion
-from fullint.model.census import ConvCount
-from fullint.verification.report import Certificate
 
 SCHEMA_VERSION = 1
 
@@ -44,43 +40,6 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif not isinstance(value, list | tuple) or all(isinstance(v, str | int | float | None) for v in value):
             found[f"{prefix}{key}"] = value
     return found
-
-
-@dataclass(frozen=True)
-class CutReport:
-    """A requantize that sharing parameters would have cost accuracy without, and why."""
-
-    index: int
-    kind: str
-    output: str
-    input: int
-    why: str
-
-
-@dataclass(frozen=True)
-class QuantizeReport(Report):
-    """Everything `quantize` did and found; see the field names."""
-
-    schema_version: int
-    fullint: str
-    status: str
-    options: dict[str, Any]
-    operators: int
-    float_operators: int
-    operator_counts: dict[str, int]
-    conv_2d: ConvCount
-    changes: tuple[Change, ...] = ()
-    cuts: tuple[CutReport, ...] = ()
-    requantizes: tuple[Change, ...] = ()
-    kept_float: tuple[Change, ...] = ()
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    samples: dict[str, Any] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    peak_memory_bytes: int = 0
-    certificate: Certificate | None = None
-    conversion: Conversion | None = None
 
 
 def to_json(report: Any) -> str:

@@ -107,8 +107,8 @@ def repair(model: str, output: str | None, dry_run: bool, force: bool, as_json: 
     """
     with errors(as_json), progress() as bar:
         from fullint import render
-        from fullint.repairing import repair as run
-        from fullint.repairing import repair_plan
+        from fullint.repairing.pipeline import repair as run
+        from fullint.repairing.pipeline import repair_plan
 
         if dry_run:
             asked = {name: options[name] for name in ("samples", "only", "skip", "keep_float", "batch", "shape")}

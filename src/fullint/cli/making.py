@@ -51,7 +51,8 @@ def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: b
       fullint quantize model.tflite -c samples.npz -o model_int8.tflite
     """
     with errors(as_json), progress() as bar:
-        from fullint import pipeline, render
+        from fullint import render
+        from fullint.quantization import pipeline
 
         if plan:
             decided = pipeline.plan(model, progress=bar, **options)

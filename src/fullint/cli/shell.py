@@ -20,7 +20,7 @@ import click
 from fullint.errors import FullintError, NotIntegerError, OutputExistsError, UsageError
 
 if TYPE_CHECKING:
-    from fullint.pipeline import Progress
+    from fullint.quantization.pipeline import Progress
 
 TRACEBACK = "FULLINT_TRACEBACK"
 

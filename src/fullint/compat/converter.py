@@ -27,9 +27,9 @@ from fullint.frontends.conversion import other
 from fullint.frontends.formats import FRAMEWORKS
 from fullint.frontends.match_interface import SAME, Original, finished
 from fullint.frontends.report import Conversion
-from fullint.options import Options
-from fullint.pipeline import Result, quantize
-from fullint.reporting import QuantizeReport
+from fullint.quantization.options import Options
+from fullint.quantization.pipeline import Result, quantize
+from fullint.quantization.report import QuantizeReport
 
 Floated = tuple[str | Path | bytes, Conversion | None]
 Source = Callable[["TFLiteConverter"], Floated]

@@ -117,7 +117,7 @@ def partition(
     name = "" if isinstance(model, bytes) else str(model)
     later = None
     if after == "repair":
-        from fullint.repairing import repair
+        from fullint.repairing.pipeline import repair
 
         later = cut(read_for_audit(repair(model, samples).model), target, f"{name} repaired")
     return cut(read, target, name, later)

@@ -14,8 +14,9 @@ import numpy as np
 from fullint.model.census import count_conv, count_float
 from fullint.model.ir import Array, Model
 from fullint.model.tflite import read_model
-from fullint.pipeline import Progress, quantize
-from fullint.reporting import SCHEMA_VERSION, QuantizeReport, Report
+from fullint.quantization.pipeline import Progress, quantize
+from fullint.quantization.report import QuantizeReport
+from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.runtime.process import Sandbox, model_file
 from fullint.verification.certificate import integer_inputs, real
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from fullint.emit import Emitted
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Array, Graph, Model, Tensor
+from fullint.quantization.emit import Emitted
 from fullint.runtime.process import Sandbox, model_file
 from fullint.verification.certificate import integer_inputs, real
 from fullint.verification.metrics import Score

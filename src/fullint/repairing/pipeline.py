@@ -17,11 +17,12 @@ from typing import Any
 from fullint.auditing.audit import Finding, audit_model, chosen_rules, read_for_audit
 from fullint.auditing.rules import Mend, Rule
 from fullint.errors import Blocker, NotIntegerError, UsageError
-from fullint.job import Result
 from fullint.model.tflite import read_model
-from fullint.options import Options
-from fullint.repair_job import RepairJob
-from fullint.reporting import SCHEMA_VERSION, Progress, QuantizeReport, Report
+from fullint.quantization.job import Result
+from fullint.quantization.options import Options
+from fullint.quantization.report import QuantizeReport
+from fullint.repairing.repair_job import RepairJob
+from fullint.reporting import SCHEMA_VERSION, Progress, Report
 from fullint.version import __version__
 
 ALWAYS = {

@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from fullint.assignment import Assignment, Cut
 from fullint.calibration.observed import clips, given_params
 from fullint.calibration.statistics import Range
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import activation_params, as_activation, representable
 from fullint.ops import ROWS, Fixed, Role, Same
 from fullint.ops.control_flow import Tie
+from fullint.quantization.assignment import Assignment, Cut
 
 FIXED_SLACK = 1.01
 """A fixed range may be exceeded by this factor before its edge is cut (half a step at full scale)."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fullint.job import Job, Plan, Result
-from fullint.options import Options
+from fullint.quantization.job import Job, Plan, Result
+from fullint.quantization.options import Options
 from fullint.reporting import Progress
 
 __all__ = ["Plan", "Progress", "Result", "plan", "quantize"]

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fullint.assignment import Assignment
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.statistics import Range
 from fullint.errors import Blocker
 from fullint.model.ir import Model, Op, Tensor
 from fullint.ops import ROWS, Role
 from fullint.ops.decompositions import IMPOSSIBLE, INTEGERS, form
+from fullint.quantization.assignment import Assignment
 
 SCALE_MIN, SCALE_MAX = 1e-36, 1e36
 """Beyond these a scale is no normal float32 number, or its products are not."""

@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fullint.assignment import Assignment, Granularity
 from fullint.calibration.observed import given_params
 from fullint.calibration.statistics import Measured, Range
-from fullint.groups import Groups
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor
 from fullint.model.numerics import BIAS_MAX, WEIGHT_MAX, WIDE_BIAS_MAX, representable, scales_for_bias, weight_scales
 from fullint.ops import ROWS, Fixed, Given, OpRow, Role
 from fullint.ops.control_flow import Tie, ties
-from fullint.saturate import mask_ranges, useful
+from fullint.quantization.assignment import Assignment, Granularity
+from fullint.quantization.scale_sharing import Groups
+from fullint.quantization.useful_ranges import mask_ranges, useful
 
 
 def assign(

@@ -9,27 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from fullint.assignment import Assignment, Granularity
 from fullint.auditing.audit import Finding, finding, look
 from fullint.auditing.rules import Facts, Mend, Rule, Scope
 from fullint.auditing.rules.base import weighted
-from fullint.bounds import bounds
 from fullint.calibration.collect import calibrate
 from fullint.calibration.observed import given_params, observed_tensors
 from fullint.calibration.samples import Split, drawn, slots
 from fullint.calibration.signatures import Entry, view
 from fullint.calibration.statistics import Measured, Range, merged
-from fullint.emit import Emitted
 from fullint.errors import AccuracyError, Blocker, NotIntegerError, UsageError
-from fullint.job import Job, Plan, Result
-from fullint.mend import cancel, lift, stamp_axes
 from fullint.model.ir import Op, Quant, Tensor, Uses
 from fullint.model.numerics import as_activation, representable
 from fullint.ops.base import codes
 from fullint.ops.structure import check_readable
-from fullint.options import Options
-from fullint.outcome import report_of
 from fullint.passes.keep_float import choose
+from fullint.quantization.assignment import Assignment, Granularity
+from fullint.quantization.emit import Emitted
+from fullint.quantization.job import Job, Plan, Result
+from fullint.quantization.options import Options
+from fullint.quantization.report import report_of
+from fullint.repairing.interval_bounds import bounds
+from fullint.repairing.lift import cancel, lift, stamp_axes
 from fullint.reporting import Progress
 from fullint.runtime.process import model_file
 from fullint.verification.certificate import real

@@ -17,19 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from fullint.assign import assign
-from fullint.assignment import Assignment, Granularity
-from fullint.blockers import blockers, scale_blockers, unmeasured
-from fullint.border import set_io
 from fullint.calibration.collect import calibrate, has_state
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.range_methods import InputValues
 from fullint.calibration.samples import WAYS, Samples, open_samples, slots, synthetic
 from fullint.calibration.signatures import Entry, samples_of, view
 from fullint.calibration.statistics import Measured, Range, Stats, merged
-from fullint.correct_bias import Head, correct_bias, heads, means_model, sample_count
-from fullint.emit import Emitted, emit
-from fullint.equalize import equalize, streams
 from fullint.errors import NotIntegerError, RuntimeFailure, UsageError, VerificationError
 from fullint.frontends import Framework, convert_with, framework_of
 from fullint.frontends.report import Conversion
@@ -41,8 +34,6 @@ from fullint.model.tflite import internalise, read_model, write_model
 from fullint.ops import ROWS
 from fullint.ops.structure import check_readable, check_structure
 from fullint.ops.targets import TARGETS
-from fullint.options import Options
-from fullint.outcome import already_integer, report_of
 from fullint.passes import prepare
 from fullint.passes.engine import sweep
 from fullint.passes.expand_constants import expand_dequantize
@@ -50,14 +41,23 @@ from fullint.passes.keep_float import choose
 from fullint.passes.qat_params import apply_qat_params, forget_float_params, make_runnable
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
 from fullint.passes.tensorflow_ops import without_tensorflow
-from fullint.reporting import Change, Progress, QuantizeReport
+from fullint.quantization.assign import assign
+from fullint.quantization.assignment import Assignment, Granularity
+from fullint.quantization.bias_correction import Head, correct_bias, heads, means_model, sample_count
+from fullint.quantization.emit import Emitted, emit
+from fullint.quantization.equalization import equalize, streams
+from fullint.quantization.feasibility import blockers, scale_blockers, unmeasured
+from fullint.quantization.io_types import set_io
+from fullint.quantization.lookup_tables import fill_tables
+from fullint.quantization.mixed_precision import wide_operators
+from fullint.quantization.options import Options
+from fullint.quantization.report import QuantizeReport, already_integer, report_of
+from fullint.reporting import Change, Progress
 from fullint.runtime.process import Sandbox, model_file
-from fullint.tables import fill_tables
 from fullint.verification.acceptance import verdict
 from fullint.verification.certificate import certify, integer_inputs, joined
 from fullint.verification.layer_errors import worst_operators
 from fullint.verification.report import Certificate
-from fullint.widen import wide_operators
 
 SYNTHETIC_SAMPLES = 32
 UNCALIBRATED_KEY = "fullint_uncalibrated"

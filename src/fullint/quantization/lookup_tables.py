@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.assignment import Assignment
 from fullint.model.ir import Array, Graph, Model, Op, Tensor, constant
 from fullint.model.numerics import RANGES, dequantize
 from fullint.model.subgraphs import LOOKUP, call
 from fullint.passes.lookup import Evaluate
+from fullint.quantization.assignment import Assignment
 
 
 def fill_tables(model: Model, assignment: Assignment, evaluate: Evaluate) -> None:

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fullint.calibration.probes import append_means
-from fullint.emit import Emitted
 from fullint.model.ir import Array, Buffer, Graph, Model, Op, Tensor, Uses, twin
 from fullint.ops import ROWS
 from fullint.ops.macs import total_macs
+from fullint.quantization.emit import Emitted
 from fullint.reporting import Change
 
 _PASSING = frozenset(

@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from fullint.assignment import Assignment
-from fullint.border import conversion
 from fullint.errors import Blocker, NotIntegerError
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, Uses, constant, twin
 from fullint.model.numerics import RANGES, activation_params, bias_scales, quantize
@@ -26,6 +24,8 @@ from fullint.model.subgraphs import LOOKUP, pointed
 from fullint.model.tflite import schema
 from fullint.ops import ROWS, Role
 from fullint.ops.make import ACTIVATIONS, make_op
+from fullint.quantization.assignment import Assignment
+from fullint.quantization.io_types import conversion
 from fullint.reporting import Change
 
 WORTH_SHARING = 4096

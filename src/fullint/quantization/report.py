@@ -6,23 +6,25 @@ import hashlib
 import resource
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fullint.assignment import Assignment
 from fullint.calibration.samples import Split
-from fullint.emit import Emitted
 from fullint.errors import VerificationError
-from fullint.model.census import count_conv, count_float, operator_counts
+from fullint.frontends.report import Conversion
+from fullint.model.census import ConvCount, count_conv, count_float, operator_counts
 from fullint.model.tflite import read_model
-from fullint.options import Options
-from fullint.reporting import SCHEMA_VERSION, CutReport, QuantizeReport
+from fullint.quantization.assignment import Assignment
+from fullint.quantization.emit import Emitted
+from fullint.quantization.options import Options
+from fullint.reporting import SCHEMA_VERSION, Change, Report
 from fullint.verification.contract import contract_problems
 from fullint.verification.report import Certificate
 from fullint.version import __version__
 
 if TYPE_CHECKING:
-    from fullint.job import Job
+    from fullint.quantization.job import Job
 
 _WITHOUT_EFFECT = ("activations", "io", "per_tensor", "dense_per_tensor", "batch", "keep_float", "shape", "target")
 """Options that change nothing where nothing is float."""
@@ -114,3 +116,40 @@ def already_integer(job: Job) -> tuple[bytes, QuantizeReport]:
     if changed:
         job.warnings.append(f"{', '.join(changed)}: no effect on a model that is all integer already")
     return data, report_of(job, "already-integer", data, Assignment(), Emitted(job.model), None)
+
+
+@dataclass(frozen=True)
+class CutReport:
+    """A requantize that sharing parameters would have cost accuracy without, and why."""
+
+    index: int
+    kind: str
+    output: str
+    input: int
+    why: str
+
+
+@dataclass(frozen=True)
+class QuantizeReport(Report):
+    """Everything `quantize` did and found; see the field names."""
+
+    schema_version: int
+    fullint: str
+    status: str
+    options: dict[str, Any]
+    operators: int
+    float_operators: int
+    operator_counts: dict[str, int]
+    conv_2d: ConvCount
+    changes: tuple[Change, ...] = ()
+    cuts: tuple[CutReport, ...] = ()
+    requantizes: tuple[Change, ...] = ()
+    kept_float: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    samples: dict[str, Any] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
+    certificate: Certificate | None = None
+    conversion: Conversion | None = None
