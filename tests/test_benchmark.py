@@ -17,10 +17,10 @@ from conftest import corpus
 from half import Half
 
 import fullint
-from fullint.bench import ModelTiming, benchmark
-from fullint.bench.profile import Row, join
+from fullint.deployment.benchmark import ModelTiming, benchmark
+from fullint.deployment.benchmark.profile import Row, join
+from fullint.deployment.logs import format_log, parse_log, readlog
 from fullint.errors import ModelFormatError, RuntimeFailure, UsageError
-from fullint.logs import format_log, parse_log, readlog
 from fullint.model.ir import constant
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder

@@ -10,12 +10,14 @@ import click
 import pytest
 
 import fullint
-from fullint import bench, delegates, frontends
+from fullint import frontends
 from fullint import reporting as report
 from fullint.auditing import audit as auditing
 from fullint.auditing import inspect as inspection
 from fullint.cli import main
-from fullint.logs import analysis
+from fullint.deployment import benchmark as bench
+from fullint.deployment import delegates
+from fullint.deployment.logs import analysis
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

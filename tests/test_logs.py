@@ -9,9 +9,9 @@ import pytest
 from conftest import CORPUS
 from half import Half
 
+from fullint.deployment.logs import BenchLog, Delegate, Section, Stat, format_log, parse_log, readlog
+from fullint.deployment.logs.record import INIT, INTERNAL, RUN, rows_of
 from fullint.errors import LogFormatError
-from fullint.logs import BenchLog, Delegate, Section, Stat, format_log, parse_log, readlog
-from fullint.logs.record import INIT, INTERNAL, RUN, rows_of
 
 SAMPLE = BenchLog(
     parameters=(("Graph", "m.tflite"), ("Use XNNPACK", "1")),

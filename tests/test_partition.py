@@ -10,10 +10,10 @@ import pytest
 from conftest import CORPUS, corpus, quantized
 from half import Half
 
-from fullint.delegates import conditions, edgetpu, nnapi, partition
-from fullint.delegates.accept import verdicts
-from fullint.delegates.algorithm import subsets
-from fullint.delegates.xnnpack import TABLE
+from fullint.deployment.delegates import conditions, edgetpu, nnapi, partition
+from fullint.deployment.delegates.acceptance import verdicts
+from fullint.deployment.delegates.partitioner import subsets
+from fullint.deployment.delegates.xnnpack import TABLE
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Model, Op, Quant, Tensor
 from fullint.model.tflite import read_bytes, read_model

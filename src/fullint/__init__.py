@@ -12,8 +12,9 @@ from fullint.version import __version__
 if TYPE_CHECKING:
     from fullint.auditing.audit import AuditReport, Finding, audit
     from fullint.auditing.inspect import inspect
-    from fullint.bench import BenchmarkReport, benchmark
-    from fullint.delegates import PartitionReport, partition
+    from fullint.deployment.benchmark import BenchmarkReport, benchmark
+    from fullint.deployment.delegates import PartitionReport, partition
+    from fullint.deployment.logs import LogReport, readlog
     from fullint.errors import (
         AccuracyError,
         Blocker,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from fullint.frontends import Converted, convert, setup
-    from fullint.logs import LogReport, readlog
     from fullint.model.tflite import read_model, write_model
     from fullint.ops.builder import Builder
     from fullint.quantization.pipeline import Plan, Result, plan, quantize
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "audit": "auditing.audit",
     "AuditReport": "auditing.audit",
-    "benchmark": "bench",
-    "BenchmarkReport": "bench",
+    "benchmark": "deployment.benchmark",
+    "BenchmarkReport": "deployment.benchmark",
     "Builder": "ops.builder",
     "Finding": "auditing.audit",
-    "partition": "delegates",
-    "PartitionReport": "delegates",
-    "readlog": "logs",
-    "LogReport": "logs",
+    "partition": "deployment.delegates",
+    "PartitionReport": "deployment.delegates",
+    "readlog": "deployment.logs",
+    "LogReport": "deployment.logs",
     "repair": "repairing.pipeline",
     "repair_plan": "repairing.pipeline",
     "Repaired": "repairing.pipeline",

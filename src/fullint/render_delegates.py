@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from fullint.logs.record import SIMULATED
+from fullint.deployment.logs.record import SIMULATED
 from fullint.render import MOST_ROWS, console, cut, many, size
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fullint.bench import BenchmarkReport, Comparison, ModelTiming
-    from fullint.delegates import PartitionReport
-    from fullint.logs import LogReport
+    from fullint.deployment.benchmark import BenchmarkReport, Comparison, ModelTiming
+    from fullint.deployment.delegates import PartitionReport
+    from fullint.deployment.logs import LogReport
 
 
 def show_partition(report: PartitionReport) -> None:

@@ -31,7 +31,7 @@ def partition(model: str, target: str, after: str | None, samples: Any, as_json:
     """
     with errors(as_json):
         from fullint import render_delegates
-        from fullint.delegates import partition as run
+        from fullint.deployment.delegates import partition as run
 
         report = run(model, target, after=after, samples=samples)
         show(report.to_json()) if as_json else render_delegates.show_partition(report)
@@ -50,7 +50,7 @@ def readlog(log: str, model: str | None, as_json: bool) -> None:
     """
     with errors(as_json):
         from fullint import render_delegates
-        from fullint.logs import readlog as run
+        from fullint.deployment.logs import readlog as run
 
         report = run(log, model)
         show(report.to_json()) if as_json else render_delegates.show_log(report)

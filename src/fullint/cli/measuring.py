@@ -12,7 +12,7 @@ from fullint.cli.shell import check_output, errors, show, write_atomically
 from fullint.errors import UsageError
 
 if TYPE_CHECKING:
-    from fullint.bench import BenchmarkReport
+    from fullint.deployment.benchmark import BenchmarkReport
 
 
 def _flag(name: str, text: str, **details: Any) -> Callable[[Any], Any]:
@@ -96,7 +96,7 @@ def benchmark(
     """
     with errors(as_json):
         from fullint import render_delegates
-        from fullint.bench import benchmark as run
+        from fullint.deployment.benchmark import benchmark as run
 
         files = [f for f in (profiling_output_csv_file, op_profiling_output_file) if f is not None]
         if len(files) != len(set(files)):

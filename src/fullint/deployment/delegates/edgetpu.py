@@ -7,8 +7,8 @@ cuts once: from the first operator it does not take on, all run on the CPU (with
 
 from __future__ import annotations
 
-from fullint.delegates.conditions import Condition, Custom, Never, Option, Static, Values
-from fullint.delegates.table import Row, Table
+from fullint.deployment.delegates.conditions import Condition, Custom, Never, Option, Static, Values
+from fullint.deployment.delegates.table import Row, Table
 from fullint.model.ir import Graph, Op, Tensor
 from fullint.ops.make import ACTIVATIONS
 from fullint.ops.releases import release_of

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fullint.auditing.audit import read_for_audit
-from fullint.delegates import edgetpu, nnapi, tflm, vela
-from fullint.delegates.accept import verdicts
-from fullint.delegates.algorithm import Subset, subsets
-from fullint.delegates.xnnpack import TABLE as XNNPACK
+from fullint.deployment.delegates import edgetpu, nnapi, tflm, vela
+from fullint.deployment.delegates.acceptance import verdicts
+from fullint.deployment.delegates.partitioner import Subset, subsets
+from fullint.deployment.delegates.xnnpack import TABLE as XNNPACK
 from fullint.errors import UsageError
 from fullint.model.ir import NUMPY_TYPES, Graph, Model, Op, Tensor
 from fullint.ops.macs import macs

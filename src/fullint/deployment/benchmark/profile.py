@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from fullint.bench.report import OperatorTime
-from fullint.delegates.algorithm import Subset
-from fullint.delegates.report import decide
+from fullint.deployment.benchmark.report import OperatorTime
+from fullint.deployment.delegates.partition import decide
+from fullint.deployment.delegates.partitioner import Subset
 from fullint.model.ir import Model, Op
 from fullint.ops.macs import macs
 from fullint.runtime.litert_c_api import DELEGATE_OPERATOR, DELEGATE_PROFILED

@@ -10,17 +10,17 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fullint.bench.profile import Row, join
-from fullint.bench.report import Comparison, ModelTiming, OperatorChange, OperatorTime, timing_stats
-from fullint.bench.simulate import Simulation, simulation
 from fullint.calibration.samples import open_samples, slots
-from fullint.delegates.report import PartitionReport, cut
+from fullint.deployment.benchmark.profile import Row, join
+from fullint.deployment.benchmark.report import Comparison, ModelTiming, OperatorChange, OperatorTime, timing_stats
+from fullint.deployment.benchmark.settings import Settings
+from fullint.deployment.benchmark.simulate import Simulation, simulation
+from fullint.deployment.delegates.partition import PartitionReport, cut
 from fullint.errors import ModelFormatError, RuntimeFailure
 from fullint.model.ir import NUMPY_TYPES, Array, Model
 from fullint.model.tflite import read_model
@@ -34,31 +34,6 @@ MOST_RATIO = 20.0
 PROFILE_SECONDS, PROFILE_RUNS, MOST_RUNS = 1.0, 3, 100
 """All turns together; at least and at most this many in a turn."""
 Shapes = Sequence[tuple[tuple[int, ...], str]]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to measure; the names are those of `benchmark`."""
-
-    kernels: str
-    num_threads: int
-    num_runs: int
-    min_secs: float
-    max_secs: float
-    warmup_runs: int
-    warmup_min_secs: float
-    run_delay: float
-    inputs: Any
-    enable_op_profiling: bool
-    simulate: str | None
-    nnapi_accelerator_name: str | None
-    external_delegate_path: str | None
-    external_delegate_options: dict[str, str]
-
-    @property
-    def plays_nnapi(self) -> bool:
-        """Whether it is NNAPI that is played."""
-        return (self.simulate or "").startswith("nnapi")
 
 
 class Measured:

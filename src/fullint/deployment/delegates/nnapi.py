@@ -10,7 +10,7 @@ and DEQUANTIZE around them, to the CPU), and what `always` says. Without one (`i
 
 from __future__ import annotations
 
-from fullint.delegates.conditions import (
+from fullint.deployment.delegates.conditions import (
     OUT,
     Condition,
     Custom,
@@ -25,7 +25,7 @@ from fullint.delegates.conditions import (
     Version,
     When,
 )
-from fullint.delegates.table import Row, Table
+from fullint.deployment.delegates.table import Row, Table
 from fullint.model.ir import Op, Tensor
 from fullint.ops.make import ACTIVATIONS
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fullint.logs.read import read_log
-from fullint.logs.record import INIT, INTERNAL, RUN, BenchLog, Row, Section
+from fullint.deployment.logs.read import read_log
+from fullint.deployment.logs.record import INIT, INTERNAL, RUN, BenchLog, Row, Section
 from fullint.model.census import is_float_op
 from fullint.model.ir import Model, Op, Uses
 from fullint.model.tflite import read_model

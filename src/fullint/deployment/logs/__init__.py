@@ -6,9 +6,9 @@ write       record -> text, as the tool prints it
 analysis    record (and the model) -> where the time goes, and what integer-only could gain
 """
 
-from fullint.logs.analysis import LogReport, readlog
-from fullint.logs.read import parse_log
-from fullint.logs.record import BenchLog, Delegate, Row, Section, Stat
-from fullint.logs.write import format_log
+from fullint.deployment.logs.analysis import LogReport, readlog
+from fullint.deployment.logs.read import parse_log
+from fullint.deployment.logs.record import BenchLog, Delegate, Row, Section, Stat
+from fullint.deployment.logs.write import format_log
 
 __all__ = ["BenchLog", "Delegate", "LogReport", "Row", "Section", "Stat", "format_log", "parse_log", "readlog"]

@@ -6,8 +6,8 @@ from LiteRT's: no operator with float data and integer weights (hybrid), no spar
 
 from __future__ import annotations
 
-from fullint.delegates.conditions import Condition, Custom
-from fullint.delegates.table import Row, Table
+from fullint.deployment.delegates.conditions import Condition, Custom
+from fullint.deployment.delegates.table import Row, Table
 from fullint.model.ir import Op
 
 _SOURCE = "tflite-micro, tensorflow/lite/micro/micro_mutable_op_resolver.h"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fullint.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Row, Section, Stat
+from fullint.deployment.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Row, Section, Stat
 
 RULE = "=" * 30
 MOST_TOP = 10

@@ -6,7 +6,7 @@ simulate    an accelerator's cuts, played on the host: numerics and cuts are rea
 report      what `benchmark` tells, and the same as a log of benchmark_model
 """
 
-from fullint.bench.report import BenchmarkReport, Comparison, ModelTiming, OperatorTime
-from fullint.bench.run import benchmark
+from fullint.deployment.benchmark.report import BenchmarkReport, Comparison, ModelTiming, OperatorTime
+from fullint.deployment.benchmark.run import benchmark
 
 __all__ = ["BenchmarkReport", "Comparison", "ModelTiming", "OperatorTime", "benchmark"]

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fullint.bench.profile import Row, join
-from fullint.bench.report import OperatorTime
-from fullint.delegates import nnapi
-from fullint.delegates.algorithm import Subset
-from fullint.delegates.report import NAMES, PartitionReport, cut, decide
+from fullint.deployment.benchmark.profile import Row, join
+from fullint.deployment.benchmark.report import OperatorTime
+from fullint.deployment.delegates import nnapi
+from fullint.deployment.delegates.partition import NAMES, PartitionReport, cut, decide
+from fullint.deployment.delegates.partitioner import Subset
+from fullint.deployment.logs.record import SIMULATED
 from fullint.errors import UsageError
-from fullint.logs.record import SIMULATED
 from fullint.model.ir import Array, Graph, Model, Tensor
 from fullint.runtime.process import Sandbox, model_file
 
 if TYPE_CHECKING:
-    from fullint.bench.measure import Settings
+    from fullint.deployment.benchmark.settings import Settings
 
 DEVICE_FOLDER = "/data/local/tmp"
 

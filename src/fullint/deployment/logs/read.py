@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fullint.deployment.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, Row, Section, Stat
 from fullint.errors import LogFormatError
-from fullint.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, Row, Section, Stat
 
 _NUMBER = r"(-?\d{1,18}(?:\.\d+)?(?:e[+-]?\d{1,2})?)"
 _REPLACING = re.compile(

@@ -6,12 +6,13 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from fullint.bench.measure import TURNS, Measured, Settings, compared
-from fullint.bench.report import BenchmarkReport, ModelTiming
-from fullint.bench.simulate import device_commands
-from fullint.delegates import nnapi
+from fullint.deployment.benchmark.report import BenchmarkReport, ModelTiming
+from fullint.deployment.benchmark.session import TURNS, Measured, compared
+from fullint.deployment.benchmark.settings import Settings
+from fullint.deployment.benchmark.simulate import device_commands
+from fullint.deployment.delegates import nnapi
+from fullint.deployment.logs.record import SIMULATED
 from fullint.errors import DelegationError, UsageError
-from fullint.logs.record import SIMULATED
 from fullint.ops import KERNEL_SETS
 from fullint.reporting import SCHEMA_VERSION
 from fullint.version import __version__

@@ -7,7 +7,7 @@ constants, and that operator is taken if all who read it are.
 
 from __future__ import annotations
 
-from fullint.delegates.conditions import (
+from fullint.deployment.delegates.conditions import (
     OUT,
     Count,
     Custom,
@@ -29,7 +29,7 @@ from fullint.delegates.conditions import (
     quantized,
     ratio,
 )
-from fullint.delegates.table import Row, Table
+from fullint.deployment.delegates.table import Row, Table
 from fullint.model.ir import Op, Tensor
 from fullint.ops.make import ACTIVATIONS
 

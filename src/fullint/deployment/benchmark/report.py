@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fullint.delegates.report import NAMES
-from fullint.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, Section, Stat, rows_of
+from fullint.deployment.delegates.partition import NAMES
+from fullint.deployment.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, Section, Stat, rows_of
 from fullint.reporting import Report
 
 
@@ -170,7 +170,7 @@ class BenchmarkReport(Report):
 
     def to_log(self, index: int = 0, *, profile: bool = True) -> str:
         """One model's timing as benchmark_model's log."""
-        from fullint.logs import format_log
+        from fullint.deployment.logs import format_log
 
         log = as_log(self.timings[index], self.options, self.notes)
         return format_log(log if profile else replace(log, sections=()))

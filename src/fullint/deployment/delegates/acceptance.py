@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from fullint.delegates.table import Table
+from fullint.deployment.delegates.table import Table
 from fullint.model.ir import Graph, Op, Tensor, Uses
 
 

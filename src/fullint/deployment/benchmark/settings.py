@@ -1,0 +1,31 @@
+"""What a benchmark is asked to do, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure; the names are those of `benchmark`."""
+
+    kernels: str
+    num_threads: int
+    num_runs: int
+    min_secs: float
+    max_secs: float
+    warmup_runs: int
+    warmup_min_secs: float
+    run_delay: float
+    inputs: Any
+    enable_op_profiling: bool
+    simulate: str | None
+    nnapi_accelerator_name: str | None
+    external_delegate_path: str | None
+    external_delegate_options: dict[str, str]
+
+    @property
+    def plays_nnapi(self) -> bool:
+        """Whether it is NNAPI that is played."""
+        return (self.simulate or "").startswith("nnapi")
