@@ -11,13 +11,15 @@ import pytest
 
 import fullint
 from fullint import frontends
-from fullint import reporting as report
 from fullint.auditing import audit as auditing
 from fullint.auditing import inspect as inspection
 from fullint.cli import main
 from fullint.deployment import benchmark as bench
 from fullint.deployment import delegates
 from fullint.deployment.logs import analysis
+from fullint.frontends.report import Conversion
+from fullint.quantization.report import QuantizeReport
+from fullint.verification.report import Certificate, KernelSet, OutputQuality
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -157,11 +159,11 @@ def test_generated_pages_are_fresh() -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        report.QuantizeReport,
-        report.Certificate,
-        report.OutputQuality,
-        report.KernelSet,
-        report.Conversion,
+        QuantizeReport,
+        Certificate,
+        OutputQuality,
+        KernelSet,
+        Conversion,
         frontends.Environment,
         inspection.Inspection,
         fullint.Blocker,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import click
 
-from fullint.cli.auditing import audit, explain, repair
+from fullint.cli.audit import audit, explain, repair
+from fullint.cli.benchmark import benchmark
 from fullint.cli.delegates import partition, readlog
 from fullint.cli.frontends import convert, setup
-from fullint.cli.making import demo, inspect, quantize
-from fullint.cli.measuring import benchmark
+from fullint.cli.quantize import demo, inspect, quantize
 from fullint.cli.shell import write_atomically
 from fullint.version import __version__
 

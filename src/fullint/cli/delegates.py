@@ -30,11 +30,11 @@ def partition(model: str, target: str, after: str | None, samples: Any, as_json:
       fullint partition half.tflite --target nnapi --after repair
     """
     with errors(as_json):
-        from fullint import render_delegates
+        from fullint.cli.render import deployment as render
         from fullint.deployment.delegates import partition as run
 
         report = run(model, target, after=after, samples=samples)
-        show(report.to_json()) if as_json else render_delegates.show_partition(report)
+        show(report.to_json()) if as_json else render.show_partition(report)
 
 
 @click.command()
@@ -49,8 +49,8 @@ def readlog(log: str, model: str | None, as_json: bool) -> None:
       fullint readlog benchmark.log half.tflite
     """
     with errors(as_json):
-        from fullint import render_delegates
+        from fullint.cli.render import deployment as render
         from fullint.deployment.logs import readlog as run
 
         report = run(log, model)
-        show(report.to_json()) if as_json else render_delegates.show_log(report)
+        show(report.to_json()) if as_json else render.show_log(report)

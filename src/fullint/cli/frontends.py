@@ -28,7 +28,8 @@ def setup(framework: str, force: bool, as_json: bool) -> None:
       fullint setup keras
     """
     with errors(as_json), progress() as bar:
-        from fullint import frontends, render
+        from fullint import frontends
+        from fullint.cli.render import models as render
 
         made = frontends.setup(framework, force=force, progress=bar)
         if as_json:
@@ -54,7 +55,8 @@ def convert(
       fullint convert model.keras -o model.tflite
     """
     with errors(as_json), progress() as bar:
-        from fullint import frontends, render
+        from fullint import frontends
+        from fullint.cli.render import models as render
 
         if output is None:
             raise UsageError("where should the result go? give -o FILE")

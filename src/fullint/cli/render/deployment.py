@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from fullint.cli.render.models import MOST_ROWS, console, cut, many, size
 from fullint.deployment.logs.record import SIMULATED
-from fullint.render import MOST_ROWS, console, cut, many, size
 
 if TYPE_CHECKING:
     from rich.console import Console

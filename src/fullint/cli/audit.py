@@ -36,9 +36,9 @@ def audit(models: tuple[str, ...], rule: tuple[str, ...], target: str, runtime: 
       fullint audit half.tflite
     """
     with errors(as_json):
-        from fullint import render
         from fullint.auditing.audit import audit as run
         from fullint.auditing.rules.base import LEVELS
+        from fullint.cli.render import models as render
 
         report = run(*models, rule=rule or None, target=target, runtime=runtime)
         if as_json:
@@ -62,8 +62,8 @@ def explain(rule: str | None, as_json: bool) -> None:
       fullint explain shared-constant-conflict
     """
     with errors(as_json):
-        from fullint import render
         from fullint.auditing.audit import chosen_rules
+        from fullint.cli.render import models as render
 
         rules = chosen_rules(rule)
         if as_json:
@@ -106,7 +106,7 @@ def repair(model: str, output: str | None, dry_run: bool, force: bool, as_json: 
       fullint repair half.tflite -o repaired.tflite
     """
     with errors(as_json), progress() as bar:
-        from fullint import render
+        from fullint.cli.render import models as render
         from fullint.repairing.pipeline import repair as run
         from fullint.repairing.pipeline import repair_plan
 

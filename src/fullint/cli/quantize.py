@@ -51,7 +51,7 @@ def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: b
       fullint quantize model.tflite -c samples.npz -o model_int8.tflite
     """
     with errors(as_json), progress() as bar:
-        from fullint import render
+        from fullint.cli.render import models as render
         from fullint.quantization import pipeline
 
         if plan:
@@ -81,8 +81,8 @@ def inspect(model: str, as_json: bool) -> None:
       fullint inspect model.tflite
     """
     with errors(as_json):
-        from fullint import render
         from fullint.auditing import inspect as inspection
+        from fullint.cli.render import models as render
 
         found = inspection.inspect(model)
         if as_json:
@@ -103,7 +103,7 @@ def demo(output: str | None, force: bool, as_json: bool) -> None:
       fullint demo
     """
     with errors(as_json), progress() as bar:
-        from fullint import render
+        from fullint.cli.render import models as render
         from fullint.demo import run_demo
 
         if output is not None:

@@ -95,7 +95,7 @@ def benchmark(
       fullint benchmark model.tflite half.tflite
     """
     with errors(as_json):
-        from fullint import render_delegates
+        from fullint.cli.render import deployment as render
         from fullint.deployment.benchmark import benchmark as run
 
         files = [f for f in (profiling_output_csv_file, op_profiling_output_file) if f is not None]
@@ -123,7 +123,7 @@ def benchmark(
         elif csv:
             show(report.to_csv())
         else:
-            render_delegates.show_benchmark(report)
+            render.show_benchmark(report)
 
 
 def _spell(how: dict[str, Any], use_xnnpack: bool | None, use_nnapi: bool | None) -> None:
