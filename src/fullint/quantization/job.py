@@ -391,7 +391,7 @@ class Job:
 
         def worst() -> list[str]:
             split = self.entries[0].split
-            return worst_operators(planned.model, emitted, split.last if split else None)
+            return worst_operators(planned.model, emitted.model, emitted.int8, split.last if split else None)
 
         self.warnings += verdict(certificate, self.options.min_sqnr, self.options.per_tensor, worst, each=self.each)
         ends = (*planned.model.main.inputs, *planned.model.main.outputs)

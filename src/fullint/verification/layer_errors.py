@@ -7,11 +7,10 @@ of noise to signal, against the noisiest of their inputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Array, Graph, Model, Tensor
-from fullint.quantization.emit import Emitted
 from fullint.runtime.process import Sandbox, model_file
 from fullint.verification.certificate import integer_inputs, real
 from fullint.verification.metrics import Score
@@ -19,26 +18,29 @@ from fullint.verification.metrics import Score
 WORST = 3
 
 
-def worst_operators(model: Model, emitted: Emitted, sample: Sequence[Array] | None) -> list[str]:
+def worst_operators(
+    model: Model, result: Model, integer: Mapping[Tensor, Tensor], sample: Sequence[Array] | None
+) -> list[str]:
     """The operators that lose most, worst first, as sentences.
 
     Args:
         model: the prepared float model.
-        emitted: the integer model made of it.
+        result: the integer model made of it.
+        integer: float activation of `model` -> its form in `result`.
         sample: one sample in graph input order.
     """
     if sample is None:
         return []
-    float_inputs = [t for t in model.main.inputs if t in emitted.int8]
-    made = [t for op in model.main.ops for t in op.outputs if t in emitted.int8 and not t.is_constant]
-    pairs = [(t, emitted.int8[t]) for t in dict.fromkeys(float_inputs + made)]
+    float_inputs = [t for t in model.main.inputs if t in integer]
+    made = [t for op in model.main.ops for t in op.outputs if t in integer and not t.is_constant]
+    pairs = [(t, integer[t]) for t in dict.fromkeys(float_inputs + made)]
     try:
         reference = _all_values(model, [a for a, _ in pairs], sample)
-        result = _all_values(emitted.model, [b for _, b in pairs], integer_inputs(emitted.model, sample))
+        values = _all_values(result, [b for _, b in pairs], integer_inputs(result, sample))
     except RuntimeFailure:
         return []
     noise: dict[Tensor, float] = {}
-    for (a, b), x, y in zip(pairs, reference, result, strict=True):
+    for (a, b), x, y in zip(pairs, reference, values, strict=True):
         score = Score()
         score.add(x, real(y, b))
         noise[a] = min(score.noise / max(score.signal, 1e-30), 1e9)
