@@ -586,7 +586,8 @@ def score(folder: Path, tool: str) -> dict[str, Any]:
     """Float operators that are left in a result, and its distance from the float model."""
     from fullint.model.census import is_float_op
     from fullint.model.tflite import read_model
-    from fullint.runtime.process import Sandbox
+    from fullint.runtime.messages import Open, Run
+    from fullint.runtime.process import WorkerProcess
     from fullint.verification.certificate import integer_inputs, real
     from fullint.verification.metrics import Score, mean_sqnr
 
@@ -597,13 +598,13 @@ def score(folder: Path, tool: str) -> dict[str, Any]:
     scores = [Score() for _ in result.main.outputs]
     with np.load(folder / "test.npz") as z:
         samples = list(zip(*(z[k] for k in z.files), strict=True))
-    with Sandbox("the float model") as one, Sandbox("the result") as other:
+    with WorkerProcess("the float model") as one, WorkerProcess("the result") as other:
         shapes = [a.shape for a in samples[0]]
-        one.call("open", str(folder / "float.tflite"), "xnnpack", 1, shapes)
-        other.call("open", str(folder / f"{tool}.tflite"), "xnnpack", 1)
+        one.call(Open(str(folder / "float.tflite"), "xnnpack", 1, shapes))
+        other.call(Open(str(folder / f"{tool}.tflite"), "xnnpack", 1))
         for sample in samples:
-            reference = one.call("run", list(sample))
-            output = other.call("run", integer_inputs(result, sample))
+            reference = one.call(Run(list(sample)))
+            output = other.call(Run(integer_inputs(result, sample)))
             for s, t, u, ref, out in zip(scores, given.main.outputs, result.main.outputs, reference, output, strict=True):
                 if ref.shape != out.shape:
                     return {"float_ops": left, "status": f"shape {list(out.shape)} for {list(ref.shape)}"}

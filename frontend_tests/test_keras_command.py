@@ -9,7 +9,8 @@ from commands import HERE, ends, fullint, quantize
 from fullint.model.numerics import dequantize
 from fullint.model.numerics import quantize as rounded
 from fullint.model.tflite import read_bytes
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import Open, Run
+from fullint.runtime.process import WorkerProcess, model_file
 
 INPUTS = {("zeta", (1, 16, 16, 3)), ("alpha", (1, 16, 16, 3))}
 
@@ -29,10 +30,15 @@ def test_every_form_of_a_keras_model(keras_files: Path, name: str) -> None:
 def near_keras(data: bytes, folder: Path) -> None:
     """The integer model beside Keras itself, inputs by name."""
     main = read_bytes(data).main
-    with np.load(folder / "two.npz") as x, np.load(folder / "two_expected.npz") as y, model_file(data) as path, Sandbox() as box:
-        box.call("open", path, "xnnpack", 1)
+    with (
+        np.load(folder / "two.npz") as x,
+        np.load(folder / "two_expected.npz") as y,
+        model_file(data) as path,
+        WorkerProcess() as box,
+    ):
+        box.call(Open(path, "xnnpack", 1))
         for i in range(8):
-            made = box.call("run", [rounded(x[t.name][i : i + 1], t.quant) for t in main.inputs])
+            made = box.call(Run([rounded(x[t.name][i : i + 1], t.quant) for t in main.inputs]))
             real = [dequantize(a, t.quant) for a, t in zip(made, main.outputs, strict=True)]
             by_size = {a.shape[-1]: a for a in real}
             assert np.abs(by_size[4] - y["scores"][i : i + 1]).max() < 0.05

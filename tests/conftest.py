@@ -7,7 +7,8 @@ import pytest
 from fullint.model.tflite import read_model
 from fullint.ops.builder import Builder, samples_like
 from fullint.quantization import pipeline
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import Open, Run
+from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.contract import contract_problems
 
 CORPUS = os.environ.get("FULLINT_CORPUS")
@@ -25,9 +26,9 @@ def g() -> Builder:
 
 def run(model: object, arrays: list[np.ndarray], kernels: str = "xnnpack") -> list[np.ndarray]:
     """Outputs of a model (bytes or Model), run in a process of its own."""
-    with model_file(model) as path, Sandbox() as box:
-        box.call("open", path, kernels, 1)
-        return box.call("run", arrays)
+    with model_file(model) as path, WorkerProcess() as box:
+        box.call(Open(path, kernels, 1))
+        return box.call(Run(arrays))
 
 
 def evaluate(model: object) -> list[np.ndarray]:

@@ -25,7 +25,8 @@ from fullint.model.ir import constant
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder
 from fullint.runtime import litert_c_api as native
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import Fill, Latency, Loop, Open, OpenCompiled
+from fullint.runtime.process import WorkerProcess, model_file
 
 QUICK = {"num_runs": 10, "min_secs": 0.1, "warmup_min_secs": 0.05}
 MODELS = corpus("models", "*.tflite")
@@ -89,19 +90,19 @@ def test_profiles_of_real_models_sum_to_the_latency(path: Path, kernels: str) ->
 def test_measuring_costs_nothing() -> None:
     """Against the interpreter in a plain loop, turn by turn."""
     data = network(48)
-    with model_file(data) as path, Sandbox() as plain, Sandbox() as ours:
+    with model_file(data) as path, WorkerProcess() as plain, WorkerProcess() as ours:
         x = [np.zeros(t.shape, np.float32) for t in read_bytes(data).main.inputs]
-        plain.call("open", path, "xnnpack", 1)
-        ours.call("native_open", [path], "xnnpack", 1, False)
-        ours.call("native_fill", [x])
-        for box, name, arguments in ((plain, "latency", (x, 20)), (ours, "native_loop", (20, 0.0, 9.0))):
-            box.call(name, *arguments)
+        plain.call(Open(path, "xnnpack", 1))
+        ours.call(OpenCompiled([path], "xnnpack", 1, False))
+        ours.call(Fill([x]))
+        for box, message in ((plain, Latency(x, 20)), (ours, Loop(20, 0.0, 9.0))):
+            box.call(message)
         found = []
         for _ in range(3):  # the machine is noisy
             ratios = []
             for _ in range(15):
-                a = statistics.median(plain.call("latency", x, 40))
-                ratios.append(statistics.median(ours.call("native_loop", 40, 0.0, 9.0)) / a)
+                a = statistics.median(plain.call(Latency(x, 40)))
+                ratios.append(statistics.median(ours.call(Loop(40, 0.0, 9.0))) / a)
             found.append(statistics.median(ratios))
             if found[-1] < 1.03:
                 return

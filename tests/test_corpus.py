@@ -11,7 +11,8 @@ from fullint import quantize
 from fullint.model.ir import Model
 from fullint.model.tflite import read_model
 from fullint.ops.builder import samples_like
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import Open, Run
+from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.certificate import integer_inputs, real
 from fullint.verification.metrics import Score, mean_sqnr
 
@@ -109,9 +110,9 @@ def labelled(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def outputs(model: Model, data: bytes, images: np.ndarray) -> list[np.ndarray]:
     shape = tuple(max(n, 1) for n in model.main.inputs[0].shape)
-    with model_file(data) as path, Sandbox() as box:
-        box.call("open", path, "xnnpack", 1)
-        found = [box.call("run", integer_inputs(model, [i.reshape(shape)]))[0] for i in images]
+    with model_file(data) as path, WorkerProcess() as box:
+        box.call(Open(path, "xnnpack", 1))
+        found = [box.call(Run(integer_inputs(model, [i.reshape(shape)])))[0] for i in images]
     return [real(y, model.main.outputs[0]) for y in found]
 
 

@@ -19,7 +19,7 @@ from fullint.ops.releases import release_of
 from fullint.quantization.assign import assign
 from fullint.quantization.emit import emit
 from fullint.quantization.lookup_tables import fill_tables
-from fullint.runtime.process import Sandbox
+from fullint.runtime.process import WorkerProcess
 from fullint.verification.certificate import integer_inputs, real
 from fullint.verification.contract import contract_problems
 
@@ -34,7 +34,7 @@ def test_int16_kernel_equals_float_operator(kind: str) -> None:
     model = g.model()
     expected = run(model, values, "builtin")
     tensors = observed_tensors(model) if kind not in STEEP else list(model.main.inputs)
-    with Sandbox() as box:
+    with WorkerProcess() as box:
         stats = calibrate(model, tensors, set(), [(0, values)], box, 1, margin=False)
     known = {"RSQRT": (0.0, 8.0), "LOG": (-5.0, 2.0)}  # not infinite at 0
     ranges = stats.ranges | ({model.main.outputs[0]: known[kind]} if kind in known else {})

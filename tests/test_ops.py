@@ -20,7 +20,7 @@ from fullint.ops.releases import RELEASES, release_of
 from fullint.quantization.assign import assign
 from fullint.quantization.emit import emit
 from fullint.quantization.lookup_tables import fill_tables
-from fullint.runtime.process import Sandbox
+from fullint.runtime.process import WorkerProcess
 from fullint.verification.certificate import integer_inputs, real
 from fullint.verification.contract import contract_problems
 
@@ -35,7 +35,7 @@ def emitted(kind: str) -> tuple[Model, Model, list[np.ndarray], list[np.ndarray]
     values = EXAMPLES[kind](g)
     model = g.model()
     expected = run(model, values, "builtin")
-    with Sandbox() as box:
+    with WorkerProcess() as box:
         tensors = observed_tensors(model) if kind not in ("RSQRT", "LOG") else list(model.main.inputs)
         stats = calibrate(model, tensors, set(), [(0, values)], box, 1, margin=False)
     ranges = stats.ranges

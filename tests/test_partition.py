@@ -19,7 +19,8 @@ from fullint.model.ir import Model, Op, Quant, Tensor
 from fullint.model.tflite import read_bytes, read_model
 from fullint.ops.builder import Builder
 from fullint.repairing.pipeline import repair
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import DelegateNodes
+from fullint.runtime.process import WorkerProcess, model_file
 
 
 def kernels(model: Model) -> list[tuple[list[int], list[int]]]:
@@ -36,8 +37,8 @@ def kernels(model: Model) -> list[tuple[list[int], list[int]]]:
 def runtime_kernels(path: str, model: Model) -> list[tuple[list[int], list[int]]]:
     """The same, as the runtime has it."""
     constants = {i for i, t in enumerate(model.main.tensors) if t.is_constant}
-    with Sandbox() as box:
-        nodes = box.call("delegated", path)
+    with WorkerProcess() as box:
+        nodes = box.call(DelegateNodes(path))
     return sorted((sorted({*ins} - constants), sorted(outs)) for ins, outs in nodes)
 
 

@@ -9,6 +9,7 @@ from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder, samples_like
 from fullint.passes import FIRST, LAST, prepare
 from fullint.passes.static_shapes import fix_batch, fold_constants, forget_signatures
+from fullint.runtime.messages import TensorShapes
 
 
 def prepared(g: Builder, **options: bool) -> tuple[list[str], list[str]]:
@@ -183,12 +184,12 @@ def test_passes_leave_what_they_do_not_know(g: Builder) -> None:
 
 
 def fixed(g: Builder, batch: int) -> Model:
-    from fullint.runtime.process import Sandbox, model_file
+    from fullint.runtime.process import WorkerProcess, model_file
 
     data = g.bytes()
     model = read_bytes(data)
-    with Sandbox() as box, model_file(data) as path:
-        fix_batch(model, batch, lambda shapes: box.call("shapes", path, shapes))
+    with WorkerProcess() as box, model_file(data) as path:
+        fix_batch(model, batch, lambda shapes: box.call(TensorShapes(path, shapes)))
 
         forget_signatures(model)
         fold_constants(model, evaluate)

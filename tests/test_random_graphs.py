@@ -27,7 +27,8 @@ from fullint.model.numerics import quantize as to_codes
 from fullint.model.tflite import read_bytes
 from fullint.ops import ROWS, Fixed, Observed, Role, Same
 from fullint.ops.make import make_op
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import Open, Run
+from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.contract import contract_problems
 from fullint.verification.metrics import Score
 from fullint.verification.report import Certificate
@@ -48,18 +49,18 @@ STEPS_APART, APART = 8, 6.0
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[Sandbox]:
-    with Sandbox() as made_box:
+def box() -> Iterator[WorkerProcess]:
+    with WorkerProcess() as made_box:
         yield made_box
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
-def test_random_graph(seed: int, box: Sandbox) -> None:
+def test_random_graph(seed: int, box: WorkerProcess) -> None:
     g, samples = made(seed)
     check(g.model(), g.bytes(), samples, box)
 
 
-def check(model: Model, data: bytes, samples: list[dict[str, np.ndarray]], box: Sandbox) -> str:
+def check(model: Model, data: bytes, samples: list[dict[str, np.ndarray]], box: WorkerProcess) -> str:
     """The contract, for one graph; says what came of it."""
     try:
         result = quantize(data, samples, min_sqnr=-1000, threads=1)
@@ -85,7 +86,7 @@ def check(model: Model, data: bytes, samples: list[dict[str, np.ndarray]], box: 
     return "quantized"
 
 
-def excused(model: Model, samples: list[dict[str, np.ndarray]], box: Sandbox, e: Exception) -> bool:
+def excused(model: Model, samples: list[dict[str, np.ndarray]], box: WorkerProcess, e: Exception) -> bool:
     """Whether an output is always zero (no error is small beside it), or kernel sets differ behind a jump."""
     wild = unsteady(model)
     if isinstance(e, VerificationError):
@@ -114,7 +115,7 @@ def unsteady(model: Model) -> set[Tensor]:
 
 
 def near_enough(
-    model: Model, samples: list[dict[str, np.ndarray]], box: Sandbox, certificate: Certificate, wild: set[Tensor]
+    model: Model, samples: list[dict[str, np.ndarray]], box: WorkerProcess, certificate: Certificate, wild: set[Tensor]
 ) -> None:
     """Each steady output has nearly the SQNR of the simulation."""
     if all(t in wild or not t.is_float for t in model.main.outputs):
@@ -135,13 +136,13 @@ def near_enough(
         assert reached >= floor, f'output {i} "{t.name}" has {reached:.1f} dB, 8 bits allow {score.sqnr:.1f}'
 
 
-def outputs(model: Model, samples: list[dict[str, np.ndarray]], box: Sandbox) -> list[list[np.ndarray]]:
+def outputs(model: Model, samples: list[dict[str, np.ndarray]], box: WorkerProcess) -> list[list[np.ndarray]]:
     with model_file(model) as path:
-        box.call("open", path, "builtin", 1)
-        return [box.call("run", [s[t.name] for t in model.main.inputs]) for s in samples]
+        box.call(Open(path, "builtin", 1))
+        return [box.call(Run([s[t.name] for t in model.main.inputs])) for s in samples]
 
 
-def simulated(model: Model, samples: list[dict[str, np.ndarray]], box: Sandbox) -> Model:
+def simulated(model: Model, samples: list[dict[str, np.ndarray]], box: WorkerProcess) -> Model:
     """The float model with each tensor of its main graph rounded to 8 bits."""
     ranges = measured(model, samples, box)
     grids: dict[Tensor, Quant] = {}
@@ -182,7 +183,7 @@ def _grid(op: Op, i: int, ranges: dict[Tensor, tuple[float, float]]) -> Quant:
     return activation_params(*ranges[t])
 
 
-def measured(model: Model, samples: list[dict[str, np.ndarray]], box: Sandbox) -> dict[Tensor, tuple[float, float]]:
+def measured(model: Model, samples: list[dict[str, np.ndarray]], box: WorkerProcess) -> dict[Tensor, tuple[float, float]]:
     """Smallest and largest value of every float tensor of the main graph."""
     made_by = [t for op in model.main.ops for t in op.outputs if t.dtype == "float32"]
     wanted = [t for t in model.main.inputs if t.is_float] + made_by

@@ -23,7 +23,8 @@ from fullint.ops.make import make_op
 from fullint.passes import prepare
 from fullint.repairing.interval_bounds import bounds
 from fullint.repairing.pipeline import Repaired, repair, repair_plan
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import Open, Run
+from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.contract import contract_problems
 from fullint.verification.metrics import Score, mean_sqnr
 
@@ -431,12 +432,12 @@ def test_a_branch_that_is_quantized_inside_only() -> None:
 def interval(g: Builder, known: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
     model = read_bytes(g.bytes())
     spans = {t: known[t.name] for t in model.main.inputs if t.name in known}
-    with Sandbox() as box:
+    with WorkerProcess() as box:
 
         def evaluate(part: Model) -> list[np.ndarray]:
             with model_file(part) as path:
-                box.call("open", path, "builtin", 1)
-                return box.call("run", [])
+                box.call(Open(path, "builtin", 1))
+                return box.call(Run([]))
 
         prepare(model, evaluate)
         found = bounds(model, spans, evaluate)
@@ -495,14 +496,14 @@ def test_a_reciprocal_near_zero_has_no_bound(g: Builder) -> None:
 
 def outputs(path: object, samples: list[list[np.ndarray]], model: Model) -> list[list[np.ndarray]]:
     found = []
-    with Sandbox() as box:
-        box.call("open", str(path), "xnnpack", 2)
+    with WorkerProcess() as box:
+        box.call(Open(str(path), "xnnpack", 2))
         for sample in samples:
             ready = [
                 quantize(a, t.quant, t.dtype) if t.dtype != "float32" else a
                 for a, t in zip(sample, model.main.inputs, strict=True)
             ]
-            values = box.call("run", ready)
+            values = box.call(Run(ready))
             ends = model.main.outputs
             found.append([v if v.dtype.kind == "f" else dequantize(v, t.quant) for v, t in zip(values, ends, strict=True)])
     return found

@@ -19,7 +19,8 @@ from fullint.errors import SamplesError
 from fullint.model.ir import Array, Model, Tensor
 from fullint.ops import ROWS
 from fullint.ops.macs import total_macs
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import FinishMeasuring, Measure, Measurement, Sample
+from fullint.runtime.process import WorkerProcess, model_file
 
 FEW_VALUES = 1000
 LARGE_MACS = 1_000_000_000
@@ -31,7 +32,7 @@ def calibrate(
     tensors: Sequence[Tensor],
     by_channel: AbstractSet[Tensor],
     samples: Iterable[tuple[int, Sequence[Array]]],
-    box: Sandbox,
+    worker: WorkerProcess,
     threads: int,
     heads: Sequence[Tensor] = (),
     keep: int = 0,
@@ -45,7 +46,7 @@ def calibrate(
         tensors: float tensors of its graphs.
         by_channel: those of them to measure per channel.
         samples: (index, arrays in graph input order), each run once.
-        box: a child process to run them in.
+        worker: a child process to run them in.
         threads: samples run at the same time.
         heads: tensors whose channel means are kept for the first `keep` samples.
         margin: whether ranges of which few values were seen are made wider.
@@ -62,17 +63,17 @@ def calibrate(
     measuring, probes = measuring_model(model, [*tensors, *states], by_channel, heads, softmax_inputs(model))
     together = total_macs(model) >= LARGE_MACS or has_state(model)
     with model_file(measuring) as path:
-        box.call("measure", path, threads, keep if heads else 0, together)
+        worker.call(Measure(path, threads, keep if heads else 0, together))
         count = 0
         for index, arrays in samples:
-            box.send("sample", index, list(arrays))
+            worker.post(Sample(index, list(arrays)))
             count += 1
-        low, high, bad, means = box.call("measured")
-    if bad is not None:
-        sample, position = bad
+        found = worker.call(FinishMeasuring())
+    if found.not_finite is not None:
+        sample, position = found.not_finite
         tensor = next(p.tensor for p in probes if p.start <= position < p.start + p.size)
         raise SamplesError(f'sample {sample} drives tensor "{tensor.name}" to a value that is not finite')
-    return _stats(probes, low, high, means, set(states), count if margin else FEW_VALUES)
+    return _stats(probes, found, set(states), count if margin else FEW_VALUES)
 
 
 def _widened(low: Array, high: Array, seen: int) -> tuple[Array, Array]:
@@ -107,7 +108,7 @@ def state_tensors(model: Model) -> list[Tensor]:
     ]
 
 
-def _stats(probes: Sequence[Probe], low: Array, high: Array, means: Array, states: AbstractSet[Tensor], count: int) -> Stats:
+def _stats(probes: Sequence[Probe], found: Measurement, states: AbstractSet[Tensor], count: int) -> Stats:
     channels: dict[Tensor, tuple[Array, Array]] = {}
     ranges: dict[Tensor, Range] = {}
     rows: dict[Tensor, float] = {}
@@ -115,7 +116,7 @@ def _stats(probes: Sequence[Probe], low: Array, high: Array, means: Array, state
     ends: dict[Tensor, list[Array]] = {}
     for p in probes:
         piece = slice(p.start, p.start + p.size)
-        value = -high[piece] if p.negated else (high if p.end else low)[piece]
+        value = -found.high[piece] if p.negated else (found.high if p.end else found.low)[piece]
         if p.rows:
             rows[p.tensor] = float(value.min())
             continue
@@ -130,4 +131,4 @@ def _stats(probes: Sequence[Probe], low: Array, high: Array, means: Array, state
         if a.size > 1:
             channels[tensor] = _widened(a, b, tensor.size // a.size * count)
     state = {t: max(map(abs, ranges.pop(t))) for t in states if t in ranges}
-    return Stats(Measured(ranges, rows, state), channels, means, list(unseen))
+    return Stats(Measured(ranges, rows, state), channels, found.kept, list(unseen))

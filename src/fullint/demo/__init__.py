@@ -17,7 +17,8 @@ from fullint.model.tflite import read_model
 from fullint.quantization.pipeline import Progress, quantize
 from fullint.quantization.report import QuantizeReport
 from fullint.reporting import SCHEMA_VERSION, Report
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import Latency, Open, Run
+from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.certificate import integer_inputs, real
 
 LATENCY_RUNS = 400
@@ -68,10 +69,10 @@ def run_demo(progress: Progress | None = None) -> Demo:
 
 def _measure(data: bytes, images: Array, labels: Array) -> Side:
     model = read_model(data)
-    with model_file(data) as path, Sandbox() as box:
-        box.call("open", path, "xnnpack", 1)
-        hits = sum(_digit(model, box, image) == int(label) for image, label in zip(images, labels, strict=True))
-        seconds = box.call("latency", integer_inputs(model, [images[:1]]), LATENCY_RUNS)
+    with model_file(data) as path, WorkerProcess() as worker:
+        worker.call(Open(path, "xnnpack", 1))
+        hits = sum(_digit(model, worker, image) == int(label) for image, label in zip(images, labels, strict=True))
+        seconds = worker.call(Latency(integer_inputs(model, [images[:1]]), LATENCY_RUNS))
     convs = count_conv(model)
     return Side(
         operators=sum(1 for _ in model.ops()),
@@ -83,6 +84,6 @@ def _measure(data: bytes, images: Array, labels: Array) -> Side:
     )
 
 
-def _digit(model: Model, box: Sandbox, image: Array) -> int:
-    outputs = box.call("run", integer_inputs(model, [image]))
+def _digit(model: Model, worker: WorkerProcess, image: Array) -> int:
+    outputs = worker.call(Run(integer_inputs(model, [image])))
     return int(real(outputs[0], model.main.outputs[0]).argmax())

@@ -22,7 +22,8 @@ from fullint.model.tflite import read_model, write_model
 from fullint.ops.make import make_op
 from fullint.passes.qat_params import make_runnable
 from fullint.passes.tensorflow_ops import without_tensorflow
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import Open, Run
+from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.metrics import Score, mean_sqnr
 
 SURE, SAME = 60.0, 25.0
@@ -194,9 +195,9 @@ def _sign(model: Model, inputs: Sequence[Tensor], outputs: Sequence[Tensor], ori
 
 
 def _run(model: Model, sample: Sequence[Array]) -> list[Array]:
-    with model_file(model) as path, Sandbox("what the converter made") as box:
-        box.call("open", path, "builtin", 1)
-        values: list[Array] = box.call("run", [_typed(x, t) for x, t in zip(sample, model.main.inputs, strict=True)])
+    with model_file(model) as path, WorkerProcess("what the converter made") as worker:
+        worker.call(Open(path, "builtin", 1))
+        values: list[Array] = worker.call(Run([_typed(x, t) for x, t in zip(sample, model.main.inputs, strict=True)]))
         return values
 
 

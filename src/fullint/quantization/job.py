@@ -53,7 +53,8 @@ from fullint.quantization.mixed_precision import wide_operators
 from fullint.quantization.options import Options
 from fullint.quantization.report import QuantizeReport, already_integer, report_of
 from fullint.reporting import Change, Progress
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import FinishMeasuring, Measure, Open, Run, Sample, TensorShapes
+from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.acceptance import verdict
 from fullint.verification.certificate import certify, integer_inputs, joined
 from fullint.verification.layer_errors import worst_operators
@@ -109,7 +110,7 @@ class Job:
         self.seconds: dict[str, float] = {}
         self.changes: list[Change] = []
         self.warnings: list[str] = []
-        self.box_peak = 0
+        self.worker_peak = 0
         self.kept: list[list[Array]] = []
         self.values = InputValues()
         self.pinned: dict[Tensor, tuple[Quant, str]] = {}
@@ -146,7 +147,7 @@ class Job:
         with self.stage("correct_bias"):
             self._correct_bias(emitted)
             self.kept.clear()
-        self.other = self._stack.enter_context(Sandbox("the result"))
+        self.other = self._stack.enter_context(WorkerProcess("the result"))
         with self.stage("rewrite"):
             for old, new in zip(planned.model.entries, emitted.model.entries, strict=True):
                 inputs = {n for o, n in zip(old.inputs, new.inputs, strict=True) if o.is_float}
@@ -172,7 +173,7 @@ class Job:
         return self._plan()
 
     def _read(self) -> None:
-        self.box = self._stack.enter_context(Sandbox())
+        self.worker = self._stack.enter_context(WorkerProcess())
         framework = framework_of(self.given, self.options.framework) if not isinstance(self.given, bytes) else None
         if framework is not None:
             self._convert(str(self.given), framework)
@@ -246,7 +247,7 @@ class Job:
             first = entry is self.entries[0]
             samples, model = self._counted(entry, keep=first), view(self.model, entry.graph)
             ends, keep = (outputs, self.keep) if first else ([], 0)
-            found.append(calibrate(model, tensors, streamed, samples, self.box, self.options.workers, ends, keep))
+            found.append(calibrate(model, tensors, streamed, samples, self.worker, self.options.workers, ends, keep))
         return merged(found)
 
     def _types(self, ranges: Mapping[Tensor, Range]) -> dict[Op, str]:
@@ -286,15 +287,15 @@ class Job:
         try:
             measured = self._integer_means(emitted, sound)
         except RuntimeFailure as e:
-            raise VerificationError([str(e).replace(self.box.what, "the result")]) from e
+            raise VerificationError([str(e).replace(self.worker.what, "the result")]) from e
         self.changes += correct_bias(emitted, sound, self.means[:, columns], measured)
 
     def _integer_means(self, emitted: Emitted, sound: Sequence[Head]) -> Array:
         with model_file(means_model(emitted, sound)) as path:
-            self.box.call("measure", path, self.options.workers, self.keep)
+            self.worker.call(Measure(path, self.options.workers, self.keep))
             for index, sample in enumerate(self.kept):
-                self.box.send("sample", index, integer_inputs(emitted.model, sample))
-            means: Array = self.box.call("measured")[3]
+                self.worker.post(Sample(index, integer_inputs(emitted.model, sample)))
+            means: Array = self.worker.call(FinishMeasuring()).kept
             return means
 
     def _need_samples(self) -> None:
@@ -331,14 +332,13 @@ class Job:
 
     def _shapes(self, entry: Entry, wanted: list[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
         """Shape of each tensor of an entry's graph once its inputs have theirs."""
-        found: Sequence[tuple[int, ...]] = self.box.call("shapes", entry.path, wanted)
-        return found
+        return self.worker.call(TensorShapes(entry.path, wanted))
 
     def _evaluate(self, part: Model) -> list[Array]:
         """The runtime's values of a model of constants."""
         with model_file(part) as path:
-            self.box.call("open", path, "builtin", 1)
-            values: list[Array] = self.box.call("run", [])
+            self.worker.call(Open(path, "builtin", 1))
+            values: list[Array] = self.worker.call(Run([]))
             return values
 
     def _open_samples(self, entry: Entry) -> Samples:
@@ -360,7 +360,7 @@ class Job:
     def _certify(self, data: bytes, kept: dict[tuple[int, int], str]) -> Certificate:
         found = []
         with self.stage("certify"):
-            self.box_peak = max(self.box_peak, self.box.peak_memory())
+            self.worker_peak = max(self.worker_peak, self.worker.peak_memory())
             result = read_model(data)
             for entry, graph in zip(self.entries, result.entries, strict=True):
                 first = entry is self.entries[0]
@@ -373,7 +373,7 @@ class Job:
                         own,
                         data if first else write_model(own),
                         entry.split.held,
-                        self.box,
+                        self.worker,
                         self.other,
                         held_back=entry.split.held_back,
                         drawn=entry.split.drawn,

@@ -19,6 +19,7 @@ from fullint.quantization.assignment import Assignment
 from fullint.quantization.emit import Emitted
 from fullint.quantization.options import Options
 from fullint.reporting import SCHEMA_VERSION, Change, Report
+from fullint.runtime.messages import TensorShapes
 from fullint.verification.contract import contract_problems
 from fullint.verification.report import Certificate
 from fullint.version import __version__
@@ -55,7 +56,7 @@ def report_of(
         samples=_samples(splits),
         sizes={"before": before, "after": len(data)},
         seconds=dict(job.seconds),
-        peak_memory_bytes=_own_peak() + max(job.box_peak, job.box.peak_memory()),
+        peak_memory_bytes=_own_peak() + max(job.worker_peak, job.worker.peak_memory()),
         certificate=certificate,
         conversion=job.conversion,
     )
@@ -108,7 +109,7 @@ def already_integer(job: Job) -> tuple[bytes, QuantizeReport]:
         broken = [p for p in problems if p not in dynamic]
         raise VerificationError(broken, "the model has no float operator, but breaks the contract")
     with job.stage("certify"):
-        job.box.call("shapes", job.path)
+        job.worker.call(TensorShapes(job.path))
     job.warnings += dynamic[:1]
     if any(t.dtype == "uint8" and t.is_constant and t.quant is not None for t in job.model.main.tensors):
         job.warnings.append("it is a uint8 model of the older scheme: all integer, but not int8")

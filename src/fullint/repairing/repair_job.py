@@ -31,6 +31,7 @@ from fullint.quantization.report import report_of
 from fullint.repairing.interval_bounds import bounds
 from fullint.repairing.lift import cancel, lift, stamp_axes
 from fullint.reporting import Progress
+from fullint.runtime.messages import TensorShapes
 from fullint.runtime.process import model_file
 from fullint.verification.certificate import real
 from fullint.verification.report import Certificate
@@ -80,7 +81,7 @@ class RepairJob(Job):
     def _unchanged(self) -> Result:
         for entry in self.entries if self.samples is not None else ():
             self._open_samples(entry)
-        self.box.call("shapes", self.path)
+        self.worker.call(TensorShapes(self.path))
         data = self.source if isinstance(self.source, bytes) else Path(self.source).read_bytes()
         return Result(data, report_of(self, "unchanged", data, Assignment(), Emitted(self.model), None))
 
@@ -184,7 +185,7 @@ class RepairJob(Job):
             (index, [real(a, g) if g.dtype != t.dtype else a for a, (g, t) in zip(arrays, pairs, strict=True)])
             for index, arrays in self._counted(entry, keep=False)
         )
-        return calibrate(model, wanted, set(), samples, self.box, self.options.workers)
+        return calibrate(model, wanted, set(), samples, self.worker, self.options.workers)
 
     def _judged_only(self, known: dict[Tensor, Range]) -> Measured:
         """The file says all: no sample has to calibrate, all of them judge."""

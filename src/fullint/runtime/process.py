@@ -1,8 +1,8 @@
 """Running models: the user's side. Every interpreter lives in a child process.
 
-    with Sandbox() as box:
-        box.call("open", path, "reference", 1, None)
-        outputs = box.call("run", arrays)
+    with WorkerProcess() as worker:
+        worker.call(Open(path, "reference", 1))
+        outputs = worker.call(Run(arrays))
 
 A crash there (a segmentation fault, an abort) is an exception here. The child starts while its first
 command is being made up; importing NumPy and the runtime takes it a tenth of a second.
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,7 @@ except ImportError:  # not on Windows
 from fullint.errors import RuntimeFailure, UsageError
 from fullint.model.ir import Model
 from fullint.model.tflite import write_file
+from fullint.runtime.messages import Answer, Message, Sample
 
 F_SETPIPE_SZ, PIPE_BYTES = 1031, 2**20
 """Linux: a sample goes through a pipe of a megabyte in one piece, not in ten."""
@@ -39,11 +41,13 @@ _BOOT = "import sys; sys.path[:] = filter(None, sys.path); from fullint.runtime.
 _NOISE = ("INFO:", "WARNING:", "W0000", "I0000", "VERBOSE:")
 
 
-class Sandbox:
-    """One child process that serves the commands of `worker.Child`."""
+class WorkerProcess:
+    """One child process that answers messages."""
 
     def __init__(self, what: str = "the model") -> None:
         self.what = what
+        self.waiting: deque[type[Any]] = deque()
+        """Kinds of the messages not yet answered, the oldest first."""
         self.patience: float | None = None
         """Seconds to wait for an answer; None waits for ever."""
         self._start()
@@ -51,6 +55,7 @@ class Sandbox:
     def restart(self) -> None:
         """A new child in place of one that has crashed or failed; answers not received are lost."""
         self.close()
+        self.waiting.clear()
         self._start()
 
     def _start(self) -> None:
@@ -67,28 +72,41 @@ class Sandbox:
             with contextlib.suppress(OSError):
                 fcntl.fcntl(self._process.stdin.fileno(), F_SETPIPE_SZ, PIPE_BYTES)
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> WorkerProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def send(self, command: str, *arguments: Any) -> None:
-        """Give a command. Every command but "sample" is answered; `receive` waits for the answer."""
+    def send(self, message: Message[Answer]) -> None:
+        """Ask; `receive` waits for the answer."""
+        self.waiting.append(type(message))
+        self._write(message, flush=True)
+
+    def post(self, sample: Sample) -> None:
+        """Send a sample, which has no answer."""
+        self._write(sample, flush=False)
+
+    def _write(self, message: object, *, flush: bool) -> None:
         assert self._process.stdin is not None
         try:
-            pickle.dump((command, arguments), self._process.stdin, protocol=5)
-            if command != "sample":
+            pickle.dump(message, self._process.stdin, protocol=5)
+            if flush:
                 self._process.stdin.flush()
         except (BrokenPipeError, OSError) as e:
             raise self._crash() from e
 
-    def receive(self) -> Any:
-        """The answer to the oldest command not yet answered.
+    def receive(self, asked: type[Message[Answer]]) -> Answer:
+        """The answer to the oldest message not yet answered.
+
+        Args:
+            asked: the kind of that message, which says what the answer is.
 
         Raises:
             RuntimeFailure: the runtime refused, the child crashed, or it took longer than `patience`.
         """
+        kind = self.waiting.popleft()
+        assert kind is asked, f"{kind.__name__} is to be answered next, not {asked.__name__}"
         assert self._process.stdout is not None
         late = threading.Event()
 
@@ -111,12 +129,13 @@ class Sandbox:
                 timer.cancel()
         if not done:
             raise RuntimeFailure(f"LiteRT refuses {self.what}: {value}")
-        return value
+        answer: Answer = value
+        return answer
 
-    def call(self, command: str, *arguments: Any) -> Any:
+    def call(self, message: Message[Answer]) -> Answer:
         """Send and receive."""
-        self.send(command, *arguments)
-        return self.receive()
+        self.send(message)
+        return self.receive(type(message))
 
     def peak_memory(self) -> int:
         """Largest resident size of the child so far, bytes (0 where the system does not tell)."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from fullint.model.ir import Array
 from fullint.runtime.interpreter import invoke, open_interpreter
+from fullint.runtime.messages import Measurement
 
 
 class RangeAccumulator:
@@ -56,7 +57,7 @@ class RangeAccumulator:
             except Exception as e:  # handed to the parent by the next command
                 self.error = e
 
-    def finish(self) -> tuple[Array, Array, tuple[int, int] | None, Array]:
+    def finish(self) -> Measurement:
         for _ in self.threads:
             self.work.put(None)
         for t in self.threads:
@@ -68,7 +69,7 @@ class RangeAccumulator:
         high = np.max([r.high for r in seen if r.high is not None], axis=0)
         bad = min((r.bad for r in seen if r.bad is not None), default=None)
         kept = {index: value for r in seen for index, value in r.kept.items()}
-        return low, high, bad, np.array([kept[i] for i in sorted(kept)])
+        return Measurement(low, high, bad, np.array([kept[i] for i in sorted(kept)]))
 
 
 class _Extremes:

@@ -1,9 +1,8 @@
-"""Running models: the child process's side. The only module that imports the interpreter.
+"""Running models: the side of the worker process.
 
-Some models crash the runtime, so nothing runs in the user's process: `sandbox.Sandbox` starts this
-module's `main` in a process of its own and speaks to it over two pipes, one pickled (command,
-arguments) after another. Each command is a method of `Child`; its return value, or the error it
-raised, is the reply.
+Some models crash the runtime, so nothing runs in the user's process: `process.WorkerProcess` starts this module's `main`
+in a process of its own and speaks to it over two pipes, one pickled message (`messages`) after another. The answer to a
+message is (True, what it asks for) or (False, what went wrong).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import pickle
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,134 +20,140 @@ import numpy as np
 
 from fullint.errors import FullintError
 from fullint.model.ir import Array
+from fullint.runtime import messages
 from fullint.runtime.interpreter import PlainModel, invoke, open_interpreter
 from fullint.runtime.range_accumulator import RangeAccumulator
 
 SAMPLES_AHEAD = 4
+DELEGATE_NODE = "DELEGATE"
+"""What the interpreter calls an operator of a delegate."""
 
 
-class Child:
-    """The commands a child process takes."""
+class Worker:
+    """Answers messages; `HANDLERS` says which method answers which."""
 
     def __init__(self) -> None:
         self.runner: Any = None
-        self.statistics: RangeAccumulator | None = None
+        self.ranges: RangeAccumulator | None = None
         self.chain: list[Any] = []
         self.profiled: list[Any] = []
         self.seen: list[list[Any]] = []
 
-    def open(self, path: str, kernels: str, threads: int, shapes: Any = None) -> None:
-        """Load a model to be run by `run`."""
+    def open(self, m: messages.Open) -> None:
         self.runner = None  # the old model's memory first
-        self.runner = open_interpreter(path, kernels, threads, shapes)
+        self.runner = open_interpreter(m.path, m.kernels, m.threads, m.shapes)
 
-    def run(self, arrays: Sequence[Array]) -> list[Array]:
-        """One inference; the outputs in graph order."""
-        invoke(self.runner, arrays)
+    def run(self, m: messages.Run) -> list[Array]:
+        invoke(self.runner, m.arrays)
         return [self.runner.get_tensor(d["index"]) for d in self.runner.get_output_details()]
 
-    def delegated(self, path: str) -> list[tuple[list[int], list[int]]]:
-        """(inputs, outputs) of each node XNNPACK has in the graph that runs, as tensor indices."""
-        details = open_interpreter(path, "xnnpack", 1)._get_ops_details()
-        return [(list(map(int, d["inputs"])), list(map(int, d["outputs"]))) for d in details if d["op_name"] == "DELEGATE"]
+    def delegate_nodes(self, m: messages.DelegateNodes) -> list[tuple[list[int], list[int]]]:
+        details = open_interpreter(m.path, "xnnpack", 1)._get_ops_details()
+        return [(list(map(int, d["inputs"])), list(map(int, d["outputs"]))) for d in details if d["op_name"] == DELEGATE_NODE]
 
-    def latency(self, arrays: Sequence[Array], runs: int) -> list[float]:
-        """Seconds of each of `runs` inferences of the open model, after one that does not count."""
-        invoke(self.runner, arrays)
+    def latency(self, m: messages.Latency) -> list[float]:
+        invoke(self.runner, m.arrays)
         seconds = []
-        for _ in range(runs):
+        for _ in range(m.runs):
             start = time.perf_counter()
             self.runner.invoke()
             seconds.append(time.perf_counter() - start)
         return seconds
 
-    def shapes(self, path: str, shapes: Any = None) -> list[tuple[int, ...]]:
-        """The shape every tensor of the main graph has once the inputs have theirs."""
-        runner = open_interpreter(path, "builtin", 1, shapes)
+    def tensor_shapes(self, m: messages.TensorShapes) -> list[tuple[int, ...]]:
+        runner = open_interpreter(m.path, "builtin", 1, m.shapes)
         details = runner.get_input_details()
         invoke(runner, [np.zeros(d["shape"], d["dtype"]) for d in details])
         found = {d["index"]: tuple(int(n) for n in d["shape"]) for d in runner.get_tensor_details()}
         return [found.get(i, ()) for i in range(max(found, default=-1) + 1)]
 
-    def native_open(self, paths: Sequence[str], kernels: str, threads: int, profiling: bool) -> tuple[float, list[Any]]:
-        """Compile models that run one after the other, by LiteRT's C API; (seconds, shapes and types of their inputs)."""
+    def open_compiled(self, m: messages.OpenCompiled) -> messages.Loaded:
         from fullint.runtime.litert_c_api import Native
 
-        chain = [Native(path, kernels, threads, profiling=profiling) for path in paths]
-        if profiling:
+        chain = [Native(path, m.kernels, m.threads, profiling=m.profiling) for path in m.paths]
+        if m.profiling:
             self.profiled, self.seen = chain, [[] for _ in chain]
         else:
             self.chain = chain
         return sum(n.init_seconds for n in chain), [n.shapes() for n in chain]
 
-    def plain_open(self, path: str, kernels: str, threads: int, library: str | None, options: Any) -> tuple[float, list[Any]]:
-        """The same of one model in the interpreter, which has no profiler, but external delegates."""
-        self.chain = [PlainModel(path, kernels, threads, library, options)]
+    def open_plain(self, m: messages.OpenPlain) -> messages.Loaded:
+        self.chain = [PlainModel(m.path, m.kernels, m.threads, m.library, dict(m.options))]
         return self.chain[0].init_seconds, [self.chain[0].shapes()]
 
-    def native_fill(self, arrays: Sequence[Sequence[Array]]) -> None:
-        """Put inputs in the buffers of each model, of those with the profiler too."""
+    def fill(self, m: messages.Fill) -> None:
         for chain in filter(None, (self.chain, self.profiled)):
-            for model, values in zip(chain, arrays, strict=True):
+            for model, values in zip(chain, m.arrays, strict=True):
                 model.fill(values)
 
-    def native_loop(self, runs: int, least: float, most: float, delay: float = 0.0) -> list[float]:
-        """Seconds of each run of all models: at least `runs` and `least` seconds of them, at most `most` seconds."""
+    def loop(self, m: messages.Loop) -> list[float]:
         found: list[float] = []
         spent = 0.0
-        while (len(found) < runs or spent < least) and spent < most:
-            if delay > 0:
-                time.sleep(delay)
+        while (len(found) < m.runs or spent < m.least) and spent < m.most:
+            if m.delay > 0:
+                time.sleep(m.delay)
             found.append(sum([model.run() for model in self.chain]))
             spent += found[-1]
         return found
 
-    def native_profile(self, runs: int, keep: bool = True) -> float:
-        """Runs of the models with the profiler; seconds of one. `keep`: count them in."""
+    def profile_runs(self, m: messages.ProfileRuns) -> float:
         start = time.perf_counter()
         for model, seen in zip(self.profiled, self.seen, strict=True):
             ends, seconds = [0], []
             model.start()
-            for _ in range(runs):
+            for _ in range(m.runs):
                 seconds.append(model.run())
                 ends.append(model.kept())
             events = model.events()
-            if keep:
+            if m.keep:
                 seen += [(events[a:b], s) for a, b, s in zip(ends, ends[1:], seconds, strict=False)]
-        return (time.perf_counter() - start) / runs
+        return (time.perf_counter() - start) / m.runs
 
-    def native_profiled(self) -> list[tuple[list[tuple[Any, ...]], list[float], float]]:
-        """For each model (rows in order of execution, seconds of each run by them, mean of the seconds by the clock)."""
+    def profiles(self, m: messages.Profiles) -> list[messages.Profile]:
         from fullint.runtime.litert_c_api import summed
 
         return [(*summed([e for e, _ in seen]), float(np.mean([s for _, s in seen]))) for seen in self.seen]
 
-    def native_memory(self) -> int:
-        """Resident bytes of this process."""
+    def memory(self, m: messages.Memory) -> int:
         try:
             pages = int(Path("/proc/self/statm").read_text().split()[1])
         except OSError:
             return 0  # the system does not tell
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    def measure(self, path: str, threads: int, keep: int = 0, together: bool = False) -> None:
-        """Start gathering minima and maxima of the model's first output (see `calibrate`).
+    def measure(self, m: messages.Measure) -> None:
+        interpreters, threads = (1, m.threads) if m.together else (m.threads, 1)
+        self.ranges = RangeAccumulator(m.path, interpreters, threads, m.keep)
 
-        The last output is kept as it is for samples of an index below `keep`. `together`: all threads
-        work on one sample after the other, instead of each on a sample of its own.
-        """
-        self.statistics = RangeAccumulator(path, 1 if together else threads, threads if together else 1, keep)
+    def sample(self, m: messages.Sample) -> None:
+        if self.ranges is None:
+            raise RuntimeError("a sample came, and nothing is being measured")
+        self.ranges.put(m.index, m.arrays)
 
-    def sample(self, index: int, arrays: Sequence[Array]) -> None:
-        """Run one sample; `measured` says what came of it."""
-        assert self.statistics is not None
-        self.statistics.put(index, arrays)
+    def finish_measuring(self, m: messages.FinishMeasuring) -> messages.Measurement:
+        if self.ranges is None:
+            raise RuntimeError("nothing was being measured")
+        ranges, self.ranges = self.ranges, None
+        return ranges.finish()
 
-    def measured(self) -> tuple[Array, Array, tuple[int, int] | None, Array]:
-        """(minima, maxima, first (sample, position) that was not finite, kept vectors in sample order)."""
-        assert self.statistics is not None
-        statistics, self.statistics = self.statistics, None
-        return statistics.finish()
+
+HANDLERS: dict[type[Any], Callable[[Worker, Any], Any]] = {
+    messages.Open: Worker.open,
+    messages.Run: Worker.run,
+    messages.Latency: Worker.latency,
+    messages.DelegateNodes: Worker.delegate_nodes,
+    messages.TensorShapes: Worker.tensor_shapes,
+    messages.Measure: Worker.measure,
+    messages.Sample: Worker.sample,
+    messages.FinishMeasuring: Worker.finish_measuring,
+    messages.OpenCompiled: Worker.open_compiled,
+    messages.OpenPlain: Worker.open_plain,
+    messages.Fill: Worker.fill,
+    messages.Loop: Worker.loop,
+    messages.ProfileRuns: Worker.profile_runs,
+    messages.Profiles: Worker.profiles,
+    messages.Memory: Worker.memory,
+}
 
 
 def main() -> None:
@@ -162,24 +167,23 @@ def main() -> None:
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """The loop: read a command, do it, reply. "sample" has no reply.
+    """The loop: read a message, do what it asks, answer. A sample has no answer.
 
-    Commands are read ahead by a thread, so that the parent is not stuck sending while this side is
-    stuck replying; only so many samples ahead, so that they do not pile up.
+    Messages are read ahead by a thread, so that the parent is not stuck sending while this side is
+    stuck answering; only so many samples ahead, so that they do not pile up.
     """
-    commands: queue.Queue[tuple[str, tuple[Any, ...]] | None] = queue.Queue()
+    waiting: queue.Queue[Any] = queue.Queue()
     room = threading.Semaphore(SAMPLES_AHEAD)
-    threading.Thread(target=_read, args=(source, commands, room), daemon=True).start()
-    child = Child()
+    threading.Thread(target=_read, args=(source, waiting, room), daemon=True).start()
+    worker = Worker()
     failure: str | None = None
-    while (item := commands.get()) is not None:
-        command, arguments = item
+    while (message := waiting.get()) is not None:
         reply: tuple[bool, Any]
         try:
-            reply = (True, getattr(child, command)(*arguments))
+            reply = (True, HANDLERS[type(message)](worker, message))
         except Exception as e:  # the parent raises it
             reply = (False, _message(e))
-        if command == "sample":
+        if isinstance(message, messages.Sample):
             room.release()
             failure = failure or (None if reply[0] else reply[1])
             continue
@@ -189,15 +193,15 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
         sink.flush()
 
 
-def _read(source: BinaryIO, commands: queue.Queue[Any], room: threading.Semaphore) -> None:
+def _read(source: BinaryIO, waiting: queue.Queue[Any], room: threading.Semaphore) -> None:
     while True:
         try:
-            item = pickle.load(source)
-            if item[0] == "sample":
+            message = pickle.load(source)
+            if isinstance(message, messages.Sample):
                 room.acquire()
-            commands.put(item)
+            waiting.put(message)
         except (EOFError, pickle.UnpicklingError):
-            commands.put(None)
+            waiting.put(None)
             return
 
 

@@ -15,7 +15,6 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,8 @@ from fullint.model.ir import Array, Model, Quant, Tensor
 from fullint.model.numerics import dequantize, quantize
 from fullint.ops import KERNEL_SETS, ROWS, Fixed, Same
 from fullint.ops.macs import total_macs
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import Answer, Message, Open, Run
+from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.contract import contract_problems
 from fullint.verification.metrics import Score, joined_quality, mean_sqnr
 from fullint.verification.report import Certificate, KernelSet, OutputQuality
@@ -76,8 +76,8 @@ def certify(
     result: Model,
     data: bytes,
     held: Iterable[Sequence[Array]],
-    box: Sandbox,
-    other: Sandbox,
+    worker: WorkerProcess,
+    other: WorkerProcess,
     *,
     held_back: bool,
     drawn: bool = False,
@@ -95,7 +95,7 @@ def certify(
         result: `data` as read again.
         data: the bytes to be handed out.
         held: samples, in graph input order, as the original takes them.
-        box, other: child processes, free for use.
+        worker, other: child processes, free for use.
         held_back: whether the samples took no part in calibration.
         drawn: whether they were drawn, and nobody gave them.
         uncalibrated: whether the ranges come from synthetic samples.
@@ -112,7 +112,7 @@ def certify(
     if problems:
         raise VerificationError(problems)
     with model_file(data) as path:
-        run = _Run(original, given, path, result, box, other)
+        run = _Run(original, given, path, result, worker, other)
         run.compare(held)
         sets = run.kernel_sets()
     trial = run.trials["xnnpack"]
@@ -141,12 +141,12 @@ class _Run:
         given: tuple[Sequence[Tensor], Sequence[Tensor]],
         path: str,
         result: Model,
-        box: Sandbox,
-        other: Sandbox,
+        worker: WorkerProcess,
+        other: WorkerProcess,
     ) -> None:
         self.original, self.path, self.result = original, path, result
         self.ends, self.given = given
-        self.box, self.other = box, other
+        self.worker, self.other = worker, other
         self.trials = {name: Trial(name, scores=[Score() for _ in result.main.outputs]) for name in KERNEL_SETS}
         self.failures: dict[str, RuntimeFailure] = {}
         self.loops = any(op.kind == "WHILE" for _, op in result.ops())
@@ -157,7 +157,7 @@ class _Run:
     def compare(self, held: Iterable[Sequence[Array]]) -> None:
         """Run everything, both children busy.
 
-        box     float on the first samples, XNNPACK on them      float on the rest
+        worker     float on the first samples, XNNPACK on them      float on the rest
         other   reference, builtin on a few of them              XNNPACK on the rest
         """
         budget = max(1, min(SLOW_SET_SAMPLES, SLOW_SET_MACS // max(total_macs(self.result), 1)))
@@ -168,12 +168,12 @@ class _Run:
         shapes = [a.shape for a in first[0]]
         ready = [self._inputs(sample) for sample in first]
         slow = _Slow(("reference", "builtin"), self.other, self.path, ready[:budget])
-        self.box.call("open", self.original, "xnnpack", THREADS, shapes)
+        self.worker.call(Open(self.original, "xnnpack", THREADS, shapes))
         started = time.perf_counter()
-        references = [self.box.call("run", list(sample)) for sample in first]
-        self.box.patience = self.other.patience = PATIENCE + SLOWER * (time.perf_counter() - started) if self.loops else None
-        self._call(self.box, "open", self.path, "xnnpack", THREADS)
-        results = [self._call(self.box, "run", sample) for sample in ready]
+        references = [self.worker.call(Run(list(sample))) for sample in first]
+        self.worker.patience = self.other.patience = PATIENCE + SLOWER * (time.perf_counter() - started) if self.loops else None
+        self._call(self.worker, Open(self.path, "xnnpack", THREADS))
+        results = [self._call(self.worker, Run(sample)) for sample in ready]
         outputs = {name: slow.outputs(self.failures) for name in ("reference", "builtin")}
         self._score_first(references, results, outputs)
         self._rest(samples, shapes)
@@ -196,21 +196,21 @@ class _Run:
         opened = False
         for sample in samples:
             if not opened:
-                self.box.call("open", self.original, "xnnpack", 1, shapes)
-                self._call(self.other, "open", self.path, "xnnpack", 1)
+                self.worker.call(Open(self.original, "xnnpack", 1, shapes))
+                self._call(self.other, Open(self.path, "xnnpack", 1))
                 opened = True
-            self.box.send("run", list(sample))
-            result = self._call(self.other, "run", self._inputs(sample))
-            self._add(self.trials["xnnpack"], self.box.receive(), result)
+            self.worker.send(Run(list(sample)))
+            result = self._call(self.other, Run(self._inputs(sample)))
+            self._add(self.trials["xnnpack"], self.worker.receive(Run), result)
 
     def _inputs(self, sample: Sequence[Array]) -> list[Array]:
         """A sample of the original as the result takes it."""
         return integer_inputs(self.result, sample, self.ends)
 
-    def _call(self, box: Sandbox, command: str, *arguments: object) -> Any:
-        """A command to the result on XNNPACK, where no failure is forgiven."""
+    def _call(self, worker: WorkerProcess, message: Message[Answer]) -> Answer:
+        """Ask the result on XNNPACK, where no failure is forgiven."""
         try:
-            return box.call(command, *arguments)
+            return worker.call(message)
         except RuntimeFailure as e:
             raise VerificationError([f"XNNPACK: {e}"]) from e
 
@@ -261,17 +261,17 @@ class _Run:
 class _Slow:
     """The result on the kernel sets that are slow, started now and waited for later."""
 
-    def __init__(self, names: Sequence[str], box: Sandbox, path: str, samples: Sequence[list[Array]]) -> None:
-        self.box, self.path, self.samples = box, path, samples
+    def __init__(self, names: Sequence[str], worker: WorkerProcess, path: str, samples: Sequence[list[Array]]) -> None:
+        self.worker, self.path, self.samples = worker, path, samples
         self.waiting = list(names)
         self._start()
 
     def _start(self) -> None:
         with contextlib.suppress(RuntimeFailure):  # receiving says what happened
             for name in self.waiting:
-                self.box.send("open", self.path, name, 1)
+                self.worker.send(Open(self.path, name, 1))
                 for sample in self.samples:
-                    self.box.send("run", sample)
+                    self.worker.send(Run(sample))
 
     def outputs(self, failures: dict[str, RuntimeFailure]) -> list[list[Array]]:
         """Outputs of the next kernel set, sample by sample; a failure is put among `failures`."""
@@ -279,15 +279,15 @@ class _Slow:
         found: list[list[Array]] = []
         for index in range(len(self.samples) + 1):
             try:
-                answer = self.box.receive()
+                answer = self.worker.receive(Run) if index else self.worker.receive(Open)
             except RuntimeFailure as e:
                 failures.setdefault(name, e)
                 if e.crashed:
-                    self.box.restart()
+                    self.worker.restart()
                     self._start()
                     break
                 continue
-            if index:
+            if answer is not None:
                 found.append(answer)
         return found if name not in failures else []
 

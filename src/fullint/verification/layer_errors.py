@@ -11,16 +11,15 @@ from collections.abc import Mapping, Sequence
 
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Array, Graph, Model, Tensor
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import Open, Run
+from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.certificate import integer_inputs, real
 from fullint.verification.metrics import Score
 
 WORST = 3
 
 
-def worst_operators(
-    model: Model, result: Model, integer: Mapping[Tensor, Tensor], sample: Sequence[Array] | None
-) -> list[str]:
+def worst_operators(model: Model, result: Model, integer: Mapping[Tensor, Tensor], sample: Sequence[Array] | None) -> list[str]:
     """The operators that lose most, worst first, as sentences.
 
     Args:
@@ -66,7 +65,7 @@ def _all_values(model: Model, tensors: Sequence[Tensor], sample: Sequence[Array]
     old = model.main
     graph = Graph(old.name, list(old.tensors), list(old.inputs), list(tensors), list(old.ops))
     graph.sync_tensors()
-    with model_file(Model([graph, *model.graphs[1:]], version=model.version)) as path, Sandbox() as box:
-        box.call("open", path, "xnnpack", 1)
-        values: list[Array] = box.call("run", list(sample))
+    with model_file(Model([graph, *model.graphs[1:]], version=model.version)) as path, WorkerProcess() as worker:
+        worker.call(Open(path, "xnnpack", 1))
+        values: list[Array] = worker.call(Run(list(sample)))
         return values

@@ -24,7 +24,8 @@ from fullint.deployment.delegates.partition import PartitionReport, cut
 from fullint.errors import ModelFormatError, RuntimeFailure
 from fullint.model.ir import NUMPY_TYPES, Array, Model
 from fullint.model.tflite import read_model
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import Fill, Loop, Memory, OpenCompiled, OpenPlain, ProfileRuns, Profiles
+from fullint.runtime.process import WorkerProcess, model_file
 
 TURNS = 10
 STUDENT_T = (math.inf, 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
@@ -48,9 +49,9 @@ class Measured:
             raise ModelFormatError(f"{self.name}: {e}" if self.name and self.name not in str(e) else str(e)) from e
         self.path = stack.enter_context(model_file(source)) if isinstance(source, bytes) else str(source)
         self.size = Path(self.path).stat().st_size
-        self.box = stack.enter_context(Sandbox(self.name or "the model"))
+        self.worker = stack.enter_context(WorkerProcess(self.name or "the model"))
         self.played: Simulation | None = None
-        self.before = self.box.call("native_memory")
+        self.before = self.worker.call(Memory())
         if how.simulate is not None:
             first = arrays(how.inputs, _graph_inputs(self.model), self.model, by_signature=False)
             self.played = simulation(stack, self.model, self.path, how, first)
@@ -65,8 +66,8 @@ class Measured:
             if self.played is None
             else self.played.values
         )
-        self.box.call("native_fill", self.arrays)
-        self.first = self.box.call("native_loop", 1, 0.0, 1e9)[0]
+        self.worker.call(Fill(self.arrays))
+        self.first = self.worker.call(Loop(1, 0.0, 1e9))[0]
         self.after_init, self.after_warmup = self._memory(), 0.0
         self.profile_runs = 0
         self.warmup: list[float] = []
@@ -83,13 +84,13 @@ class Measured:
         library, threads = how.external_delegate_path, how.num_threads
         if library is None and not self.plain:
             try:
-                found = self.box.call("native_open", self.paths, how.kernels, threads, profiling)
+                found = self.worker.call(OpenCompiled(self.paths, how.kernels, threads, profiling))
             except RuntimeFailure as e:
                 if e.crashed or self.played is not None:
                     raise
                 self.plain = str(e)
         if library is not None or self.plain:
-            found = self.box.call("plain_open", self.path, how.kernels, threads, library, how.external_delegate_options)
+            found = self.worker.call(OpenPlain(self.path, how.kernels, threads, library, how.external_delegate_options))
         return found[0], found[1]
 
     @property
@@ -99,14 +100,14 @@ class Measured:
     def warm_up(self) -> None:
         """Runs that do not count; then the model once more, with the profiler."""
         how = self.how
-        self.warmup = self.box.call("native_loop", how.warmup_runs, how.warmup_min_secs, how.max_secs)
+        self.warmup = self.worker.call(Loop(how.warmup_runs, how.warmup_min_secs, how.max_secs))
         if not how.enable_op_profiling or self._interpreted:
             return
         self.after_warmup = self._memory()
         self._open(profiling=True)
-        self.box.call("native_fill", self.arrays)
-        self.box.call("native_profile", 1, False)
-        usual = self.box.call("native_profile", 2, False)
+        self.worker.call(Fill(self.arrays))
+        self.worker.call(ProfileRuns(1, False))
+        usual = self.worker.call(ProfileRuns(2, False))
         least = PROFILE_RUNS if usual < 0.1 else 1
         self.profile_runs = max(least, min(MOST_RUNS, int(PROFILE_SECONDS / TURNS / max(usual, 1e-6))))
 
@@ -115,9 +116,9 @@ class Measured:
         how = self.how
         runs = math.ceil(how.num_runs / TURNS)
         least, most, delay = how.min_secs / TURNS, how.max_secs / TURNS, max(how.run_delay, 0.0)
-        self.turns.append(self.box.call("native_loop", runs, least, most, delay))
+        self.turns.append(self.worker.call(Loop(runs, least, most, delay)))
         if self.profile_runs:
-            self.box.call("native_profile", self.profile_runs)
+            self.worker.call(ProfileRuns(self.profile_runs))
 
     @property
     def done(self) -> bool:
@@ -158,12 +159,12 @@ class Measured:
 
     def _memory(self) -> float:
         """MiB this model has taken so far."""
-        self.peak = self.box.peak_memory() / 2**20
-        return float(self.box.call("native_memory") - self.before) / 2**20
+        self.peak = self.worker.peak_memory() / 2**20
+        return float(self.worker.call(Memory()) - self.before) / 2**20
 
     def _profile(self) -> tuple[tuple[OperatorTime, ...], str, float, list[float]]:
         """(rows, why some are not joined, seconds of a run while the profiler is on, of each run by the rows)."""
-        found = self.box.call("native_profiled")
+        found = self.worker.call(Profiles())
         rows = [[Row(*row) for row in one] for one, _, _ in found]
         totals = [sum(each) for each in zip(*(t for _, t, _ in found), strict=True)]
         joined = self.played.joined(rows) if self.played is not None else join(rows[0], self.model)

@@ -24,7 +24,8 @@ from fullint.deployment.delegates.partitioner import Subset
 from fullint.deployment.logs.record import SIMULATED
 from fullint.errors import UsageError
 from fullint.model.ir import Array, Graph, Model, Tensor
-from fullint.runtime.process import Sandbox, model_file
+from fullint.runtime.messages import Open, Run
+from fullint.runtime.process import WorkerProcess, model_file
 
 if TYPE_CHECKING:
     from fullint.deployment.benchmark.settings import Settings
@@ -138,13 +139,13 @@ def _values(
 ) -> tuple[list[list[Array]], bool]:
     known: dict[Tensor, Array] = dict(zip(model.main.inputs, inputs, strict=True))
     values = []
-    with Sandbox("a piece of the model") as box:
+    with WorkerProcess("a piece of the model") as worker:
         for piece in pieces:
-            box.call("open", piece.path, how.kernels, how.num_threads)
+            worker.call(Open(piece.path, how.kernels, how.num_threads))
             values.append([known[t] for t in piece.model.main.inputs])
-            known |= zip(piece.model.main.outputs, box.call("run", values[-1]), strict=True)
-        box.call("open", path, how.kernels, how.num_threads)
-        whole = box.call("run", list(inputs))
+            known |= zip(piece.model.main.outputs, worker.call(Run(values[-1])), strict=True)
+        worker.call(Open(path, how.kernels, how.num_threads))
+        whole = worker.call(Run(list(inputs)))
     same = all(np.array_equal(known[t], w, equal_nan=w.dtype.kind == "f") for t, w in zip(model.main.outputs, whole, strict=True))
     return values, same
 
