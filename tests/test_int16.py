@@ -18,7 +18,7 @@ from fullint.ops.builder import Builder
 from fullint.ops.releases import release_of
 from fullint.quantization.assign import assign
 from fullint.quantization.emit import emit
-from fullint.quantization.lookup_tables import fill_tables
+from fullint.quantization.lookup_tables import compute_tables
 from fullint.runtime.process import WorkerProcess
 from fullint.verification.certificate import integer_inputs, real
 from fullint.verification.contract import contract_problems
@@ -39,7 +39,7 @@ def test_int16_kernel_equals_float_operator(kind: str) -> None:
     known = {"RSQRT": (0.0, 8.0), "LOG": (-5.0, 2.0)}  # not infinite at 0
     ranges = stats.ranges | ({model.main.outputs[0]: known[kind]} if kind in known else {})
     assignment = assign(model, replace(stats.measured, ranges=ranges), inputs="int16")
-    fill_tables(model, assignment, evaluate)
+    assignment = replace(assignment, tables=compute_tables(model, assignment, evaluate))
     wide = emit(model, assignment).model
     assert list(contract_problems(wide)) == []
     for op in wide.main.ops:

@@ -19,7 +19,7 @@ from fullint.ops.builder import Builder
 from fullint.ops.releases import RELEASES, release_of
 from fullint.quantization.assign import assign
 from fullint.quantization.emit import emit
-from fullint.quantization.lookup_tables import fill_tables
+from fullint.quantization.lookup_tables import compute_tables
 from fullint.runtime.process import WorkerProcess
 from fullint.verification.certificate import integer_inputs, real
 from fullint.verification.contract import contract_problems
@@ -44,7 +44,7 @@ def emitted(kind: str) -> tuple[Model, Model, list[np.ndarray], list[np.ndarray]
     if kind == "LOG":
         ranges[model.main.outputs[0]] = (-5.0, float(expected[0].max()))
     assignment = assign(model, replace(stats.measured, ranges=ranges))
-    fill_tables(model, assignment, evaluate)
+    assignment = replace(assignment, tables=compute_tables(model, assignment, evaluate))
     return model, emit(model, assignment).model, values, expected
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fullint.calibration.samples import ImageOptions, Slot, Split, open_samples, synthetic
+from fullint.calibration.samples import Held, ImageOptions, Samples, Slot, open_samples, split, synthetic
 from fullint.errors import SamplesError
 from fullint.model.ir import Quant
 
@@ -148,7 +148,7 @@ def test_batches_are_stacked() -> None:
 )
 def test_what_does_not_fit_is_named(source: object, inputs: list[Slot], says: str) -> None:
     with pytest.raises(SamplesError) as caught:
-        list(Split(open_samples(source, inputs)).calibrating())
+        parted(open_samples(source, inputs))
     assert says in str(caught.value)
 
 
@@ -189,24 +189,30 @@ def test_failing_function_is_named(tmp_path: Path) -> None:
         taken(f"{tmp_path}/data.py:f")
 
 
+def parted(samples: Samples) -> tuple[list[list[np.ndarray]], Held]:
+    """Those that calibrate, in order, and what is left."""
+    seen: list[tuple[int, list[np.ndarray]]] = []
+    left = split(samples, lambda index, sample: seen.append((index, sample)))
+    assert [index for index, _ in seen] == list(range(len(seen)))
+    return [sample for _, sample in seen], left
+
+
 @pytest.mark.parametrize(("count", "held"), [(10, 1), (19, 1), (20, 2), (200, 20), (1000, 64)])
 @pytest.mark.parametrize("known", [True, False])
 def test_last_tenth_is_held_back(count: int, held: int, known: bool) -> None:
     data = rows(count, 4, 2)
-    split = Split(open_samples(data if known else (r for r in data), ONE))
-    calibrating = [s[0][0, 0, 0] for _, s in split.calibrating()]
-    kept = [s[0][0, 0, 0] for s in split.held]
-    assert calibrating + kept == data[:, 0, 0].tolist()
-    assert (len(kept), split.calibrated, split.total, split.held_back) == (held, count - held, count, True)
+    calibrating, left = parted(open_samples(data if known else (r for r in data), ONE))
+    kept = [s[0][0, 0, 0] for s in left.samples]
+    assert [s[0][0, 0, 0] for s in calibrating] + kept == data[:, 0, 0].tolist()
+    assert (len(kept), left.calibrated, left.total, left.held_back) == (held, count - held, count, True)
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_under_ten_samples_serve_both_ends(known: bool) -> None:
     data = rows(9, 4, 2)
-    split = Split(open_samples(data if known else (r for r in data), ONE))
-    assert len(list(split.calibrating())) == 9
-    assert len(list(split.held)) == 9
-    assert not split.held_back
+    calibrating, left = parted(open_samples(data if known else (r for r in data), ONE))
+    assert len(calibrating) == len(list(left.samples)) == left.calibrated == 9
+    assert not left.held_back
 
 
 def test_synthetic_samples_repeat() -> None:

@@ -6,6 +6,7 @@ leaves the runtime and XNNPACK still runs the network. Memory does not depend on
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -27,6 +28,73 @@ LARGE_MACS = 1_000_000_000
 """From here on all threads work on one sample: see `range_accumulator`."""
 
 
+class Collector:
+    """Ranges of a model's tensors while samples come in, one `add` each; `finish` says what was found.
+
+    Args:
+        model: prepared float model with static shapes.
+        tensors: float tensors of its graphs.
+        by_channel: those of them to measure per channel.
+        worker: a child process to run the samples in; it is this collector's from `with` to `finish`.
+        threads: samples run at the same time.
+        heads: tensors whose channel means are kept for the first `keep` samples.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tensors: Sequence[Tensor],
+        by_channel: AbstractSet[Tensor],
+        worker: WorkerProcess,
+        threads: int,
+        heads: Sequence[Tensor] = (),
+        keep: int = 0,
+    ) -> None:
+        self.model, self.tensors, self.by_channel, self.heads = model, tensors, by_channel, heads
+        self.worker, self.threads, self.keep = worker, threads, keep if heads else 0
+        self.states = state_tensors(model)
+        self.probes: list[Probe] = []
+        self.count = 0
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Collector:
+        if self.tensors:
+            wanted = [*self.tensors, *self.states]
+            measuring, self.probes = measuring_model(self.model, wanted, self.by_channel, self.heads, softmax_inputs(self.model))
+            together = total_macs(self.model) >= LARGE_MACS or has_state(self.model)
+            path = self._stack.enter_context(model_file(measuring))
+            self.worker.call(Measure(path, self.threads, self.keep, together))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def add(self, index: int, arrays: Sequence[Array]) -> None:
+        """Run one sample, in graph input order."""
+        self.count += 1
+        if self.probes:
+            self.worker.post(Sample(index, list(arrays)))
+
+    def finish(self, *, margin: bool = True) -> Stats:
+        """What the samples have shown.
+
+        Args:
+            margin: whether ranges of which few values were seen are made wider.
+
+        Raises:
+            SamplesError: a sample drives a tensor to NaN or infinity.
+            RuntimeFailure: the runtime refuses the model or crashes on it.
+        """
+        if not self.probes:
+            return Stats(Measured({}), {}, np.zeros((0, 0), np.float32))
+        found = self.worker.call(FinishMeasuring())
+        if found.not_finite is not None:
+            sample, position = found.not_finite
+            tensor = next(p.tensor for p in self.probes if p.start <= position < p.start + p.size)
+            raise SamplesError(f'sample {sample} drives tensor "{tensor.name}" to a value that is not finite')
+        return _stats(self.probes, found, set(self.states), self.count if margin else FEW_VALUES)
+
+
 def calibrate(
     model: Model,
     tensors: Sequence[Tensor],
@@ -39,41 +107,14 @@ def calibrate(
     *,
     margin: bool = True,
 ) -> Stats:
-    """Smallest and largest value of each tensor over all samples.
+    """Smallest and largest value of each tensor over samples that are at hand: (index, arrays in graph input order).
 
-    Args:
-        model: prepared float model with static shapes.
-        tensors: float tensors of its graphs.
-        by_channel: those of them to measure per channel.
-        samples: (index, arrays in graph input order), each run once.
-        worker: a child process to run them in.
-        threads: samples run at the same time.
-        heads: tensors whose channel means are kept for the first `keep` samples.
-        margin: whether ranges of which few values were seen are made wider.
-
-    Raises:
-        SamplesError: a sample drives a tensor to NaN or infinity.
-        RuntimeFailure: the runtime refuses the model or crashes on it.
+    The other arguments are those of `Collector`.
     """
-    states = state_tensors(model)
-    if not tensors:
-        for _ in samples:
-            pass
-        return Stats(Measured({}), {}, np.zeros((0, 0), np.float32))
-    measuring, probes = measuring_model(model, [*tensors, *states], by_channel, heads, softmax_inputs(model))
-    together = total_macs(model) >= LARGE_MACS or has_state(model)
-    with model_file(measuring) as path:
-        worker.call(Measure(path, threads, keep if heads else 0, together))
-        count = 0
+    with Collector(model, tensors, by_channel, worker, threads, heads, keep) as collector:
         for index, arrays in samples:
-            worker.post(Sample(index, list(arrays)))
-            count += 1
-        found = worker.call(FinishMeasuring())
-    if found.not_finite is not None:
-        sample, position = found.not_finite
-        tensor = next(p.tensor for p in probes if p.start <= position < p.start + p.size)
-        raise SamplesError(f'sample {sample} drives tensor "{tensor.name}" to a value that is not finite')
-    return _stats(probes, found, set(states), count if margin else FEW_VALUES)
+            collector.add(index, arrays)
+        return collector.finish(margin=margin)
 
 
 def _widened(low: Array, high: Array, seen: int) -> tuple[Array, Array]:

@@ -11,39 +11,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fullint.calibration.samples import Samples, Split
 from fullint.errors import UsageError
 from fullint.model.ir import Graph, Model, Tensor
 
 
-@dataclass
+@dataclass(frozen=True)
 class Entry:
     """A graph that is run with inputs from outside.
 
     Attributes:
-        graph: of the model being worked on.
+        number: its place among the entries of the model (`Model.entries`), 0 for the main graph.
         key: of its signature, None where it has none.
         path: a file whose main graph it is, as it was given.
         inputs, outputs: its ends in that file.
-        split: its samples, once they are opened.
     """
 
-    graph: Graph
+    number: int
     key: str | None
     path: str
-    inputs: list[Tensor]
-    outputs: list[Tensor]
-    split: Split | None = None
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
 
     @classmethod
-    def of(cls, model: Model, graph: Graph, path: str) -> Entry:
-        """The entry of a graph, its ends as they are now."""
-        return cls(graph, key_of(model, graph), path, list(graph.inputs), list(graph.outputs))
+    def of(cls, model: Model, number: int, path: str) -> Entry:
+        """An entry of a model, its ends as they are now."""
+        graph = model.entries[number]
+        return cls(number, key_of(model, graph), path, tuple(graph.inputs), tuple(graph.outputs))
 
-    def opened(self, samples: Samples) -> Split:
-        """Its samples, parted."""
-        self.split = Split(samples)
-        return self.split
+    def view(self, model: Model) -> Model:
+        """A model with this entry's graph as the one that runs; everything is shared."""
+        return view(model, model.entries[self.number])
 
 
 def view(model: Model, graph: Graph) -> Model:

@@ -47,7 +47,7 @@ class Stats:
         return dict(self.measured.ranges)
 
 
-def merged(found: Sequence[Stats]) -> Stats:
+def merge(found: Sequence[Stats]) -> Stats:
     """What several graphs' samples have shown; a tensor that two of them see has the wider range."""
     first = found[0]
     ranges: dict[Tensor, Range] = {}

@@ -3,16 +3,16 @@
     LOOKUP(x) -> y   with a graph x' -> y' among its options
 
 stands for operators that together are one function of x (see `passes.lookup`). It never leaves the
-house: `called` puts the operators back wherever a float model is written and run, and `emit` makes a
+house: `expand_lookups` puts the operators back wherever a float model is written and run, and `emit` makes a
 table of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from fullint.model.ir import Graph, Model, Op, Tensor, twin
+from fullint.model.ir import Graph, Model, Op, Signature, Tensor, twin
 
 LOOKUP = "LOOKUP"
 FUNCTION = "function"
@@ -62,6 +62,42 @@ def copied_graph(graph: Graph) -> Graph:
     return new
 
 
+def copy_model(model: Model) -> tuple[Model, dict[Tensor, Tensor]]:
+    """A model like another, and which tensor stands for which: nothing done to the one is seen in the other.
+
+    Constants' bytes are shared, and stay shared by the tensors that shared them.
+    """
+    tensors: dict[Tensor, Tensor] = {}
+    graphs = {g: Graph(g.name, debug_metadata_index=g.debug_metadata_index) for g in below(model.main, *model.graphs)}
+
+    def own(t: Tensor) -> Tensor:
+        if t not in tensors:
+            tensors[t] = replace(t)
+        return tensors[t]
+
+    for old, new in graphs.items():
+        new.tensors = [own(t) for t in old.tensors]
+        new.inputs, new.outputs = [own(t) for t in old.inputs], [own(t) for t in old.outputs]
+        new.ops = [_copy_op(op, own, graphs) for op in old.ops]
+    signatures = [
+        Signature(s.key, graphs[s.graph], [(n, own(t)) for n, t in s.inputs], [(n, own(t)) for n, t in s.outputs])
+        for s in model.signatures
+    ]
+    copy = replace(model, graphs=[graphs[g] for g in model.graphs], signatures=signatures, metadata=list(model.metadata))
+    return copy, tensors
+
+
+def _copy_op(op: Op, own: Callable[[Tensor], Tensor], graphs: Mapping[Graph, Graph]) -> Op:
+    return replace(
+        op,
+        inputs=[None if t is None else own(t) for t in op.inputs],
+        outputs=[own(t) for t in op.outputs],
+        options=point_to(op.options, graphs),
+        extra=None if op.extra is None else (op.extra[0], point_to(op.extra[1], graphs)),
+        intermediates=None if op.intermediates is None else [own(t) for t in op.intermediates],
+    )
+
+
 def lookup(x: Tensor, y: Tensor, function: Graph) -> Op:
     """LOOKUP of a function of one tensor."""
     return Op(LOOKUP, [x], [y], {FUNCTION: function})
@@ -78,7 +114,7 @@ def call(op: Op, x: Tensor, y: Tensor, shape: Sequence[int]) -> list[Op]:
     return ops
 
 
-def called(model: Model) -> Model:
+def expand_lookups(model: Model) -> Model:
     """The model with what each LOOKUP stands for in its place; the same object where there is none."""
     if not any(op.kind == LOOKUP for _, op in model.ops()):
         return model
@@ -105,12 +141,18 @@ def _pointing(op: Op, graphs: Mapping[Graph, Graph]) -> Op:
     """The operator with its subgraphs replaced."""
     if not any(g in graphs for g in op.subgraphs()):
         return op
-    return replace(op, options=pointed(op.options, graphs))
+    return replace(op, options=point_to(op.options, graphs))
 
 
-def pointed(options: Mapping[str, object], graphs: Mapping[Graph, Graph]) -> dict[str, object]:
+def point_to(options: Mapping[str, object], graphs: Mapping[Graph, Graph]) -> dict[str, object]:
     """Options whose graphs are replaced."""
-    return {k: graphs.get(v, v) if isinstance(v, Graph) else v for k, v in options.items()}
+    return {k: _point(v, graphs) for k, v in options.items()}
+
+
+def _point(value: object, graphs: Mapping[Graph, Graph]) -> object:
+    if isinstance(value, list):
+        return [_point(v, graphs) for v in value]
+    return graphs.get(value, value) if isinstance(value, Graph) else value
 
 
 def reachable(model: Model) -> list[Graph]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fullint.model.ir import Op, Quant, Tensor
+from fullint.model.ir import Array, Op, Quant, Tensor
 from fullint.ops import OpRow
 
 
@@ -51,7 +52,7 @@ class Assignment:
     tied_types: dict[tuple[Op, int], str] = field(default_factory=dict)
     intermediates: dict[Op, list[tuple[str, Quant]]] = field(default_factory=dict)
     returns: dict[object, Op] = field(default_factory=dict)
-    tables: dict[Op, object] = field(default_factory=dict)
+    tables: Mapping[Op, Array] = field(default_factory=dict)
     cuts: list[Cut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

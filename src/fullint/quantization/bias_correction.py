@@ -34,9 +34,16 @@ BUDGET_MACS = 3_000_000_000
 
 @dataclass(frozen=True)
 class Head:
-    """A weighted operator of the float model next to an output, and its channels."""
+    """The result of a weighted operator next to an output of the float model.
 
-    op: Op
+    Attributes:
+        tensor: the result.
+        origin: index of the operator in the given file.
+        channels: of the result, along its last dimension.
+    """
+
+    tensor: Tensor
+    origin: int
     channels: int
 
 
@@ -57,7 +64,7 @@ def heads(graph: Graph) -> list[Head]:
             bias = op.input(row.bias or 0)
             plain = not op.options.get("fused_activation_function") and t.dtype == "float32"
             if plain and bias is not None and bias.buffer is not None:
-                found.append(Head(op, t.shape[-1]))
+                found.append(Head(t, op.origin, t.shape[-1]))
         elif op.kind in _PASSING:
             waiting += [x for x in op.inputs if x is not None and x.dtype == "float32" and not x.is_constant]
     return found
@@ -77,7 +84,7 @@ def means_model(emitted: Emitted, found: Sequence[Head]) -> Model:
     """The integer model with its heads' channel means as its only output."""
     old = emitted.model.main
     ops: list[Op] = []
-    vector = append_means([emitted.int8[h.op.outputs[0]] for h in found], ops)
+    vector = append_means([emitted.int8[h.tensor] for h in found], ops)
     graph = Graph(old.name, [], list(old.inputs), [vector], [*old.ops, *ops])
     graph.sync_tensors()
     return Model([graph, *emitted.model.graphs[1:]], version=emitted.model.version)
@@ -101,7 +108,7 @@ def correct_bias(emitted: Emitted, found: Sequence[Head], reference: Array, meas
         if not np.isfinite(error).all():
             continue
         shift = _shrunk(error)
-        op = writers[emitted.int8[head.op.outputs[0]]]
+        op = writers[emitted.int8[head.tensor]]
         index = ROWS[op.kind].bias or 0
         bias = op.inputs[index]
         assert bias is not None and bias.quant is not None
@@ -112,7 +119,7 @@ def correct_bias(emitted: Emitted, found: Sequence[Head], reference: Array, meas
         own.buffer = Buffer.of(moved)
         op.inputs[index] = own
         rms = float(np.sqrt(np.square(shift).mean()))
-        changes.append(Change("correct_bias", head.op.origin, op.kind, op.outputs[0].name, f"mean error of {rms:.3g} taken back"))
+        changes.append(Change("correct_bias", head.origin, op.kind, op.outputs[0].name, f"mean error of {rms:.3g} taken back"))
     emitted.model.main.sync_tensors()
     return changes
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from fullint.errors import Blocker, NotIntegerError
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, Uses, constant, twin
 from fullint.model.numerics import RANGES, activation_params, bias_scales, quantize
-from fullint.model.subgraphs import LOOKUP, pointed
+from fullint.model.subgraphs import LOOKUP, point_to
 from fullint.model.tflite import schema
 from fullint.ops import ROWS, Role
 from fullint.ops.make import ACTIVATIONS, make_op
@@ -33,6 +34,8 @@ WORTH_SHARING = 4096
 _BOUNDS = {ACTIVATIONS["RELU6"]: 6.0, ACTIVATIONS["RELU_N1_TO_1"]: 1.0}
 _MOST_STEPS = 2.0**31 - 1
 """kernel_util.cc, CalculateActivationRangeQuantizedImpl: a bound in steps has to fit int32."""
+_WHOLE = Quant.of(1.0, 0)
+"""Parameters of integers that stand for themselves."""
 SCALE_WAY_OUT = "bring its operands to sizes nearer to each other; a mask of -1e38 does its work at -100 too"
 
 
@@ -86,24 +89,47 @@ def emit(model: Model, assignment: Assignment) -> Emitted:
         signatures=[_signature(s, graphs[s.graph]) for s in model.signatures],
         metadata=list(model.metadata),
     )
-    _unshare(emitted.model)
+    _share_equal_bytes(emitted.model, {t for graph in model.graphs for t in graph.tensors})
     return emitted
 
 
-def _unshare(model: Model) -> None:
-    """Constants share bytes if, and only if, these are equal, and type and parameters are; in place."""
+def _share_equal_bytes(model: Model, given: AbstractSet[Tensor]) -> None:
+    """Constants share bytes if, and only if, these are equal, and type and parameters are; in place, but for tensors `given`."""
+    buffers: dict[Tensor, Buffer] = {}
     equal: dict[tuple[bytes, str, bytes], Buffer] = {}
-    for t in (t for graph in model.graphs for t in graph.tensors):
-        if t.buffer is not None and t.buffer.data.nbytes >= WORTH_SHARING:
-            digest = hashlib.blake2b(t.buffer.data.tobytes()).digest()
-            t.buffer = equal.setdefault((digest, t.dtype, _key(t.quant) if t.quant is not None else b""), t.buffer)
     seen: dict[Buffer, Tensor] = {}
-    for graph in model.graphs:
-        for t in graph.tensors:
-            first = seen.setdefault(t.buffer, t) if t.buffer is not None else t
-            same = first.quant is t.quant or (t.quant is not None and t.quant.same_as(first.quant))
-            if t.buffer is not None and first is not t and not (same and first.dtype == t.dtype):
-                t.buffer = Buffer(t.buffer.data)
+    for t in (t for graph in model.graphs for t in graph.tensors if t.buffer is not None):
+        assert t.buffer is not None
+        shared = t.buffer
+        if shared.data.nbytes >= WORTH_SHARING:
+            digest = hashlib.blake2b(shared.data.tobytes()).digest()
+            shared = equal.setdefault((digest, t.dtype, _key(t.quant) if t.quant is not None else b""), shared)
+        buffers[t] = shared
+    for t, shared in buffers.items():
+        first = seen.setdefault(shared, t)
+        same = first.quant is t.quant or (t.quant is not None and t.quant.same_as(first.quant))
+        if first is not t and not (same and first.dtype == t.dtype):
+            buffers[t] = Buffer(shared.data)
+    own: dict[Tensor, Tensor] = {}
+    for t, shared in buffers.items():
+        if shared is not t.buffer and t in given:
+            own[t] = replace(t, buffer=shared)
+        else:
+            t.buffer = shared
+    if own:
+        for graph in model.graphs:
+            _swap(graph, own)
+        for s in model.signatures:
+            s.inputs, s.outputs = [(n, own.get(t, t)) for n, t in s.inputs], [(n, own.get(t, t)) for n, t in s.outputs]
+
+
+def _swap(graph: Graph, own: Mapping[Tensor, Tensor]) -> None:
+    """Put tensors in the place of others, in place."""
+    graph.tensors = [own.get(t, t) for t in graph.tensors]
+    graph.inputs, graph.outputs = [own.get(t, t) for t in graph.inputs], [own.get(t, t) for t in graph.outputs]
+    for op in graph.ops:
+        op.inputs = [None if t is None else own.get(t, t) for t in op.inputs]
+        op.outputs = [own.get(t, t) for t in op.outputs]
 
 
 def _signature(old: Signature, after: Graph) -> Signature:
@@ -249,12 +275,12 @@ class _Emitter:
             narrow.dtype = "int32"
             self._add(make_op("CAST", [x], [narrow], in_data_type=schema.values("TensorType")[x.dtype.upper()], out_data_type=2))
             x = narrow
-        elif x.quant is None:
+        elif not _WHOLE.same_as(x.quant):
             whole = twin(x, x.name)
             whole.buffer = x.buffer
             self._rename(x, whole)
             x = whole
-        x.quant = Quant.of(1.0, 0)
+        x.quant = _WHOLE
         self._add(conversion(x, self._tensor(op.outputs[0])))
 
     def _rename(self, old: Tensor, new: Tensor) -> None:
@@ -269,7 +295,7 @@ class _Emitter:
     def _keep(self, op: Op) -> None:
         """An operator that was integer already: the same, with its version and bias scale made true."""
         inputs = [None if t is None else self.replaced.get(t, t) for t in op.inputs]
-        new = replace(op, inputs=inputs, options=pointed(op.options, self.graphs))
+        new = replace(op, inputs=inputs, options=point_to(op.options, self.graphs))
         row = ROWS.get(op.kind)
         if op.keep_float:
             self.emitted.float_ops.add(new)
@@ -298,7 +324,7 @@ class _Emitter:
         if source.is_constant:
             assert out.quant is not None
             weights = any((row := ROWS.get(r.kind)) is not None and row.role(i) is Role.WEIGHT for r, i in self.uses.of(out))
-            out.buffer = Buffer.of(quantize(source.array, out.quant, out.dtype, narrow=weights))
+            self.replaced[out] = replace(out, buffer=Buffer.of(quantize(source.array, out.quant, out.dtype, narrow=weights)))
             return
         inner = self._tensor(source)
         ends = out in self.old.outputs and (source in self.old.inputs or source in self.old.outputs)
@@ -318,7 +344,7 @@ class _Emitter:
     def _integer_op(self, op: Op) -> None:
         row = ROWS[op.kind]
         inputs = [None if t is None else self._input(op, i, t, row.role(i)) for i, t in enumerate(op.inputs)]
-        options = pointed(op.options, self.graphs)
+        options = point_to(op.options, self.graphs)
         if "quantized_bias_type" in options:
             options["quantized_bias_type"] = 0
         if "pot_scale_int16" in options:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -192,10 +192,25 @@ def _columns_fit(op: Op, t: Tensor, channels: int) -> bool:
     return w.shape[-1] % channels == 0 and w.shape[-1] == t.shape[-1]
 
 
+@dataclass(frozen=True)
+class Equalized:
+    """A rescaled graph.
+
+    Attributes:
+        graph: tensors of activations are those of the given one; operators with other constants are new.
+        channels: the channel ranges it has.
+        changes: what was done.
+    """
+
+    graph: Graph
+    channels: dict[Tensor, tuple[Array, Array]]
+    changes: tuple[Change, ...]
+
+
 def equalize(
     graph: Graph, found: Sequence[Stream], observed: AbstractSet[Tensor], ranges: ChannelRanges, *, per_tensor: bool
-) -> tuple[list[Change], dict[Tensor, tuple[Array, Array]]]:
-    """Rescale streams of a float graph, in place.
+) -> Equalized:
+    """Rescale streams of a float graph.
 
     Args:
         graph: prepared.
@@ -204,29 +219,39 @@ def equalize(
             channel stays as it is, since its range after rescaling would not be known.
         ranges: what was measured per channel.
         per_tensor: whether weights will have one scale each.
-
-    Returns:
-        What was done, and the channel ranges of the rescaled model.
     """
     changes: list[Change] = []
     after = dict(ranges)
-    for stream in found:
-        measured = [t for t in stream.tensors if t in ranges and ranges[t][0].size == stream.channels]
-        if not measured or any(t in observed and t not in measured for t in (*stream.tensors, *stream.clipped)):
+    rescaled: dict[Op, Op] = {}
+    for given in found:
+        measured = [t for t in given.tensors if t in ranges and ranges[t][0].size == given.channels]
+        if not measured or any(t in observed and t not in measured for t in (*given.tensors, *given.clipped)):
             continue
+        stream = _as_it_is(given, rescaled)
         power, s = _choose(stream, {t: ranges[t] for t in measured}, per_tensor)
         if power == 0:
             continue
-        _rescale(stream, s)
+        _rescale(given, s, rescaled)
         for t in measured:
             low, high = after[t]
             after[t] = (low / s, high / s)
-        first = stream.producers[0]
+        first = given.producers[0]
         changes.append(
-            Change("equalize", first.origin, first.kind, first.outputs[0].name, f"{stream.channels} channels, power {power:g}")
+            Change("equalize", first.origin, first.kind, first.outputs[0].name, f"{given.channels} channels, power {power:g}")
         )
-    graph.sync_tensors()
-    return changes, after
+    ops = [rescaled.get(op, op) for op in graph.ops]
+    new = replace(graph, tensors=list(graph.tensors), inputs=list(graph.inputs), outputs=list(graph.outputs), ops=ops)
+    new.sync_tensors()
+    return Equalized(new, after, tuple(changes))
+
+
+def _as_it_is(stream: Stream, rescaled: Mapping[Op, Op]) -> Stream:
+    """A stream over operators that other streams may have rescaled."""
+    return replace(
+        stream,
+        producers=[rescaled.get(op, op) for op in stream.producers],
+        consumers=[rescaled.get(op, op) for op in stream.consumers],
+    )
 
 
 def _choose(stream: Stream, ranges: ChannelRanges, per_tensor: bool) -> tuple[float, Array]:
@@ -327,22 +352,27 @@ def _rows(op: Op) -> Array:
     return np.stack([peak, np.full_like(peak, taps * ENERGY)])
 
 
-def _rescale(stream: Stream, s: Array) -> None:
-    for op in stream.producers:
+def _rescale(stream: Stream, s: Array, rescaled: dict[Op, Op]) -> None:
+    """Put operators with rescaled constants in the place of a stream's; `rescaled` says which stands for which."""
+
+    def own(op: Op) -> Op:
+        return rescaled.setdefault(op, replace(op, inputs=list(op.inputs)))
+
+    for op in map(own, stream.producers):
         row = ROWS[op.kind]
-        w, b = op.inputs[row.weight or 0], op.input(row.bias or 0)
+        w, b = op.input(row.weight or 0), op.input(row.bias or 0)
         assert w is not None and row.axis is not None
         shape = [1] * len(w.shape)
         shape[row.axis] = -1
         op.inputs[row.weight or 0] = constant(w.name, (w.array / s.reshape(shape)).astype(np.float32, copy=False))
         if b is not None:
             op.inputs[row.bias or 0] = constant(b.name, (b.array / s).astype(np.float32, copy=False))
-    for op in stream.consumers:
+    for op in map(own, stream.consumers):
         w = op.inputs[ROWS[op.kind].weight or 0]
         assert w is not None
         factor = np.tile(s, w.shape[-1] // s.size)
         op.inputs[ROWS[op.kind].weight or 0] = constant(w.name, (w.array * factor).astype(np.float32, copy=False))
-    for op, i in stream.constants:
+    for op, i in ((own(op), i) for op, i in stream.constants):
         c = op.inputs[i]
         assert c is not None
         if c.size > 1:

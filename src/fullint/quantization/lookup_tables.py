@@ -17,8 +17,8 @@ from fullint.passes.lookup import Evaluate
 from fullint.quantization.assignment import Assignment
 
 
-def fill_tables(model: Model, assignment: Assignment, evaluate: Evaluate) -> None:
-    """Work out `assignment.tables`, in place.
+def compute_tables(model: Model, assignment: Assignment, evaluate: Evaluate) -> dict[Op, Array]:
+    """The table of each look-up: float32 [256], or [65536] for int16.
 
     Args:
         model: prepared.
@@ -27,7 +27,7 @@ def fill_tables(model: Model, assignment: Assignment, evaluate: Evaluate) -> Non
     """
     lookups = [op for _, op in model.ops() if op.kind == LOOKUP]
     if not lookups:
-        return
+        return {}
     ops: list[Op] = []
     outputs: list[Tensor] = []
     for op in lookups:
@@ -39,8 +39,7 @@ def fill_tables(model: Model, assignment: Assignment, evaluate: Evaluate) -> Non
         ops += call(op, x, outputs[-1], x.shape)
     graph = Graph("tables", [], [], outputs, ops)
     graph.sync_tensors()
-    for op, values in zip(lookups, evaluate(Model([graph])), strict=True):
-        assignment.tables[op] = _finite(values)
+    return {op: _finite(values) for op, values in zip(lookups, evaluate(Model([graph])), strict=True)}
 
 
 def _finite(values: Array) -> Array:

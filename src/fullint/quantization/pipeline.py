@@ -1,16 +1,82 @@
-"""The main job as two calls: float model in, all-integer model out, or the reason why not."""
+"""The main job as two calls: float model in, all-integer model out, or the reason why not.
+
+`QUANTIZE` lists the stages in order; `stages` shows what they hand on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fullint.quantization.job import Job, Plan, Result
+from fullint.model.ir import Model
+from fullint.quantization.assignment import Assignment
+from fullint.quantization.build import build
+from fullint.quantization.certify import certify
+from fullint.quantization.decide import decide
+from fullint.quantization.load import checked_source, hand_on_integer, load, require_float
+from fullint.quantization.measure import calibrate, equalize
 from fullint.quantization.options import Options
+from fullint.quantization.prepare import prepare, require_feasible, require_samples
+from fullint.quantization.report import Result
+from fullint.quantization.stages import Assigned, Request
+from fullint.quantization.workbench import Workbench
 from fullint.reporting import Progress
 
 __all__ = ["Plan", "Progress", "Result", "plan", "quantize"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The decisions, before anything is rewritten: what `--plan` prints."""
+
+    model: Model
+    assignment: Assignment
+
+
+Stage = Callable[[Workbench, Any], Any]
+"""From one of the values of `stages` to the next."""
+
+QUANTIZE: tuple[Stage, ...] = (
+    load,
+    hand_on_integer,
+    require_samples,
+    prepare,
+    require_feasible,
+    calibrate,
+    equalize,
+    decide,
+    build,
+    certify,
+)
+PLAN: tuple[Stage, ...] = (
+    load,
+    require_float,
+    require_samples,
+    prepare,
+    require_feasible,
+    calibrate,
+    equalize,
+    decide,
+)
+
+
+def run(stages: Sequence[Stage], request: Request, progress: Progress | None, trail: list[Any] | None = None) -> Any:
+    """The value that the last stage returns; a stage that has a `Result` already ends the run.
+
+    Args:
+        trail: gets the value of each stage, in order.
+    """
+    value: Any = request
+    with Workbench(progress) as bench:
+        for stage in stages:
+            value = stage(bench, value)
+            if trail is not None:
+                trail.append(value)
+            if isinstance(value, Result):
+                break
+    return value
 
 
 def quantize(
@@ -90,13 +156,13 @@ def quantize(
         framework,
     )
     options.check()
-    with Job(model, samples, options, progress) as job:
-        return job.result()
+    result: Result = run(QUANTIZE, Request(checked_source(model), samples, options), progress)
+    return result
 
 
 def plan(model: str | Path | bytes, samples: Any = None, *, progress: Progress | None = None, **options: Any) -> Plan:
     """The parameters `quantize` would give every tensor, with its options; nothing is written."""
     checked = Options(**options)
     checked.check()
-    with Job(model, samples, checked, progress) as job:
-        return job.plan()
+    assigned: Assigned = run(PLAN, Request(checked_source(model), samples, checked), progress)
+    return Plan(assigned.calibrated.model, assigned.assignment)

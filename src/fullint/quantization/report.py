@@ -1,4 +1,4 @@
-"""The report of one run, put together from what its stages left; and the run that has nothing to do."""
+"""What a run of `quantize` reports: put together from what its stages handed on."""
 
 from __future__ import annotations
 
@@ -8,115 +8,24 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fullint.calibration.samples import Split
+from fullint.calibration.samples import Held
 from fullint.errors import VerificationError
 from fullint.frontends.report import Conversion
 from fullint.model.census import ConvCount, count_conv, count_float, operator_counts
+from fullint.model.ir import Model
 from fullint.model.tflite import read_model
-from fullint.quantization.assignment import Assignment
-from fullint.quantization.emit import Emitted
 from fullint.quantization.options import Options
+from fullint.quantization.stages import Loaded, Source, Written
+from fullint.quantization.workbench import Workbench
 from fullint.reporting import SCHEMA_VERSION, Change, Report
-from fullint.runtime.messages import TensorShapes
 from fullint.verification.contract import contract_problems
 from fullint.verification.report import Certificate
 from fullint.version import __version__
 
-if TYPE_CHECKING:
-    from fullint.quantization.job import Job
-
 _WITHOUT_EFFECT = ("activations", "io", "per_tensor", "dense_per_tensor", "batch", "keep_float", "shape", "target")
 """Options that change nothing where nothing is float."""
-
-
-def report_of(
-    job: Job, status: str, data: bytes, assignment: Assignment, emitted: Emitted, certificate: Certificate | None
-) -> QuantizeReport:
-    """Everything a run did and found."""
-    before = len(job.source) if isinstance(job.source, bytes) else Path(job.source).stat().st_size
-    splits = [e.split for e in job.entries if e.split is not None]
-    left = (f'{c.rule} left {c.kind} "{c.output}": {c.why}' for c in job.changes if not c.done)
-    return QuantizeReport(
-        schema_version=SCHEMA_VERSION,
-        fullint=__version__,
-        status=status,
-        options=_options(job),
-        operators=sum(1 for _ in emitted.model.ops()),
-        float_operators=count_float(emitted.model),
-        operator_counts=operator_counts(emitted.model),
-        conv_2d=count_conv(emitted.model),
-        changes=tuple(c for c in job.changes if c.done),
-        cuts=tuple(CutReport(c.op.origin, c.op.kind, c.where, c.input, c.why) for c in assignment.cuts),
-        requantizes=tuple(emitted.requantizes),
-        kept_float=tuple(emitted.kept.values()),
-        notes=(*assignment.notes, *left),
-        warnings=tuple(job.warnings),
-        samples=_samples(splits),
-        sizes={"before": before, "after": len(data)},
-        seconds=dict(job.seconds),
-        peak_memory_bytes=_own_peak() + max(job.worker_peak, job.worker.peak_memory()),
-        certificate=certificate,
-        conversion=job.conversion,
-    )
-
-
-def _samples(splits: Sequence[Split]) -> dict[str, Any]:
-    if not splits:
-        return {}
-    return {
-        "calibrated": sum(s.calibrated for s in splits),
-        "total": sum(s.total for s in splits),
-        "held_back": all(s.held_back for s in splits),
-    }
-
-
-def _options(job: Job) -> dict[str, Any]:
-    o = job.options
-    return {
-        "model": f"sha256:{hashlib.sha256(job.given).hexdigest()}" if isinstance(job.given, bytes) else str(job.given),
-        "num_samples": o.num_samples,
-        "per_tensor": o.per_tensor,
-        "dense_per_tensor": o.dense_per_tensor,
-        "activations": o.activations,
-        "io": ",".join(dict.fromkeys(o.io_types)),
-        "target": o.target,
-        "keep_float": o.kept,
-        "shape": [o.shape] if isinstance(o.shape, str) else list(o.shape),
-        "batch": o.batch,
-        "framework": o.framework,
-        "min_sqnr": o.min_sqnr,
-        "synthetic": o.synthetic,
-    }
-
-
-def _own_peak() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def already_integer(job: Job) -> tuple[bytes, QuantizeReport]:
-    """The given model, where it has no float operator: checked and run, and what its user should know.
-
-    Raises:
-        VerificationError: it breaks the contract all the same.
-    """
-    data = job.source if isinstance(job.source, bytes) else Path(job.source).read_bytes()
-    problems = list(contract_problems(read_model(data)))
-    dynamic = [p for p in problems if p.endswith("has a dynamic shape")]
-    if len(problems) > len(dynamic):
-        broken = [p for p in problems if p not in dynamic]
-        raise VerificationError(broken, "the model has no float operator, but breaks the contract")
-    with job.stage("certify"):
-        job.worker.call(TensorShapes(job.path))
-    job.warnings += dynamic[:1]
-    if any(t.dtype == "uint8" and t.is_constant and t.quant is not None for t in job.model.main.tensors):
-        job.warnings.append("it is a uint8 model of the older scheme: all integer, but not int8")
-    changed = [n for n, v in vars(Options()).items() if n in _WITHOUT_EFFECT and v != getattr(job.options, n)]
-    if changed:
-        job.warnings.append(f"{', '.join(changed)}: no effect on a model that is all integer already")
-    return data, report_of(job, "already-integer", data, Assignment(), Emitted(job.model), None)
 
 
 @dataclass(frozen=True)
@@ -154,3 +63,138 @@ class QuantizeReport(Report):
     peak_memory_bytes: int = 0
     certificate: Certificate | None = None
     conversion: Conversion | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """An all-integer model and how it came about.
+
+    Attributes:
+        model: the `.tflite` file's bytes.
+        report: what `--json` prints.
+    """
+
+    model: bytes
+    report: QuantizeReport
+
+
+def report_result(bench: Workbench, written: Written, certificate: Certificate, warnings: Sequence[str]) -> QuantizeReport:
+    """The report of a run that went through all stages; `warnings` are those of the last one."""
+    assigned = written.assigned
+    calibrated, assignment = assigned.calibrated, assigned.assignment
+    prepared = calibrated.prepared
+    loaded = prepared.loaded
+    changes = (*loaded.changes, *prepared.changes, *calibrated.changes, *assigned.changes, *written.changes)
+    emitted = written.emitted
+    return QuantizeReport(
+        **_of_model(emitted.model),
+        **_of_run(bench, loaded, written.data),
+        status="quantized",
+        changes=tuple(c for c in changes if c.done),
+        cuts=tuple(CutReport(c.op.origin, c.op.kind, c.where, c.input, c.why) for c in assignment.cuts),
+        requantizes=tuple(emitted.requantizes),
+        kept_float=tuple(emitted.kept.values()),
+        notes=(*assignment.notes, *_left(changes)),
+        warnings=(*prepared.warnings, *calibrated.warnings, *written.warnings, *warnings),
+        samples=_samples(calibrated.held),
+        certificate=certificate,
+    )
+
+
+def report_unchanged(bench: Workbench, loaded: Loaded, data: bytes, status: str, warnings: Sequence[str] = ()) -> QuantizeReport:
+    """The report of a run that hands on what it was given."""
+    return QuantizeReport(
+        **_of_model(loaded.model),
+        **_of_run(bench, loaded, data),
+        status=status,
+        changes=tuple(c for c in loaded.changes if c.done),
+        notes=_left(loaded.changes),
+        warnings=tuple(warnings),
+    )
+
+
+def report_integer(bench: Workbench, loaded: Loaded) -> Result:
+    """The given model, where it has no float operator: checked and run, and what its user should know.
+
+    Raises:
+        VerificationError: it breaks the contract all the same.
+    """
+    data = given_bytes(loaded.source)
+    problems = list(contract_problems(read_model(data)))
+    dynamic = [p for p in problems if p.endswith("has a dynamic shape")]
+    if len(problems) > len(dynamic):
+        broken = [p for p in problems if p not in dynamic]
+        raise VerificationError(broken, "the model has no float operator, but breaks the contract")
+    with bench.stage("certify"):
+        bench.shapes(loaded.entries[0].path)
+    warnings = dynamic[:1]
+    if any(t.dtype == "uint8" and t.is_constant and t.quant is not None for t in loaded.model.main.tensors):
+        warnings.append("it is a uint8 model of the older scheme: all integer, but not int8")
+    changed = [n for n, v in vars(Options()).items() if n in _WITHOUT_EFFECT and v != getattr(loaded.options, n)]
+    if changed:
+        warnings.append(f"{', '.join(changed)}: no effect on a model that is all integer already")
+    return Result(data, report_unchanged(bench, loaded, data, "already-integer", warnings))
+
+
+def given_bytes(source: Source) -> bytes:
+    """The bytes of a model that was given by path or as bytes."""
+    return source if isinstance(source, bytes) else Path(source).read_bytes()
+
+
+def _of_model(model: Model) -> dict[str, Any]:
+    return {
+        "operators": sum(1 for _ in model.ops()),
+        "float_operators": count_float(model),
+        "operator_counts": operator_counts(model),
+        "conv_2d": count_conv(model),
+    }
+
+
+def _of_run(bench: Workbench, loaded: Loaded, data: bytes) -> dict[str, Any]:
+    before = len(loaded.source) if isinstance(loaded.source, bytes) else Path(loaded.source).stat().st_size
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "fullint": __version__,
+        "options": _options(loaded),
+        "sizes": {"before": before, "after": len(data)},
+        "seconds": dict(bench.seconds),
+        "peak_memory_bytes": _own_peak() + bench.peak_memory(),
+        "conversion": loaded.conversion,
+    }
+
+
+def _left(changes: Sequence[Change]) -> tuple[str, ...]:
+    """Patterns that were recognised and left alone, in sentences."""
+    return tuple(f'{c.rule} left {c.kind} "{c.output}": {c.why}' for c in changes if not c.done)
+
+
+def _samples(held: Sequence[Held]) -> dict[str, Any]:
+    return {
+        "calibrated": sum(h.calibrated for h in held),
+        "total": sum(h.total for h in held),
+        "held_back": all(h.held_back for h in held),
+    }
+
+
+def _options(loaded: Loaded) -> dict[str, Any]:
+    o, given = loaded.options, loaded.request.given
+    return {
+        "model": f"sha256:{hashlib.sha256(given).hexdigest()}" if isinstance(given, bytes) else str(given),
+        "num_samples": o.num_samples,
+        "per_tensor": o.per_tensor,
+        "dense_per_tensor": o.dense_per_tensor,
+        "activations": o.activations,
+        "io": ",".join(dict.fromkeys(o.io_types)),
+        "target": o.target,
+        "keep_float": o.kept,
+        "shape": [o.shape] if isinstance(o.shape, str) else list(o.shape),
+        "batch": o.batch,
+        "framework": o.framework,
+        "min_sqnr": o.min_sqnr,
+        "synthetic": o.synthetic,
+    }
+
+
+def _own_peak() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,9 +1,11 @@
 """Repair: the fixes of the findings, applied; then verified, executed and certified as `quantize` does.
 
-    audit -> chosen findings -> lift, cancel, keep -> prepare -> ranges from the file -> assign -> emit -> certify
+    load -> select (audit; lift, cancel, keep) -> prepare -> ranges from the file -> decide -> build -> certify
+
+`REPAIR` lists the stages in order; most of them are those of `quantize`.
 
 A half-quantized file holds most of what is needed: the parameters around each float island, the weights, the
-biases. What lies inside an island follows from its neighbours or from bounds (`bounds`); where nothing bounds a
+biases. What lies inside an island follows from its neighbours or from bounds (`interval_bounds`); where nothing bounds a
 value, or the bounds are too wide, samples are asked for, and the half-quantized model itself is run on them.
 """
 
@@ -18,10 +20,19 @@ from fullint.auditing.audit import Finding, audit_model, chosen_rules, read_for_
 from fullint.auditing.rules import Mend, Rule
 from fullint.errors import Blocker, NotIntegerError, UsageError
 from fullint.model.tflite import read_model
-from fullint.quantization.job import Result
+from fullint.quantization.build import build
+from fullint.quantization.certify import certify
+from fullint.quantization.decide import decide
+from fullint.quantization.load import checked_source, load, require_float
+from fullint.quantization.measure import open_all
 from fullint.quantization.options import Options
-from fullint.quantization.report import QuantizeReport
-from fullint.repairing.repair_job import RepairJob
+from fullint.quantization.pipeline import Stage, run
+from fullint.quantization.prepare import prepare, require_feasible
+from fullint.quantization.report import QuantizeReport, Result, given_bytes, report_unchanged
+from fullint.quantization.stages import Calibrated
+from fullint.quantization.workbench import Workbench
+from fullint.repairing.ranges import find_ranges
+from fullint.repairing.select import RepairRequest, Selected, require_mendable, select
 from fullint.reporting import SCHEMA_VERSION, Progress, Report
 from fullint.version import __version__
 
@@ -113,18 +124,18 @@ def repair_plan(
     """
     options = Options(keep_float=keep_float, batch=batch, shape=shape)
     options.check()
-    job = RepairJob(model, samples, options, None, wanted_rules(only, skip), "auto")
+    request = _request(model, samples, options, wanted_rules(only, skip), "auto")
+    trail: list[Any] = []
     refused: tuple[Blocker, ...] = ()
-    with job:
-        try:
-            job.plan()
-        except NotIntegerError as e:
-            refused = e.blockers
-        fixed = job.fixed
+    try:
+        run(REPAIR_PLAN, request, None, trail)
+    except NotIntegerError as e:
+        refused = e.blockers
+    fixed = tuple(_selected(trail).fixed)
     everything = audit_model(read_for_audit(model)).findings
     known = {(f.rule, f.graph, f.index, f.output) for f in fixed}
     leave = tuple(f for f in everything if (f.rule, f.graph, f.index, f.output) not in known)
-    return RepairPlan(SCHEMA_VERSION, tuple(fixed), leave, refused)
+    return RepairPlan(SCHEMA_VERSION, fixed, leave, refused)
 
 
 def wanted_rules(only: str | Sequence[str] | None, skip: str | Sequence[str] | None) -> list[Rule]:
@@ -207,14 +218,69 @@ def repair(
         layout=layout,
     )
     options.check()
-    rules = wanted_rules(only, skip)
-    job = RepairJob(model, samples, options, progress, rules, weights)
-    with job:
-        result = job.result()
-        return Repaired(result.model, _report(job, result))
+    request = _request(model, samples, options, wanted_rules(only, skip), weights)
+    trail: list[Any] = []
+    result: Result = run(REPAIR, request, progress, trail)
+    return Repaired(result.model, _report(result, trail))
 
 
-def _report(job: RepairJob, result: Result) -> RepairReport:
+def hand_on_sound(bench: Workbench, selected: Selected) -> Selected | Result:
+    """A file with nothing to fix is the result as it is; samples, if there are any, must fit it all the same."""
+    if selected.planned:
+        return selected
+    if selected.request.samples is not None:
+        open_all(selected, selected.model)
+    bench.shapes(selected.entries[0].path)
+    data = given_bytes(selected.source)
+    return Result(data, report_unchanged(bench, selected, data, "unchanged"))
+
+
+REPAIR: tuple[Stage, ...] = (
+    load,
+    select,
+    require_mendable,
+    hand_on_sound,
+    prepare,
+    require_feasible,
+    find_ranges,
+    decide,
+    build,
+    certify,
+)
+REPAIR_PLAN: tuple[Stage, ...] = (
+    load,
+    select,
+    require_mendable,
+    require_float,
+    prepare,
+    require_feasible,
+    find_ranges,
+    decide,
+)
+
+
+def _request(model: str | Path | bytes, samples: Any, options: Options, rules: Sequence[Rule], weights: str) -> RepairRequest:
+    return RepairRequest(
+        checked_source(model),
+        samples,
+        options,
+        reject_bad_scales=False,
+        apply_qat_params=False,
+        require_every_output=True,
+        rules=frozenset(rule.name for rule in rules),
+        weights=weights,
+    )
+
+
+def _report(result: Result, trail: Sequence[Any]) -> RepairReport:
+    """The report, from what the stages left behind."""
+    selected = _selected(trail)
+    calibrated = [value for value in trail if isinstance(value, Calibrated)]
+    assumptions = (*selected.assumptions, *(a for c in calibrated[:1] for a in c.assumptions))
     left = audit_model(read_model(result.model)).findings
-    status = "repaired" if job.planned else "nothing-to-repair"
-    return RepairReport(SCHEMA_VERSION, __version__, status, tuple(job.fixed), left, tuple(job.assumptions), result.report)
+    status = "repaired" if selected.planned else "nothing-to-repair"
+    return RepairReport(SCHEMA_VERSION, __version__, status, tuple(selected.fixed), left, assumptions, result.report)
+
+
+def _selected(trail: Sequence[Any]) -> Selected:
+    return next(value for value in trail if isinstance(value, Selected))

@@ -18,7 +18,12 @@ LIMIT_SLACK = 1.0
 
 
 def verdict(
-    certificate: Certificate, min_sqnr: float, per_tensor: bool, worst: Callable[[], list[str]], *, each: bool = False
+    certificate: Certificate,
+    min_sqnr: float,
+    per_tensor: bool,
+    worst: Callable[[], list[str]],
+    *,
+    require_every_output: bool = False,
 ) -> list[str]:
     """Warnings about a result.
 
@@ -27,7 +32,7 @@ def verdict(
         min_sqnr: dB the mean must reach, unless it was never calibrated or fixed steps do not allow it.
         per_tensor: whether per-channel weights are still to be tried.
         worst: the operators that lose most, found only when they are needed.
-        each: whether every output must reach it, not only the mean.
+        require_every_output: whether every output must reach it, not only the mean.
 
     Raises:
         AccuracyError: the mean is below `min_sqnr`, or an output is lost altogether.
@@ -44,7 +49,7 @@ def verdict(
         low = sqnr is not None and sqnr < WARN_SQNR
         return [*warnings, f"SQNR {sqnr:.1f} dB is all that outputs of fixed steps allow on these samples"] if low else warnings
     named = "; ".join(worst()) or "no operator stands out"
-    floor = min_sqnr if each else min(min_sqnr, LOST_SQNR)
+    floor = min_sqnr if require_every_output else min(min_sqnr, LOST_SQNR)
     failed = weak if sqnr < min_sqnr else [o for o in weak if _below(o, floor)]
     if failed and not certificate.uncalibrated:
         ways = "more or more typical samples, a lower --min-sqnr" + (", per-channel weights" if per_tensor else "")

@@ -392,7 +392,7 @@ def _quality(t: Tensor, s: Score) -> OutputQuality:
 _WORST = ("faulty", "absent", "ran")
 
 
-def joined(certificates: Sequence[Certificate]) -> Certificate:
+def join_certificates(certificates: Sequence[Certificate]) -> Certificate:
     """One certificate of several: all outputs, the mean of their figures, the worst of each kernel set."""
     first = certificates[0]
     if len(certificates) == 1:

@@ -11,6 +11,6 @@ the number of samples. Each sample is checked: shape, type, and that every numbe
 """
 
 from fullint.calibration.samples.slots import ImageOptions, Slot, slots
-from fullint.calibration.samples.stream import WAYS, Samples, Split, drawn, open_samples, synthetic
+from fullint.calibration.samples.stream import WAYS, Held, Samples, draw_samples, open_samples, split, synthetic
 
-__all__ = ["WAYS", "ImageOptions", "Samples", "Slot", "Split", "drawn", "open_samples", "slots", "synthetic"]
+__all__ = ["WAYS", "Held", "ImageOptions", "Samples", "Slot", "draw_samples", "open_samples", "slots", "split", "synthetic"]

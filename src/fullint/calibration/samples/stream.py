@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,7 @@ def synthetic(inputs: Sequence[Slot], count: int) -> Samples:
     return Samples(inputs, draw(), count)
 
 
-def drawn(inputs: Sequence[Slot], spans: Sequence[tuple[float, float] | None], count: int) -> Samples:
+def draw_samples(inputs: Sequence[Slot], spans: Sequence[tuple[float, float] | None], count: int) -> Samples:
     """Inputs drawn from what each can hold: normal numbers around the middle of its range, 3 sigma to its ends.
 
     Args:
@@ -119,12 +119,12 @@ def drawn(inputs: Sequence[Slot], spans: Sequence[tuple[float, float] | None], c
     def draw() -> Iterator[list[Array]]:
         rng = np.random.default_rng(0)
         for _ in range(count):
-            yield [_drawn(rng, slot, span) for slot, span in zip(inputs, spans, strict=True)]
+            yield [_draw(rng, slot, span) for slot, span in zip(inputs, spans, strict=True)]
 
     return Samples(inputs, draw(), count)
 
 
-def _drawn(rng: np.random.Generator, slot: Slot, span: tuple[float, float] | None) -> Array:
+def _draw(rng: np.random.Generator, slot: Slot, span: tuple[float, float] | None) -> Array:
     if slot.dtype != "float32" and (slot.quant is None or slot.dtype not in ("int8", "uint8", "int16")):
         return np.zeros(slot.shape, NUMPY_TYPES[slot.dtype])
     low, high = span or (-3.0, 3.0)
@@ -132,54 +132,61 @@ def _drawn(rng: np.random.Generator, slot: Slot, span: tuple[float, float] | Non
     return values if span is None else np.clip(values, low, high)
 
 
-@dataclass
-class Split:
-    """Samples parted into those that calibrate and those held back for the certificate.
+@dataclass(frozen=True)
+class Held:
+    """What is left of some samples for the certificate, once the others have calibrated.
 
-    The last tenth, 1 to 64 of them, is held back; under ten samples all serve both ends. `held` may
-    be read once `calibrating` has been read to its end.
+    Attributes:
+        samples: those that judge; they may be read once.
+        calibrated: how many calibrated.
+        total: how many there are altogether.
+        held_back: whether those that judge took no part in calibration.
+        drawn: whether they were drawn from what the inputs can hold, and nobody gave them.
+        last: one of them all, to look for the worst operators with.
     """
 
-    samples: Samples
+    samples: Iterable[list[Array]]
     calibrated: int = 0
-    held: Iterable[list[Array]] = field(default_factory=list)
-    held_back: bool = True
     total: int = 0
+    held_back: bool = True
     drawn: bool = False
     last: list[Array] | None = None
 
-    def calibrating(self) -> Iterator[tuple[int, list[Array]]]:
-        """(index, arrays) of the samples that calibrate."""
-        count = self.samples.count
-        stream = iter(self.samples)
-        if count is not None and count >= HELD_BACK_FROM:
-            keep = _held_back(count)
-            self.total = count
-            for index, sample in enumerate(itertools.islice(stream, count - keep)):
-                self.calibrated += 1
-                self.last = sample
-                yield index, sample
-            self.held = stream
-            return
-        yield from self._unknown(stream)
 
-    def _unknown(self, stream: Iterator[list[Array]]) -> Iterator[tuple[int, list[Array]]]:
-        waiting: deque[list[Array]] = deque()
-        for sample in stream:
-            self.total += 1
-            self.last = sample
-            waiting.append(sample)
-            while self.total >= HELD_BACK_FROM and len(waiting) > _held_back(self.total):
-                yield self.calibrated, waiting.popleft()
-                self.calibrated += 1
-        if self.total == 0:
-            raise SamplesError("the set of samples is empty")
-        self.held = list(waiting)
-        if self.total < HELD_BACK_FROM:
-            self.held_back = False
-            for sample in waiting:
-                yield self.calibrated, sample
-                self.calibrated += 1
+def split(samples: Samples, calibrate: Callable[[int, list[Array]], None]) -> Held:
+    """Hand the samples that calibrate to `calibrate`, one by one with their numbers, and return the others.
+
+    The last tenth, 1 to 64 of them, is held back; under ten samples all serve both ends.
+    """
+    stream = iter(samples)
+    if samples.count is None or samples.count < HELD_BACK_FROM:
+        return _split_unknown(stream, calibrate)
+    last: list[Array] | None = None
+    calibrated = 0
+    for sample in itertools.islice(stream, samples.count - _held_back(samples.count)):
+        calibrate(calibrated, sample)
+        calibrated, last = calibrated + 1, sample
+    return Held(stream, calibrated, samples.count, last=last)
+
+
+def _split_unknown(stream: Iterator[list[Array]], calibrate: Callable[[int, list[Array]], None]) -> Held:
+    """Only the end of the stream tells how many there are: those that may be held back wait."""
+    waiting: deque[list[Array]] = deque()
+    last: list[Array] | None = None
+    calibrated = total = 0
+    for sample in stream:
+        total, last = total + 1, sample
+        waiting.append(sample)
+        while total >= HELD_BACK_FROM and len(waiting) > _held_back(total):
+            calibrate(calibrated, waiting.popleft())
+            calibrated += 1
+    if total == 0:
+        raise SamplesError("the set of samples is empty")
+    if total >= HELD_BACK_FROM:
+        return Held(list(waiting), calibrated, total, last=last)
+    for index, sample in enumerate(waiting):
+        calibrate(index, sample)
+    return Held(list(waiting), total, total, held_back=False, last=last)
 
 
 def _held_back(count: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fullint.errors import FullintError
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Tensor
-from fullint.model.subgraphs import called
+from fullint.model.subgraphs import expand_lookups
 from fullint.model.tflite import schema
 
 _PAGE = 4096
@@ -25,7 +25,7 @@ def write_model(model: Model) -> bytes:
     """
     import flatbuffers
 
-    model = called(model)
+    model = expand_lookups(model)
     writer = _Writer(model)
     packed = writer.packed()
     size = sum(b.data.nbytes for b in writer.buffers if b is not None)
@@ -44,7 +44,7 @@ def write_file(model: Model, path: str) -> None:
     """
     import flatbuffers
 
-    model = called(model)
+    model = expand_lookups(model)
     base = -(-_room_for_tables(model) // _PAGE) * _PAGE
     writer = _Writer(model, base)
     builder = flatbuffers.Builder(base)

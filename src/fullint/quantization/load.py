@@ -1,0 +1,99 @@
+"""Load: what was given becomes a model that LiteRT runs.
+
+path or bytes --front end--> float .tflite --read--> Model --builtins for what LiteRT does not run--> Loaded
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fullint.calibration.signatures import Entry, view
+from fullint.errors import UsageError
+from fullint.frontends import Converted, convert_with, framework_of
+from fullint.model.census import count_float
+from fullint.model.ir import Model
+from fullint.model.tflite import internalise, read_model
+from fullint.ops.structure import check_readable
+from fullint.passes.qat_params import make_runnable
+from fullint.passes.tensorflow_ops import without_tensorflow
+from fullint.quantization.assignment import Granularity
+from fullint.quantization.report import Result, report_integer
+from fullint.quantization.stages import Loaded, Request, Source
+from fullint.quantization.workbench import Workbench
+
+
+def checked_source(given: object) -> Source:
+    """A path or bytes of a model.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if isinstance(given, bytearray | memoryview):
+        return bytes(given)
+    if not isinstance(given, str | Path | bytes):
+        raise UsageError(f"the model must be a path or bytes, not {type(given).__name__}")
+    return given
+
+
+def load(bench: Workbench, request: Request) -> Loaded:
+    """Read what was asked for.
+
+    Raises:
+        ModelFormatError: it is no model, or a damaged one.
+        ConversionError: a front end cannot make a `.tflite` of it.
+    """
+    options = request.options
+    converted = _convert(bench, request)
+    source = converted.model if converted is not None else request.given
+    with bench.stage("read"):
+        model = read_model(source if isinstance(source, bytes) else Path(source))
+        outside = internalise(model, None if isinstance(source, bytes) else Path(source).absolute().parent)
+        check_readable(model, scales=request.reject_bad_scales)
+        changes = (*without_tensorflow(model), *make_runnable(model))
+        rewritten = outside or any(c.done for c in changes)
+        return Loaded(
+            request,
+            options,
+            source,
+            model,
+            _entries(bench, model, source, rewritten=rewritten),
+            Granularity(options.per_tensor, options.dense_per_tensor),
+            converted.conversion if converted is not None else None,
+            changes=changes,
+        )
+
+
+def _convert(bench: Workbench, request: Request) -> Converted | None:
+    """What a front end makes of the model, where one is needed."""
+    given, options = request.given, request.options
+    framework = framework_of(given, options.framework) if not isinstance(given, bytes) else None
+    if framework is None:
+        return None
+    with bench.stage("convert"):
+        return convert_with(str(given), framework, options.batch, options.shapes, bench.progress)
+
+
+def _entries(bench: Workbench, model: Model, source: Source, *, rewritten: bool) -> tuple[Entry, ...]:
+    """The graphs that are run, each with a file in which it is the main graph."""
+    main = bench.file(model) if rewritten else bench.file(source) if isinstance(source, bytes) else str(source)
+    others = [bench.file(view(model, graph)) for graph in model.entries[1:]]
+    return tuple(Entry.of(model, number, path) for number, path in enumerate([main, *others]))
+
+
+def hand_on_integer(bench: Workbench, loaded: Loaded) -> Loaded | Result:
+    """A model without a float operator is the result as it is.
+
+    Raises:
+        UsageError: it has no operators at all.
+        VerificationError: it has no float operator, and breaks the contract all the same.
+    """
+    if not any(loaded.model.ops()):
+        raise UsageError("the model has no operators: there is nothing to make integer")
+    return loaded if count_float(loaded.model) else report_integer(bench, loaded)
+
+
+def require_float(bench: Workbench, loaded: Loaded) -> Loaded:
+    """Raise UsageError where there is nothing to plan."""
+    if not count_float(loaded.model):
+        raise UsageError("there is nothing to plan: the model is all integer already")
+    return loaded

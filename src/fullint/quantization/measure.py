@@ -1,0 +1,106 @@
+"""Calibrate: ranges from samples, then channels of unequal size brought to one size.
+
+Prepared --calibrate--> Calibrated --equalize--> Calibrated
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fullint.calibration.collect import has_state
+from fullint.calibration.observed import observed_tensors
+from fullint.calibration.run import Wanted, calibrate_entries
+from fullint.calibration.samples import Samples, open_samples, slots, synthetic
+from fullint.calibration.signatures import samples_of
+from fullint.errors import NotIntegerError
+from fullint.model.ir import Graph, Model, Tensor
+from fullint.model.numerics import representable
+from fullint.quantization.bias_correction import heads, sample_count
+from fullint.quantization.equalization import equalize as rescale
+from fullint.quantization.equalization import streams
+from fullint.quantization.feasibility import unmeasured
+from fullint.quantization.stages import BiasSamples, Calibrated, Channels, Loaded, Prepared
+from fullint.quantization.workbench import Workbench
+
+SYNTHETIC_SAMPLES = 32
+
+
+def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
+    """Ranges of all values that need one, from the user's samples.
+
+    Raises:
+        SamplesError: samples do not fit, or drive a value to NaN or infinity.
+        NotIntegerError: no sample reaches an operator.
+    """
+    model, options = prepared.model, prepared.loaded.options
+    samples = open_all(prepared.loaded, model)
+    with bench.stage("calibrate"):
+        found = [s for s in streams(model.main) if prepared.pinned.keys().isdisjoint(s.tensors)]
+        by_channel = {t for s in found for t in s.tensors if t.shape[-1] == s.channels}
+        exact = options.activations == "int16" or has_state(model)
+        keep = 0 if exact else sample_count(model)
+        ends = heads(model.main) if keep else []
+        wanted = Wanted(observed_tensors(model), by_channel, [h.tensor for h in ends], keep)
+        done = calibrate_entries(model, samples, wanted, bench.worker, options.workers, bench.progress)
+    stats = done.stats
+    missing = unmeasured(model, stats.ranges)
+    if missing:
+        raise NotIntegerError(missing)
+    return Calibrated(
+        prepared,
+        model,
+        stats.measured,
+        done.held,
+        BiasSamples(tuple(ends), stats.means, done.kept),
+        Channels(tuple(found), stats.channels, done.inputs),
+        warnings=warn_of_unseen(stats.unseen),
+    )
+
+
+def open_all(loaded: Loaded, model: Model) -> list[Samples]:
+    """The samples of each entry of a model, opened and not yet read."""
+    o, found = loaded.options, []
+    for entry in loaded.entries:
+        inputs = slots(entry.view(model), entry.inputs)
+        if o.synthetic:
+            found.append(synthetic(inputs, o.num_samples or SYNTHETIC_SAMPLES))
+        else:
+            own = samples_of(loaded.request.samples, entry, loaded.entries)
+            found.append(open_samples(own, inputs, o.num_samples, o.images, o.batch))
+    return found
+
+
+def warn_of_unseen(unseen: Sequence[Tensor]) -> tuple[str, ...]:
+    """A warning of values that no sample has reached."""
+    if not unseen:
+        return ()
+    names = ", ".join(f'"{t.name}"' for t in unseen[:3])
+    more = f" and {len(unseen) - 3} more" if len(unseen) > 3 else ""
+    return (f"no sample took the branch that computes {names}{more}: they have no range",)
+
+
+def equalize(bench: Workbench, calibrated: Calibrated) -> Calibrated:
+    """The same with channels of one size, and ranges of what is clipped at an input or pinned by the model."""
+    prepared, channels = calibrated.prepared, calibrated.channels
+    options, known = prepared.loaded.options, calibrated.ranges
+    with bench.stage("equalize"):
+        old = calibrated.model.main
+        done = rescale(old, channels.streams, set(known), channels.ranges, per_tensor=options.per_tensor)
+        ranges = {**known, **{t: (float(low.min()), float(high.max())) for t, (low, high) in done.channels.items()}}
+        if options.activations == "int8":
+            ranges |= {t: channels.inputs.clipped(t, ranges[t]) for t in channels.inputs.count if t in ranges}
+        ranges |= {t: representable(*given) for t, given in prepared.pinned.items()}
+    return replace(
+        calibrated,
+        model=_with_graph(calibrated.model, old, done.graph),
+        measured=replace(calibrated.measured, ranges=ranges),
+        changes=(*calibrated.changes, *done.changes),
+    )
+
+
+def _with_graph(model: Model, old: Graph, new: Graph) -> Model:
+    """The model with another graph in the place of one."""
+    graphs = [new if g is old else g for g in model.graphs]
+    signatures = [replace(s, graph=new) if s.graph is old else s for s in model.signatures]
+    return replace(model, graphs=graphs, signatures=signatures)

@@ -1,0 +1,87 @@
+"""Prepare: the float model in the form the op table speaks of, and the refusals that need no ranges."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from fullint.calibration.samples import WAYS
+from fullint.errors import NotIntegerError, UsageError
+from fullint.model.ir import Model
+from fullint.model.subgraphs import LOOKUP, copy_model
+from fullint.ops.structure import check_structure
+from fullint.ops.targets import TARGETS, Target
+from fullint.passes import prepare as run_passes
+from fullint.passes.engine import sweep
+from fullint.passes.expand_constants import expand_dequantize
+from fullint.passes.keep_float import choose
+from fullint.passes.qat_params import apply_qat_params, forget_float_params
+from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
+from fullint.quantization.feasibility import blockers
+from fullint.quantization.stages import Loaded, Prepared
+from fullint.quantization.workbench import Workbench
+from fullint.reporting import Change
+
+
+def require_samples(bench: Workbench, loaded: Loaded) -> Loaded:
+    """Raise UsageError where there is nothing to calibrate on, or too much."""
+    samples, synthetic = loaded.request.samples, loaded.options.synthetic
+    if samples is None and not synthetic:
+        raise UsageError("no representative samples; " + WAYS)
+    if samples is not None and synthetic:
+        raise UsageError("give samples or synthetic, not both")
+    return loaded
+
+
+def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
+    """A prepared copy of the model.
+
+    Raises:
+        UsageError: an option names an operator or input that is not there.
+    """
+    options, target = loaded.options, TARGETS[loaded.options.target]
+    with bench.stage("prepare"):
+        model, twins = copy_model(loaded.model)
+        chosen = [] if any(op.keep_float for _, op in model.ops()) else choose(model, options.keep_float)
+        pinned = {twins[t]: given for t, given in loaded.pinned.items()}
+        changes = _fix_shapes(bench, loaded, model)
+        changes += densify(model)
+        forget_float_params(model)
+        if loaded.request.apply_qat_params:
+            found, done = apply_qat_params(model)
+            pinned |= found
+            changes += done
+        changes += sweep(model, expand_dequantize)
+        for entry in loaded.entries:
+            changes += fold_constants(entry.view(model), bench.evaluate)
+        check_structure(model)
+        changes += run_passes(model, bench.evaluate, target.lookups, wide=options.activations == "int16")
+    return Prepared(loaded, model, pinned, len(chosen), tuple(changes), _warnings(model, target))
+
+
+def _fix_shapes(bench: Workbench, loaded: Loaded, model: Model) -> list[Change]:
+    """Static shapes everywhere, in place."""
+    changes: list[Change] = []
+    options, several = loaded.options, len(loaded.entries) > 1
+    for entry in loaded.entries:
+        one = entry.view(model)
+        inputs = {None, *(t.name for t in one.main.inputs)}
+        shapes = {n: s for n, s in options.shapes.items() if n in inputs or not several}
+        changes += fix_batch(one, options.batch, partial(bench.shapes, entry.path), shapes)
+    forget_signatures(model)
+    return changes
+
+
+def _warnings(model: Model, target: Target) -> tuple[str, ...]:
+    tables = [op for _, op in model.ops() if op.kind == LOOKUP]
+    if not tables or target.lookups:
+        return ()
+    names = ", ".join(f'"{op.outputs[0].name}"' for op in tables[:3])
+    return (f"{len(tables)} look-ups ({names}) will not run on {target.name}: {target.why}",)
+
+
+def require_feasible(bench: Workbench, prepared: Prepared) -> Prepared:
+    """Raise NotIntegerError where an operator has no integer form, whatever its ranges."""
+    found = blockers(prepared.model)
+    if found:
+        raise NotIntegerError(found)
+    return prepared

@@ -1,0 +1,173 @@
+"""The values that the stages of a run hand on. Each is whole when it is made, and nobody changes it afterwards.
+
+    Request --load--> Loaded --prepare--> Prepared --calibrate--> Calibrated
+            --decide--> Assigned --build--> Written --certify--> Result
+
+A stage is a function from one of them to the next (`pipeline` lists them in order). A value holds the one it was made
+of, and what its own stage did: changes to the model, and warnings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fullint.calibration.range_methods import InputValues
+from fullint.calibration.samples import Held
+from fullint.calibration.signatures import Entry
+from fullint.calibration.statistics import Measured, Range
+from fullint.frontends.report import Conversion
+from fullint.model.ir import Array, Model, Quant, Tensor
+from fullint.quantization.assignment import Assignment, Granularity
+from fullint.quantization.bias_correction import Head
+from fullint.quantization.emit import Emitted
+from fullint.quantization.equalization import Stream
+from fullint.quantization.options import Options
+from fullint.reporting import Change
+
+Source = str | Path | bytes
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for.
+
+    Attributes:
+        given: path or bytes of a model.
+        samples: as the user gave them.
+        options: checked.
+        reject_bad_scales: whether a file whose scales make no sense is refused when it is read.
+        apply_qat_params: whether parameters that a model brings along are taken over.
+        require_every_output: whether every output must reach `min_sqnr`, not only their mean.
+    """
+
+    given: Source
+    samples: Any
+    options: Options
+    reject_bad_scales: bool = True
+    apply_qat_params: bool = True
+    require_every_output: bool = False
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model as the file says it, but for operators that LiteRT does not run.
+
+    Attributes:
+        options: those of the request, or what a repair makes of them.
+        source: the float `.tflite`: as given, or as a front end made it.
+        model: with constants from outside the file inside.
+        entries: graphs that are run with inputs from outside.
+        conversion: how a front end made it, if one did.
+        granularity: which weights get one scale per channel.
+        reference: what results are compared with, in words.
+        pinned: parameters, with their type, that some tensors are to have.
+        assumptions: what had to be assumed so far, in sentences.
+    """
+
+    request: Request
+    options: Options
+    source: Source
+    model: Model
+    entries: tuple[Entry, ...]
+    granularity: Granularity
+    conversion: Conversion | None = None
+    reference: str = "the float model"
+    pinned: Mapping[Tensor, tuple[Quant, str]] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The model in the form the op table speaks of: static shapes, no operator that has to be written otherwise.
+
+    Attributes:
+        pinned: parameters, with their type, that some tensors are to have.
+        chosen: how many operators the user keeps in float.
+    """
+
+    loaded: Loaded
+    model: Model
+    pinned: Mapping[Tensor, tuple[Quant, str]]
+    chosen: int
+    changes: tuple[Change, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BiasSamples:
+    """What the correction of biases works with: the heads, their float means [samples, channels], the samples."""
+
+    heads: tuple[Head, ...] = ()
+    means: Array | None = None
+    samples: tuple[list[Array], ...] = ()
+
+
+@dataclass(frozen=True)
+class Channels:
+    """What equalization works with: streams, the ranges of their channels, and values of the float inputs."""
+
+    streams: tuple[Stream, ...] = ()
+    ranges: Mapping[Tensor, tuple[Array, Array]] = field(default_factory=dict)
+    inputs: InputValues = field(default_factory=InputValues)
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Ranges of all values that need one.
+
+    Attributes:
+        model: the prepared one, or an equalized form of it.
+        measured: ranges, maxima of rows, largest states.
+        held: for each entry, the samples that judge.
+        bounded: whether some ranges are bounds, which samples would make narrower.
+        loose: values whose bounds are much too wide, and why.
+        assumptions: what had to be assumed, in sentences.
+    """
+
+    prepared: Prepared
+    model: Model
+    measured: Measured
+    held: tuple[Held, ...]
+    bias: BiasSamples = BiasSamples()
+    channels: Channels = Channels()
+    bounded: bool = False
+    loose: Mapping[Tensor, str] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+    warnings: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def ranges(self) -> Mapping[Tensor, Range]:
+        """Smallest and largest value of each tensor."""
+        return self.measured.ranges
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """Scale, zero point and type of every tensor."""
+
+    calibrated: Calibrated
+    assignment: Assignment
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class Written:
+    """The all-integer model and its bytes.
+
+    Attributes:
+        emitted: the model, and what came about on the way.
+        data: the file.
+        places: (graph, index) of operators in the file that may be float -> their description, "" for borders.
+    """
+
+    assigned: Assigned
+    emitted: Emitted
+    data: bytes
+    places: Mapping[tuple[int, int], str]
+    changes: tuple[Change, ...] = ()
+    warnings: tuple[str, ...] = ()

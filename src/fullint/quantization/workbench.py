@@ -1,0 +1,65 @@
+"""What the stages of a run work with: worker processes, temporary files, the clock of each stage, the user's progress bar."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+from fullint.model.ir import Array, Model
+from fullint.reporting import Progress
+from fullint.runtime.messages import Open, Run, TensorShapes
+from fullint.runtime.process import WorkerProcess, model_file
+
+
+class Workbench:
+    """The tools of one run, put away when it ends."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress: Progress = progress or (lambda stage, done, total: None)
+        self.seconds: dict[str, float] = {}
+        """By stage, so far."""
+        self._stack = contextlib.ExitStack()
+        self._peak = 0
+        self._second: WorkerProcess | None = None
+        self.worker = self._stack.enter_context(WorkerProcess())  # it starts while the model is read
+
+    def __enter__(self) -> Workbench:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Keep the clock of one stage."""
+        self.progress(name, 0, None)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 4)
+
+    def file(self, model: bytes | Model) -> str:
+        """Path of a file that holds a model as long as the run lasts."""
+        return self._stack.enter_context(model_file(model))
+
+    def second_worker(self) -> WorkerProcess:
+        """A process for the result, so that it runs beside the float model; started when it is first asked for."""
+        if self._second is None:
+            self._second = self._stack.enter_context(WorkerProcess("the result"))
+        return self._second
+
+    def evaluate(self, part: Model) -> list[Array]:
+        """The runtime's values of a model of constants."""
+        with model_file(part) as path:
+            self.worker.call(Open(path, "builtin", 1))
+            return self.worker.call(Run([]))
+
+    def shapes(self, path: str, wanted: Sequence[tuple[int, ...]] | None = None) -> list[tuple[int, ...]]:
+        """Shape of each tensor of a file's main graph once its inputs have theirs."""
+        return self.worker.call(TensorShapes(path, wanted))
+
+    def peak_memory(self) -> int:
+        """Largest resident size of the worker so far, bytes."""
+        self._peak = max(self._peak, self.worker.peak_memory())
+        return self._peak
