@@ -4,8 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fullint.model.ir import Graph
 from fullint.model.tflite import read_model
 from fullint.ops.builder import Builder, samples_like
+from fullint.passes import engine
 from fullint.quantization import pipeline
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
@@ -17,6 +19,35 @@ CORPUS = os.environ.get("FULLINT_CORPUS")
 def corpus(*parts: str) -> list[Path]:
     """Files of the corpus, none where there is no corpus."""
     return sorted(Path(CORPUS, *parts[:-1]).glob(parts[-1])) if CORPUS else []
+
+
+def snapshot(*graphs: Graph) -> list[object]:
+    """Everything a pass could change in some graphs, to be compared with what it is later."""
+    tensors = dict.fromkeys(
+        t for g in graphs for t in (*g.tensors, *g.inputs, *g.outputs, *(t for op in g.ops for t in op.operands()))
+    )
+    ops = [
+        (op, op.kind, [*op.inputs], [*op.outputs], {**op.options}, op.version, op.keep_float, op.origin)
+        for g in graphs
+        for op in g.ops
+    ]
+    values = [(t, t.name, t.shape, t.dtype, t.buffer, t.quant, t.shape_signature, t.is_variable) for t in tensors]
+    ends = [([*g.tensors], [*g.inputs], [*g.outputs], [*g.ops]) for g in graphs]
+    return [ops, values, ends]
+
+
+@pytest.fixture(autouse=True)
+def rules_only_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every test: looking for rewrites changes nothing, whatever is refused or found."""
+    decide = engine._decide
+
+    def checked(graph: Graph, rule: engine.Rule) -> object:
+        before = snapshot(graph)
+        found = decide(graph, rule)
+        assert snapshot(graph) == before, f"{rule.__name__} changed the graph while deciding"
+        return found
+
+    monkeypatch.setattr(engine, "_decide", checked)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from conftest import kinds, quantized
 
 from fullint.errors import UsageError
 from fullint.model.tflite import read_bytes
-from fullint.ops.builder import Builder
+from fullint.ops.builder import Builder, samples_like
 
 
 def network(g: Builder) -> None:
@@ -66,3 +66,39 @@ def quantized_but(g: Builder, wanted: object):
 def test_nothing_else_may_be_float(g: Builder) -> None:
     network(g)
     assert quantized(g).report.certificate.except_for == ()
+
+
+def half_precision(g: Builder) -> str:
+    x, w, b = g.input(1, 8, 8, 3), g.rng.normal(size=(4, 3, 3, 3)), np.zeros(4)
+    stored = [g.op("DEQUANTIZE", g.const(c.astype(np.float16)), dtype="float32") for c in (w, b)]
+    g.output(g.op("CONV_2D", x, *stored, shape=(1, 8, 8, 4), padding=0, stride_w=1, stride_h=1))
+    return "DEQUANTIZE"
+
+
+def half_precision_term(g: Builder) -> str:
+    c = g.op("DEQUANTIZE", g.const(g.rng.normal(size=(1, 8)).astype(np.float16)), dtype="float32")
+    g.output(g.op("ADD", g.input(1, 8), c))
+    return "DEQUANTIZE"
+
+
+def zeros(g: Builder) -> str:
+    y = g.op("TANH", g.input(1, 8))
+    g.output(g.op("ADD", y, g.op("ZEROS_LIKE", y)))
+    return "ZEROS_LIKE"
+
+
+@pytest.mark.parametrize("make", [half_precision, half_precision_term, zeros])
+def test_an_operator_that_would_be_a_constant_is_kept(g: Builder, make) -> None:
+    """A rule that is refused has changed nothing: the operator still writes what is no constant."""
+    kind = make(g)
+    result = quantized_except(g, kind)
+    assert {k.kind for k in result.report.kept_float} == {kind}
+    assert kind in [op.kind for op in read_bytes(result.model).main.ops]
+    assert result.report.certificate.sqnr_db > 30
+
+
+def quantized_except(g: Builder, kind: str):
+    import fullint
+
+    data = g.bytes()
+    return fullint.quantize(data, samples_like(read_bytes(data), 20), keep_float=kind)

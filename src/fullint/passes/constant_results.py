@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.model.ir import Buffer, Op, Uses
+from fullint.model.ir import Op, Uses, constant
 from fullint.ops.make import make_op, make_reshape
 from fullint.passes.engine import Rewrite
 
@@ -27,8 +27,7 @@ def zeros_as_constant(op: Op, uses: Uses) -> Rewrite | None:
     out = op.outputs[0] if op.outputs else None
     if op.kind != "ZEROS_LIKE" or out is None or out.dtype != "float32" or any(n < 0 for n in out.shape):
         return None
-    out.buffer = Buffer.of(np.zeros(out.shape, np.float32))
-    return Rewrite((op,), (), "zeros are a constant")
+    return Rewrite((op,), (), "zeros are a constant", {out: constant(out.name, np.zeros(out.shape, np.float32))})
 
 
 def fake_quant_as_nothing(op: Op, uses: Uses) -> Rewrite | None:

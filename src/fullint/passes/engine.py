@@ -6,14 +6,15 @@ A rule looks at one operator and returns
     Rewrite   the operators to take out, those to put in, and why.
 
 New operators write the tensors that the old ones wrote and others still read, so nothing else has
-to change. The engine applies all rewrites of a sweep that do not overlap, and sweeps again until
-nothing fires.
+to change. A tensor that becomes a constant, or gets another shape, travels in the rewrite: a rule that
+is refused, or overlaps with another one, has changed nothing. The engine applies all rewrites of a
+sweep that do not overlap, and sweeps again until nothing fires.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fullint.model.ir import Graph, Model, Op, Tensor, Uses
 from fullint.reporting import Change
@@ -23,11 +24,19 @@ MAX_SWEEPS = 1000
 
 @dataclass(frozen=True)
 class Rewrite:
-    """A change to a graph, as a value."""
+    """A change to a graph, as a value.
+
+    Attributes:
+        old: operators to take out.
+        new: operators to put in their place.
+        why: for the report.
+        becomes: tensor -> what it takes its value, parameters and shape from.
+    """
 
     old: tuple[Op, ...]
     new: tuple[Op, ...]
     why: str
+    becomes: Mapping[Tensor, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,11 +103,14 @@ def _lost_grid(r: Rewrite) -> Tensor | None:
     """A value with parameters of its own that would no longer be computed."""
     made = {t for op in r.new for t in op.outputs}
     gone = (t for op in r.old for t in op.outputs if t.quant is not None and t.dtype == "float32" and t not in made)
-    return next((t for t in gone if t.buffer is None), None)
+    return next((t for t in gone if t not in r.becomes), None)
 
 
 def _apply(graph: Graph, found: Sequence[Rewrite]) -> None:
     """Take the old operators out; the new ones stand where the last old one stood."""
+    for r in found:
+        for t, other in r.becomes.items():
+            t.buffer, t.quant, t.shape, t.shape_signature = other.buffer, other.quant, other.shape, other.shape_signature
     gone = {op for r in found for op in r.old}
     index = {op: i for i, op in enumerate(graph.ops)}
     place = {max(r.old, key=index.__getitem__): r.new for r in found}

@@ -31,11 +31,11 @@ def expand_dequantize(op: Op, uses: Uses) -> Rewrite | No | None:
     source, out = op.inputs[0], op.outputs[0]
     if source.buffer is None or source.sparsity is not None or source.dtype not in _STORED:
         return No(f"a {source.dtype} constant that is sparse, external or packed is not expanded")
-    wide = _widen(source)
     if out in uses.outputs:
         return No("the constant is an output of the graph")
-    out.buffer, out.quant, out.shape = wide.buffer, wide.quant, wide.shape
-    return Rewrite((op,), (), f"{source.dtype} constant expanded to float32")
+    wide = _widen(source)
+    wide.shape_signature = out.shape_signature
+    return Rewrite((op,), (), f"{source.dtype} constant expanded to float32", {out: wide})
 
 
 def expand_hybrid(op: Op, uses: Uses) -> Rewrite | No | None:

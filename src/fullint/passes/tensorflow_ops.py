@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -144,11 +145,11 @@ def unary_as_builtins(op: Op, uses: Uses) -> Rewrite | No | None:
     if x.dtype != "float32" or len(op.outputs) != 1:
         return No(f"its input is {x.dtype}")
     out = op.outputs[0]
-    out.shape, out.shape_signature = x.shape, x.shape_signature
-    f = Formula(out)
+    shaped = replace(out, shape=x.shape, shape_signature=x.shape_signature)
+    f = Formula(shaped)
     write(f, x)
     f.ops[-1].outputs = [out]
-    return Rewrite((op,), tuple(f.ops), f"{tensorflow_name(op)} written with builtins")
+    return Rewrite((op,), tuple(f.ops), f"{tensorflow_name(op)} written with builtins", {out: shaped})
 
 
 def pool_3d_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
@@ -181,13 +182,20 @@ def pool_3d_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
     high, wide, deep = length(h, 2), length(w, 3), length(d, 1)
     planes, pooled = step("planes", (n * d, h, w, c)), step("pooled", (n * d, high, wide, c))
     flat, done = step("flat", (n, d, high * wide, c)), step("deep", (n, deep, high * wide, c))
-    out.shape, out.shape_signature = (n, deep, high, wide, c), None
+    shaped = replace(out, shape=(n, deep, high, wide, c), shape_signature=None)
     ops.append(make_reshape(x, planes))
     pool(planes, pooled, (size[2], size[3]), (stride[2], stride[3]))
     ops.append(make_reshape(pooled, flat))
     pool(flat, done, (size[1], 1), (stride[1], 1))
-    ops.append(make_reshape(done, out))
-    return Rewrite((op,), tuple(ops), f"{name} written as two {POOLS[name]}")
+    ops.append(
+        make_op(
+            "RESHAPE",
+            [done, constant(f"{out.name}/shape", np.asarray(shaped.shape, np.int32))],
+            [out],
+            new_shape=list(shaped.shape),
+        )
+    )
+    return Rewrite((op,), tuple(ops), f"{name} written as two {POOLS[name]}", {out: shaped})
 
 
 def node_attributes(op: Op) -> dict[str, Any]:
