@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fullint.auditing.audit import audit_model
 from fullint.model.ir import Graph
 from fullint.model.tflite import read_model
 from fullint.ops.builder import Builder, samples_like
@@ -41,7 +42,7 @@ def rules_only_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     """In every test: looking for rewrites changes nothing, whatever is refused or found."""
     decide = engine._decide
 
-    def checked(graph: Graph, rule: engine.Rule) -> object:
+    def checked(graph: Graph, rule: engine.RewriteRule) -> object:
         before = snapshot(graph)
         found = decide(graph, rule)
         assert snapshot(graph) == before, f"{rule.__name__} changed the graph while deciding"
@@ -71,8 +72,29 @@ def quantized(g: Builder, count: int = 20, **options: object) -> pipeline.Result
     """Quantize what a builder holds on random samples; the contract holds on the bytes."""
     data = g.bytes()
     result = pipeline.quantize(data, samples_like(read_model(data), count), **options)
-    assert list(contract_problems(read_model(result.model), options.get("io") == "float32")) == []
+    asked = "float32" in str(options.get("io")) or options.get("keep_float") is not None
+    assert options.get("keep_float") or list(contract_problems(read_model(result.model), options.get("io") == "float32")) == []
+    assert_audit_is_content(result.model, floats=asked)
     return result
+
+
+FLOAT_ASKED_FOR = {
+    "float-io",
+    "float-border",
+    "left-float",
+    "float-neighbour",
+    "no-int8-kernel",
+    "converter-float-only",
+    "float-type",
+}
+"""What an audit may say of a result whose user asked for float somewhere."""
+
+
+def assert_audit_is_content(data: bytes, *, floats: bool = False) -> None:
+    """An audit of a result has no error, and no warning but for the float that was asked for."""
+    found = audit_model(read_model(data)).findings
+    bad = [f for f in found if f.level != "note" and not (floats and f.rule in FLOAT_ASKED_FOR)]
+    assert not bad, [(f.rule, f.index, f.kind, f.cause) for f in bad]
 
 
 def kinds(data: bytes) -> list[str]:

@@ -13,7 +13,7 @@ from half import Half
 
 import fullint
 from fullint.auditing.audit import AuditReport, audit
-from fullint.auditing.rules import NAMES, RULES
+from fullint.auditing.rules import RULES, RULES_BY_NAME
 from fullint.errors import ModelFormatError, UsageError
 from fullint.model.ir import Buffer, Op, Quant, Tensor, constant
 from fullint.model.tflite import read_bytes, write_model
@@ -298,7 +298,7 @@ def _(g: Half, trip: bool) -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    assert set(CASES) == set(NAMES)
+    assert set(CASES) == set(RULES_BY_NAME)
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

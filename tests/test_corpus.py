@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CORPUS
+from conftest import CORPUS, assert_audit_is_content
 
 from fullint import quantize
 from fullint.model.ir import Model
@@ -42,7 +42,9 @@ def singles() -> list[Path]:
 @pytest.mark.parametrize("per_tensor", [False, True], ids=["channel", "tensor"])
 @pytest.mark.parametrize("path", [Path(str(CORPUS), "models", f"{n}.tflite") for n in MODELS], ids=lambda p: p.stem)
 def test_real_models(path: Path, per_tensor: bool) -> None:
-    report = quantize(path, samples_of(path), per_tensor=per_tensor).report
+    result = quantize(path, samples_of(path), per_tensor=per_tensor)
+    report = result.report
+    assert_audit_is_content(result.model)
     assert report.float_operators == 0
     assert report.conv_2d.total == report.conv_2d.int8_weights_int32_bias
     for k in report.certificate.kernel_sets:
@@ -53,7 +55,9 @@ def test_real_models(path: Path, per_tensor: bool) -> None:
 def test_one_feature_models(path: Path) -> None:
     """All integer, run on the kernel sets, with int8 and with int16 activations."""
     for options in ({}, {"per_tensor": True}, {"activations": "int16"}):
-        report = quantize(path, samples_of(path), **options).report
+        result = quantize(path, samples_of(path), **options)
+        report = result.report
+        assert_audit_is_content(result.model)
         assert report.float_operators == 0
         assert all(k.status == "ran" or k.facts for k in report.certificate.kernel_sets)
 
@@ -80,7 +84,9 @@ NAMED = {
 def test_networks_that_others_leave_in_float(name: str) -> None:
     """All integer, with at least 15 dB, or all that the steps of a fixed output allow."""
     path = Path(str(CORPUS), "models", f"{name}.tflite")
-    report = quantize(path, samples_of(path, NAMED[name])).report
+    result = quantize(path, samples_of(path, NAMED[name]))
+    report = result.report
+    assert_audit_is_content(result.model)
     assert report.float_operators == 0
     floats = [o for o in report.certificate.outputs if o.sqnr_db is not None]
     assert all(o.sqnr_db >= 15 or (o.limit_db is not None and o.sqnr_db >= o.limit_db - 1.5) for o in floats)

@@ -222,7 +222,7 @@ def _plain(
     return Op(kind, [new() for _ in range(5)], [new()], dict(options or {}), version=version)
 
 
-TABLES = {"edgetpu": edgetpu.TABLE, **{t.name: t for t in map(nnapi.table, (27, 29, 30, nnapi.LEVELS[-1]))}}
+TABLES = {"edgetpu": edgetpu.TABLE, **{t.name: t for t in map(nnapi.table, (27, 29, 30, nnapi.API_LEVELS[-1]))}}
 
 
 @pytest.mark.parametrize(("name", "kind"), [(n, row.kind) for n, t in TABLES.items() for row in t.rows])
@@ -267,7 +267,7 @@ def test_vela_on_real_models(name: str) -> None:
 
 
 def test_every_row_has_a_source() -> None:
-    for table in (TABLE, edgetpu.TABLE, *(nnapi.table(level) for level in nnapi.LEVELS)):
+    for table in (TABLE, edgetpu.TABLE, *(nnapi.table(level) for level in nnapi.API_LEVELS)):
         assert table.source
         assert all(row.source for row in table.rows)
         assert len(table.by_kind) == len(table.rows)

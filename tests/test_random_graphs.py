@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from conftest import assert_audit_is_content
 from random_graphs import made
 
 from fullint import quantize
@@ -75,6 +76,7 @@ def check(model: Model, data: bytes, samples: list[dict[str, np.ndarray]], box: 
     if result.report.status == "already-integer":
         return "integer"
     assert list(contract_problems(read_bytes(result.model))) == []
+    assert_audit_is_content(result.model)
     certificate = result.report.certificate
     assert certificate is not None
     wild = unsteady(model)

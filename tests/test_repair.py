@@ -6,13 +6,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import CORPUS, corpus, run
+from conftest import CORPUS, assert_audit_is_content, corpus, run
 from half import Half
 from test_audit import CASES, remembered
 
 import fullint
 from fullint.auditing.audit import audit
-from fullint.auditing.rules import NAMES
+from fullint.auditing.rules import RULES_BY_NAME
 from fullint.errors import AccuracyError, NotIntegerError, UsageError
 from fullint.model.census import count_float
 from fullint.model.ir import Model, Quant, Tensor
@@ -44,6 +44,7 @@ def sound(result: Repaired) -> Model:
     model = read_bytes(result.model)
     assert count_float(model) == 0
     assert list(contract_problems(model)) == []
+    assert_audit_is_content(result.model)
     assert [f for f in audit(result.model).findings if f.level == "error"] == []
     return model
 
@@ -59,7 +60,7 @@ def test_what_every_rule_finds_is_repaired_or_refused_by_name(name: str) -> None
         return
     result = repair(data, min_sqnr=0)
     sound(result)
-    repairable = NAMES[name].mend.value != "none"
+    repairable = RULES_BY_NAME[name].mend.value != "none"
     assert (name in {f.rule for f in result.report.fixed}) == repairable
     assert name not in {f.rule for f in result.report.left} or name == "requantize"
 

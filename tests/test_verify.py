@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from conftest import quantized
 
+from fullint.auditing.audit import audit_model
+from fullint.auditing.rules import RULES_BY_NAME
 from fullint.errors import ModelFormatError, VerificationError
 from fullint.model.ir import Buffer, Model, Op, Quant, Tensor, constant, twin
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder
 from fullint.ops.structure import check_readable, check_structure, structure_problems
 from fullint.verification.contract import contract_problems
+from fullint.verification.operator_checks import CHECKS
 
 
 def small() -> Model:
@@ -46,6 +49,28 @@ def short_bias_scales(m: Model) -> None:
 def int8_bias(m: Model) -> None:
     op = op_of(m, "CONV_2D")
     op.inputs[2] = constant("b", np.zeros(4, np.int8), op.inputs[2].quant)
+
+
+def three_bias_scales(m: Model) -> None:
+    b = op_of(m, "CONV_2D").inputs[2]
+    b.quant = Quant.of(b.quant.scale[:3])
+
+
+def flat_bias(m: Model) -> None:
+    b = op_of(m, "CONV_2D").inputs[2]
+    b.shape, b.quant = (1, *b.shape), Quant(b.quant.scale, b.quant.zero_point, 1)
+
+
+def without_bias(m: Model) -> None:
+    op_of(m, "CONV_2D").inputs = op_of(m, "CONV_2D").inputs[:2]
+
+
+def nan_scale_inside(m: Model) -> None:
+    op_of(m, "CONV_2D").outputs[0].quant = Quant.of(np.nan)
+
+
+def huge_scale(m: Model) -> None:
+    op_of(m, "CONV_2D").outputs[0].quant = Quant.of(2e30)
 
 
 def weights_at_minus_128(m: Model) -> None:
@@ -94,24 +119,59 @@ def no_scales(m: Model) -> None:
     ("spoil", "says"),
     [
         (float_tensor, "touches float"),
-        (wrong_bias_scale, "is not s_in * s_w"),
-        (short_bias_scales, "has 1 scales, the weights 4"),
-        (int8_bias, "must be int32"),
-        (weights_at_minus_128, "hold -128"),
-        (weights_with_zero_point, "zero point 0"),
+        (wrong_bias_scale, "s_in * s_w is"),
+        (short_bias_scales, "s_in * s_w is"),
+        (three_bias_scales, "has 3 scales, the weights have 4"),
+        (int8_bias, "the kernel takes int32"),
+        (weights_at_minus_128, "are -128"),
+        (weights_with_zero_point, "is 3, the kernel takes 0"),
         (weights_along_the_wrong_axis, "run along axis 1"),
-        (unequal_group, "must share scale and zero point"),
-        (wrong_fixed_output, "must have scale 0.00390625"),
+        (unequal_group, "has scale 0.5 zero point 0"),
+        (wrong_fixed_output, "the kernel demands scale 0.00390625"),
         (old_version, "is stamped version 1"),
         (shared_bytes, "share bytes"),
         (dynamic_shape, "dynamic shape"),
-        (no_scales, "raw int8"),
+        (no_scales, "int8 without a scale"),
     ],
 )
 def test_contract_names_what_is_broken(spoil, says: str) -> None:
     model = small()
     spoil(model)
     assert any(says in p for p in contract_problems(model)), list(contract_problems(model))
+
+
+BREACHES = {
+    "malformed-scale": nan_scale_inside,
+    "weight-axis": weights_along_the_wrong_axis,
+    "bias-wrong-dtype": int8_bias,
+    "kernel-type-mismatch": no_scales,
+    "bias-not-vector": flat_bias,
+    "same-scale-conflict": unequal_group,
+    "fixed-output-scale": wrong_fixed_output,
+    "missing-bias": without_bias,
+    "bias-wrong-scale": wrong_bias_scale,
+    "weight-zero-point": weights_with_zero_point,
+    "weight-range": weights_at_minus_128,
+    "scale-out-of-range": huge_scale,
+    "op-version-low": old_version,
+}
+
+
+def test_every_check_has_an_example() -> None:
+    assert set(BREACHES) == set(CHECKS)
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_the_contract_and_the_audit_say_the_same(name: str) -> None:
+    """One set of checks: what breaks the contract is found by the rule of that name, in the same words."""
+    model = small()
+    assert audit_model(model, [RULES_BY_NAME["malformed-scale" if name == "weight-axis" else name]]).findings == ()
+    BREACHES[name](model)
+    rule = "malformed-scale" if name == "weight-axis" else name
+    causes = [f.cause for f in audit_model(model, [RULES_BY_NAME[rule]]).findings]
+    assert causes
+    problems = list(contract_problems(model))
+    assert all(any(cause in p for p in problems) for cause in causes)
 
 
 def before_written(m: Model) -> None:

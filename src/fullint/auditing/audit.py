@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fullint.auditing.layer_names import layer_of
-from fullint.auditing.rules import NAMES, RULES, Facts, Found, Mend, Rule, Scope
+from fullint.auditing.rules import RULES, RULES_BY_NAME, Facts, Found, Mend, Rule, Scope
 from fullint.auditing.rules.base import LEVELS
 from fullint.errors import FullintError, ModelFormatError, UsageError
 from fullint.model.census import count_float, is_float_op
@@ -160,9 +160,9 @@ def chosen_rules(rule: str | Sequence[str] | None) -> tuple[Rule, ...]:
     names = [p.strip() for p in parts if p.strip()]
     if not names:
         raise UsageError("no rule is named; leave the option out for all of them")
-    unknown = [n for n in names if n not in NAMES]
+    unknown = [n for n in names if n not in RULES_BY_NAME]
     if unknown:
-        raise UsageError(f'no rule is called "{unknown[0]}"; there are: {", ".join(NAMES)}')
+        raise UsageError(f'no rule is called "{unknown[0]}"; there are: {", ".join(RULES_BY_NAME)}')
     return tuple(r for r in RULES if r.name in names)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fullint.model.ir import Model, Tensor
+from fullint.ops import traits_of
 
 MASK = 1e3
 """Constants beyond it are taken for masks: no score is that large."""
@@ -13,7 +14,7 @@ def has_masks(model: Model) -> bool:
     return any(
         t is not None and t.buffer is not None and t.dtype == "float32" and t.size > 0 and float(t.array.min()) < -MASK
         for _, op in model.ops()
-        if op.kind in ("SELECT", "SELECT_V2", "MUL", "ADD", "SUB", "MAXIMUM", "PADV2")
+        if traits_of(op.kind).reads_masks
         for t in op.inputs
     )
 
@@ -22,4 +23,4 @@ def softmax_inputs(model: Model) -> list[Tensor]:
     """What softmax reads in the main graph, where masks make its smallest row maximum worth knowing."""
     if not has_masks(model):
         return []
-    return [t for op in model.main.ops if op.kind == "SOFTMAX" and (t := op.inputs[0]) is not None and t.dtype == "float32"]
+    return [t for op in model.main.ops if traits_of(op.kind).softmax and (t := op.inputs[0]) is not None and t.dtype == "float32"]

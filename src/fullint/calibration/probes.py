@@ -21,11 +21,11 @@ from fullint.calibration.masks import MASK
 from fullint.model.ir import Graph, Model, Op, Tensor, constant, twin
 from fullint.model.subgraphs import below
 from fullint.ops.control_flow import BODY, COND, ELSE, THEN
-from fullint.ops.make import ACTIVATIONS, make_op
+from fullint.ops.make import CLAMPS, make_op
 
 LOWEST = float(np.finfo(np.float32).min)
 """What a maximum starts from; a tensor whose maximum is still this was never computed."""
-_NOT_NEGATIVE = (ACTIVATIONS["RELU"], ACTIVATIONS["RELU6"])
+_NOT_NEGATIVE = tuple(clamp for clamp, (low, _) in CLAMPS.items() if low >= 0)
 
 
 @dataclass(frozen=True)

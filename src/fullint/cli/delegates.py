@@ -10,13 +10,25 @@ from fullint.cli import options as option
 from fullint.cli.shell import errors, show
 
 
+class TargetName(click.ParamType):  # type: ignore[type-arg]
+    """A target of `partition`; which there are is only looked up where help is asked for."""
+
+    name = "TARGET"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click asks so
+        """All of them, as they are written."""
+        from fullint.deployment.delegates.targets import DELEGATES
+
+        return "|".join(target.usage for target in DELEGATES.values())
+
+
 @click.command()
 @option.model
 @click.option(
     "--target",
     default="xnnpack",
     show_default=True,
-    metavar="xnnpack|nnapi[:LEVEL]|edgetpu|tflm|ethos-u[:CONFIG]",
+    type=TargetName(),
     help="The delegate, or the device's compiler.",
 )
 @click.option("--after", type=click.Choice(["repair"]), help="Show the cut of the repaired model, too.")

@@ -35,7 +35,7 @@ class OpsSet(enum.Enum):
     EXPERIMENTAL_STABLEHLO_OPS = "EXPERIMENTAL_STABLEHLO_OPS"
 
 
-Refusal = Callable[[Any], str | None]
+Refuses = Callable[[Any], str | None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Attribute:
 
     default: Any
     says: str
-    refuses: Refusal = lambda value: None
+    refuses: Refuses = lambda value: None
     handed_on: bool = False
 
 
@@ -87,7 +87,7 @@ def _sets(value: Any) -> str | None:
         return f"no set of operators is called {unknown[0]}"
     if OpsSet.EXPERIMENTAL_STABLEHLO_OPS.name in names:
         return "StableHLO operators have no integer kernels: take EXPERIMENTAL_STABLEHLO_OPS out of supported_ops"
-    if INT16.name in names and OpsSet.TFLITE_BUILTINS_INT8.name in names:
+    if INT16_OPS.name in names and OpsSet.TFLITE_BUILTINS_INT8.name in names:
         return "int8 and int16 activations at once: choose one of the two sets in supported_ops"
     return None
 
@@ -107,7 +107,7 @@ def _bias(value: Any) -> str | None:
     return None if fine else "biases are int32, and int64 beside int16 activations, as the kernels want them"
 
 
-INT16 = OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+INT16_OPS = OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
 _FLOAT = "concerns the float conversion: handed on to TensorFlow"
 _NOTHING = "no meaning here, any value: fullint has one quantizer and one converter"
 _DEBUG = "debugging of TensorFlow's passes: handed on to TensorFlow"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fullint.compat.attributes import ATTRIBUTES, INT16, OWN, TargetSpec, check, name_of, names_of, no_attribute
+from fullint.compat.attributes import ATTRIBUTES, INT16_OPS, OWN, TargetSpec, check, name_of, names_of, no_attribute
 from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure, SamplesError, UsageError
 from fullint.frontends.conversion import other
 from fullint.frontends.formats import FRAMEWORKS
@@ -31,8 +31,8 @@ from fullint.quantization.options import Options
 from fullint.quantization.pipeline import Result, quantize
 from fullint.quantization.report import QuantizeReport
 
-Floated = tuple[str | Path | bytes, Conversion | None]
-Source = Callable[["TFLiteConverter"], Floated]
+FloatModel = tuple[str | Path | bytes, Conversion | None]
+ModelSource = Callable[["TFLiteConverter"], FloatModel]
 _RESULTS = ("report", "conversion", "float_model")
 
 
@@ -44,7 +44,7 @@ class TFLiteConverter:
     `fullint.quantize`, `float_model` the float `.tflite` and `conversion` how it was made.
     """
 
-    _source: Source
+    _source: ModelSource
     _set: dict[str, Any]
     if TYPE_CHECKING:
         optimizations: Any
@@ -108,7 +108,7 @@ class TFLiteConverter:
         conversion: Conversion | None
         float_model: str | Path | bytes
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModelSource) -> None:
         object.__setattr__(self, "_source", source)
         own = {n: getattr(Options(), n) for n in OWN}
         defaults = {n: copy(row.default) for n, row in ATTRIBUTES.items()}
@@ -119,7 +119,7 @@ class TFLiteConverter:
     def from_keras_model(cls, model: Any) -> TFLiteConverter:
         """A Keras model, of Keras 3 or of Keras 2 (tf_keras)."""
 
-        def source(converter: TFLiteConverter) -> Floated:
+        def source(converter: TFLiteConverter) -> FloatModel:
             from fullint.frontends.workers.tensorflow_float import of_keras
 
             return converter._floated(lambda: of_keras(model))
@@ -134,7 +134,7 @@ class TFLiteConverter:
         if isinstance(signature_keys, str):
             raise UsageError(f"signature_keys is a list of one key, not {signature_keys!r}")
 
-        def source(converter: TFLiteConverter) -> Floated:
+        def source(converter: TFLiteConverter) -> FloatModel:
             from fullint.frontends.workers.tensorflow_float import of_saved_model
 
             return converter._floated(lambda: of_saved_model(saved_model_dir, signature_keys, tags))
@@ -149,7 +149,7 @@ class TFLiteConverter:
         if not hasattr(funcs[0], "structured_input_signature"):
             raise UsageError("that is no concrete function: call get_concrete_function(...) of the tf.function")
 
-        def source(converter: TFLiteConverter) -> Floated:
+        def source(converter: TFLiteConverter) -> FloatModel:
             from fullint.frontends.workers.tensorflow_float import of_function
 
             endpoint = of_function(funcs[0])
@@ -214,7 +214,7 @@ class TFLiteConverter:
                 "all-integer models need samples"
             )
         sets = names_of(self.target_spec.supported_ops)
-        wide = INT16.name in sets
+        wide = INT16_OPS.name in sets
         bias = self._experimental_full_integer_quantization_bias_type
         if bias is not None and name_of(bias) != ("int64" if wide else "int32"):
             raise UsageError(f"biases beside {'int16' if wide else 'int8'} activations are {'int64' if wide else 'int32'}")
@@ -227,7 +227,7 @@ class TFLiteConverter:
             "dense_per_tensor": bool(self._experimental_disable_per_channel_quantization_for_dense_layers),
         }
 
-    def _floated(self, endpoint: Callable[[], Any]) -> Floated:
+    def _floated(self, endpoint: Callable[[], Any]) -> FloatModel:
         """The float model by TensorFlow, in this process, its numbers compared with TensorFlow's."""
         try:
             import tensorflow  # noqa: F401

@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,8 @@ from fullint.frontends.formats import Framework, framework_of, split
 from fullint.frontends.match_interface import SAME, SURE, Finished, Original, finished
 from fullint.frontends.report import Conversion
 from fullint.model.input_shapes import check_batch, parse_shapes
+from fullint.reporting import Progress
 
-Progress = Callable[[str, int, int | None], None]
 WORKERS = Path(__file__).parent / "workers"
 
 

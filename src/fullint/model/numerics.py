@@ -20,6 +20,8 @@ BIAS_MAX = 2**30
 """Largest bias code allowed: half of int32, so that the accumulator has room (as TensorFlow does)."""
 WIDE_BIAS_MAX = 2**38
 """The same for the int64 bias of int16 activations: the kernels' accumulators are rescaled as 48-bit numbers at best."""
+SCALE_MIN, SCALE_MAX = 1e-36, 1e30
+"""Beyond these a scale, or its products, are no normal float32 numbers, or no multiplier of a kernel holds them."""
 TINY_RANGE = 1e-20
 """A range narrower than this counts as nothing but zeros and gets a scale of its own."""
 BLOCK_BYTES = 262_144

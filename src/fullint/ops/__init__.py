@@ -19,9 +19,10 @@ from fullint.ops.base import (
     Tied,
 )
 from fullint.ops.int16 import INT16
+from fullint.ops.traits import Traits, traits_of
 
 ROWS: dict[str, OpRow] = {
-    row.kind: replace(row, int16=INT16.get(row.kind, 0))
+    row.kind: replace(row, int16=INT16.get(row.kind, 0), traits=traits_of(row.kind))
     for row in (
         *compute.ROWS,
         *elementwise.ROWS,
@@ -46,4 +47,6 @@ __all__ = [
     "Role",
     "Same",
     "Tied",
+    "Traits",
+    "traits_of",
 ]

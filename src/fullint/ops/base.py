@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from fullint.model.ir import Op, Quant, Tensor
+from fullint.ops.traits import UNKNOWN, Traits
 
 KERNEL_SETS = ("xnnpack", "builtin", "reference")
 """LiteRT's default kernels (XNNPACK delegate over optimized ones), those without a delegate, and the
@@ -127,6 +128,10 @@ class OpRow:
         int16: operator version with int16 activations, 0 where no kernel takes them.
         int16_faults: the same as `faults`, with int16 activations.
         derive: type and parameters of DERIVED operands.
+        demands_bias: whether the kernel refuses to go without one.
+        depthwise: whether each output channel reads one input channel only.
+        converts_types: whether its input and output may have different types.
+        traits: what its function is like, whatever computes it.
     """
 
     kind: str
@@ -148,6 +153,10 @@ class OpRow:
     int16: int = 0
     int16_faults: Mapping[str, Fault] = field(default_factory=dict)
     derive: Callable[[Op, Given], Derived] | None = None
+    demands_bias: bool = False
+    depthwise: bool = False
+    converts_types: bool = False
+    traits: Traits = UNKNOWN
 
     def role(self, index: int) -> Role:
         """Role of input `index`."""

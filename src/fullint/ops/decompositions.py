@@ -6,6 +6,8 @@ checks that none is missing, and the refusals take their reasons from here.
 
 from __future__ import annotations
 
+from fullint.ops.traits import traits_of
+
 REWRITTEN: dict[str, str] = {
     "NEG": "MUL by -1",
     "SQUARE": "MUL of x by x",
@@ -33,9 +35,6 @@ REWRITTEN: dict[str, str] = {
     "FAKE_QUANT": "nothing: its input",
     "DENSIFY": "the dense constant",
 }
-
-LOOKED_UP: dict[str, str] = dict.fromkeys(("SIN", "COS", "FLOOR", "CEIL", "ROUND", "SIGN", "BUCKETIZE"), "a look-up")
-LOOKED_UP |= dict.fromkeys(("FLOOR_DIV", "FLOOR_MOD"), "a look-up, by a constant")
 
 INTEGERS = frozenset(
     "LOGICAL_OR LOGICAL_AND LOGICAL_NOT REDUCE_ANY REDUCE_ALL RANGE UNIQUE BROADCAST_ARGS BITWISE_XOR RIGHT_SHIFT WHERE"
@@ -118,8 +117,9 @@ def form(kind: str) -> str | None:
     """How an operator without a row becomes integer, None where it cannot."""
     if kind in REWRITTEN:
         return f"written as {REWRITTEN[kind]}"
-    if kind in LOOKED_UP:
-        return LOOKED_UP[kind]
     if kind in BORDERS:
         return BORDERS[kind]
-    return "integer already" if kind in INTEGERS else None
+    if kind in INTEGERS:
+        return "integer already"
+    traits = traits_of(kind)
+    return ("a look-up" if traits.unary else "a look-up, by a constant") if traits.element_wise else None

@@ -145,6 +145,7 @@ ROWS = (
         1 / 256,
         -128,
         "kernels/activations.cc",
+        converts_types=True,  # from int8 to int16 is a form of its own
         faults={
             "reference": Fault(
                 "the reference kernel aborts the process where the sum of exp(x - max) reaches about 512",
@@ -168,6 +169,7 @@ ROWS = (
         1,
         "kernels/quantize.cc",
         "integers to numbers: int32 of scale 1, a QUANTIZE brings it to int8 and saturates",
+        converts_types=True,
         refuses=lambda op: None if (x := op.input(0)) is not None and x.dtype in _INTEGERS else "it casts from no integer type",
     ),
     _fixed("L2_NORMALIZATION", 1 / 128, 0, "kernels/l2norm.cc", fuses=()),

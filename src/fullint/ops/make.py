@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,12 @@ PADDING = {"SAME": 0, "VALID": 1}
 
 
 ACTIVATIONS = {"NONE": 0, "RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3, "TANH": 4, "SIGN_BIT": 5}
+CLAMPS = {
+    ACTIVATIONS["RELU"]: (0.0, math.inf),
+    ACTIVATIONS["RELU6"]: (0.0, 6.0),
+    ACTIVATIONS["RELU_N1_TO_1"]: (-1.0, 1.0),
+}
+"""What fused activations let through."""
 
 
 def make_op(kind: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor], **options: Any) -> Op:

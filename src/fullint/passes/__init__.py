@@ -23,12 +23,12 @@ from fullint.passes.conv3d import conv_3d_as_2d, conv_3d_transpose_as_2d
 from fullint.passes.cumsum_lrn import cumsum_as_dense, lrn_as_product
 from fullint.passes.div import div_as_product, inverse_as_exp
 from fullint.passes.drop_unused import drop_unused
-from fullint.passes.engine import Rule, sweep
+from fullint.passes.engine import Evaluate, RewriteRule, sweep
 from fullint.passes.expand_constants import expand_dequantize, expand_hybrid, finite_masks
 from fullint.passes.fold_affine import fold_affine_after, fold_mul_before
 from fullint.passes.fuse_activation import fuse_activation
 from fullint.passes.int16_forms import difference_apart, prelu_apart, wide_lookup
-from fullint.passes.lookup import Evaluate, collapse, collapse_lacking, recognise
+from fullint.passes.lookup import collapse, collapse_lacking, recognise
 from fullint.passes.nan_select import nan_branch
 from fullint.passes.prelu import prelu_as_itself, prelu_of_relus
 from fullint.passes.recurrent import bidirectional_apart
@@ -37,7 +37,7 @@ from fullint.passes.scatter import list_update, scatter_as_gather, segment_sum_a
 from fullint.passes.softmax import softmax_as_itself
 from fullint.reporting import Change
 
-FIRST: tuple[Rule, ...] = (
+FIRST: tuple[RewriteRule, ...] = (
     expand_dequantize,
     expand_hybrid,
     finite_masks,
@@ -73,9 +73,9 @@ FIRST: tuple[Rule, ...] = (
 )
 """Constants first, so that the folds see float32; the folds before activations are fused, since a
 fused activation ends a fold; what is written with other operators before chains are looked at."""
-WIDE: tuple[Rule, ...] = (difference_apart, prelu_apart, wide_lookup)
+WIDE: tuple[RewriteRule, ...] = (difference_apart, prelu_apart, wide_lookup)
 """For 16-bit activations only."""
-LAST: tuple[Rule, ...] = (fuse_activation, bias_apart, bias_vector)
+LAST: tuple[RewriteRule, ...] = (fuse_activation, bias_apart, bias_vector)
 """The bias last, since folds make and change it."""
 
 
@@ -108,7 +108,7 @@ def prepare(
     return changes + drop_unused(model)
 
 
-def _all(model: Model, rules: tuple[Rule, ...], check: Callable[[Model], None]) -> list[Change]:
+def _all(model: Model, rules: tuple[RewriteRule, ...], check: Callable[[Model], None]) -> list[Change]:
     changes: list[Change] = []
     for rule in rules:
         done = sweep(model, rule)

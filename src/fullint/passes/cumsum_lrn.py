@@ -17,7 +17,7 @@ from fullint.ops.make import make_op, make_reshape
 from fullint.passes.engine import No, Rewrite
 from fullint.passes.last_axis import along
 
-MOST = 4096
+MOST_TERMS = 4096
 """Longest axis: the matrix has its square in bytes."""
 
 
@@ -30,8 +30,8 @@ def cumsum_as_dense(op: Op, uses: Uses) -> Rewrite | No | None:
         return No("its axis is computed at run time")
     at = int(axis.array.reshape(-1)[0]) % len(x.shape)
     n = x.shape[at]
-    if n > MOST:
-        return No(f"it sums {n} elements; the matrix it would be written with has at most {MOST} squared")
+    if n > MOST_TERMS:
+        return No(f"it sums {n} elements; the matrix it would be written with has at most {MOST_TERMS} squared")
     ones = np.tril(np.ones((n, n), np.float32), -1 if op.options.get("exclusive") else 0)
     if op.options.get("reverse"):
         ones = ones[::-1, ::-1]
@@ -55,8 +55,8 @@ def lrn_as_product(op: Op, uses: Uses) -> Rewrite | No | None:
     if op.kind != "LOCAL_RESPONSE_NORMALIZATION" or x is None or not op.outputs[0].is_float:
         return None
     out, n = op.outputs[0], x.shape[-1]
-    if n > MOST:
-        return No(f"it has {n} channels; the matrix it would be written with has at most {MOST} squared")
+    if n > MOST_TERMS:
+        return No(f"it has {n} channels; the matrix it would be written with has at most {MOST_TERMS} squared")
     o = op.options
     apart = np.abs(np.arange(n)[:, None] - np.arange(n)[None, :])
     band = (apart <= o.get("radius", 0)).astype(np.float32) * np.float32(o.get("alpha", 0.0))

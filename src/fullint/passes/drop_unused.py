@@ -8,9 +8,8 @@ Operators with effects of their own (variables, hash tables, control flow, custo
 from __future__ import annotations
 
 from fullint.model.ir import Model, Op
+from fullint.ops import traits_of
 from fullint.reporting import Change
-
-EFFECTS = frozenset("ASSIGN_VARIABLE CALL_ONCE VAR_HANDLE READ_VARIABLE HASHTABLE HASHTABLE_IMPORT IF WHILE CALL CUSTOM".split())
 
 
 def drop_unused(model: Model) -> list[Change]:
@@ -20,7 +19,7 @@ def drop_unused(model: Model) -> list[Change]:
         needed = set(graph.outputs)
         kept: list[Op] = []
         for op in reversed(graph.ops):
-            live = op.kind in EFFECTS or any(t.is_variable for t in op.operands())
+            live = traits_of(op.kind).effects or any(t.is_variable for t in op.operands())
             if live or not needed.isdisjoint(op.outputs):
                 needed.update(t for t in op.inputs if t is not None)
                 kept.append(op)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fullint.model.ir import Graph, Model, Op, Tensor, Uses
+from fullint.model.ir import Array, Graph, Model, Op, Tensor, Uses
 from fullint.reporting import Change
 
 MAX_SWEEPS = 1000
@@ -58,10 +58,12 @@ def private(end: Op, ops: Iterable[Op], uses: Uses) -> list[Op]:
     return found
 
 
-Rule = Callable[[Op, Uses], Rewrite | No | None]
+RewriteRule = Callable[[Op, Uses], Rewrite | No | None]
+Evaluate = Callable[[Model], list[Array]]
+"""The runtime's values of the outputs of a model of constants."""
 
 
-def sweep(model: Model, rule: Rule) -> list[Change]:
+def sweep(model: Model, rule: RewriteRule) -> list[Change]:
     """Apply one rule to all graphs until it no longer fires."""
     changes: list[Change] = []
     for graph in model.graphs:
@@ -69,7 +71,7 @@ def sweep(model: Model, rule: Rule) -> list[Change]:
     return changes
 
 
-def _sweep_graph(graph: Graph, rule: Rule) -> list[Change]:
+def _sweep_graph(graph: Graph, rule: RewriteRule) -> list[Change]:
     done: list[Change] = []
     for _ in range(MAX_SWEEPS):
         found, refused = _decide(graph, rule)
@@ -80,7 +82,7 @@ def _sweep_graph(graph: Graph, rule: Rule) -> list[Change]:
     raise AssertionError(f"{rule.__name__} does not come to an end")
 
 
-def _decide(graph: Graph, rule: Rule) -> tuple[list[Rewrite], list[Change]]:
+def _decide(graph: Graph, rule: RewriteRule) -> tuple[list[Rewrite], list[Change]]:
     uses = Uses(graph)
     taken: set[Op] = set()
     found: list[Rewrite] = []
@@ -125,6 +127,6 @@ def _apply(graph: Graph, found: Sequence[Rewrite]) -> None:
     graph.ops = ops
 
 
-def _change(rule: Rule, op: Op, why: str, *, done: bool = True) -> Change:
+def _change(rule: RewriteRule, op: Op, why: str, *, done: bool = True) -> Change:
     output = op.output_name
     return Change(rule.__name__, op.origin, op.kind, output, why, done)

@@ -11,10 +11,10 @@ import numpy as np
 
 from fullint.model.ir import Op, Uses, constant, twin
 from fullint.model.subgraphs import LOOKUP
-from fullint.ops import ROWS
+from fullint.ops import ROWS, traits_of
 from fullint.ops.make import make_op
 from fullint.passes.engine import Rewrite
-from fullint.passes.lookup import UNARY, as_lookup
+from fullint.passes.lookup import as_lookup
 
 COARSE = ("RSQRT", "LOG")
 """Operators whose int16 kernel is not as exact as a table."""
@@ -48,7 +48,7 @@ def prelu_apart(op: Op, uses: Uses) -> Rewrite | None:
 
 def wide_lookup(op: Op, uses: Uses) -> Rewrite | None:
     """A function of one tensor without an int16 kernel is a table."""
-    if op.kind not in UNARY or op.kind in (LOOKUP, "CAST") or not op.outputs[0].is_float:
+    if not traits_of(op.kind).unary or op.kind in (LOOKUP, "CAST") or not op.outputs[0].is_float:
         return None
     row = ROWS.get(op.kind)
     if row is None or (row.int16 and op.kind not in COARSE):

@@ -18,26 +18,12 @@ import numpy as np
 
 from fullint.model.ir import Array, Graph, Model, Op, Tensor, Uses, constant
 from fullint.model.subgraphs import FUNCTION, LOOKUP, call, copied_ops, lookup
-from fullint.ops import KERNEL_SETS, ROWS
+from fullint.ops import KERNEL_SETS, ROWS, traits_of
 from fullint.ops.make import make_op
-from fullint.passes.engine import Rewrite, private
+from fullint.passes.engine import Evaluate, Rewrite, private
 from fullint.reporting import Change
 
-Evaluate = Callable[[Model], list[Array]]
-
-UNARY = frozenset(
-    "ABS CEIL COS ELU EXP FLOOR GELU HARD_SWISH LEAKY_RELU LOG LOGISTIC NEG RELU RELU6 RELU_N1_TO_1 RELU_0_TO_1 ROUND"
-    " RSQRT SIGN SIN SQRT SQUARE TANH LOGICAL_NOT CAST BUCKETIZE".split()
-)
 _AFFINE = frozenset("ADD SUB MUL MAXIMUM MINIMUM RELU RELU6 RELU_N1_TO_1 RELU_0_TO_1 NEG".split())
-POINTWISE = (
-    UNARY
-    | _AFFINE
-    | frozenset(
-        "DIV SQUARED_DIFFERENCE ATAN2 POW FLOOR_DIV FLOOR_MOD PRELU ADD_N LESS LESS_EQUAL GREATER GREATER_EQUAL EQUAL NOT_EQUAL"
-        " LOGICAL_AND LOGICAL_OR SELECT SELECT_V2".split()
-    )
-)
 _ENDS = ("float32", "int32", "int64", "bool", "int8", "uint8", "int16")
 WORTH = 3
 """As many operators as a look-up takes itself: from here on it is no slower, and more accurate."""
@@ -57,7 +43,7 @@ def collapse_lacking(op: Op, uses: Uses) -> Rewrite | None:
 
 def _collapsed(op: Op, uses: Uses, wanted: Callable[[list[Op]], bool]) -> Rewrite | None:
     end = op.outputs[0] if op.outputs else None
-    if end is None or op.kind not in POINTWISE or op.keep_float or end.dtype not in _ENDS:
+    if end is None or not traits_of(op.kind).element_wise or op.keep_float or end.dtype not in _ENDS:
         return None
     source = _source(end, uses)
     if source is end or source.dtype != "float32" or not _ends(end, source, uses):
@@ -80,7 +66,7 @@ def _source(t: Tensor, uses: Uses) -> Tensor:
 
 
 def _one_source(t: Tensor, op: Op, known: Mapping[Tensor, Tensor]) -> Tensor:
-    if op.kind not in POINTWISE or op.keep_float or len(op.outputs) != 1:
+    if not traits_of(op.kind).element_wise or op.keep_float or len(op.outputs) != 1:
         return t
     if t.quant is not None and t.dtype == "float32":  # rounded and clamped there: `given`
         return t

@@ -15,7 +15,7 @@ from fullint.model.ir import Array, Op, Tensor, Uses, constant, twin
 from fullint.ops.make import make_op, make_reshape
 from fullint.passes.engine import No, Rewrite
 
-MOST = 4096
+MOST_POINTS = 4096
 
 
 def rfft_as_dense(op: Op, uses: Uses) -> Rewrite | No | None:
@@ -30,7 +30,7 @@ def rfft_as_dense(op: Op, uses: Uses) -> Rewrite | No | None:
     if length is None or length.buffer is None or length.array.reshape(-1)[0] != 1 or x.shape[-2] != 1:
         return No("a transform of two dimensions, or of a length computed at run time")
     n = int(length.array.reshape(-1)[1])
-    if n != x.shape[-1] or n > MOST:
+    if n != x.shape[-1] or n > MOST_POINTS:
         return No(f"a transform of {n} of {x.shape[-1]} values")
     angle = 2 * np.pi * np.outer(np.arange(n // 2 + 1), np.arange(n)) / n
     cosines, sines = (np.where(np.abs(w) < 1e-12, 0, w).astype(np.float32) for w in (np.cos(angle), -np.sin(angle)))

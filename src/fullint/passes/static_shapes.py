@@ -14,15 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from fullint.errors import UsageError
-from fullint.model.ir import Array, Buffer, Graph, Model, Op, Tensor
+from fullint.model.ir import Buffer, Graph, Model, Op, Tensor
+from fullint.ops import traits_of
 from fullint.ops.make import make_op
-from fullint.passes.drop_unused import EFFECTS
+from fullint.passes.engine import Evaluate
 from fullint.reporting import Change
 
 ShapesOf = Callable[[list[tuple[int, ...]]], Sequence[tuple[int, ...]]]
-Evaluate = Callable[[Model], list[Array]]
 
-_RANDOM = frozenset("RANDOM_UNIFORM RANDOM_STANDARD_NORMAL MULTINOMIAL STABLEHLO_RNG_BIT_GENERATOR".split())
 _MOST_ELEMENTS = 2**26
 
 
@@ -142,7 +141,8 @@ def _constant_ops(graph: Graph) -> list[Op]:
     known = {t for t in graph.tensors if t.is_constant and not t.is_variable}
     found = []
     for op in graph.ops:
-        plain = op.kind not in EFFECTS and op.kind not in _RANDOM and not any(op.subgraphs())
+        traits = traits_of(op.kind)
+        plain = not traits.effects and not traits.random and not any(op.subgraphs())
         values = plain and op.kind != "DEQUANTIZE" and all(t is None or t in known for t in op.inputs)
         if values and op.outputs and all(t.size <= _MOST_ELEMENTS and t not in graph.outputs for t in op.outputs):
             found.append(op)

@@ -18,15 +18,11 @@ import numpy as np
 
 from fullint.calibration.probes import append_means
 from fullint.model.ir import Array, Buffer, Graph, Model, Op, Tensor, Uses, twin
-from fullint.ops import ROWS
+from fullint.ops import ROWS, traits_of
 from fullint.ops.macs import total_macs
 from fullint.quantization.emit import Emitted
 from fullint.reporting import Change
 
-_PASSING = frozenset(
-    "SOFTMAX LOGISTIC TANH LOG_SOFTMAX RESHAPE SQUEEZE EXPAND_DIMS CONCATENATION TRANSPOSE ADD MUL SUB QUANTIZE"
-    " STRIDED_SLICE SLICE".split()
-)
 MOST_SAMPLES, FEWEST_SAMPLES = 32, 6
 SAMPLE_BYTES = 4_000_000
 BUDGET_MACS = 3_000_000_000
@@ -65,7 +61,7 @@ def heads(graph: Graph) -> list[Head]:
             plain = not op.options.get("fused_activation_function") and t.dtype == "float32"
             if plain and bias is not None and bias.buffer is not None:
                 found.append(Head(t, op.origin, t.shape[-1]))
-        elif op.kind in _PASSING:
+        elif traits_of(op.kind).passes_means:
             waiting += [x for x in op.inputs if x is not None and x.dtype == "float32" and not x.is_constant]
     return found
 

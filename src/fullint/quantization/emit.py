@@ -24,6 +24,7 @@ from fullint.model.numerics import RANGES, activation_params, bias_scales, quant
 from fullint.model.subgraphs import LOOKUP, point_to
 from fullint.model.tflite import schema
 from fullint.ops import ROWS, Role
+from fullint.ops.base import CONVERSIONS
 from fullint.ops.make import ACTIVATIONS, make_op
 from fullint.quantization.assignment import Assignment
 from fullint.quantization.io_types import conversion
@@ -211,7 +212,7 @@ class _Emitter:
             self._table(op)
         elif op.kind == "CAST" and op.outputs[0].is_float:
             self._from_integers(op)
-        elif op.kind in ("QUANTIZE", "DEQUANTIZE") and any(t.dtype == "float32" for t in op.values()):
+        elif op.kind in CONVERSIONS and any(t.dtype == "float32" for t in op.values()):
             self._bridge(op)
         elif any(t.is_float for t in op.values()):
             self._integer_op(op)

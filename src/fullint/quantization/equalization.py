@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fullint.model.ir import Array, Graph, Op, Tensor, Uses, constant
-from fullint.ops import ROWS
+from fullint.ops import ROWS, traits_of
 from fullint.ops.make import ACTIVATIONS
 from fullint.reporting import Change
 
@@ -44,10 +44,6 @@ SMALLEST = 1e-3
 ENERGY = 0.1
 """E[y^2] of a channel as a share of its largest square, typical of what follows a RELU."""
 
-_THROUGH = frozenset(
-    "RELU LEAKY_RELU PRELU MAX_POOL_2D AVERAGE_POOL_2D PAD RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR MEAN RESHAPE SQUEEZE".split()
-)
-_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _LINEAR = (ACTIVATIONS["NONE"], ACTIVATIONS["RELU"])
 _RELU6 = ACTIVATIONS["RELU6"]
 
@@ -85,7 +81,7 @@ class _Finder:
         found = []
         for op in self.graph.ops:
             out = op.outputs[0] if op.outputs else None
-            if op.kind in _WEIGHTED and out is not None and out not in self.seen:
+            if _is_weighted(op) and out is not None and out not in self.seen:
                 found.append(self._walk(out))
         return found
 
@@ -108,7 +104,7 @@ class _Finder:
         return stream
 
     def _backwards(self, op: Op, stream: Stream) -> list[Tensor]:
-        if op.kind in _WEIGHTED:
+        if _is_weighted(op):
             activation = op.options.get("fused_activation_function", 0)
             if activation == _RELU6:
                 stream.clipped.append(op.outputs[0])
@@ -123,12 +119,12 @@ class _Finder:
         return self._through(op, stream)
 
     def _forwards(self, op: Op, index: int, t: Tensor, stream: Stream) -> list[Tensor]:
-        if op.kind in _WEIGHTED and index == ROWS[op.kind].data:
+        if _is_weighted(op) and index == ROWS[op.kind].data:
             if not self._constant_weights(op) or not _columns_fit(op, t, stream.channels):
                 stream.blocked = f"{op.kind} cannot take a rescaled input"
             stream.consumers.append(op)
             return []
-        if index and op.kind not in ("ADD", "SUB"):
+        if index and traits_of(op.kind).adds is None:
             stream.blocked = f'"{t.name}" is a parameter of {op.kind}'
             return []
         return self._through(op, stream)
@@ -142,7 +138,7 @@ class _Finder:
 
     def _through(self, op: Op, stream: Stream) -> list[Tensor]:
         """An operator the rescaling passes: its data operands and its output."""
-        if op.kind in ("ADD", "SUB") and op.options.get("fused_activation_function", 0) in _LINEAR:
+        if traits_of(op.kind).adds is not None and op.options.get("fused_activation_function", 0) in _LINEAR:
             for i, x in enumerate(op.inputs):
                 if x is not None and x.is_constant:
                     if x.shape[-1:] not in ((stream.channels,),) and not (x.size == 1 and x.array.reshape(-1)[0] == 0):
@@ -153,30 +149,22 @@ class _Finder:
             if any(x.shape[-1:] != op.outputs[0].shape[-1:] for x in data):
                 stream.blocked = f"{op.kind} broadcasts channels"
             return [*data, op.outputs[0]]
-        if op.kind in _THROUGH and _keeps_channels(op) and op.options.get("fused_activation_function", 0) in _LINEAR:
+        if _passes_scaling(op) and op.options.get("fused_activation_function", 0) in _LINEAR:
             x = op.inputs[0]
             return [x, op.outputs[0]] if x is not None else []
         stream.blocked = f"{op.kind} mixes or bends channels"
         return []
 
 
-def _keeps_channels(op: Op) -> bool:
-    x, out = op.input(0), op.outputs[0]
-    if x is None or not x.shape or not out.shape:
-        return False
-    if op.kind in ("RESHAPE", "SQUEEZE"):
-        return out.shape[-1] % x.shape[-1] == 0
-    if op.kind == "MEAN":
-        axes = op.input(1)
-        return (
-            axes is not None
-            and axes.buffer is not None
-            and all(int(a) % len(x.shape) != len(x.shape) - 1 for a in axes.array.reshape(-1))
-        )
-    if op.kind == "PAD":
-        pads = op.input(1)
-        return pads is not None and pads.buffer is not None and not pads.array[-1].any()
-    return x.shape[-1] == out.shape[-1]
+def _is_weighted(op: Op) -> bool:
+    row = ROWS.get(op.kind)
+    return row is not None and row.weight is not None
+
+
+def _passes_scaling(op: Op) -> bool:
+    """Whether channels that are rescaled before an operator are rescaled behind it."""
+    traits = traits_of(op.kind)
+    return traits.homogeneous and traits.keeps_channels is not None and traits.keeps_channels(op)
 
 
 def _moderate(t: Tensor) -> bool:
@@ -187,7 +175,7 @@ def _moderate(t: Tensor) -> bool:
 def _columns_fit(op: Op, t: Tensor, channels: int) -> bool:
     w = op.input(ROWS[op.kind].weight or 0)
     assert w is not None
-    if op.kind == "DEPTHWISE_CONV_2D":
+    if ROWS[op.kind].depthwise:
         return w.shape[3] == channels
     return w.shape[-1] % channels == 0 and w.shape[-1] == t.shape[-1]
 
@@ -304,7 +292,7 @@ def _columns(op: Op, channels: int) -> _Columns:
     gain = np.einsum("otc,otc->c", flat, flat)
     some = flat[:: max(1, -(-len(flat) // ROWS_LOOKED_AT))]
     sizes = np.sqrt(np.einsum("otc,otc->oc", some, some))
-    return _Columns(gain, sizes, len(flat) / len(some), op.kind == "DEPTHWISE_CONV_2D")
+    return _Columns(gain, sizes, len(flat) / len(some), ROWS[op.kind].depthwise)
 
 
 def _noise(

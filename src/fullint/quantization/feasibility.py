@@ -10,12 +10,11 @@ from fullint.calibration.observed import observed_tensors
 from fullint.calibration.statistics import Range
 from fullint.errors import Blocker
 from fullint.model.ir import Model, Op, Tensor
+from fullint.model.numerics import SCALE_MAX, SCALE_MIN
 from fullint.ops import ROWS, Role
+from fullint.ops.base import CONVERSIONS
 from fullint.ops.decompositions import IMPOSSIBLE, INTEGERS, form
 from fullint.quantization.assignment import Assignment
-
-SCALE_MIN, SCALE_MAX = 1e-36, 1e36
-"""Beyond these a scale is no normal float32 number, or its products are not."""
 
 
 def blockers(model: Model) -> list[Blocker]:
@@ -24,7 +23,7 @@ def blockers(model: Model) -> list[Blocker]:
 
 
 def _blocker(number: int, op: Op) -> Blocker | None:
-    if op.keep_float or not any(t.is_float for t in op.values()) or op.kind in ("QUANTIZE", "DEQUANTIZE"):
+    if op.keep_float or not any(t.is_float for t in op.values()) or op.kind in CONVERSIONS:
         return None
 
     def block(cause: str, way_out: str) -> Blocker:

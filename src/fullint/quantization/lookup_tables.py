@@ -13,7 +13,7 @@ import numpy as np
 from fullint.model.ir import Array, Graph, Model, Op, Tensor, constant
 from fullint.model.numerics import RANGES, dequantize
 from fullint.model.subgraphs import LOOKUP, call
-from fullint.passes.lookup import Evaluate
+from fullint.passes.engine import Evaluate
 from fullint.quantization.assignment import Assignment
 
 

@@ -17,12 +17,9 @@ from collections.abc import Mapping
 from fullint.calibration.statistics import Range
 from fullint.model.ir import Model, Op, Tensor, Uses
 from fullint.model.subgraphs import FUNCTION, LOOKUP
-from fullint.ops import ROWS
+from fullint.ops import ROWS, traits_of
 
 FEWEST = 8
-STEEP = frozenset(("RSQRT", "LOG"))
-_STEEP_INSIDE = STEEP | {"DIV"}
-_PASSING = frozenset("ADD RESHAPE MEAN EXPAND_DIMS SQUEEZE MAXIMUM SQRT FULLY_CONNECTED TRANSPOSE".split())
 
 
 def wide_operators(model: Model, ranges: Mapping[Tensor, Range]) -> dict[Op, str]:
@@ -41,8 +38,9 @@ def wide_operators(model: Model, ranges: Mapping[Tensor, Range]) -> dict[Op, str
 
 def _steep(op: Op) -> bool:
     if op.kind == LOOKUP:
-        return any(inner.kind in _STEEP_INSIDE for inner in op.options[FUNCTION].ops)
-    return op.kind in STEEP
+        return any(traits_of(inner.kind).steep for inner in op.options[FUNCTION].ops)
+    row = ROWS.get(op.kind)
+    return row is not None and row.traits.steep and bool(row.int16)
 
 
 def _before(t: Tensor, ranges: Mapping[Tensor, Range], uses: Uses) -> Range:
@@ -70,10 +68,10 @@ def _leading_to(t: Tensor, uses: Uses) -> list[Op]:
         row = ROWS.get(op.kind) if op is not None else None
         if op is None or row is None or not row.int16 or op.keep_float or op in found:
             continue
-        if op.kind == "MUL" and op.inputs[0] is op.inputs[1]:
+        if row.traits.multiplies and op.inputs[0] is op.inputs[1]:
             found[op] = None
             squares = True
-        elif op.kind in _PASSING:
+        elif row.traits.passes_small:
             found[op] = None
             waiting += [x for x in op.inputs if x is not None and x.dtype == "float32" and not x.is_constant]
-    return list(found) if squares or any(op.kind == "MEAN" for op in found) else []
+    return list(found) if squares or any(traits_of(op.kind).averages for op in found) else []

@@ -18,6 +18,7 @@ from fullint.calibration.statistics import Range
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import activation_params, as_activation, representable
 from fullint.ops import ROWS, Fixed, Role, Same
+from fullint.ops.base import CONVERSIONS
 from fullint.ops.control_flow import Tie
 from fullint.quantization.assignment import Assignment, Cut
 
@@ -136,7 +137,7 @@ class Groups:
 
     def _join_operator(self, op: Op) -> None:
         row = ROWS.get(op.kind)
-        if row is None or op.kind in ("QUANTIZE", "DEQUANTIZE"):
+        if row is None or op.kind in CONVERSIONS:
             return
         same = [i for i, t in enumerate(op.inputs) if t is not None and t.dtype == "float32" and row.role(i) is Role.SAME]
         outputs = [t for i, t in enumerate(op.outputs) if t.dtype == "float32" and isinstance(row.output(i), Same)]

@@ -23,14 +23,11 @@ from fullint.calibration.masks import MASK
 from fullint.calibration.statistics import Range
 from fullint.model.ir import Model, Op, Tensor, Uses
 from fullint.model.numerics import as_activation, representable
-from fullint.ops import ROWS, Role, Same
+from fullint.ops import ROWS, Role, Same, traits_of
 
 SOFTMAX_DEPTH = 16.0
-AVERAGING = frozenset(("AVERAGE_POOL_2D", "RESIZE_BILINEAR"))
-"""They share parameters, but mix values: the average of saturated values is not the saturated average."""
 FACTOR_ROOM = 8.0
 SMALLEST_FACTOR = 1e-30
-COMPARISONS = frozenset("LESS LESS_EQUAL GREATER GREATER_EQUAL EQUAL NOT_EQUAL".split())
 WHOLE: Range = (-math.inf, math.inf)
 
 
@@ -62,16 +59,21 @@ def mask_ranges(model: Model, found: Mapping[Tensor, Range], ranges: Mapping[Ten
     """
     masks: dict[tuple[Op, int], Range] = {}
     for _, op in model.ops():
-        out = found.get(op.outputs[0]) if op.outputs and op.kind in ("ADD", "SUB", "MUL") else None
+        out = found.get(op.outputs[0]) if op.outputs and _sums_or_scales(op) else None
         for i, t in enumerate(op.inputs if out is not None else ()):
             if out is None or t is None or t.buffer is None or t.dtype != "float32" or not t.size:
                 continue
             if float(np.abs(t.array).max()) > MASK:
-                if op.kind == "MUL":
+                if traits_of(op.kind).multiplies:
                     masks[op, i] = FACTOR_ROOM * min(out[0], 0.0), FACTOR_ROOM * max(out[1], 0.0)
                 else:
                     masks[op, i] = _term(op, i, out, found, ranges)
     return masks
+
+
+def _sums_or_scales(op: Op) -> bool:
+    traits = traits_of(op.kind)
+    return traits.adds is not None or traits.multiplies
 
 
 def _need(
@@ -83,21 +85,21 @@ def _need(
         return representable(*given) if (given := as_activation(op.outputs[0])) is not None else WHOLE
     if row is None or t is None or op.keep_float:
         return WHOLE
-    if op.kind in COMPARISONS:
+    if row.traits.compares:
         return _constant_range(op.input(1 - index)) or WHOLE
     if row.saturates is not None:
         return -row.saturates, row.saturates
-    if op.kind == "SOFTMAX":
+    if row.traits.softmax:
         low = maxima.get(t)
         return (low - SOFTMAX_DEPTH / max(op.options.get("beta", 1.0), 1e-6), math.inf) if low is not None else WHOLE
     out = found.get(op.outputs[0], WHOLE) if len(op.outputs) == 1 else WHOLE
     if out == WHOLE or op.options.get("fused_activation_function"):
         return WHOLE
     if row.role(index) is Role.SAME and isinstance(row.output(0), Same):
-        return WHOLE if op.kind in AVERAGING else out
-    if op.kind in ("ADD", "SUB") and len(op.inputs) == 2:
+        return WHOLE if row.traits.averages else out  # the average of saturated values is not the saturated average
+    if row.traits.adds is not None and len(op.inputs) == 2:
         return _term(op, index, out, found, ranges)
-    return _factor(op.input(1 - index), out) if op.kind == "MUL" else WHOLE
+    return _factor(op.input(1 - index), out) if row.traits.multiplies else WHOLE
 
 
 def _factor(other: Tensor | None, out: Range) -> Range:
@@ -124,7 +126,7 @@ def _term(op: Op, index: int, out: Range, found: Mapping[Tensor, Range], ranges:
     if span is None:
         return WHOLE
     low, high = out
-    if op.kind == "ADD":
+    if traits_of(op.kind).adds == (1, 1):
         return low - span[1], high - span[0]
     return (low + span[0], high + span[1]) if index == 0 else (span[0] - high, span[1] - low)
 

@@ -11,7 +11,7 @@ the values are likely to stay far within it, so that codes are wasted. Loops and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,18 +21,16 @@ from fullint.calibration.statistics import Range
 from fullint.model.ir import Array, Graph, Model, Op, Tensor, Uses, constant
 from fullint.model.numerics import representable
 from fullint.model.subgraphs import LOOKUP, call
-from fullint.ops import ROWS, Fixed, Same
+from fullint.ops import ROWS, Fixed, Same, traits_of
 from fullint.ops.control_flow import ELSE, THEN, Tie, ties
-from fullint.ops.make import ACTIVATIONS
-from fullint.passes.lookup import UNARY, Evaluate
+from fullint.ops.make import CLAMPS
+from fullint.passes.engine import Evaluate
 
 MANY_TERMS = 8
 """A sum of more terms than this hardly ever comes near its bound."""
-FUSED = {ACTIVATIONS["RELU"]: (0.0, np.inf), ACTIVATIONS["RELU6"]: (0.0, 6.0), ACTIVATIONS["RELU_N1_TO_1"]: (-1.0, 1.0)}
 POINTS = 257
 UNBOUNDED = 1e15
 """A function that grows beyond it within its input's range (1 / x near 0) has no bound to speak of."""
-_AVERAGES = ("MEAN", "AVERAGE_POOL_2D", "RESIZE_BILINEAR")
 
 
 @dataclass
@@ -122,7 +120,7 @@ class _Work:
         if (given := given_params(op)) is not None:
             return representable(*given)
         spans = [self.span(t) for t in op.inputs if t is not None and t.dtype in ("float32", "bool")]
-        if op.kind == LOOKUP or (op.kind in UNARY and op.kind != "CAST"):
+        if op.kind == LOOKUP or (traits_of(op.kind).unary and not (row is not None and row.converts_types)):
             return self._function(op, spans[0]) if spans and spans[0] is not None else None
         if row is None:
             return None
@@ -135,14 +133,14 @@ class _Work:
         sure = [s for s in spans if s is not None]
         if row.weight is not None:
             return self._weighted(op)
-        if op.kind in _BINARY:
+        if row.traits.bound is not None:
             same = len(op.inputs) == 2 and op.inputs[0] is op.inputs[1]
-            return _BINARY[op.kind](sure[0], sure[-1], same)
+            return row.traits.bound(sure[0], sure[-1], same)
         return self._other(op, sure)
 
     def _other(self, op: Op, spans: list[Range]) -> Range | None:
         row = ROWS[op.kind]
-        if op.kind in _AVERAGES or isinstance(row.output(0), Same):
+        if row.traits.averages or isinstance(row.output(0), Same):
             real = [
                 s
                 for t, s in zip([t for t in op.inputs if t is not None and t.dtype in ("float32", "bool")], spans, strict=True)
@@ -167,13 +165,14 @@ class _Work:
     def _product(self, op: Op, spans: list[Range]) -> Range:
         """Rows of a SOFTMAX add up to 1: their product with values is an average of them."""
         left = self._through(op.inputs[0])
-        if left is not None and left.kind == "SOFTMAX" and not op.options.get("adj_x"):
+        if left is not None and traits_of(left.kind).softmax and not op.options.get("adj_x"):
             return min(spans[1][0], 0.0), max(spans[1][1], 0.0)
         a = op.inputs[0]
         assert a is not None
         depth = a.shape[-2 if op.options.get("adj_x") and len(a.shape) > 1 else -1]
         self._note(op, depth)
-        low, high = _multiplied(spans[0], spans[1], False)
+        ends = [x * y for x in spans[0] for y in spans[1]]
+        low, high = min(ends), max(ends)
         return depth * min(low, 0.0), depth * max(high, 0.0)
 
     def _through(self, t: Tensor | None) -> Op | None:
@@ -239,30 +238,9 @@ class _Work:
 
 
 def _clamped(span: Range, op: Op) -> Range:
-    low, high = FUSED.get(op.options.get("fused_activation_function", 0), (-np.inf, np.inf))
+    low, high = CLAMPS.get(op.options.get("fused_activation_function", 0), (-np.inf, np.inf))
     return min(max(span[0], low), high), max(min(span[1], high), low)
 
 
 def _union(spans: list[Range]) -> Range:
     return min(s[0] for s in spans), max(s[1] for s in spans)
-
-
-def _multiplied(a: Range, b: Range, same: bool) -> Range:
-    ends = [x * y for x in a for y in b]
-    return (0.0 if a[0] <= 0 <= a[1] else min(ends)) if same else min(ends), max(ends)
-
-
-def _squared(a: Range, b: Range, same: bool) -> Range:
-    far = max(abs(a[1] - b[0]), abs(b[1] - a[0]))
-    return 0.0, far * far
-
-
-_BINARY: dict[str, Callable[[Range, Range, bool], Range | None]] = {
-    "ADD": lambda a, b, same: (a[0] + b[0], a[1] + b[1]),
-    "SUB": lambda a, b, same: (0.0, 0.0) if same else (a[0] - b[1], a[1] - b[0]),
-    "MUL": _multiplied,
-    "MAXIMUM": lambda a, b, same: (max(a[0], b[0]), max(a[1], b[1])),
-    "MINIMUM": lambda a, b, same: (min(a[0], b[0]), min(a[1], b[1])),
-    "SQUARED_DIFFERENCE": _squared,
-    "DIV": lambda a, b, same: None if b[0] <= 0 <= b[1] else _multiplied(a, (1 / b[1], 1 / b[0]), False),
-}

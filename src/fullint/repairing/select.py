@@ -13,12 +13,13 @@ import numpy as np
 
 from fullint.auditing.audit import Finding, finding, look
 from fullint.auditing.rules import Facts, Mend, Rule, Scope
-from fullint.auditing.rules.base import Found, weighted
+from fullint.auditing.rules.base import Found
 from fullint.calibration.signatures import Entry
 from fullint.errors import Blocker, NotIntegerError, UsageError
 from fullint.model.ir import Model, Op, Quant, Tensor
 from fullint.model.subgraphs import copy_model
 from fullint.ops.base import codes
+from fullint.ops.operands import weighted
 from fullint.ops.structure import check_readable
 from fullint.passes.keep_float import choose
 from fullint.quantization.assignment import Granularity

@@ -117,12 +117,12 @@ class FinishMeasuring(Message[Measurement]):
 
 
 InputShapes = Sequence[tuple[tuple[int, ...], str]]
-Loaded = tuple[float, list[InputShapes]]
+Opened = tuple[float, list[InputShapes]]
 """(seconds it took, (shape, type) of each input of each model)."""
 
 
 @dataclass(frozen=True)
-class OpenCompiled(Message[Loaded]):
+class OpenCompiled(Message[Opened]):
     """Compile models that run one after the other, by LiteRT's C API; those with the profiler are kept beside those without."""
 
     paths: Sequence[str]
@@ -132,7 +132,7 @@ class OpenCompiled(Message[Loaded]):
 
 
 @dataclass(frozen=True)
-class OpenPlain(Message[Loaded]):
+class OpenPlain(Message[Opened]):
     """The same of one model in the interpreter, which has no profiler, but takes delegates from a library."""
 
     path: str

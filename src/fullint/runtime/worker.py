@@ -67,7 +67,7 @@ class Worker:
         found = {d["index"]: tuple(int(n) for n in d["shape"]) for d in runner.get_tensor_details()}
         return [found.get(i, ()) for i in range(max(found, default=-1) + 1)]
 
-    def open_compiled(self, m: messages.OpenCompiled) -> messages.Loaded:
+    def open_compiled(self, m: messages.OpenCompiled) -> messages.Opened:
         from fullint.runtime.litert_c_api import Native
 
         chain = [Native(path, m.kernels, m.threads, profiling=m.profiling) for path in m.paths]
@@ -77,7 +77,7 @@ class Worker:
             self.chain = chain
         return sum(n.init_seconds for n in chain), [n.shapes() for n in chain]
 
-    def open_plain(self, m: messages.OpenPlain) -> messages.Loaded:
+    def open_plain(self, m: messages.OpenPlain) -> messages.Opened:
         self.chain = [PlainModel(m.path, m.kernels, m.threads, m.library, dict(m.options))]
         return self.chain[0].init_seconds, [self.chain[0].shapes()]
 

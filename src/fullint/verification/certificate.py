@@ -21,7 +21,9 @@ import numpy as np
 from fullint.errors import RuntimeFailure, SamplesError, VerificationError
 from fullint.model.ir import Array, Model, Quant, Tensor
 from fullint.model.numerics import dequantize, quantize
-from fullint.ops import KERNEL_SETS, ROWS, Fixed, Same
+from fullint.ops import KERNEL_SETS, ROWS, Fixed, Same, traits_of
+from fullint.ops.base import CONVERSIONS
+from fullint.ops.control_flow import BODY
 from fullint.ops.macs import total_macs
 from fullint.runtime.messages import Answer, Message, Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
@@ -33,7 +35,7 @@ SLOW_SET_MACS = 150_000_000
 SLOW_SET_SAMPLES = 4
 FIRST_SAMPLES, THREADS = 8, 2
 """The reference kernels do about a giga-MAC per second; one sample is always run."""
-CHECKS = (
+CHECKED = (
     "no float operand or result, but for operators that were asked to stay float",
     "weights int8 in [-127, 127] with zero point 0, biases int32 (int64 beside int16) with scale s_in * s_w",
     "shared and fixed scales as the kernels demand",
@@ -47,8 +49,6 @@ WRONG_DB, UNEVEN_DB = 10.0, 20.0
 values computes something else. Below `UNEVEN_DB` it is named: operators that divide or compare make much of a step."""
 PATIENCE, SLOWER = 20.0, 200.0
 """Seconds a loop may take, and how many times the float model's time more: a condition that integers never meet has no end."""
-FLOAT_ONLY_ELSEWHERE = ("CEIL", "ROUND")
-"""Kept in float, they run on all sets but the reference kernels (kernels/register_ref.cc)."""
 FAR_STEPS, FAR_SHARE = 2, 0.1
 
 
@@ -120,7 +120,7 @@ def certify(
     return Certificate(
         integer=True,
         except_for=tuple(text for text in (kept or {}).values() if text),
-        checks=CHECKS,
+        checks=CHECKED,
         samples=trial.samples,
         held_back=held_back,
         drawn=drawn,
@@ -149,7 +149,7 @@ class _Run:
         self.worker, self.other = worker, other
         self.trials = {name: Trial(name, scores=[Score() for _ in result.main.outputs]) for name in KERNEL_SETS}
         self.failures: dict[str, RuntimeFailure] = {}
-        self.loops = any(op.kind == "WHILE" for _, op in result.ops())
+        self.loops = any(BODY in op.options for _, op in result.ops())
         self.alike: dict[str, Trial] = {}
         self.grids = [_grid(result, t) for t in result.main.outputs]
         self.classes = [_looks_like_classes(t) for t in result.main.outputs]
@@ -344,8 +344,8 @@ def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:
     for _, op in model.ops():
         row = ROWS.get(op.kind)
         fault = row.fault(op, kernels) if row else None
-        if kernels == "reference" and op.kind in FLOAT_ONLY_ELSEWHERE:
-            absent[f"{op.kind}: the reference kernels do not register it"] = None
+        if kernels in traits_of(op.kind).absent:
+            absent[f"{op.kind}: the {kernels} kernels do not register it"] = None
         if fault is not None:
             (absent if fault.absent else wrong)[f"{op.kind}: {fault.what}"] = None
     return list(absent), list(wrong)
@@ -356,7 +356,7 @@ def _grid(result: Model, t: Tensor) -> Quant | None:
 
     Other parameters are fullint's own choice, and no excuse for what they cost.
     """
-    made_by = next((op for op in result.main.ops if t in op.outputs and op.kind in ("QUANTIZE", "DEQUANTIZE")), None)
+    made_by = next((op for op in result.main.ops if t in op.outputs and op.kind in CONVERSIONS), None)
     inner = made_by.inputs[0] if made_by is not None else t
     if inner is None or inner.dtype != "int8" or inner.quant is None:
         return None

@@ -1,22 +1,16 @@
-"""What a legal model is (`structure_problems`) and what an all-integer one is (`contract_problems`).
+"""What an all-integer model is: `contract_problems` returns a sentence for each broken rule and changes nothing.
 
-Both return sentences, one per broken rule, and change nothing. The structure is checked when a model
-is read and after each pass; the contract on the bytes that are about to be handed out, read again.
+It is checked on the bytes that are about to be handed out, read again. What a legal model is at all, see `ops.structure`;
+what each operator has to keep to, `operator_checks`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-import numpy as np
-
 from fullint.model.ir import Buffer, Graph, Model, Op, Tensor
-from fullint.model.numerics import bias_scales
-from fullint.ops import ROWS, Fixed, OpRow, Role, Same
 from fullint.ops.structure import structure_problems
-
-BIAS_SCALE_TOLERANCE = 1e-5
-"""Relative. A float32 product is exact to 6e-8; LiteRT itself does not check int8 convolutions."""
+from fullint.verification.operator_checks import CHECKS
 
 
 def contract_problems(model: Model, float_io: bool = False, kept: Collection[tuple[int, int]] = frozenset()) -> Iterator[str]:
@@ -71,57 +65,4 @@ def _op_problems(op: Op) -> Iterator[str]:
     if floats:
         yield f'touches float tensor "{floats[0].name}"'
         return
-    row = ROWS.get(op.kind)
-    if row is None or not any(t.dtype == "int8" or (t.dtype == "int16" and t.quant is not None) for t in op.values()):
-        return
-    yield from _row_problems(op, row)
-
-
-def _row_problems(op: Op, row: OpRow) -> Iterator[str]:
-    if any(t.dtype == "int8" and t.quant is None for t in op.values()) and op.kind != "CAST":
-        if any(t.quant is not None for t in op.outputs):
-            yield "mixes raw int8 and quantized int8"
-        return
-    if op.version < row.version_of(op):
-        yield f"is stamped version {op.version}, int8 is version {row.version_of(op)}"
-    group = [t for i, t in enumerate(op.inputs) if t is not None and row.role(i) is Role.SAME]
-    for i, t in enumerate(op.outputs):
-        match row.output(i):
-            case Fixed() as fixed if t.quant is None or not fixed.of_type(t.dtype).same_as(t.quant):
-                yield f'output "{t.name}" must have {fixed.of_type(t.dtype)}'
-            case Same():
-                group.append(t)
-            case _:
-                pass
-    moved = any(isinstance(row.output(i), Same) for i in range(len(op.outputs)))  # a comparison knows both scales
-    quants = [t.quant for t in group if t.quant is not None and moved]
-    if any(not q.same_as(quants[0]) for q in quants):
-        yield "operands that must share scale and zero point do not"
-    if row.weight is not None:
-        yield from _weight_problems(op, row)
-
-
-def _weight_problems(op: Op, row: OpRow) -> Iterator[str]:
-    x, w = op.input(row.data), op.input(row.weight or 0)
-    b = op.input(row.bias) if row.bias is not None else None
-    if x is None or w is None or x.quant is None or w.quant is None:
-        yield "has no scales for its data or weights"
-        return
-    if w.dtype != "int8" or (w.quant.zero_point != 0).any():
-        yield f'weights "{w.name}" must be int8 with zero point 0'
-    elif w.buffer is not None and (w.array == -128).any():
-        yield f'weights "{w.name}" hold -128, outside [-127, 127]'
-    if w.quant.per_channel and w.quant.axis != row.axis:
-        yield f"weights' scales run along axis {w.quant.axis}, the kernel takes {row.axis}"
-    if b is None:
-        return
-    kind = "int64" if x.dtype == "int16" else "int32"
-    if b.dtype != kind or b.quant is None or (b.quant.zero_point != 0).any():
-        yield f'bias "{b.name}" must be {kind} with zero point 0'
-        return
-    expected = bias_scales(float(x.quant.scale[0]), w.quant.scale)
-    if b.quant.scale.size != expected.size:
-        yield f'bias "{b.name}" has {b.quant.scale.size} scales, the weights {expected.size}'
-    elif not np.allclose(b.quant.scale, expected, rtol=BIAS_SCALE_TOLERANCE, atol=0):
-        worst = int(np.argmax(np.abs(b.quant.scale / expected - 1)))
-        yield f"bias scale {b.quant.scale[worst]:g} is not s_in * s_w = {expected[worst]:g}"
+    yield from (breach.text for check in CHECKS.values() if (breach := check(op)) is not None)

@@ -92,6 +92,6 @@ RULES: tuple[Rule, ...] = (
     requantize.RULE,
     dynamic_shape.RULE,
 )
-NAMES: dict[str, Rule] = {rule.name: rule for rule in RULES}
+RULES_BY_NAME: dict[str, Rule] = {rule.name: rule for rule in RULES}
 
-__all__ = ["NAMES", "RULES", "Facts", "Found", "Mend", "Rule", "Scope"]
+__all__ = ["RULES", "RULES_BY_NAME", "Facts", "Found", "Mend", "Rule", "Scope"]

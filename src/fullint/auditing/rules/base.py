@@ -20,9 +20,11 @@ from typing import Any
 
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import bias_scales, weight_scales
-from fullint.ops import ROWS, OpRow, Role, Same
+from fullint.ops import ROWS, OpRow
 from fullint.ops.base import CONVERSIONS, codes
 from fullint.ops.macs import macs
+from fullint.ops.operands import plain
+from fullint.verification.operator_checks import Breach
 
 LEVELS = ("note", "warning", "error")
 
@@ -66,6 +68,11 @@ class Found:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     level: str | None = None
     mend: Mend | None = None
+
+    @classmethod
+    def of(cls, breach: Breach, fix: str, level: str | None = None, mend: Mend | None = None) -> Found:
+        """What the contract has found, with its remedy."""
+        return cls(breach.text, fix, breach.evidence, level, mend)
 
 
 @dataclass(frozen=True)
@@ -155,11 +162,6 @@ class Facts:
         return weight_scales(w.array, None if self.per_tensor and self.quantized else row.axis)
 
 
-def plain(t: Tensor | None) -> Quant | None:
-    """Per-tensor parameters of an integer tensor."""
-    return t.quant if t is not None and codes(t) and t.quant is not None and not t.quant.per_channel else None
-
-
 def activations(op: Op) -> list[Tensor]:
     """Float operands that are no constants."""
     return [t for t in op.inputs if t is not None and t.is_float and not t.is_constant]
@@ -168,34 +170,6 @@ def activations(op: Op) -> list[Tensor]:
 def float_constants(op: Op) -> list[tuple[int, Tensor]]:
     """Float constants an operator reads, with their positions."""
     return [(i, t) for i, t in enumerate(op.inputs) if t is not None and t.dtype == "float32" and t.buffer is not None]
-
-
-def weighted(op: Op) -> tuple[OpRow, Tensor, Tensor, Tensor | None] | None:
-    """(row, data, weights, bias) of an operator with weights."""
-    row = ROWS.get(op.kind)
-    if row is None or row.weight is None:
-        return None
-    x, w = op.input(row.data), op.input(row.weight)
-    return None if x is None or w is None else (row, x, w, op.input(row.bias) if row.bias is not None else None)
-
-
-def integer_row(op: Op) -> OpRow | None:
-    """The row of an operator that computes on int8 or int16 codes; None for others and for the uint8 of old."""
-    values = list(op.values())
-    if any(t.dtype == "uint8" and codes(t) for t in values) or not any(codes(t) and t.dtype != "int4" for t in values):
-        return None
-    return ROWS.get(op.kind)
-
-
-def same_group(op: Op, row: OpRow) -> list[Tensor]:
-    """Operands of a row that share parameters, outputs among them."""
-    group = [t for i, t in enumerate(op.inputs) if t is not None and row.role(i) is Role.SAME]
-    return group + [t for i, t in enumerate(op.outputs) if isinstance(row.output(i), Same)]
-
-
-def short(t: Tensor, most: int = 48) -> str:
-    """A tensor's name in a sentence: exporters make them of hundreds of letters."""
-    return t.name if len(t.name) <= most else f"…{t.name[1 - most :]}"
 
 
 def name_of(op: Op) -> str:
@@ -207,13 +181,6 @@ def names_of(ops: list[Op], most: int = 4) -> str:
     """Some operators in a sentence."""
     more = f" and {len(ops) - most} more" if len(ops) > most else ""
     return ", ".join(name_of(op) for op in ops[:most]) + more
-
-
-def show(quant: Quant) -> dict[str, Any]:
-    """Parameters as evidence."""
-    if quant.per_channel:
-        return {"scales": quant.scale.size, "smallest": float(quant.scale.min()), "largest": float(quant.scale.max())}
-    return {"scale": float(quant.scale[0]), "zero_point": int(quant.zero_point[0])}
 
 
 def _maker(model: Model) -> str | None:

@@ -19,22 +19,15 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, short, weighted
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
+from fullint.verification.operator_checks import bias_shape
 
 
 def find(op: Op, facts: Facts) -> Found | None:
     """A bias of another shape than [channels]."""
-    found = weighted(op)
-    if found is None or found[3] is None or found[0].axis is None:
-        return None
-    row, _, w, b = found
-    assert b is not None and row.axis is not None
-    channels = w.shape[row.axis] if len(w.shape) > row.axis else 0
-    if b.shape == (channels,) or not channels:
-        return None
-    cause = f'its bias "{short(b)}" has the shape {list(b.shape)}, the kernel takes [{channels}]'
-    return Found(cause, "make it a vector", {"shape": list(b.shape), "channels": channels})
+    breach = bias_shape(op)
+    return Found.of(breach, "make it a vector") if breach else None
 
 
 RULE = Rule("bias-not-vector", "error", (Scope.FLOAT, Scope.INTEGER), Mend.LIFT, True, __doc__, find)

@@ -18,22 +18,15 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, short, weighted
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
+from fullint.verification.operator_checks import bias_type
 
 
 def find(op: Op, facts: Facts) -> Found | None:
     """A bias of the wrong element type."""
-    found = weighted(op)
-    if found is None or found[3] is None or integer_row(op) is None or any(t.is_float for t in (found[1], *op.outputs)):
-        return None
-    _, x, _, b = found
-    assert b is not None
-    wanted = ("int64", "int32") if x.dtype == "int16" else ("int32",)
-    if b.dtype in wanted:
-        return None
-    cause = f'its bias "{short(b)}" is {b.dtype}, the kernel takes {wanted[0]}'
-    return Found(cause, f"write it as {wanted[0]}", {"is": b.dtype, "wanted": wanted[0]})
+    breach = bias_type(op)
+    return Found.of(breach, f"write it as {breach.evidence['wanted']}") if breach else None
 
 
 RULE = Rule("bias-wrong-dtype", "error", (Scope.FLOAT, Scope.INTEGER), Mend.LIFT, True, __doc__, find)

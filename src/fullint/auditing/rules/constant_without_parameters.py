@@ -20,8 +20,9 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, float_constants, short, show
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, float_constants
 from fullint.model.ir import Op
+from fullint.verification.operator_checks import short, show
 
 
 def find(op: Op, facts: Facts) -> Found | None:

@@ -20,26 +20,24 @@ Fix (unsafe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, plain, show
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
-from fullint.ops import ROWS, Fixed
+from fullint.ops import ROWS
+from fullint.verification.operator_checks import Breach, demanded_scale, fixed_scale
 
 
 def find(op: Op, facts: Facts) -> Found | None:
     """An output of fixed parameters that has others."""
+    breach = fixed_scale(op) or _asked_for(op, facts)
+    return Found.of(breach, "give it the kernel's parameters and requantize behind it") if breach else None
+
+
+def _asked_for(op: Op, facts: Facts) -> Breach | None:
+    """The same of float outputs, by the parameters that a QUANTIZE behind them asks for."""
     row = ROWS.get(op.kind)
-    for i, t in enumerate(op.outputs if row is not None else ()):
-        rule = row.output(i) if row is not None else None
-        x = op.input(0)
-        if not isinstance(rule, Fixed) or not (t.is_float or integer_row(op)) or (x is not None and x.dtype != t.dtype):
-            continue
-        given = facts.params(t) if t.is_float else plain(t)
-        demanded = rule.of_type("int16" if t.dtype == "int16" else "int8")
-        if given is not None and not given.same_as(demanded):
-            cause = f"its output has {given}, the kernel demands {demanded}"
-            evidence = {"given": show(given), "demanded": show(demanded)}
-            return Found(cause, "give it the kernel's parameters and requantize behind it", evidence)
-    return None
+    floats = [(i, t) for i, t in enumerate(op.outputs) if t.is_float] if row is not None else []
+    found = (demanded_scale(op, row, i, facts.params(t)) for i, t in floats if row is not None)
+    return next((breach for breach in found if breach is not None), None)
 
 
 RULE = Rule("fixed-output-scale", "error", (Scope.FLOAT, Scope.INTEGER), Mend.LIFT, False, __doc__, find)

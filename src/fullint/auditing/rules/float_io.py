@@ -19,8 +19,9 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, short
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Graph, Op, Tensor
+from fullint.verification.operator_checks import short
 
 _FIX = "make it int8 (--io int8)"
 

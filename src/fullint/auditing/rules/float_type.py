@@ -19,8 +19,9 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, short
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
+from fullint.verification.operator_checks import short
 
 _OTHER = ("float16", "float64", "bfloat16", "complex64", "complex128")
 

@@ -19,9 +19,11 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, short, weighted
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
 from fullint.ops.base import CONVERSIONS, codes
+from fullint.ops.operands import weighted
+from fullint.verification.operator_checks import short
 
 
 def find(op: Op, facts: Facts) -> Found | None:

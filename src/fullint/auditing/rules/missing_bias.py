@@ -18,15 +18,15 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, integer_row
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
+from fullint.verification.operator_checks import missing_bias as no_bias
 
 
 def find(op: Op, facts: Facts) -> Found | None:
     """A convolution without a bias."""
-    if op.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D") or integer_row(op) is None or op.input(2) is not None:
-        return None
-    return Found("it has no bias; LiteRT demands one", "add a bias of zeros")
+    breach = no_bias(op)
+    return Found.of(breach, "add a bias of zeros") if breach else None
 
 
 RULE = Rule("missing-bias", "error", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find)

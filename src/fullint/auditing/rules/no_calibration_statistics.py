@@ -21,9 +21,10 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, short
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
 from fullint.ops import ROWS, Fixed, Raw
+from fullint.verification.operator_checks import short
 
 
 def find(op: Op, facts: Facts) -> Found | None:

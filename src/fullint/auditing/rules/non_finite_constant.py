@@ -22,9 +22,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, float_constants, short
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, float_constants
 from fullint.model.ir import Op
 from fullint.passes.expand_constants import MASKED
+from fullint.verification.operator_checks import short
 
 
 def find(op: Op, facts: Facts) -> Found | None:

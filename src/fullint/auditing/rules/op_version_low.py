@@ -19,22 +19,15 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, integer_row
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
-from fullint.ops.base import codes
+from fullint.verification.operator_checks import version
 
 
 def find(op: Op, facts: Facts) -> Found | None:
     """A version below what the row says."""
-    row = integer_row(op)
-    kinds = {t.dtype for t in op.values() if codes(t) and not t.is_constant and not t.is_variable}
-    if row is None or not op.outputs or len(kinds) != 1 or any(t.is_float for t in op.values()):
-        return None
-    needed = row.version_of(op)
-    if op.version >= needed:
-        return None
-    cause = f"it is stamped version {op.version}, its types need {needed}"
-    return Found(cause, "stamp it right", {"version": op.version, "needed": needed})
+    breach = version(op)
+    return Found.of(breach, "stamp it right") if breach else None
 
 
 RULE = Rule("op-version-low", "note", (Scope.INTEGER,), Mend.STAMP, True, __doc__, find)

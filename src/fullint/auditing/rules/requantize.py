@@ -20,9 +20,10 @@ Fix (none):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, show
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
 from fullint.ops.base import codes
+from fullint.verification.operator_checks import show
 
 
 def find(op: Op, facts: Facts) -> Found | None:

@@ -21,31 +21,28 @@ Fix (unsafe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, plain, same_group, short, show
-from fullint.model.ir import Op, Quant, Tensor
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
+from fullint.model.ir import Op
 from fullint.ops import ROWS
 from fullint.ops.base import CONVERSIONS
-
-_FIX = "requantize what differs"
+from fullint.ops.operands import same_group
+from fullint.verification.operator_checks import Breach, shared_scales, unequal
 
 
 def find(op: Op, facts: Facts) -> Found | None:
     """Known parameters of operands that must be equal, and are not."""
+    breach = shared_scales(op) or _between_neighbours(op, facts)
+    return Found.of(breach, "requantize what differs") if breach else None
+
+
+def _between_neighbours(op: Op, facts: Facts) -> Breach | None:
+    """The same of float operands, by the parameters that the file has for them."""
     row = ROWS.get(op.kind)
     group = same_group(op, row) if row is not None and op.kind not in CONVERSIONS else []
-    if row is None or not any(t in group for t in op.outputs):  # comparisons know the scales of both sides
+    if not any(t in group for t in op.outputs) or not any(t.is_float for t in op.values()):
         return None
-    integer = integer_row(op) is not None and not any(t.is_float for t in group)
-    known: list[tuple[Tensor, Quant]] = []
-    for t in group:
-        quant = plain(t) if integer else facts.params(t) if t.is_float and not t.is_constant else None
-        known += [(t, quant)] if quant is not None else []
-    other = next(((t, q) for t, q in known if not q.same_as(known[0][1])), None)
-    if other is None:
-        return None
-    (a, p), (b, q) = known[0], other
-    evidence = {"tensors": {t.name: show(quant) for t, quant in known[:8]}}
-    return Found(f'"{short(a)}" has {p}, "{short(b)}" has {q}', _FIX, evidence)
+    floats = [t for t in group if t.is_float and not t.is_constant]
+    return unequal([(t, quant) for t in floats if (quant := facts.params(t)) is not None])
 
 
 RULE = Rule("same-scale-conflict", "error", (Scope.FLOAT, Scope.INTEGER), Mend.LIFT, False, __doc__, find)

@@ -21,27 +21,19 @@ Fix (none):
 
 from __future__ import annotations
 
-import math
-
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, short
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
-from fullint.ops.base import codes
-
-SCALE_MAX = 1e30
+from fullint.verification.operator_checks import scales_in_range
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """What the row's limits say."""
-    row = integer_row(op)
-    if row is None or not op.outputs or not all(codes(t) for t in op.outputs):
+    """Scales beyond what a multiplier holds, and what the row's limits say."""
+    breach = scales_in_range(op)
+    if breach is None:
         return None
-    for t in op.values():
-        worst = float(t.quant.scale.max()) if codes(t) and t.quant is not None else 1.0
-        if SCALE_MAX < worst < math.inf:
-            cause = f'"{short(t)}" has scale {worst:.3g}: no multiplier holds it, and nothing else survives beside it'
-            return Found(cause, "quantize the float model again, with a finite mask", {"scale": worst})
-    why = row.limits(op)
-    return Found(why, "bring its operands to sizes nearer to each other") if why else None
+    mask = breach.tensor is not None
+    fix = "quantize the float model again, with a finite mask" if mask else "bring its operands to sizes nearer to each other"
+    return Found.of(breach, fix)
 
 
 RULE = Rule("scale-out-of-range", "error", (Scope.INTEGER,), Mend.NONE, True, __doc__, find)

@@ -25,9 +25,10 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, float_constants, name_of, short, show
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, float_constants, name_of
 from fullint.model.ir import Op, Quant, Tensor
 from fullint.ops import ROWS, Role
+from fullint.verification.operator_checks import short, show
 
 
 def find(op: Op, facts: Facts) -> Found | None:

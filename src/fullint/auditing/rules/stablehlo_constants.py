@@ -21,10 +21,11 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, float_constants, short
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, float_constants
 from fullint.model.ir import Model, Op
+from fullint.verification.operator_checks import short
 
-METADATA_KEY = "keep_stablehlo_constant"
+STABLEHLO_KEY = "keep_stablehlo_constant"
 """compiler/mlir/lite/experimental/remat/metadata_util.h, kModelUseStablehloTensorKey."""
 
 
@@ -35,12 +36,14 @@ def find(op: Op, facts: Facts) -> Found | None:
         return None
     index, t = constants[0]
     cause = f'the file asks that its constants stay StableHLO\'s, so the quantizer did not see "{short(t)}"'
-    return Found(cause, "quantize it with the constants that are there", {"metadata": METADATA_KEY, "input": index})
+    return Found(cause, "quantize it with the constants that are there", {"metadata": STABLEHLO_KEY, "input": index})
 
 
 def marked(model: Model) -> bool:
     """Whether the metadata says so."""
-    return any(name == METADATA_KEY and b is not None and b.data.tobytes().rstrip(b"\0") == b"true" for name, b in model.metadata)
+    return any(
+        name == STABLEHLO_KEY and b is not None and b.data.tobytes().rstrip(b"\0") == b"true" for name, b in model.metadata
+    )
 
 
 RULE = Rule("stablehlo-constants", "error", (Scope.FLOAT,), Mend.QUANTIZE, True, __doc__, find)

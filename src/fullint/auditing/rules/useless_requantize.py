@@ -19,14 +19,15 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, name_of, plain
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, name_of
 from fullint.model.ir import Op
-from fullint.ops.base import codes
+from fullint.ops.base import CONVERSIONS, codes
+from fullint.ops.operands import plain
 
 
 def find(op: Op, facts: Facts) -> Found | None:
     """A QUANTIZE or DEQUANTIZE that can go."""
-    if op.kind not in ("QUANTIZE", "DEQUANTIZE") or not op.outputs:
+    if op.kind not in CONVERSIONS or not op.outputs:
         return None
     x, y = op.input(0), op.outputs[0]
     graph = facts.place[op][1]

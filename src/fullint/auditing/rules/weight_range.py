@@ -19,23 +19,15 @@ Fix (safe):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, short, weighted
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
-from fullint.ops.base import codes
+from fullint.verification.operator_checks import weight_range as outside_range
 
 
 def find(op: Op, facts: Facts) -> Found | None:
     """Constant int8 weights with the code -128."""
-    found = weighted(op)
-    if found is None or integer_row(op) is None:
-        return None
-    w = found[2]
-    if w.dtype != "int8" or w.buffer is None or w.sparsity is not None or not codes(w):
-        return None
-    count = int((w.array == -128).sum())
-    if not count:
-        return None
-    return Found(f'{count} of its weights "{short(w)}" are -128', "quantize them again within [-127, 127]", {"count": count})
+    breach = outside_range(op)
+    return Found.of(breach, "quantize them again within [-127, 127]") if breach else None
 
 
 RULE = Rule("weight-range", "warning", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find, right=True)

@@ -20,28 +20,19 @@ Fix (safe):
 
 from __future__ import annotations
 
-import numpy as np
-
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope, integer_row, short, weighted
+from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
-from fullint.ops.base import codes
+from fullint.verification.operator_checks import weight_zero_point as zero_point
 
 
 def find(op: Op, facts: Facts) -> Found | None:
     """int8 weights with a zero point."""
-    found = weighted(op)
-    if found is None or integer_row(op) is None or not codes(found[2]) or found[2].dtype != "int8":
+    breach = zero_point(op)
+    if breach is None:
         return None
-    w = found[2]
-    assert w.quant is not None
-    points = w.quant.zero_point
-    if not points.any():
-        return None
-    worst = int(points[np.argmax(np.abs(points))])
-    dense = op.kind == "FULLY_CONNECTED" and not w.quant.per_channel
-    cause = f'the zero point of its weights "{short(w)}" is {worst}, the kernel takes 0'
+    dense = op.kind == "FULLY_CONNECTED" and not (breach.tensor and breach.tensor.quant and breach.tensor.quant.per_channel)
     level = "warning" if dense else None  # LiteRT's own kernel of FULLY_CONNECTED subtracts it; XNNPACK and others do not
-    return Found(cause, "quantize the weights again with zero point 0", {"zero_point": worst, "constant": w.is_constant}, level)
+    return Found.of(breach, "quantize the weights again with zero point 0", level)
 
 
 RULE = Rule("weight-zero-point", "error", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find)

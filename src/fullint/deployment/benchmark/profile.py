@@ -14,75 +14,21 @@ from dataclasses import dataclass
 from functools import cache
 
 from fullint.deployment.benchmark.report import OperatorTime
-from fullint.deployment.delegates.partition import decide
+from fullint.deployment.delegates import xnnpack
+from fullint.deployment.delegates.partition import ask
 from fullint.deployment.delegates.partitioner import Subset
+from fullint.deployment.delegates.xnnpack_kernels import KERNEL_NAMES, MOVES
 from fullint.model.ir import Model, Op
 from fullint.ops.macs import macs
 from fullint.runtime.litert_c_api import DELEGATE_OPERATOR, DELEGATE_PROFILED
 
-_FAMILIES: tuple[tuple[str, str], ...] = (
-    (r"Convolution .*DWConv", "DEPTHWISE_CONV_2D"),
-    (r"Convolution", "CONV_2D DEPTHWISE_CONV_2D"),
-    (r"Deconvolution|Subconv", "TRANSPOSE_CONV"),
-    (r"Fully Connected|Dynamic Fully", "FULLY_CONNECTED CONV_2D"),
-    (r"Batch Matrix Multiply|BMM", "BATCH_MATMUL"),
-    (r"Add", "ADD"),
-    (r"Subtract", "SUB"),
-    (r"Multiply", "MUL"),
-    (r"Divide", "DIV"),
-    (r"Maximum", "MAXIMUM RELU"),
-    (r"Minimum", "MINIMUM"),
-    (r"Squared Difference", "SQUARED_DIFFERENCE"),
-    (r"PReLU", "PRELU"),
-    (r"Max Pooling", "MAX_POOL_2D"),
-    (r"Average Pooling|Global Average", "AVERAGE_POOL_2D MEAN"),
-    (r"Mean", "MEAN"),
-    (r"Sum", "SUM MEAN"),
-    (r"Max|Min|Reduce", "REDUCE_MAX REDUCE_MIN MAXIMUM MINIMUM"),
-    (r"Softmax", "SOFTMAX"),
-    (r"Sigmoid", "LOGISTIC"),
-    (r"TanH", "TANH"),
-    (r"Hard ?Swish", "HARD_SWISH"),
-    (r"Leaky ?ReLU", "LEAKY_RELU"),
-    (r"ELU", "ELU"),
-    (r"GELU", "GELU"),
-    (r"Clamp", "RELU RELU6 RELU_N1_TO_1"),
-    (r"Abs", "ABS"),
-    (r"Floor", "FLOOR"),
-    (r"Ceil", "CEIL"),
-    (r"Bankers Rounding|Round", "ROUND"),
-    (r"Sine", "SIN"),
-    (r"Cosine", "COS"),
-    (r"Sign", "SIGN"),
-    (r"Negate", "NEG"),
-    (r"Square Root", "SQRT"),
-    (r"Reciprocal Square Root", "RSQRT"),
-    (r"Square", "SQUARE MUL"),
-    (r"Exp", "EXP"),
-    (r"Log", "LOG"),
-    (r"Copy", "RESHAPE SQUEEZE EXPAND_DIMS SPLIT CONCATENATION SLICE STRIDED_SLICE"),
-    (r"(Static )?Reshape", "RESHAPE SQUEEZE EXPAND_DIMS"),
-    (r"Concatenate", "CONCATENATION"),
-    (r"Constant Pad", "PAD"),
-    (r"Resize Bilinear", "RESIZE_BILINEAR"),
-    (r"Transpose", "TRANSPOSE"),
-    (r"Slice", "SLICE STRIDED_SLICE"),
-    (r"Split", "SPLIT"),
-    (r"Convert", "QUANTIZE DEQUANTIZE"),
-    (r"Invalid Unary Op", "LOGISTIC TANH HARD_SWISH ELU GELU EXP LOG SQRT RSQRT SQUARE NEG ABS SIGN SIN COS FLOOR CEIL ROUND"),
-    (r"Depth To Space", "DEPTH_TO_SPACE"),
-    (r"Space To Depth", "SPACE_TO_DEPTH"),
-)
-"""What XNNPACK calls an operator, and the kinds of TFLite's it can stand for."""
-MOVES = {"RESHAPE", "TRANSPOSE", "QUANTIZE", "PAD"}
-"""Kinds that XNNPACK puts in by itself, too."""
 BOTH, ONLY_ROW, ONLY_OP, AGAIN = range(4)
 CLAMP = "Clamp"
 INSIDE = (DELEGATE_OPERATOR, DELEGATE_PROFILED)
 
 
 @dataclass(frozen=True)
-class Row:
+class EventRow:
     """One event of a run, over all runs: what it is, microseconds on average and at first, calls a run.
 
     nested: it ran inside another operator, whose time holds its own.
@@ -98,14 +44,14 @@ class Row:
     calls: int
 
 
-def join(rows: Sequence[Row], model: Model) -> tuple[tuple[OperatorTime, ...], str]:
+def join(rows: Sequence[EventRow], model: Model) -> tuple[tuple[OperatorTime, ...], str]:
     """Rows with the operators of the model they are, and why some are not told ("" where all are).
 
     Args:
         rows: in order of execution.
     """
     kernels = _kernels(rows)
-    pieces = [s for s in decide(model.main, model, "xnnpack")[3] if s.taken] if any(k >= 0 for k in kernels) else []
+    pieces = [s for s in ask(model, xnnpack.TARGET.name)[1] if s.taken] if any(k >= 0 for k in kernels) else []
     total = sum(r.us for r in rows if not r.nested) or 1.0
     known = _matched(rows, kernels, pieces)
     joined = {kernels[i] for i in known}
@@ -124,7 +70,7 @@ def join(rows: Sequence[Row], model: Model) -> tuple[tuple[OperatorTime, ...], s
     return tuple(found), f"the order of rows does not tell the operators in {names}" if lost else ""
 
 
-def _kernels(rows: Sequence[Row]) -> list[int]:
+def _kernels(rows: Sequence[EventRow]) -> list[int]:
     """Number of the kernel of each row, -1 outside: a place that does not grow begins the next one.
 
     Kernels inside other operators are not counted: they are of another graph than the one whose pieces are known.
@@ -143,7 +89,7 @@ def _kernels(rows: Sequence[Row]) -> list[int]:
     return found
 
 
-def _own(row: Row, model: Model) -> Op | None:
+def _own(row: EventRow, model: Model) -> Op | None:
     """An operator the runtime ran itself, by its index."""
     if row.subgraph >= len(model.graphs):
         return None
@@ -151,7 +97,7 @@ def _own(row: Row, model: Model) -> Op | None:
     return ops[row.index] if row.index < len(ops) and ops[row.index].kind == row.tag else None
 
 
-def _matched(rows: Sequence[Row], kernels: Sequence[int], pieces: Sequence[Subset]) -> dict[int, Op]:
+def _matched(rows: Sequence[EventRow], kernels: Sequence[int], pieces: Sequence[Subset]) -> dict[int, Op]:
     known: dict[int, Op] = {}
     for number in range(max(kernels, default=-1) + 1):
         own = [i for i, k in enumerate(kernels) if k == number]
@@ -202,4 +148,6 @@ def _walked(best: Sequence[Sequence[tuple[float, int]]], places: Sequence[int], 
 
 @cache
 def _kinds(tag: str) -> frozenset[str]:
-    return next((frozenset(kinds.split()) for pattern, kinds in _FAMILIES if re.match(pattern, tag, re.IGNORECASE)), frozenset())
+    return next(
+        (frozenset(kinds.split()) for pattern, kinds in KERNEL_NAMES if re.match(pattern, tag, re.IGNORECASE)), frozenset()
+    )

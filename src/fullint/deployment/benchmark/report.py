@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fullint.deployment.delegates.partition import NAMES
+from fullint.deployment.delegates import nnapi, xnnpack
 from fullint.deployment.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, Section, Stat, rows_of
 from fullint.reporting import Report
 
@@ -193,10 +193,10 @@ def as_log(t: ModelTiming, options: dict[str, Any], notes: Sequence[str]) -> Ben
         sections.append(Section(RUN, rows_of(_run_rows(t)), _stat(t.profile_series or [t.profile_us / 1e6])))
         inside = rows_of(_inside_rows(t))
         sections += [Section(INTERNAL, inside)] if inside else []
-    delegate = t.delegate or (NAMES["xnnpack"] if t.kernels == "xnnpack" else "")
+    delegate = t.delegate or (xnnpack.TARGET.node if t.kernels == "xnnpack" else "")
     taken = (Delegate(delegate, t.taken, t.partitions, t.nodes, 0),) if delegate and t.taken else ()
     parameters = [(_LABELS[name], _shown(value)) for name, value in options.items() if name in _LABELS and value is not None]
-    if t.delegate == NAMES["nnapi"]:
+    if t.delegate == nnapi.TARGET.node:
         parameters.append(("NNAPI accelerators available", ",".join(options["accelerators"])))
     return BenchLog(
         parameters=(("Graph", t.model), *parameters),
@@ -247,7 +247,7 @@ def _run_rows(t: ModelTiming) -> list[tuple[str, str, float, float, int]]:
     for (kernel, _), ops in found.items():
         us, first = sum(o.us for o in ops), sum(o.first_us for o in ops)
         if kernel >= 0:
-            name = t.delegate if ops[0].node_type == t.delegate else NAMES["xnnpack"]
+            name = t.delegate if ops[0].node_type == t.delegate else xnnpack.TARGET.node
             outputs = [o.output for o in ops if o.output][-1:]
             rows.append((name, f"[{', '.join(outputs)}]:{t.nodes + kernel}", first / 1e3, us / 1e3, 1))
         else:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fullint.deployment.benchmark.report import BenchmarkReport, ModelTiming
-from fullint.deployment.benchmark.session import TURNS, Measured, compared
+from fullint.deployment.benchmark.session import TURNS, TimedModel, compared
 from fullint.deployment.benchmark.settings import Settings
 from fullint.deployment.benchmark.simulate import device_commands
 from fullint.deployment.delegates import nnapi
@@ -74,7 +74,7 @@ def benchmark(
     )  # fmt: skip
     _check(models, how)
     with contextlib.ExitStack() as stack:
-        runs = [Measured(stack, m, how) for m in models]
+        runs = [TimedModel(stack, m, how) for m in models]
         for r in runs:
             if require_full_delegation:
                 _all_taken(r)
@@ -108,7 +108,7 @@ def _cautions(t: ModelTiming) -> list[str]:
     return [f"{SIMULATED}: {n}" for n in found] if t.simulated else found
 
 
-def _all_taken(r: Measured) -> None:
+def _all_taken(r: TimedModel) -> None:
     if r.piece is None:
         raise UsageError("how much a delegate takes is known of XNNPACK and of those that are played only")
     if r.piece.refused:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fullint.calibration.samples import open_samples, slots
-from fullint.deployment.benchmark.profile import Row, join
+from fullint.deployment.benchmark.profile import EventRow, join
 from fullint.deployment.benchmark.report import Comparison, ModelTiming, OperatorChange, OperatorTime, timing_stats
 from fullint.deployment.benchmark.settings import Settings
 from fullint.deployment.benchmark.simulate import Simulation, simulation
@@ -37,7 +37,7 @@ PROFILE_SECONDS, PROFILE_RUNS, MOST_RUNS = 1.0, 3, 100
 Shapes = Sequence[tuple[tuple[int, ...], str]]
 
 
-class Measured:
+class TimedModel:
     """One model being measured."""
 
     def __init__(self, stack: contextlib.ExitStack, source: str | Path | bytes, how: Settings) -> None:
@@ -165,7 +165,7 @@ class Measured:
     def _profile(self) -> tuple[tuple[OperatorTime, ...], str, float, list[float]]:
         """(rows, why some are not joined, seconds of a run while the profiler is on, of each run by the rows)."""
         found = self.worker.call(Profiles())
-        rows = [[Row(*row) for row in one] for one, _, _ in found]
+        rows = [[EventRow(*row) for row in one] for one, _, _ in found]
         totals = [sum(each) for each in zip(*(t for _, t, _ in found), strict=True)]
         joined = self.played.joined(rows) if self.played is not None else join(rows[0], self.model)
         return (*joined, sum(seconds for _, _, seconds in found), totals)
@@ -199,7 +199,7 @@ def _random(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Arr
     return rng.normal(size=shape).astype(kind) if np.dtype(kind).kind == "f" else np.zeros(shape, kind)
 
 
-def compared(a: Measured, b: Measured, before: ModelTiming, after: ModelTiming) -> Comparison:
+def compared(a: TimedModel, b: TimedModel, before: ModelTiming, after: ModelTiming) -> Comparison:
     """Ratios of the turns' medians: each turn ran both, one after the other."""
     ratios = np.log([np.median(x) / np.median(y) for x, y in zip(a.turns, b.turns, strict=True)])
     middle, spread = float(ratios.mean()), float(ratios.std(ddof=1)) if len(ratios) > 1 else 0.0

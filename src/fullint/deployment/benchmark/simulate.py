@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fullint.deployment.benchmark.profile import Row, join
+from fullint.deployment.benchmark.profile import EventRow, join
 from fullint.deployment.benchmark.report import OperatorTime
 from fullint.deployment.delegates import nnapi
-from fullint.deployment.delegates.partition import NAMES, PartitionReport, cut, decide
+from fullint.deployment.delegates.partition import PartitionReport, ask, cut
 from fullint.deployment.delegates.partitioner import Subset
+from fullint.deployment.delegates.targets import DELEGATES
 from fullint.deployment.logs.record import SIMULATED
 from fullint.errors import UsageError
 from fullint.model.ir import Array, Graph, Model, Tensor
@@ -59,7 +60,7 @@ class Simulation:
     values: list[list[Array]]
     same: bool
 
-    def joined(self, profiles: Sequence[list[Row]]) -> tuple[tuple[OperatorTime, ...], str]:
+    def joined(self, profiles: Sequence[list[EventRow]]) -> tuple[tuple[OperatorTime, ...], str]:
         """The profile: a row for each kernel of the delegate, the runtime's rows for the rest; why some are not joined."""
         found: list[OperatorTime] = []
         lost = set[str]()
@@ -97,14 +98,14 @@ def simulation(stack: contextlib.ExitStack, model: Model, path: str, how: Settin
     name = how.nnapi_accelerator_name
     if name is not None and name not in nnapi.ACCELERATORS:
         raise UsageError(f"no rules are known for the accelerator {name}; there are some for {', '.join(nnapi.ACCELERATORS)}")
-    _, _, _, found = decide(model.main, model, target)
+    _, found = ask(model, target)
     pieces = []
     for subset in found:
         part = _part(model, subset)
         pieces.append(Piece(subset, part, stack.enter_context(model_file(part))))
     values, same = _values(model, path, pieces, inputs, how)
     kind = target.partition(":")[0]
-    return Simulation(NAMES.get(kind, kind), cut(model, target), tuple(pieces), values, same)
+    return Simulation(DELEGATES[kind].node or kind, cut(model, target), tuple(pieces), values, same)
 
 
 def device_commands(path: str, accelerator: str | None) -> tuple[str, ...]:

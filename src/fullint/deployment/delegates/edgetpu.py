@@ -7,9 +7,11 @@ cuts once: from the first operator it does not take on, all run on the CPU (with
 
 from __future__ import annotations
 
+from fullint.deployment.delegates.acceptance import verdicts
 from fullint.deployment.delegates.conditions import Condition, Custom, Never, Option, Static, Values
 from fullint.deployment.delegates.table import Row, Table
-from fullint.model.ir import Graph, Op, Tensor
+from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
+from fullint.model.ir import Graph, Model, Op, Tensor
 from fullint.ops.make import ACTIVATIONS
 from fullint.ops.releases import release_of
 
@@ -155,3 +157,10 @@ def cut_once(graph: Graph, verdict: dict[Op, str | None]) -> dict[Op, str | None
         if verdict[op] is None and behind:
             found[op] = "more than one subgraph is not supported: it comes after an operator that is not taken"
     return found
+
+
+def _answer(model: Model, detail: str) -> TargetAnswer:
+    return TargetAnswer("edgetpu", TABLE.source, cut_once(model.main, verdicts(model.main, TABLE)))
+
+
+TARGET = DelegateTarget("edgetpu", _answer, node="edgetpu-custom-op")

@@ -10,6 +10,7 @@ and DEQUANTIZE around them, to the CPU), and what `always` says. Without one (`i
 
 from __future__ import annotations
 
+from fullint.deployment.delegates.acceptance import verdicts
 from fullint.deployment.delegates.conditions import (
     OUT,
     Condition,
@@ -26,10 +27,12 @@ from fullint.deployment.delegates.conditions import (
     When,
 )
 from fullint.deployment.delegates.table import Row, Table
-from fullint.model.ir import Op, Tensor
+from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
+from fullint.errors import UsageError
+from fullint.model.ir import Model, Op, Tensor
 from fullint.ops.make import ACTIVATIONS
 
-LEVELS = (27, 28, 29, 30, 31, 1000006, 1000007, 1000008)
+API_LEVELS = (27, 28, 29, 30, 31, 1000006, 1000007, 1000008)
 DEFAULT_LEVEL = 30
 ACCELERATORS = ("google-edgetpu",)
 """Those whose refusals a log has shown."""
@@ -52,7 +55,7 @@ def table(level: int, *, integer_only: bool = True) -> Table:
     """The table of one API level.
 
     Args:
-        level: one of LEVELS.
+        level: one of API_LEVELS.
         integer_only: whether an accelerator is named, which takes no float operand.
     """
     rows = (*_arithmetic(level), *_weighted(level), *_shapes(level), *_rest(level))
@@ -263,3 +266,19 @@ def _zero_point(op: Op) -> str | None:
     x = op.input(0)
     bad = x is not None and x.quant is not None and x.quant.zero_point.any()
     return "its input has a zero point; at API level 29 only symmetric int8 is taken" if bad else None
+
+
+def _level(text: str) -> int:
+    if not text:
+        return DEFAULT_LEVEL
+    if not text.isdecimal() or int(text) not in API_LEVELS:
+        raise UsageError(f'nnapi:LEVEL wants one of {", ".join(map(str, API_LEVELS))}, not "{text}"')
+    return int(text)
+
+
+def _answer(model: Model, detail: str) -> TargetAnswer:
+    rows = table(_level(detail))
+    return TargetAnswer(rows.name, rows.source, verdicts(model.main, rows))
+
+
+TARGET = DelegateTarget("nnapi", _answer, "LEVEL", "TfLiteNnapiDelegate")

@@ -8,18 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fullint.auditing.audit import read_for_audit
-from fullint.deployment.delegates import edgetpu, nnapi, tflm, vela
-from fullint.deployment.delegates.acceptance import verdicts
 from fullint.deployment.delegates.partitioner import Subset, subsets
-from fullint.deployment.delegates.xnnpack import TABLE as XNNPACK
+from fullint.deployment.delegates.target import TargetAnswer
+from fullint.deployment.delegates.targets import DELEGATES
 from fullint.errors import UsageError
-from fullint.model.ir import NUMPY_TYPES, Graph, Model, Op, Tensor
+from fullint.model.ir import NUMPY_TYPES, Graph, Model, Tensor
 from fullint.ops.macs import macs
 from fullint.reporting import SCHEMA_VERSION, Report
-
-TARGETS = ("xnnpack", "nnapi", "edgetpu", "tflm", "ethos-u")
-NAMES = {"xnnpack": "TfLiteXNNPackDelegate", "nnapi": "TfLiteNnapiDelegate", "edgetpu": "edgetpu-custom-op"}
-"""What the runtime calls the node, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +96,8 @@ def partition(
 
     Args:
         model: path or bytes of a `.tflite`.
-        target: "xnnpack", "nnapi[:LEVEL]" (API level, 30 by default), "edgetpu", "tflm" or "ethos-u[:CONFIG]" (an accelerator
-            Arm's Vela knows, "ethos-u55-128" by default; needs the package ethos-u-vela).
+        target: name of a target (`delegates.targets`), such as "xnnpack", "nnapi[:LEVEL]" (API level, 30 by default) or
+            "ethos-u[:CONFIG]" (an accelerator Arm's Vela knows, "ethos-u55-128" by default; needs the package ethos-u-vela).
         after: "repair": show the cut of the repaired model, too.
         samples: for the repair, where it needs some.
 
@@ -126,18 +121,19 @@ def partition(
 def cut(model: Model, target: str, name: str = "", after: PartitionReport | None = None) -> PartitionReport:
     """The report of a model in memory."""
     graph = model.main
-    asked, source, verdict, found = decide(graph, model, target)
+    answer, found = ask(model, target)
+    asked, verdict = answer.name, answer.reasons
     total = sum(macs(op) for op in graph.ops) or 1
     pieces = tuple(_piece(s, total) for s in found)
     taken = sum(why is None for why in verdict.values())
     kernels = sum(s.taken for s in found)
-    delegate = NAMES.get(asked.partition(":")[0], asked)
+    delegate = DELEGATES[asked.partition(":")[0]].node or asked
     said = f"Replacing {taken} out of {len(graph.ops)} node(s) with delegate ({delegate}) node, yielding {len(found)} partitions"
     return PartitionReport(
         SCHEMA_VERSION,
         name,
         asked,
-        source,
+        answer.source,
         len(graph.ops),
         taken,
         len(found),
@@ -155,38 +151,19 @@ def cut(model: Model, target: str, name: str = "", after: PartitionReport | None
     )
 
 
-def decide(graph: Graph, model: Model, target: str) -> tuple[str, str, dict[Op, str | None], list[Subset]]:
-    """(full name, source, verdicts, pieces) in front of a target."""
-    kind, _, detail = target.partition(":")
-    if kind == "xnnpack" and not detail:
-        verdict = verdicts(graph, XNNPACK, expands=True)
-        return target, XNNPACK.source, verdict, subsets(graph, _taken(verdict))
-    if kind == "nnapi":
-        table = nnapi.table(_level(detail))
-        verdict = verdicts(graph, table)
-        return table.name, table.source, verdict, subsets(graph, _taken(verdict))
-    if kind == "edgetpu" and not detail:
-        verdict = edgetpu.cut_once(graph, verdicts(graph, edgetpu.TABLE))
-        return target, edgetpu.TABLE.source, verdict, subsets(graph, _taken(verdict))
-    if kind == "tflm" and not detail:
-        verdict = verdicts(graph, tflm.TABLE)
-        return target, tflm.TABLE.source, verdict, subsets(graph, _taken(verdict))
-    if kind == "ethos-u":
-        verdict = vela.verdicts(model, detail or vela.DEFAULT)
-        return f"{kind}:{detail or vela.DEFAULT}", vela.source(), verdict, subsets(graph, _taken(verdict))
-    raise UsageError(f'target must be one of {", ".join(TARGETS)} (nnapi:LEVEL, ethos-u:CONFIG), not "{target}"')
+def ask(model: Model, target: str) -> tuple[TargetAnswer, list[Subset]]:
+    """What a target says of a model, and the pieces it would be cut in.
 
-
-def _taken(verdict: dict[Op, str | None]) -> list[Op]:
-    return [op for op, why in verdict.items() if why is None]
-
-
-def _level(text: str) -> int:
-    if not text:
-        return nnapi.DEFAULT_LEVEL
-    if not text.isdecimal() or int(text) not in nnapi.LEVELS:
-        raise UsageError(f'nnapi:LEVEL wants one of {", ".join(map(str, nnapi.LEVELS))}, not "{text}"')
-    return int(text)
+    Raises:
+        UsageError: a target nobody knows.
+    """
+    name, _, detail = target.partition(":")
+    known = DELEGATES.get(name)
+    if known is None or (detail and not known.detail):
+        several = ", ".join(f"{t.name}:{t.detail}" for t in DELEGATES.values() if t.detail)
+        raise UsageError(f'target must be one of {", ".join(DELEGATES)} ({several}), not "{target}"')
+    answer = known.answer(model, detail)
+    return answer, subsets(model.main, [op for op, why in answer.reasons.items() if why is None])
 
 
 def _piece(s: Subset, total: int) -> Partition:

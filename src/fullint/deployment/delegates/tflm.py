@@ -6,9 +6,11 @@ from LiteRT's: no operator with float data and integer weights (hybrid), no spar
 
 from __future__ import annotations
 
+from fullint.deployment.delegates.acceptance import verdicts
 from fullint.deployment.delegates.conditions import Condition, Custom
 from fullint.deployment.delegates.table import Row, Table
-from fullint.model.ir import Op
+from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
+from fullint.model.ir import Model, Op
 
 _SOURCE = "tflite-micro, tensorflow/lite/micro/micro_mutable_op_resolver.h"
 KNOWN = (
@@ -38,3 +40,10 @@ def _sparse(op: Op) -> str | None:
 
 _ALWAYS: tuple[Condition, ...] = (Custom(_hybrid), Custom(_sparse))
 TABLE = Table("tflm", _SOURCE, tuple(Row(kind, (), f"Add… for {kind}") for kind in KNOWN), _ALWAYS)
+
+
+def _answer(model: Model, detail: str) -> TargetAnswer:
+    return TargetAnswer("tflm", TABLE.source, verdicts(model.main, TABLE))
+
+
+TARGET = DelegateTarget("tflm", _answer)

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
 from fullint.errors import RuntimeFailure, UsageError
 from fullint.model.ir import Model, Op
 from fullint.model.tflite import write_model
@@ -86,3 +87,12 @@ def _run(data: bytes, config: str) -> str:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
         raise RuntimeFailure(f"Vela fails on the model: {last[0]}")
     return done.stdout + done.stderr
+
+
+def _answer(model: Model, detail: str) -> TargetAnswer:
+    config = detail or DEFAULT
+    reasons = verdicts(model, config)
+    return TargetAnswer(f"ethos-u:{config}", source(), reasons)
+
+
+TARGET = DelegateTarget("ethos-u", _answer, "CONFIG")

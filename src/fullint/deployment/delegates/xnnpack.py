@@ -7,6 +7,7 @@ constants, and that operator is taken if all who read it are.
 
 from __future__ import annotations
 
+from fullint.deployment.delegates.acceptance import verdicts
 from fullint.deployment.delegates.conditions import (
     OUT,
     Count,
@@ -30,7 +31,8 @@ from fullint.deployment.delegates.conditions import (
     ratio,
 )
 from fullint.deployment.delegates.table import Row, Table
-from fullint.model.ir import Op, Tensor
+from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
+from fullint.model.ir import Model, Op, Tensor
 from fullint.ops.make import ACTIVATIONS
 
 MOST_DIMS = 6
@@ -386,3 +388,10 @@ def _attention(op: Op) -> str | None:
     name = op.extra[1].get("name") if op.extra else None
     text = name.decode() if isinstance(name, bytes) else str(name)
     return None if text == "odml.scaled_dot_product_attention" else f"the composite {text} is not known to it"
+
+
+def _answer(model: Model, detail: str) -> TargetAnswer:
+    return TargetAnswer("xnnpack", TABLE.source, verdicts(model.main, TABLE, expands=True))
+
+
+TARGET = DelegateTarget("xnnpack", _answer, node="TfLiteXNNPackDelegate")

@@ -8,7 +8,7 @@ analysis    record (and the model) -> where the time goes, and what integer-only
 
 from fullint.deployment.logs.analysis import LogReport, readlog
 from fullint.deployment.logs.read import parse_log
-from fullint.deployment.logs.record import BenchLog, Delegate, Row, Section, Stat
+from fullint.deployment.logs.record import BenchLog, Delegate, LogRow, Section, Stat
 from fullint.deployment.logs.write import format_log
 
-__all__ = ["BenchLog", "Delegate", "LogReport", "Row", "Section", "Stat", "format_log", "parse_log", "readlog"]
+__all__ = ["BenchLog", "Delegate", "LogReport", "LogRow", "Section", "Stat", "format_log", "parse_log", "readlog"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fullint.deployment.logs.read import read_log
-from fullint.deployment.logs.record import INIT, INTERNAL, RUN, BenchLog, Row, Section
+from fullint.deployment.logs.record import INIT, INTERNAL, RUN, BenchLog, LogRow, Section
 from fullint.model.census import is_float_op
 from fullint.model.ir import Model, Op, Uses
 from fullint.model.tflite import read_model
@@ -179,7 +179,7 @@ def _delegates(record: BenchLog, run: Section | None, inside: Section | None, to
     if run is None:
         return ()
     named = {d.name: d.nodes for d in record.delegates}
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[LogRow]] = {}
     for r in run.rows:
         groups.setdefault(r.node_type if "Delegate" in r.node_type else "none", []).append(r)
     shown = inside.run_ms if inside is not None else 0.0
@@ -214,7 +214,7 @@ def _float_part(run: Section | None, inside: Section | None) -> FloatPart | None
     )
 
 
-def _by_kernel(floats: Sequence[Row]) -> tuple[int, ...]:
+def _by_kernel(floats: Sequence[LogRow]) -> tuple[int, ...]:
     """The k-th float operator of a kernel is called once for each kernel that has k of them.
 
     calls 3, 2, 1   =>   three kernels have one, two have two, one has three: kernels of 1, 2 and 3

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fullint.deployment.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, Row, Section, Stat
+from fullint.deployment.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, LogRow, Section, Stat
 from fullint.errors import LogFormatError
 
 _NUMBER = r"(-?\d{1,18}(?:\.\d+)?(?:e[+-]?\d{1,2})?)"
@@ -194,7 +194,7 @@ def _decoded(data: bytes) -> str:
     return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
 
 
-def _row(number: int, line: str, columns: list[str]) -> Row:
+def _row(number: int, line: str, columns: list[str]) -> LogRow:
     cells = line.split("\t")[1:]
     if len(cells) < len(columns):
         raise LogFormatError(f"line {number}: the table has {len(columns)} columns, this row {len(cells)}")
@@ -207,7 +207,7 @@ def _row(number: int, line: str, columns: list[str]) -> Row:
         raise LogFormatError(f"line {number}: a number was expected in a row of the profile ({e})") from e
     if calls < 0 or not all(math.isfinite(v) for v in figures.values()):
         raise LogFormatError(f"line {number}: a row of the profile holds what is no time or count")
-    return Row(node_type=values[columns[0]].strip(), name=values["[Name]"], times_called=calls, **figures)
+    return LogRow(node_type=values[columns[0]].strip(), name=values["[Name]"], times_called=calls, **figures)
 
 
 def _stat(number: int, m: re.Match[str]) -> Stat:

@@ -25,7 +25,7 @@ class Stat:
 
 
 @dataclass(frozen=True)
-class Row:
+class LogRow:
     """One row of a profile in run order.
 
     Attributes:
@@ -70,7 +70,7 @@ class Section:
     """A profile: of initialization, of the runs, or of what happens inside delegates."""
 
     kind: str
-    rows: tuple[Row, ...]
+    rows: tuple[LogRow, ...]
     timings: Stat | None = None
     title: str = ""
 
@@ -138,12 +138,12 @@ class BenchLog:
         return next((s for s in self.sections if s.kind == kind), None)
 
 
-def rows_of(measured: Sequence[tuple[str, str, float, float, int]]) -> tuple[Row, ...]:
+def rows_of(measured: Sequence[tuple[str, str, float, float, int]]) -> tuple[LogRow, ...]:
     """Rows from (node type, name, first ms, avg ms per call, calls a run), shares worked out, at a log's precision."""
     total = sum(avg * calls for _, _, _, avg, calls in measured) or 1.0
     found, cdf = [], 0.0
     for node_type, name, first, avg, calls in measured:
         share = 100 * avg * calls / total
         cdf += share
-        found.append(Row(node_type, round(first, 3), round(avg, 3), round(share, 3), round(cdf, 3), 0.0, calls, name))
+        found.append(LogRow(node_type, round(first, 3), round(avg, 3), round(share, 3), round(cdf, 3), 0.0, calls, name))
     return tuple(found)

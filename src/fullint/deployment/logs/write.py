@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fullint.deployment.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Row, Section, Stat
+from fullint.deployment.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, LogRow, Section, Stat
 
 RULE = "=" * 30
 MOST_TOP = 10
@@ -93,23 +93,23 @@ def _section(section: Section) -> Iterator[str]:
     yield ""
 
 
-def _row(r: Row) -> str:
+def _row(r: LogRow) -> str:
     return (
         f"\t{r.node_type:>24}\t{r.first_ms:9.3f}\t{r.avg_ms:9.3f}\t{r.percent:7.3f}%\t{r.cdf:7.3f}%"
         f"\t{r.mem_kb:10.3f}\t{r.times_called:9d}\t{r.name}"
     )
 
 
-def _top(rows: Sequence[Row]) -> list[Row]:
+def _top(rows: Sequence[LogRow]) -> list[LogRow]:
     """The rows that take longest, their running sum anew."""
     found, cdf = [], 0.0
     for r in sorted(rows, key=lambda r: -r.run_ms)[:MOST_TOP]:
         cdf += r.percent
-        found.append(Row(r.node_type, r.first_ms, r.avg_ms, r.percent, cdf, r.mem_kb, r.times_called, r.name))
+        found.append(LogRow(r.node_type, r.first_ms, r.avg_ms, r.percent, cdf, r.mem_kb, r.times_called, r.name))
     return found
 
 
-def _summary(rows: Sequence[Row]) -> Iterator[str]:
+def _summary(rows: Sequence[LogRow]) -> Iterator[str]:
     total, cdf = sum(r.run_ms for r in rows) or 1.0, 0.0
     kinds = {r.node_type: [x for x in rows if x.node_type == r.node_type] for r in rows}
     for kind, own in sorted(kinds.items(), key=lambda item: -sum(r.run_ms for r in item[1])):

@@ -28,9 +28,9 @@ def shapes_of(model: Any, asked: Mapping[str, Any]) -> dict[str, tuple[list[int]
     """Shape and type of each input; an open batch gets the asked size.
 
     Raises:
-        Refusal: another dimension is open.
+        Refused: another dimension is open.
     """
-    from worker_protocol import Refusal, shape_of
+    from worker_protocol import Refused, shape_of
 
     constants = {t.name for t in model.graph.initializer}
     inputs = [i for i in model.graph.input if i.name not in constants]
@@ -42,7 +42,7 @@ def shapes_of(model: Any, asked: Mapping[str, Any]) -> dict[str, tuple[list[int]
             asked["batch"] if k == 0 and n is None else n for k, n in enumerate(sizes)
         ]
         if None in fixed:
-            raise Refusal(f'input "{i.name}" has open dimensions {sizes}: give its shape (--shape, shape=)')
+            raise Refused(f'input "{i.name}" has open dimensions {sizes}: give its shape (--shape, shape=)')
         found[i.name] = ([int(n) for n in fixed], NUMPY[kind.elem_type])
     return found
 
@@ -114,7 +114,7 @@ def main() -> None:
         model = onnx.load(asked["model"])
         onnx.checker.check_model(model, full_check=False)
     except Exception as e:
-        raise worker_protocol.Refusal(f"it is no ONNX model, or damaged: {str(e).strip().splitlines()[0]}") from e
+        raise worker_protocol.Refused(f"it is no ONNX model, or damaged: {str(e).strip().splitlines()[0]}") from e
     shapes = shapes_of(model, asked)
     sample = dict(zip(shapes, worker_protocol.drawn(list(shapes.values())), strict=True))
     session = onnxruntime.InferenceSession(asked["model"], providers=["CPUExecutionProvider"])

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
-    from fullint.frontends.workers.worker_protocol import Refusal, drawn, shape_of
+    from fullint.frontends.workers.worker_protocol import Refused, drawn, shape_of
 else:  # a script, in an environment without fullint
-    from worker_protocol import Refusal, drawn, shape_of
+    from worker_protocol import Refused, drawn, shape_of
 
 SERVING = "serving_default"
 
@@ -66,12 +66,12 @@ def of_keras(model: Any) -> Endpoint:
     """The forward pass of a Keras model (Keras 2 or 3), inference mode.
 
     Raises:
-        Refusal: nobody knows its inputs yet.
+        Refused: nobody knows its inputs yet.
     """
     import tensorflow as tf
 
     if not callable(model) or not hasattr(model, "variables"):
-        raise Refusal(f"that is no Keras model, but {type(model).__name__}")
+        raise Refused(f"that is no Keras model, but {type(model).__name__}")
     tree = _tree(model)
     symbols = list(getattr(model, "inputs", None) or [])
     structure = getattr(model, "_inputs_struct", None)
@@ -122,7 +122,7 @@ def _called_with(model: Any) -> Any:
     """The structure of a subclassed model's input, which Keras knows once it has been called.
 
     Raises:
-        Refusal: it has not been, or takes several arguments.
+        Refused: it has not been, or takes several arguments.
     """
     found: Any = None
     with contextlib.suppress(Exception):
@@ -136,7 +136,7 @@ def _called_with(model: Any) -> Any:
         found = found[0]
     flat = _tree(model).flatten(found) if found is not None else []
     if not flat or not all(hasattr(s, "shape") for s in flat):
-        raise Refusal("the model's inputs are not known yet: call it once on a sample, or build it with keras.Input")
+        raise Refused("the model's inputs are not known yet: call it once on a sample, or build it with keras.Input")
     return found
 
 
@@ -163,7 +163,7 @@ def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: 
     """A signature of a SavedModel: the one that is asked for, or that serves.
 
     Raises:
-        Refusal: it has no such signature, or several and none asked for.
+        Refused: it has no such signature, or several and none asked for.
     """
     import tensorflow as tf
 
@@ -172,9 +172,9 @@ def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: 
     keys = keys or [k for k in (SERVING, "serve") if k in there][:1] or list(there)
     missing = [k for k in keys if k not in there]
     if missing or not keys:
-        raise Refusal(f"the SavedModel has no signature {', '.join(missing) or 'at all'}; it has: {', '.join(there) or 'none'}")
+        raise Refused(f"the SavedModel has no signature {', '.join(missing) or 'at all'}; it has: {', '.join(there) or 'none'}")
     if len(keys) > 1:
-        raise Refusal(f"the SavedModel has several signatures ({', '.join(keys)}): choose one with signature_keys")
+        raise Refused(f"the SavedModel has several signatures ({', '.join(keys)}): choose one with signature_keys")
     endpoint = of_function(there[keys[0]], keys[0])
     endpoint.keeps = loaded
     endpoint.specs, endpoint.call = _as_tensorflow_orders(endpoint)
@@ -282,10 +282,10 @@ def _fixed(spec: Any, batch: int) -> Any:
     import tensorflow as tf
 
     if spec.shape.rank is None:
-        raise Refusal(f'input "{spec.name}" has no known number of dimensions')
+        raise Refused(f'input "{spec.name}" has no known number of dimensions')
     shape = [batch if i == 0 and n is None else n for i, n in enumerate(spec.shape)]
     if None in shape:
-        raise Refusal(f'input "{spec.name}" has open dimensions {tuple(spec.shape)}: give its shape (--shape, shape=)')
+        raise Refused(f'input "{spec.name}" has open dimensions {tuple(spec.shape)}: give its shape (--shape, shape=)')
     return tf.TensorSpec(shape, spec.dtype, name=spec.name)
 
 
@@ -323,7 +323,7 @@ def _keras_file(path: str) -> Any:
     with open(path, "rb") as f:
         start = f.read(8)
     if not (zipfile.is_zipfile(path) or start == b"\x89HDF\r\n\x1a\n"):
-        raise Refusal("it is no Keras file: neither a zip archive nor HDF5, or cut off")
+        raise Refused("it is no Keras file: neither a zip archive nor HDF5, or cut off")
 
     try:
         return tf.keras.models.load_model(path, compile=False)

@@ -19,10 +19,10 @@ def load(asked: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...], list[str]]:
     """(module, example inputs, names of the inputs).
 
     Raises:
-        Refusal: there is nothing that litert-torch can convert.
+        Refused: there is nothing that litert-torch can convert.
     """
     import torch
-    from worker_protocol import Refusal, called
+    from worker_protocol import Refused, called
 
     path = asked["model"]
     if asked["function"]:
@@ -30,20 +30,20 @@ def load(asked: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...], list[str]]:
     elif zipfile.is_zipfile(path):
         made = torch.export.load(path)
     else:
-        raise Refusal("it is no exported program: not an archive, or cut off")
+        raise Refused("it is no exported program: not an archive, or cut off")
     if isinstance(made, torch.nn.Module):
-        raise Refusal("the function returns a module alone: return (module, (example_input, ...))")
+        raise Refused("the function returns a module alone: return (module, (example_input, ...))")
     if isinstance(made, tuple):
         module, example = made
         example = tuple(example) if isinstance(example, tuple | list) else (example,)
         made = torch.export.export(module.eval(), example)
     if not isinstance(made, torch.export.ExportedProgram):
-        raise Refusal(f"the function returns {type(made).__name__}, not (module, (example_input, ...)) or an ExportedProgram")
+        raise Refused(f"the function returns {type(made).__name__}, not (module, (example_input, ...)) or an ExportedProgram")
     if made.example_inputs is None:
-        raise Refusal("the exported program has no example inputs: export it with torch.export.export(module, inputs)")
+        raise Refused("the exported program has no example inputs: export it with torch.export.export(module, inputs)")
     args, kwargs = made.example_inputs
     if kwargs:
-        raise Refusal(f"inputs by keyword ({', '.join(kwargs)}): export with positional inputs only")
+        raise Refused(f"inputs by keyword ({', '.join(kwargs)}): export with positional inputs only")
     values = _sized(made, torch.utils._pytree.tree_leaves(args), asked)
     return _unfolded(made.module()), tuple(values), [str(n) for n in made.graph_signature.user_inputs]
 
@@ -80,7 +80,7 @@ def _unfolded(module: Any) -> Any:
 def _sized(program: Any, values: list[Any], asked: Mapping[str, Any]) -> list[Any]:
     """Example inputs, an open batch brought to the asked size."""
     import torch
-    from worker_protocol import Refusal, shape_of
+    from worker_protocol import Refused, shape_of
 
     nodes = {n.name: n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder"}
     found = []
@@ -93,7 +93,7 @@ def _sized(program: Any, values: list[Any], asked: Mapping[str, Any]) -> list[An
         elif traced is not None:
             opened = [k for k, n in enumerate(traced.shape) if isinstance(n, torch.SymInt)]
             if any(opened):
-                raise Refusal(
+                raise Refused(
                     f'input "{name}" has open dimensions {tuple(map(str, traced.shape))}: give its shape (--shape, shape=)'
                 )
             if opened:

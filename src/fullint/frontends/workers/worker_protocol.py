@@ -19,7 +19,7 @@ def request() -> dict[str, Any]:
     return found
 
 
-class Refusal(ValueError):
+class Refused(ValueError):
     """What the user can mend, in a sentence: no traceback is needed."""
 
 
@@ -27,7 +27,7 @@ def answered(main: Callable[[], None]) -> None:
     """Run a worker; a refusal goes to refused.txt."""
     try:
         main()
-    except Refusal as e:
+    except Refused as e:
         (Path(request()["folder"]) / "refused.txt").write_text(str(e))
         sys.exit(3)
 
@@ -41,7 +41,7 @@ def called(path: str, function: str) -> Any:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     if not callable(getattr(module, function, None)):
-        raise Refusal(f"{path} has no function {function}")
+        raise Refused(f"{path} has no function {function}")
     return getattr(module, function)()
 
 

@@ -1,0 +1,17 @@
+"""The targets of `partition`: each is a module of its own, and a line here."""
+
+from __future__ import annotations
+
+from fullint.deployment.delegates import edgetpu, nnapi, tflm, vela, xnnpack
+from fullint.deployment.delegates.target import DelegateTarget
+
+DELEGATES: dict[str, DelegateTarget] = {
+    target.name: target
+    for target in (
+        xnnpack.TARGET,
+        nnapi.TARGET,
+        edgetpu.TARGET,
+        tflm.TARGET,
+        vela.TARGET,
+    )
+}

@@ -1,0 +1,35 @@
+"""An operator's operands by the parts that its row gives them."""
+
+from __future__ import annotations
+
+from fullint.model.ir import Op, Quant, Tensor
+from fullint.ops import ROWS, OpRow, Role, Same
+from fullint.ops.base import codes
+
+
+def plain(t: Tensor | None) -> Quant | None:
+    """Per-tensor parameters of an integer tensor."""
+    return t.quant if t is not None and codes(t) and t.quant is not None and not t.quant.per_channel else None
+
+
+def weighted(op: Op) -> tuple[OpRow, Tensor, Tensor, Tensor | None] | None:
+    """(row, data, weights, bias) of an operator with weights."""
+    row = ROWS.get(op.kind)
+    if row is None or row.weight is None:
+        return None
+    x, w = op.input(row.data), op.input(row.weight)
+    return None if x is None or w is None else (row, x, w, op.input(row.bias) if row.bias is not None else None)
+
+
+def integer_row(op: Op) -> OpRow | None:
+    """The row of an operator that computes on int8 or int16 codes; None for others and for the uint8 of old."""
+    values = list(op.values())
+    if any(t.dtype == "uint8" and codes(t) for t in values) or not any(codes(t) and t.dtype != "int4" for t in values):
+        return None
+    return ROWS.get(op.kind)
+
+
+def same_group(op: Op, row: OpRow) -> list[Tensor]:
+    """Operands of a row that share parameters, outputs among them."""
+    group = [t for i, t in enumerate(op.inputs) if t is not None and row.role(i) is Role.SAME]
+    return group + [t for i, t in enumerate(op.outputs) if isinstance(row.output(i), Same)]

@@ -1,0 +1,226 @@
+"""The traits column of the op table: what an operator's function is like, whatever computes it, in integers or floats.
+
+Kinds without a row of their own have traits, too: a chain of element-wise operators is looked up in a table whether or not
+LiteRT has int8 kernels for its parts. What is not said here is not known, and nobody counts on it. The tests run every
+operator to prove what is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fullint.model.ir import Op
+
+Interval = tuple[float, float]
+BoundOf = Callable[[Interval, Interval, bool], "Interval | None"]
+"""Bounds of the result, given those of both operands, and whether these are one tensor."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is known of a function.
+
+    Attributes:
+        element_wise: each element of the result depends on the elements at its place alone.
+        unary: and on one tensor only.
+        compares: its result says which operand is larger, or whether they are equal.
+        moves: each value of the result is a value of the first SAME operand (or 0, where it pads), unchanged.
+        averages: each value of the result lies between the smallest and the largest of what it reads.
+        monotone: a larger operand never gives a smaller result.
+        not_negative: no value of the result is below 0.
+        homogeneous: f(s x) = s f(x) for s > 0, of its first operand.
+        keeps_channels: whether an operator leaves channels (the last dimension) apart; a flattened tensor repeats them.
+        adds: the sign of each of two terms that it adds up.
+        multiplies: whether it is a product, element by element.
+        softmax: each row is exp(x) over the sum of exp(x): what is far below the row's largest value counts for nothing.
+        steep: its slope grows without limit near 0.
+        passes_small: it makes small values of small values, so that where these are to be told apart, those have to be.
+        passes_means: a shift of its input's mean is seen in its output's.
+        reads_masks: it has operands that exporters fill with huge negative numbers, to mask.
+        bound: bounds of its result.
+        effects: it does more than to make its outputs: it stays, whoever reads them.
+        random: its result differs from run to run.
+        absent: kernel sets that do not register it, in float either.
+    """
+
+    element_wise: bool = False
+    unary: bool = False
+    compares: bool = False
+    moves: bool = False
+    averages: bool = False
+    monotone: bool = False
+    not_negative: bool = False
+    homogeneous: bool = False
+    keeps_channels: Callable[[Op], bool] | None = None
+    adds: tuple[int, int] | None = None
+    multiplies: bool = False
+    softmax: bool = False
+    steep: bool = False
+    passes_small: bool = False
+    passes_means: bool = False
+    reads_masks: bool = False
+    bound: BoundOf | None = None
+    effects: bool = False
+    random: bool = False
+    absent: tuple[str, ...] = ()
+
+
+def _unary(**more: bool | Callable[[Op], bool] | tuple[str, ...]) -> Traits:
+    return Traits(element_wise=True, unary=True, **more)  # type: ignore[arg-type]
+
+
+def _move(**more: bool | Callable[[Op], bool]) -> Traits:
+    return Traits(moves=True, **more)  # type: ignore[arg-type]
+
+
+def _as_they_are(op: Op) -> bool:
+    """Channels are where they were."""
+    x, out = op.input(0), op.outputs[0]
+    return x is not None and bool(x.shape) and bool(out.shape) and x.shape[-1] == out.shape[-1]
+
+
+def _flattened(op: Op) -> bool:
+    """Channels are where they were, or repeated along a flattened dimension."""
+    x, out = op.input(0), op.outputs[0]
+    return x is not None and bool(x.shape) and bool(out.shape) and out.shape[-1] % x.shape[-1] == 0
+
+
+def _not_padded(op: Op) -> bool:
+    """Nothing is put beside the channels."""
+    x, pads = op.input(0), op.input(1)
+    known = x is not None and bool(x.shape) and bool(op.outputs[0].shape) and pads is not None and pads.buffer is not None
+    return known and pads is not None and not pads.array[-1].any()
+
+
+def _over_others(op: Op) -> bool:
+    """The reduction runs over other dimensions."""
+    x, axes = op.input(0), op.input(1)
+    if x is None or not x.shape or not op.outputs[0].shape or axes is None or axes.buffer is None:
+        return False
+    return all(int(a) % len(x.shape) != len(x.shape) - 1 for a in axes.array.reshape(-1))
+
+
+def _product(a: Interval, b: Interval, same: bool) -> Interval:
+    ends = [x * y for x in a for y in b]
+    return (0.0 if a[0] <= 0 <= a[1] else min(ends)) if same else min(ends), max(ends)
+
+
+def _square_of_difference(a: Interval, b: Interval, same: bool) -> Interval:
+    far = max(abs(a[1] - b[0]), abs(b[1] - a[0]))
+    return 0.0, far * far
+
+
+def _quotient(a: Interval, b: Interval, same: bool) -> Interval | None:
+    return None if b[0] <= 0 <= b[1] else _product(a, (1 / b[1], 1 / b[0]), False)
+
+
+_COMPARISON = Traits(element_wise=True, compares=True)
+_LOGIC = Traits(element_wise=True)
+_CLAMP = _unary(monotone=True)
+_SELECTION = Traits(element_wise=True, reads_masks=True)
+
+TRAITS: dict[str, Traits] = {
+    "ADD": Traits(
+        element_wise=True,
+        adds=(1, 1),
+        passes_small=True,
+        passes_means=True,
+        reads_masks=True,
+        bound=lambda a, b, same: (a[0] + b[0], a[1] + b[1]),
+    ),
+    "SUB": Traits(
+        element_wise=True,
+        adds=(1, -1),
+        passes_means=True,
+        reads_masks=True,
+        bound=lambda a, b, same: (0.0, 0.0) if same else (a[0] - b[1], a[1] - b[0]),
+    ),
+    "MUL": Traits(element_wise=True, multiplies=True, passes_means=True, reads_masks=True, bound=_product),
+    "DIV": Traits(element_wise=True, steep=True, bound=_quotient),
+    "SQUARED_DIFFERENCE": Traits(element_wise=True, not_negative=True, bound=_square_of_difference),
+    "MAXIMUM": Traits(
+        element_wise=True,
+        monotone=True,
+        passes_small=True,
+        reads_masks=True,
+        bound=lambda a, b, same: (max(a[0], b[0]), max(a[1], b[1])),
+    ),
+    "MINIMUM": Traits(element_wise=True, monotone=True, bound=lambda a, b, same: (min(a[0], b[0]), min(a[1], b[1]))),
+    "ADD_N": Traits(element_wise=True),
+    "POW": Traits(element_wise=True),
+    "ATAN2": Traits(element_wise=True),
+    "FLOOR_DIV": Traits(element_wise=True),
+    "FLOOR_MOD": Traits(element_wise=True),
+    "PRELU": Traits(element_wise=True, homogeneous=True, keeps_channels=_as_they_are),
+    "SELECT": _SELECTION,
+    "SELECT_V2": _SELECTION,
+    **dict.fromkeys(("LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL", "EQUAL", "NOT_EQUAL"), _COMPARISON),
+    **dict.fromkeys(("LOGICAL_AND", "LOGICAL_OR"), _LOGIC),
+    "LOGICAL_NOT": _unary(),
+    "CAST": _unary(),
+    "BUCKETIZE": _unary(monotone=True),
+    "RELU": _unary(monotone=True, not_negative=True, homogeneous=True, keeps_channels=_as_they_are),
+    "RELU6": _unary(monotone=True, not_negative=True),
+    "RELU_0_TO_1": _unary(monotone=True, not_negative=True),
+    "RELU_N1_TO_1": _CLAMP,
+    "LEAKY_RELU": _unary(homogeneous=True, keeps_channels=_as_they_are),
+    "ABS": _unary(not_negative=True, homogeneous=True, keeps_channels=_as_they_are),
+    "NEG": _unary(homogeneous=True, keeps_channels=_as_they_are),
+    "SQUARE": _unary(not_negative=True),
+    "LOGISTIC": _unary(monotone=True, not_negative=True, passes_means=True),
+    "TANH": _unary(monotone=True, passes_means=True),
+    "HARD_SWISH": _unary(),
+    "GELU": _unary(),
+    "ELU": _unary(monotone=True),
+    "EXP": _unary(monotone=True, not_negative=True),
+    "LOG": _unary(monotone=True, steep=True),
+    "SQRT": _unary(monotone=True, not_negative=True, passes_small=True),
+    "RSQRT": _unary(not_negative=True, steep=True),
+    "SIN": _unary(),
+    "COS": _unary(),
+    "FLOOR": _unary(monotone=True),
+    "CEIL": _unary(monotone=True, absent=("reference",)),
+    "ROUND": _unary(monotone=True, absent=("reference",)),
+    "SIGN": _unary(monotone=True),
+    "SOFTMAX": Traits(not_negative=True, softmax=True, passes_means=True),
+    "LOG_SOFTMAX": Traits(passes_means=True),
+    "RESHAPE": _move(homogeneous=True, keeps_channels=_flattened, passes_small=True, passes_means=True),
+    "SQUEEZE": _move(homogeneous=True, keeps_channels=_flattened, passes_small=True, passes_means=True),
+    "EXPAND_DIMS": _move(homogeneous=True, passes_small=True, passes_means=True),
+    "TRANSPOSE": _move(homogeneous=True, passes_small=True, passes_means=True),
+    "SLICE": _move(homogeneous=True, passes_means=True),
+    "STRIDED_SLICE": _move(homogeneous=True, passes_means=True),
+    "CONCATENATION": _move(passes_means=True),
+    "QUANTIZE": Traits(monotone=True, passes_means=True),
+    "PAD": _move(homogeneous=True, keeps_channels=_not_padded),
+    "PADV2": Traits(reads_masks=True),
+    "RESIZE_NEAREST_NEIGHBOR": _move(homogeneous=True, keeps_channels=_as_they_are),
+    **dict.fromkeys(
+        ("GATHER", "GATHER_ND", "SPLIT", "SPLIT_V", "UNPACK", "TILE", "BROADCAST_TO", "REVERSE_V2"), _move(homogeneous=True)
+    ),
+    **dict.fromkeys(("SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "BATCH_TO_SPACE_ND", "MIRROR_PAD"), _move(homogeneous=True)),
+    "SPACE_TO_BATCH_ND": _move(homogeneous=True),
+    "PACK": _move(),
+    "MAX_POOL_2D": _move(monotone=True, homogeneous=True, keeps_channels=_as_they_are),
+    "REDUCE_MAX": _move(monotone=True, homogeneous=True),
+    "REDUCE_MIN": _move(monotone=True, homogeneous=True),
+    "AVERAGE_POOL_2D": Traits(averages=True, monotone=True, homogeneous=True, keeps_channels=_as_they_are),
+    "RESIZE_BILINEAR": Traits(averages=True, monotone=True, homogeneous=True, keeps_channels=_as_they_are),
+    "MEAN": Traits(averages=True, monotone=True, homogeneous=True, keeps_channels=_over_others, passes_small=True),
+    "SUM": Traits(monotone=True, homogeneous=True),
+    "FULLY_CONNECTED": Traits(passes_small=True),
+    **dict.fromkeys(
+        "ASSIGN_VARIABLE CALL_ONCE VAR_HANDLE READ_VARIABLE HASHTABLE HASHTABLE_IMPORT IF WHILE CALL CUSTOM".split(),
+        Traits(effects=True),
+    ),
+    **dict.fromkeys("RANDOM_UNIFORM RANDOM_STANDARD_NORMAL MULTINOMIAL STABLEHLO_RNG_BIT_GENERATOR".split(), Traits(random=True)),
+}
+
+UNKNOWN = Traits()
+"""Of kinds that nothing is said of."""
+
+
+def traits_of(kind: str) -> Traits:
+    """What is known of an operator's function."""
+    return TRAITS.get(kind, UNKNOWN)

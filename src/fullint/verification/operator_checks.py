@@ -1,0 +1,338 @@
+"""What an operator on integers must keep to. The contract demands all of it; a rule of the audit adds cause, page and fix.
+
+    bias     int32 (int64 beside int16), a vector, scale s_in * s_w, zero point 0
+    weights  int8 in [-127, 127], zero point 0, scales along the kernel's axis
+    scales   shared where the kernel copies codes, the kernel's own where it demands one, within what multipliers hold
+    types    together what some kernel takes, stamped with a version that knows them
+
+Each check looks at one operator and returns a `Breach`, or None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fullint.model.ir import Op, Quant, Tensor
+from fullint.model.numerics import SCALE_MAX, bias_scales
+from fullint.ops import ROWS, Fixed, Given, OpRow, Role
+from fullint.ops.base import CONVERSIONS, codes, is_wide
+from fullint.ops.decompositions import CODES_TAKEN, INTEGERS
+from fullint.ops.operands import integer_row, plain, same_group, weighted
+from fullint.ops.structure import quant_problems
+
+BIAS_SCALE_TOLERANCE = 1e-5
+"""Relative. A float32 product is exact to 6e-8; LiteRT itself does not check int8 convolutions."""
+NEARLY = 0.01
+"""A bias whose scale is off by less, relatively, was rounded somewhere; it is no mistake that anybody sees."""
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A rule that an operator breaks.
+
+    Attributes:
+        text: how, without a full stop, with the names that matter.
+        evidence: the numbers behind it, as JSON takes them.
+        tensor: what is wrong, where it is one operand.
+        harmless: whether the operator computes what the file says all the same.
+    """
+
+    text: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    tensor: Tensor | None = None
+    harmless: bool = False
+
+
+Check = Callable[[Op], Breach | None]
+
+
+def malformed_parameters(op: Op) -> Breach | None:
+    """Parameters that cannot be."""
+    for t in op.values():
+        if t.quant is not None and t.quant.scale.size and (codes(t) or t.dtype in ("int32", "int64")):
+            problem = next(quant_problems(t, t.quant), None) or _impossible(t, t.quant)
+            if problem:
+                return Breach(problem, {"tensor": t.name}, t)
+    return None
+
+
+def _impossible(t: Tensor, quant: Quant) -> str | None:
+    if quant.scale.min() == 0:
+        return f'tensor "{t.name}" has a scale of zero'
+    if quant.scale.size == 1 and t.shape and quant.axis >= len(t.shape):  # LiteRT refuses the file
+        return f'tensor "{t.name}" has a scale along axis {quant.axis} of {list(t.shape)}'
+    if t.dtype == "int16" and quant.zero_point.any() and not t.is_constant:
+        return f'tensor "{t.name}" is int16 with a zero point; the kernels take 0'
+    return None
+
+
+def weight_axis(op: Op) -> Breach | None:
+    """Scales of weights along another dimension than the kernel takes."""
+    found = weighted(op)
+    if found is None or integer_row(op) is None:
+        return None
+    row, _, w, _ = found
+    if w.quant is None or not w.quant.per_channel or w.quant.axis == row.axis:
+        return None
+    text = f'the scales of its weights "{short(w)}" run along axis {w.quant.axis}, the kernel takes {row.axis}'
+    return Breach(text, {"axis": w.quant.axis, "wanted": row.axis}, w)
+
+
+def bias_type(op: Op) -> Breach | None:
+    """A bias of the wrong element type."""
+    found = weighted(op)
+    if found is None or found[3] is None or integer_row(op) is None or any(t.is_float for t in (found[1], *op.outputs)):
+        return None
+    _, x, _, b = found
+    wanted = ("int64", "int32") if x.dtype == "int16" else ("int32",)
+    if b is None or b.dtype in wanted:
+        return None
+    return Breach(f'its bias "{short(b)}" is {b.dtype}, the kernel takes {wanted[0]}', {"is": b.dtype, "wanted": wanted[0]}, b)
+
+
+def bias_shape(op: Op) -> Breach | None:
+    """A bias of another shape than [channels]; of float operators, too."""
+    found = weighted(op)
+    if found is None or found[3] is None or found[0].axis is None:
+        return None
+    row, _, w, b = found
+    assert b is not None and row.axis is not None
+    channels = w.shape[row.axis] if len(w.shape) > row.axis else 0
+    if b.shape == (channels,) or not channels:
+        return None
+    text = f'its bias "{short(b)}" has the shape {list(b.shape)}, the kernel takes [{channels}]'
+    return Breach(text, {"shape": list(b.shape), "channels": channels}, b)
+
+
+def missing_bias(op: Op) -> Breach | None:
+    """A convolution without the bias that LiteRT demands."""
+    row = integer_row(op)
+    if row is None or not row.demands_bias or row.bias is None or op.input(row.bias) is not None:
+        return None
+    return Breach("it has no bias; LiteRT demands one")
+
+
+def bias_scale(op: Op) -> Breach | None:
+    """A bias with another scale than the product of the scales it is added to, or with a zero point."""
+    found = weighted(op)
+    if found is None or found[3] is None or integer_row(op) is None:
+        return None
+    _, x, w, b = found
+    data = plain(x)
+    if b is None or data is None or not codes(w) or w.quant is None or b.dtype not in ("int32", "int64"):
+        return None
+    if b.quant is None or not b.quant.scale.size:
+        return Breach(f'its bias "{short(b)}" says no scale', {"is": None}, b, harmless=True)
+    if not (np.isfinite(b.quant.scale).all() and (b.quant.scale > 0).all()):
+        return None  # malformed
+    expected = bias_scales(float(data.scale[0]), w.quant.scale)
+    if b.quant.scale.size not in (1, expected.size):
+        return Breach(f'its bias "{short(b)}" has {b.quant.scale.size} scales, the weights have {expected.size}', tensor=b)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.broadcast_to(expected / b.quant.scale, np.broadcast_shapes(expected.shape, b.quant.scale.shape))
+    worst = int(np.argmax(np.abs(ratio - 1)))
+    off, zero = abs(float(ratio[worst]) - 1), bool((b.quant.zero_point != 0).any())
+    if not zero and off <= BIAS_SCALE_TOLERANCE:
+        return None
+    of = (float(np.broadcast_to(b.quant.scale, ratio.shape)[worst]), float(np.broadcast_to(expected, ratio.shape)[worst]))
+    empty = b.buffer is not None and not b.buffer.data.any()
+    said = "zero point is not 0" if zero else f"it counts for {ratio[worst]:.3g} times what the file says"
+    text = f'its bias "{short(b)}" has scale {of[0]:.6g}, s_in * s_w is {of[1]:.6g}: {"it is zero" if empty else said}'
+    evidence = {"channel": worst, "is": of[0], "expected": of[1], "ratio": float(ratio[worst])}
+    return Breach(text, evidence, b, harmless=not zero and (off < NEARLY or empty))
+
+
+def weight_zero_point(op: Op) -> Breach | None:
+    """int8 weights with a zero point."""
+    found = weighted(op)
+    if found is None or integer_row(op) is None or not codes(found[2]) or found[2].dtype != "int8":
+        return None
+    w = found[2]
+    assert w.quant is not None
+    points = w.quant.zero_point
+    if not points.any():
+        return None
+    worst = int(points[np.argmax(np.abs(points))])
+    text = f'the zero point of its weights "{short(w)}" is {worst}, the kernel takes 0'
+    return Breach(text, {"zero_point": worst, "constant": w.is_constant}, w)
+
+
+def weight_range(op: Op) -> Breach | None:
+    """Constant int8 weights with the code -128."""
+    found = weighted(op)
+    if found is None or integer_row(op) is None:
+        return None
+    w = found[2]
+    if w.dtype != "int8" or w.buffer is None or w.sparsity is not None or not codes(w):
+        return None
+    count = int((w.array == -128).sum())
+    return Breach(f'{count} of its weights "{short(w)}" are -128', {"count": count}, w, harmless=True) if count else None
+
+
+def shared_scales(op: Op) -> Breach | None:
+    """Operands that must share scale and zero point, and do not."""
+    row = integer_row(op)
+    group = same_group(op, row) if row is not None and op.kind not in CONVERSIONS else []
+    if not any(t in group for t in op.outputs) or any(t.is_float for t in group):  # comparisons know the scales of both sides
+        return None
+    return unequal([(t, quant) for t in group if (quant := plain(t)) is not None])
+
+
+def unequal(known: list[tuple[Tensor, Quant]]) -> Breach | None:
+    """The first of some tensors whose parameters are not those of the first one."""
+    other = next(((t, q) for t, q in known if not q.same_as(known[0][1])), None)
+    if other is None:
+        return None
+    (a, p), (b, q) = known[0], other
+    evidence = {"tensors": {t.name: show(quant) for t, quant in known[:8]}}
+    return Breach(f'"{short(a)}" has {p}, "{short(b)}" has {q}', evidence, b)
+
+
+def fixed_scale(op: Op) -> Breach | None:
+    """An integer output that has other parameters than its kernel works with."""
+    row = integer_row(op)
+    for i, t in enumerate(op.outputs if row is not None else ()):
+        if not t.is_float and row is not None and (breach := demanded_scale(op, row, i, plain(t))) is not None:
+            return breach
+    return None
+
+
+def demanded_scale(op: Op, row: OpRow, index: int, given: Quant | None) -> Breach | None:
+    """Parameters of an output beside those that its kernel demands."""
+    rule, t, x = row.output(index), op.outputs[index], op.input(0)
+    if not isinstance(rule, Fixed) or given is None or (x is not None and x.dtype != t.dtype):
+        return None
+    demanded = rule.of_type("int16" if t.dtype == "int16" else "int8")
+    if given.same_as(demanded):
+        return None
+    text = f"its output has {given}, the kernel demands {demanded}"
+    return Breach(text, {"given": show(given), "demanded": show(demanded)}, t)
+
+
+def scales_in_range(op: Op) -> Breach | None:
+    """Scales, or ratios of them, that no multiplier holds."""
+    row = integer_row(op)
+    if row is None or not op.outputs or not all(codes(t) for t in op.outputs):
+        return None
+    for t in op.values():
+        worst = float(t.quant.scale.max()) if codes(t) and t.quant is not None else 1.0
+        if SCALE_MAX < worst < math.inf:
+            text = f'"{short(t)}" has scale {worst:.3g}: no multiplier holds it, and nothing else survives beside it'
+            return Breach(text, {"scale": worst}, t)
+    why = row.limits(op)
+    return Breach(why) if why else None
+
+
+def version(op: Op) -> Breach | None:
+    """A version below the one that knows the operator's types."""
+    row = integer_row(op)
+    kinds = {t.dtype for t in op.values() if codes(t) and not t.is_constant and not t.is_variable}
+    if row is None or not op.outputs or len(kinds) != 1 or any(t.is_float for t in op.values()):
+        return None
+    needed = row.version_of(op)
+    if op.version >= needed:
+        return None
+    text = f"it is stamped version {op.version}, its types need {needed}"
+    return Breach(text, {"version": op.version, "needed": needed}, harmless=True)
+
+
+def kernel_types(op: Op) -> Breach | None:
+    """Operands of types that no kernel takes together, or a kind without an integer kernel; of float operators, too."""
+    if op.kind in CONVERSIONS:
+        return None
+    row = ROWS.get(op.kind)
+    kinds = _real_types(op, row)
+    if len(kinds) > 1:
+        (a, x), (b, y) = list(kinds.items())[:2]
+        return Breach(f'it has {a} "{short(x)}" beside {b} "{short(y)}"', {"types": sorted(kinds)})
+    if any(t.is_float for t in op.values()):
+        return None
+    if row is None:
+        return _no_kernel(op)
+    if row.derive is not None and (wrong := _derived_types(op, row)) is not None:
+        return wrong
+    if integer_row(op) is not None and is_wide(op) and not row.int16:
+        return Breach(f"LiteRT has no {op.kind} with int16 activations ({row.source})", {"types": ["int16"]})
+    return None
+
+
+def _real_types(op: Op, row: OpRow | None) -> dict[str, Tensor]:
+    """Element types of the operands that stand for real numbers, constants of weights left out."""
+    found: dict[str, Tensor] = {}
+    if row is None or row.converts_types:
+        return found
+    inputs = [(row.role(i), t) for i, t in enumerate(op.inputs) if t is not None]
+    real = [t for role, t in inputs if role in (Role.OWN, Role.SAME) and not t.is_variable]
+    if row.weight is None:
+        real += op.outputs if all(t.is_float or codes(t) for t in op.outputs) else []
+    else:
+        x = op.input(row.data)
+        real += [x] if x is not None and x not in real else []
+        real += op.outputs
+    floats = [t for t in real if t.is_float and not t.is_constant]
+    for t in [*floats, *(t for t in real if codes(t) and not (t.is_constant and floats))]:
+        found.setdefault(t.dtype, t)
+    if any(codes(t) for t in real):
+        for t in real:
+            if t.dtype in ("int8", "int16") and not codes(t):
+                found.setdefault(f"{t.dtype} without a scale", t)
+    return found
+
+
+def _derived_types(op: Op, row: OpRow) -> Breach | None:
+    """Weights or state of a recurrent operator in a type that the kernel does not take."""
+    given = {i: t.quant for i, t in enumerate(op.inputs) if codes(t) and t is not None and t.quant is not None}
+    out = op.outputs[0].quant
+    if row.derive is None or out is None or 0 not in given or row.refuses(op):
+        return None
+    for i, (dtype, _) in row.derive(op, Given(given, out, {})).operands.items():
+        t = op.input(i)
+        if t is not None and t.dtype != dtype:
+            what = "state" if t.is_variable else "constant"
+            text = f'its {what} "{short(t)}" is {t.dtype}, LiteRT\'s kernel takes {dtype}'
+            return Breach(text, {"input": i, "types": [t.dtype]}, t)
+    return None
+
+
+def _no_kernel(op: Op) -> Breach | None:
+    """A quantized operator of a kind that has no integer kernel."""
+    coded = [t for t in op.values() if codes(t) and not t.is_variable]
+    if not coded or op.kind in CODES_TAKEN or op.kind in INTEGERS:
+        return None
+    dtype = coded[0].dtype
+    return Breach(f"LiteRT has no kernel of {op.kind} that knows the scales of {dtype}", {"types": [dtype]})
+
+
+CHECKS: Mapping[str, Check] = {
+    "malformed-scale": malformed_parameters,
+    "weight-axis": weight_axis,
+    "bias-wrong-dtype": bias_type,
+    "kernel-type-mismatch": kernel_types,
+    "bias-not-vector": bias_shape,
+    "same-scale-conflict": shared_scales,
+    "fixed-output-scale": fixed_scale,
+    "missing-bias": missing_bias,
+    "bias-wrong-scale": bias_scale,
+    "weight-zero-point": weight_zero_point,
+    "weight-range": weight_range,
+    "scale-out-of-range": scales_in_range,
+    "op-version-low": version,
+}
+"""The checks, by the audit's rule that looks with each (`malformed-scale` has two)."""
+
+
+def short(t: Tensor, most: int = 48) -> str:
+    """A tensor's name in a sentence: exporters make them of hundreds of letters."""
+    return t.name if len(t.name) <= most else f"…{t.name[1 - most :]}"
+
+
+def show(quant: Quant) -> dict[str, Any]:
+    """Parameters as evidence."""
+    if quant.per_channel:
+        return {"scales": quant.scale.size, "smallest": float(quant.scale.min()), "largest": float(quant.scale.max())}
+    return {"scale": float(quant.scale[0]), "zero_point": int(quant.zero_point[0])}
