@@ -588,7 +588,7 @@ def score(folder: Path, tool: str) -> dict[str, Any]:
     from fullint.model.tflite import read_model
     from fullint.runtime.messages import Open, Run
     from fullint.runtime.process import WorkerProcess
-    from fullint.verification.certificate import integer_inputs, real
+    from fullint.verification.kernel_outputs import integer_inputs, real
     from fullint.verification.metrics import Score, mean_sqnr
 
     given, result = (read_model(folder / f"{name}.tflite") for name in ("float", tool))

@@ -14,6 +14,7 @@ import pytest
 
 from fullint import NotIntegerError, SamplesError, UsageError
 from fullint.compat import OpsSet, Optimize, TargetSpec, TFLiteConverter
+from fullint.compat.attribute_types import ConverterAttributes
 from fullint.compat.attributes import ATTRIBUTES, OWN, TARGET_ATTRIBUTES
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder
@@ -264,7 +265,7 @@ def test_functions_that_are_none() -> None:
 
 
 def test_type_checkers_know_every_attribute() -> None:
-    tree = ast.parse(Path(inspect.getfile(TFLiteConverter)).read_text())
+    tree = ast.parse(Path(inspect.getfile(ConverterAttributes)).read_text())
     own = next(n for n in ast.walk(tree) if isinstance(n, ast.ClassDef))
     block = next(n for n in own.body if isinstance(n, ast.If))
     named = {n.target.id for n in block.body}

@@ -13,7 +13,7 @@ from fullint.model.tflite import read_model
 from fullint.ops.builder import samples_like
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
-from fullint.verification.certificate import integer_inputs, real
+from fullint.verification.kernel_outputs import integer_inputs, real
 from fullint.verification.metrics import Score, mean_sqnr
 
 pytestmark = pytest.mark.skipif(not CORPUS, reason="FULLINT_CORPUS is not set")

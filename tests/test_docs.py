@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from test_layers import ROOMS
 
 import fullint
 from fullint import frontends
@@ -18,10 +19,13 @@ from fullint.deployment import benchmark as bench
 from fullint.deployment import delegates
 from fullint.deployment.logs import analysis
 from fullint.frontends.report import Conversion
+from fullint.quantization.pipeline import QUANTIZE
 from fullint.quantization.report import QuantizeReport
+from fullint.repairing.pipeline import REPAIR
 from fullint.verification.report import Certificate, KernelSet, OutputQuality
 
 ROOT = Path(__file__).parents[1]
+HOME = ROOT / "src" / "fullint"
 README = (ROOT / "README.md").read_text()
 ELSEWHERE = {"convert", "setup"}
 """Commands whose example needs a framework; the tests of the front ends run it."""
@@ -204,9 +208,34 @@ def test_links_point_at_files() -> None:
             assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
 
 
-def test_readme_lists_every_module() -> None:
-    listed = README[README.index("## How the code is laid out") :]
-    for path in (ROOT / "src" / "fullint").iterdir():
-        if path.name.startswith("__") or path.suffix not in (".py", "") or path.name == "py.typed":
-            continue
-        assert path.name in listed or path.stem + "/" in listed, path.name
+def rooms(page: str) -> list[str]:
+    """The rooms of a page's table, in its order."""
+    table = page[page.index("How the code is laid out") :].split("\n\n")[2]
+    return [
+        name.strip("/`").removesuffix(".py")
+        for row in table.splitlines()[2:]
+        for name in re.findall(r"`[a-z_./]+`", row.split("|")[1])
+    ]
+
+
+def test_the_pages_show_the_house_as_it_is() -> None:
+    """README's table and the design notes name the rooms that there are, in the order in which they may import each other."""
+    assert rooms(README) == list(ROOMS)
+    notes = (ROOT / "docs" / "design.md").read_text()
+    shape = notes[notes.index("## The shape of it") :].split("```")[1]
+    found = [re.search(rf"\b{room}\b", shape) for room in ROOMS]
+    places = [m.start() for m in found if m is not None]
+    assert len(places) == len(ROOMS)
+    assert places == sorted(places)
+
+
+def test_paths_in_the_design_notes_are_there() -> None:
+    notes = (ROOT / "docs" / "design.md").read_text()
+    named = re.findall(rf"`((?:{'|'.join(ROOMS)})/[a-z_0-9/]+)(?:\.py)?`", notes)
+    assert len(named) > 15
+    for path in named:
+        assert (HOME / path).is_dir() or (HOME / f"{path}.py").exists(), path
+    called = re.search(r"```text\n(.*?)```", notes[notes.index("## Stages") :], re.DOTALL)
+    assert called is not None
+    for stage in (*QUANTIZE, *REPAIR):
+        assert stage.__name__ in called[1], stage.__name__

@@ -20,8 +20,8 @@ from fullint.quantization.assign import assign
 from fullint.quantization.emit import emit
 from fullint.quantization.lookup_tables import compute_tables
 from fullint.runtime.process import WorkerProcess
-from fullint.verification.certificate import integer_inputs, real
 from fullint.verification.contract import contract_problems
+from fullint.verification.kernel_outputs import integer_inputs, real
 
 STEPS, STEEP = 16, {"RSQRT": 600, "LOG": 200}
 """Of 32767: the kernels of EXP, SQRT and the like interpolate between 512 table entries."""

@@ -21,8 +21,8 @@ from fullint.quantization.assign import assign
 from fullint.quantization.emit import emit
 from fullint.quantization.lookup_tables import compute_tables
 from fullint.runtime.process import WorkerProcess
-from fullint.verification.certificate import integer_inputs, real
 from fullint.verification.contract import contract_problems
+from fullint.verification.kernel_outputs import integer_inputs, real
 
 
 def test_every_row_has_an_example() -> None:

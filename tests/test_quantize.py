@@ -12,7 +12,7 @@ from fullint.model.ir import Op, Quant, Tensor
 from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder, samples_like
 from fullint.quantization import pipeline
-from fullint.verification.certificate import real
+from fullint.verification.kernel_outputs import real
 
 
 def network(g: Builder, dtype: str = "float32") -> Tensor:
@@ -54,7 +54,7 @@ def test_sqnr_is_what_the_report_says(g: Builder) -> None:
     model = read_bytes(result.model)
     signal, noise = np.zeros(2), np.zeros(2)
     for s in samples[-3:]:
-        from fullint.verification.certificate import integer_inputs
+        from fullint.verification.kernel_outputs import integer_inputs
 
         ref, out = run(data, s), run(result.model, integer_inputs(model, s))
         for i in range(2):

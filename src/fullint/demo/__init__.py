@@ -19,7 +19,7 @@ from fullint.quantization.report import QuantizeReport
 from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.runtime.messages import Latency, Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
-from fullint.verification.certificate import integer_inputs, real
+from fullint.verification.kernel_outputs import integer_inputs, real
 
 LATENCY_RUNS = 400
 

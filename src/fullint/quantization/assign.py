@@ -19,7 +19,7 @@ from fullint.model.numerics import BIAS_MAX, WEIGHT_MAX, WIDE_BIAS_MAX, represen
 from fullint.ops import ROWS, Fixed, Given, OpRow, Role
 from fullint.ops.control_flow import Tie, ties
 from fullint.quantization.assignment import Assignment, Granularity
-from fullint.quantization.scale_sharing import Groups
+from fullint.quantization.scale_sharing import ScaleSharing
 from fullint.quantization.useful_ranges import mask_ranges, useful
 
 
@@ -47,8 +47,10 @@ def assign(
     spans = _spread(model, measured.ranges, tied)
     crossing = {t: spans[t] for tie in tied for t in (tie.anchor, *tie.hard) if t in spans}
     needed = useful(model, spans, measured.row_maxima)
-    groups = Groups(model, {**measured.ranges, **crossing}, needed, mask_ranges(model, needed, spans), tied, result, pinned)
-    groups.solve()
+    sharing = ScaleSharing(
+        model, {**measured.ranges, **crossing}, needed, mask_ranges(model, needed, spans), tied, result, pinned
+    )
+    sharing.solve()
     for graph in model.graphs:
         _weights_and_biases(graph, result, granularity or Granularity())
         _derived(graph, result, measured.state)

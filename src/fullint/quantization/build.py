@@ -21,7 +21,7 @@ from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
 from fullint.runtime.messages import FinishMeasuring, Measure, Sample
 from fullint.runtime.process import model_file
-from fullint.verification.certificate import integer_inputs
+from fullint.verification.kernel_outputs import integer_inputs
 
 UNCALIBRATED_KEY = "fullint_uncalibrated"
 

@@ -10,9 +10,7 @@ copy of a constant, and equal copies are the same tensor.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,18 +18,18 @@ import numpy as np
 
 from fullint.errors import Blocker, NotIntegerError
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, Uses, constant, twin
-from fullint.model.numerics import RANGES, activation_params, bias_scales, quantize
+from fullint.model.numerics import RANGES, bias_scales, quantize
 from fullint.model.subgraphs import LOOKUP, point_to
 from fullint.model.tflite import schema
 from fullint.ops import ROWS, Role
 from fullint.ops.base import CONVERSIONS
 from fullint.ops.make import ACTIVATIONS, make_op
 from fullint.quantization.assignment import Assignment
+from fullint.quantization.graph_writer import GraphWriter
 from fullint.quantization.io_types import conversion
+from fullint.quantization.shared_bytes import share_equal_bytes
 from fullint.reporting import Change
 
-WORTH_SHARING = 4096
-"""Bytes from which on equal constants are looked for."""
 _BOUNDS = {ACTIVATIONS["RELU6"]: 6.0, ACTIVATIONS["RELU_N1_TO_1"]: 1.0}
 _MOST_STEPS = 2.0**31 - 1
 """kernel_util.cc, CalculateActivationRangeQuantizedImpl: a bound in steps has to fit int32."""
@@ -90,47 +88,8 @@ def emit(model: Model, assignment: Assignment) -> Emitted:
         signatures=[_signature(s, graphs[s.graph]) for s in model.signatures],
         metadata=list(model.metadata),
     )
-    _share_equal_bytes(emitted.model, {t for graph in model.graphs for t in graph.tensors})
+    share_equal_bytes(emitted.model, {t for graph in model.graphs for t in graph.tensors})
     return emitted
-
-
-def _share_equal_bytes(model: Model, given: AbstractSet[Tensor]) -> None:
-    """Constants share bytes if, and only if, these are equal, and type and parameters are; in place, but for tensors `given`."""
-    buffers: dict[Tensor, Buffer] = {}
-    equal: dict[tuple[bytes, str, bytes], Buffer] = {}
-    seen: dict[Buffer, Tensor] = {}
-    for t in (t for graph in model.graphs for t in graph.tensors if t.buffer is not None):
-        assert t.buffer is not None
-        shared = t.buffer
-        if shared.data.nbytes >= WORTH_SHARING:
-            digest = hashlib.blake2b(shared.data.tobytes()).digest()
-            shared = equal.setdefault((digest, t.dtype, _key(t.quant) if t.quant is not None else b""), shared)
-        buffers[t] = shared
-    for t, shared in buffers.items():
-        first = seen.setdefault(shared, t)
-        same = first.quant is t.quant or (t.quant is not None and t.quant.same_as(first.quant))
-        if first is not t and not (same and first.dtype == t.dtype):
-            buffers[t] = Buffer(shared.data)
-    own: dict[Tensor, Tensor] = {}
-    for t, shared in buffers.items():
-        if shared is not t.buffer and t in given:
-            own[t] = replace(t, buffer=shared)
-        else:
-            t.buffer = shared
-    if own:
-        for graph in model.graphs:
-            _swap(graph, own)
-        for s in model.signatures:
-            s.inputs, s.outputs = [(n, own.get(t, t)) for n, t in s.inputs], [(n, own.get(t, t)) for n, t in s.outputs]
-
-
-def _swap(graph: Graph, own: Mapping[Tensor, Tensor]) -> None:
-    """Put tensors in the place of others, in place."""
-    graph.tensors = [own.get(t, t) for t in graph.tensors]
-    graph.inputs, graph.outputs = [own.get(t, t) for t in graph.inputs], [own.get(t, t) for t in graph.outputs]
-    for op in graph.ops:
-        op.inputs = [None if t is None else own.get(t, t) for t in op.inputs]
-        op.outputs = [own.get(t, t) for t in op.outputs]
 
 
 def _signature(old: Signature, after: Graph) -> Signature:
@@ -155,55 +114,28 @@ class _Emitter:
     def __init__(
         self, number: int, graph: Graph, graphs: Mapping[Graph, Graph], assignment: Assignment, emitted: Emitted
     ) -> None:
-        self.number = number
-        self.old = graph
-        self.graphs = graphs
-        self.assignment = assignment
-        self.new = graphs[graph]
-        self.int8 = emitted.int8
-        self.requantizes = emitted.requantizes
-        self.emitted = emitted
+        self.number, self.old, self.graphs, self.emitted = number, graph, graphs, emitted
+        self.out = GraphWriter(graphs[graph], assignment, emitted.int8, emitted.requantizes)
         self.floats: dict[Tensor, Tensor] = {}
         self.uses = Uses(graph)
-        self.replaced: dict[Tensor, Tensor] = {}
         self.named: set[Tensor] = set()
         """Integer tensors that have taken a graph output's name."""
-        self.copies: dict[tuple[Buffer, str, bytes], Tensor] = {}
-        self.requantized: dict[tuple[Tensor, bytes], Tensor] = {}
         self.blockers: list[Blocker] = []
-        self.origin = -1
 
     def run(self) -> Graph:
         """Fill the new graph."""
-        self.new.inputs = [self._tensor(t) for t in self.old.inputs]
+        self.out.new.inputs = [self.out.tensor(t) for t in self.old.inputs]
         for op in self.old.ops:
-            self.origin = op.origin
+            self.out.origin = op.origin
             self._op(op)
-        self.origin = -1
-        ret = self.assignment.returns.get(self.old)
+        self.out.origin = -1
+        ret = self.out.assignment.returns.get(self.old)
         if ret is None:
-            self.new.outputs = [self._graph_output(t) for t in self.old.outputs]
+            self.out.new.outputs = [self.out.graph_output(t) for t in self.old.outputs]
         else:
-            self.new.outputs = [self._input(ret, i, t, Role.TIED) for i, t in enumerate(self.old.outputs)]
-        self.new.sync_tensors()
-        return self.new
-
-    def _tensor(self, t: Tensor) -> Tensor:
-        """The integer form of a float activation; anything else stays itself, or what replaced it."""
-        if t.dtype != "float32":
-            return self.replaced.get(t, t)
-        if t not in self.int8:
-            q = twin(t)
-            q.dtype, q.quant, q.shape_signature = self.assignment.type_of(t), self.assignment.params[t], None
-            self.int8[t] = q
-        return self.int8[t]
-
-    def _graph_output(self, t: Tensor) -> Tensor:
-        if not t.is_float or not t.is_constant:
-            return self._tensor(t)
-        t = constant(t.name, t.array.astype(np.float32))
-        kind = self.assignment.default_type
-        return self._copy(t, activation_params(float(t.array.min(initial=0)), float(t.array.max(initial=0)), kind), kind)
+            self.out.new.outputs = [self.out.input(ret, i, t, Role.TIED) for i, t in enumerate(self.old.outputs)]
+        self.out.new.sync_tensors()
+        return self.out.new
 
     def _op(self, op: Op) -> None:
         if op.keep_float and any(t.is_float for t in op.values()):
@@ -232,28 +164,28 @@ class _Emitter:
         for t in op.outputs:
             wanted = t in self.old.outputs or any(not reader.keep_float for reader, _ in self.uses.of(t))
             if t.dtype == "float32" and wanted:
-                self._add_float(conversion(self.floats[t], self._tensor(t)))
+                self._add_float(conversion(self.floats[t], self.out.tensor(t)))
 
     def _as_float(self, t: Tensor) -> Tensor:
         if t.dtype != "float32":
-            return self.replaced.get(t, t)
+            return self.out.replaced.get(t, t)
         if t.is_constant or t.is_variable:
             return t
         if t not in self.floats:
             self.floats[t] = twin(t, f"{t.name}/float")
-            self._add_float(conversion(self._tensor(t), self.floats[t]))
+            self._add_float(conversion(self.out.tensor(t), self.floats[t]))
         return self.floats[t]
 
     def _add_float(self, op: Op) -> None:
-        self._add(op)
+        self.out.add(op)
         self.emitted.float_ops.add(op)
 
     def _table(self, op: Op) -> None:
         """A look-up:  q --CAST--> int32 --ADD(-lowest code)--> index;  GATHER(table, index)."""
-        x, y = op.inputs[0], self._tensor(op.outputs[0])
+        x, y = op.inputs[0], self.out.tensor(op.outputs[0])
         assert x is not None
-        x = self._input(op, 0, x, Role.OWN)
-        values = np.asarray(self.assignment.tables[op])
+        x = self.out.input(op, 0, x, Role.OWN)
+        values = np.asarray(self.out.assignment.tables[op])
         table = constant(f"{y.name}/table", values if y.quant is None else quantize(values, y.quant, y.dtype), y.quant)
         code, index = twin(x, f"{y.name}/code"), twin(x, f"{y.name}/index")
         code.dtype = index.dtype = "int32"
@@ -264,38 +196,31 @@ class _Emitter:
         gather = make_op("GATHER", [table, index], [y], axis=0)
         gather.version = {"int8": 2, "int16": 4, "bool": 3}.get(y.dtype, 1)
         for new in (cast, make_op("ADD", [code, lowest], [index]), gather):
-            self._add(new)
+            self.out.add(new)
 
     def _from_integers(self, op: Op) -> None:
         """CAST of integers to float:  int32 (scale 1) --QUANTIZE--> int8."""
         x = op.inputs[0]
         assert x is not None
-        x = self.replaced.get(x, x)
+        x = self.out.replaced.get(x, x)
         if x.dtype != "int32":
             narrow = twin(x, f"{op.outputs[0].name}/int32")
             narrow.dtype = "int32"
-            self._add(make_op("CAST", [x], [narrow], in_data_type=schema.values("TensorType")[x.dtype.upper()], out_data_type=2))
+            self.out.add(
+                make_op("CAST", [x], [narrow], in_data_type=schema.values("TensorType")[x.dtype.upper()], out_data_type=2)
+            )
             x = narrow
         elif not _WHOLE.same_as(x.quant):
             whole = twin(x, x.name)
             whole.buffer = x.buffer
-            self._rename(x, whole)
+            self.out.rename(x, whole)
             x = whole
         x.quant = _WHOLE
-        self._add(conversion(x, self._tensor(op.outputs[0])))
-
-    def _rename(self, old: Tensor, new: Tensor) -> None:
-        """Put a tensor in the place of another, in what is emitted so far, too (the given model stays as it is)."""
-        self.replaced.update({t: new for t, r in self.replaced.items() if r is old} | {old: new})
-        self.int8.update({t: new for t, q in self.int8.items() if q is old})
-        self.new.inputs = [new if t is old else t for t in self.new.inputs]
-        for op in self.new.ops:
-            op.inputs = [new if t is old else t for t in op.inputs]
-            op.outputs = [new if t is old else t for t in op.outputs]
+        self.out.add(conversion(x, self.out.tensor(op.outputs[0])))
 
     def _keep(self, op: Op) -> None:
         """An operator that was integer already: the same, with its version and bias scale made true."""
-        inputs = [None if t is None else self.replaced.get(t, t) for t in op.inputs]
+        inputs = [None if t is None else self.out.replaced.get(t, t) for t in op.inputs]
         new = replace(op, inputs=inputs, options=point_to(op.options, self.graphs))
         row = ROWS.get(op.kind)
         if op.keep_float:
@@ -305,121 +230,67 @@ class _Emitter:
             new.version = max(op.version, row.version_of(new))
             if row.weight is not None and row.bias is not None:
                 _true_zero_bias(new, row.data, row.weight, row.bias)
-        self._add(new)
+        self.out.add(new)
 
     def _bridge(self, op: Op) -> None:
         """QUANTIZE and DEQUANTIZE of a half-quantized model: nothing, or a requantize."""
         source, out = op.inputs[0], op.outputs[0]
         assert source is not None
-        source = self.replaced.get(source, source)
+        source = self.out.replaced.get(source, source)
         if op.kind == "DEQUANTIZE":
-            params = self.assignment.params[out]
+            params = self.out.assignment.params[out]
             if source.dtype == "int8" and params.same_as(source.quant) and self._nameable(source, out):
-                self.int8[out] = source
+                self.out.int8[out] = source
                 if out in self.old.outputs:
-                    self._rename(source, replace(source, name=out.name))
-                    self.named.add(self.replaced[source])
+                    self.out.rename(source, replace(source, name=out.name))
+                    self.named.add(self.out.replaced[source])
             else:
-                self._add(conversion(source, self._tensor(out)))
+                self.out.add(conversion(source, self.out.tensor(out)))
             return
         if source.is_constant:
             assert out.quant is not None
             weights = any((row := ROWS.get(r.kind)) is not None and row.role(i) is Role.WEIGHT for r, i in self.uses.of(out))
-            self.replaced[out] = replace(out, buffer=Buffer.of(quantize(source.array, out.quant, out.dtype, narrow=weights)))
+            self.out.replaced[out] = replace(out, buffer=Buffer.of(quantize(source.array, out.quant, out.dtype, narrow=weights)))
             return
-        inner = self._tensor(source)
+        inner = self.out.tensor(source)
         ends = out in self.old.outputs and (source in self.old.inputs or source in self.old.outputs)
         if inner.quant is not None and inner.quant.same_as(out.quant) and out.dtype == "int8" and not ends:
-            self.replaced[out] = inner
+            self.out.replaced[out] = inner
             if out in self.old.outputs:
                 inner.name = out.name
         else:
-            self._add(conversion(inner, out))
-            self._note(self.new.ops[-1], op.kind, "the file's own QUANTIZE asks for other parameters")
+            self.out.add(conversion(inner, out))
+            self.out.note(self.out.new.ops[-1], op.kind, "the file's own QUANTIZE asks for other parameters")
 
     def _nameable(self, source: Tensor, out: Tensor) -> bool:
         """Whether an integer value can stand for its float form, as a graph output by that one's name."""
-        ends = source in self.new.inputs or source in self.old.outputs or source in self.named
+        ends = source in self.out.new.inputs or source in self.old.outputs or source in self.named
         return out not in self.old.outputs or not ends
 
     def _integer_op(self, op: Op) -> None:
         row = ROWS[op.kind]
-        inputs = [None if t is None else self._input(op, i, t, row.role(i)) for i, t in enumerate(op.inputs)]
+        inputs = [None if t is None else self.out.input(op, i, t, row.role(i)) for i, t in enumerate(op.inputs)]
         options = point_to(op.options, self.graphs)
         if "quantized_bias_type" in options:
             options["quantized_bias_type"] = 0
         if "pot_scale_int16" in options:
             options["pot_scale_int16"] = False
         if op.outputs:
-            _hold_clamp(options, self._tensor(op.outputs[0]))
-        new = Op(op.kind, inputs, [self._tensor(t) for t in op.outputs], options, op.options_type, op.extra)
+            _hold_clamp(options, self.out.tensor(op.outputs[0]))
+        new = Op(op.kind, inputs, [self.out.tensor(t) for t in op.outputs], options, op.options_type, op.extra)
         new.mutating_variable_inputs = op.mutating_variable_inputs
         new.intermediates = self._intermediates(op)
         new.version = row.version_of(new)
         if why := row.limits(new):
             name = op.output_name
             self.blockers.append(Blocker(self.number, op.origin, op.kind, name, why, SCALE_WAY_OUT))
-        self._add(new)
+        self.out.add(new)
 
     def _intermediates(self, op: Op) -> list[Tensor] | None:
-        known = self.assignment.intermediates.get(op)
+        known = self.out.assignment.intermediates.get(op)
         if not known:
             return op.intermediates
         return [Tensor(f"{op.outputs[0].name}/intermediate{i}", (), dtype, quant=q) for i, (dtype, q) in enumerate(known)]
-
-    def _input(self, op: Op, index: int, t: Tensor, role: Role) -> Tensor:
-        if t.dtype != "float32":
-            return self.replaced.get(t, t)
-        quant = self.assignment.of(op, index)
-        dtype = self.assignment.operand_types.get((op, index))
-        if t.is_variable:
-            assert quant is not None and dtype is not None
-            state = twin(t)
-            state.dtype, state.quant, state.is_variable = dtype, quant, True
-            return self.int8.setdefault(t, state)
-        kind = self._operand_type(op, index, role)
-        if t.is_constant:
-            assert quant is not None
-            return self._copy(t, quant, kind, narrow=role is Role.WEIGHT or (dtype == "int8" and role is Role.DERIVED))
-        inner = self._tensor(t)
-        if quant is None or quant.same_as(inner.quant):
-            return inner
-        return self._requantize(op, index, inner, quant, kind)
-
-    def _operand_type(self, op: Op, index: int, role: Role) -> str:
-        """Element type of an operand: what its row derives, or its role says, or the operator computes in."""
-        wide = self.assignment.op_type(op)
-        if (op, index) in self.assignment.operand_types:
-            return self.assignment.operand_types[op, index]
-        if role is Role.TIED:
-            return self.assignment.tied_types.get((op, index), "int8")
-        return {Role.BIAS: "int64" if wide == "int16" else "int32", Role.WEIGHT: "int8"}.get(role, wide)
-
-    def _requantize(self, op: Op, index: int, inner: Tensor, quant: Quant, dtype: str) -> Tensor:
-        key = (inner, _key(quant) + dtype.encode())
-        if key not in self.requantized:
-            other = twin(inner, f"{inner.name}/requantized")
-            other.quant, other.dtype = quant, dtype
-            why = next((c.why for c in self.assignment.cuts if c.op is op and c.input == index), "parameters differ")
-            self._add(conversion(inner, other))
-            self._note(self.new.ops[-1], op.kind, why)
-            self.requantized[key] = other
-        return self.requantized[key]
-
-    def _copy(self, t: Tensor, quant: Quant, dtype: str, *, narrow: bool = False) -> Tensor:
-        assert t.buffer is not None
-        key = (t.buffer, dtype + str(t.shape), _key(quant))
-        if key not in self.copies:
-            codes = quantize(t.array, quant, dtype, narrow=narrow)
-            self.copies[key] = Tensor(t.name, t.shape, dtype, Buffer.of(codes), quant, has_rank=t.has_rank)
-        return self.copies[key]
-
-    def _add(self, op: Op) -> None:
-        op.origin = self.origin if op.origin < 0 else op.origin
-        self.new.ops.append(op)
-
-    def _note(self, op: Op, kind: str, why: str) -> None:
-        self.requantizes.append(Change("requantize", op.origin, kind, op.outputs[0].name, why))
 
 
 def _true_zero_bias(op: Op, data: int, weight: int, bias: int) -> None:
@@ -432,7 +303,3 @@ def _true_zero_bias(op: Op, data: int, weight: int, bias: int) -> None:
         own = twin(b)
         own.buffer, own.quant = Buffer.of(b.array), expected
         op.inputs[bias] = own
-
-
-def _key(quant: Quant) -> bytes:
-    return quant.scale.tobytes() + quant.zero_point.tobytes() + bytes([quant.axis])

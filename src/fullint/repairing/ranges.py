@@ -23,7 +23,7 @@ from fullint.quantization.measure import open_all, warn_of_unseen
 from fullint.quantization.stages import Calibrated, Prepared
 from fullint.quantization.workbench import Workbench
 from fullint.repairing.interval_bounds import bounds
-from fullint.verification.certificate import real
+from fullint.verification.kernel_outputs import real
 
 DRAWN = 16
 """Inputs to judge a result on where there are no samples."""

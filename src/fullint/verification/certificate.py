@@ -20,7 +20,6 @@ import numpy as np
 
 from fullint.errors import RuntimeFailure, SamplesError, VerificationError
 from fullint.model.ir import Array, Model, Quant, Tensor
-from fullint.model.numerics import dequantize, quantize
 from fullint.ops import KERNEL_SETS, ROWS, Fixed, Same, traits_of
 from fullint.ops.base import CONVERSIONS
 from fullint.ops.control_flow import BODY
@@ -28,6 +27,7 @@ from fullint.ops.macs import total_macs
 from fullint.runtime.messages import Answer, Message, Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.contract import contract_problems
+from fullint.verification.kernel_outputs import FAR_STEPS, count_far, integer_inputs, largest_steps, real
 from fullint.verification.metrics import Score, joined_quality, mean_sqnr
 from fullint.verification.report import Certificate, KernelSet, OutputQuality
 
@@ -49,7 +49,7 @@ WRONG_DB, UNEVEN_DB = 10.0, 20.0
 values computes something else. Below `UNEVEN_DB` it is named: operators that divide or compare make much of a step."""
 PATIENCE, SLOWER = 20.0, 200.0
 """Seconds a loop may take, and how many times the float model's time more: a condition that integers never meet has no end."""
-FAR_STEPS, FAR_SHARE = 2, 0.1
+FAR_SHARE = 0.1
 
 
 @dataclass
@@ -184,9 +184,9 @@ class _Run:
         for name, outputs in slow.items():
             for reference, result, output in zip(references, results, outputs, strict=False):
                 self._add(self.trials[name], reference, output)
-                self.trials[name].steps = max(self.trials[name].steps, _steps(result, output))
+                self.trials[name].steps = max(self.trials[name].steps, largest_steps(result, output))
                 self.trials[name].values += sum(x.size for x in output)
-                self.trials[name].far += _far(result, output)
+                self.trials[name].far += count_far(result, output)
             self.alike[name] = Trial(name, scores=[Score() for _ in self.result.main.outputs])
             for reference, result in zip(references[: len(outputs)], results, strict=False):
                 self._add(self.alike[name], reference, result)
@@ -290,51 +290,6 @@ class _Slow:
             if answer is not None:
                 found.append(answer)
         return found if name not in failures else []
-
-
-def real(value: Array, tensor: Tensor | None) -> Array:
-    """An output's real values: dequantized where it is quantized."""
-    quantized = tensor is not None and tensor.quant is not None and tensor.quant.scale.size == 1
-    if quantized and value.dtype in (np.int8, np.uint8, np.int16):
-        assert tensor is not None and tensor.quant is not None
-        return dequantize(value, tensor.quant)
-    return value
-
-
-def integer_inputs(result: Model, sample: Sequence[Array], given: Sequence[Tensor] | None = None) -> list[Array]:
-    """A sample as an integer model takes it: quantized, in the shape of its inputs.
-
-    Args:
-        given: the inputs the sample was made for, which say what its integers stand for.
-    """
-    ready = []
-    sources: Sequence[Tensor | None] = given if given is not None else [None] * len(sample)
-    for tensor, array, source in zip(result.main.inputs, sample, sources, strict=True):
-        if source is not None and source.dtype != tensor.dtype:
-            array = real(array, source)
-        if tensor.dtype in ("int8", "uint8", "int16") and array.dtype == np.float32 and tensor.quant is not None:
-            array = quantize(array, tensor.quant, tensor.dtype)
-        ready.append(np.ascontiguousarray(array).reshape(tensor.shape))
-    return ready
-
-
-def _steps(a: Sequence[Array], b: Sequence[Array]) -> int:
-    """Largest difference of codes; float outputs do not count."""
-    worst = 0
-    for x, y in zip(a, b, strict=True):
-        if x.dtype in (np.int8, np.uint8, np.int16) and x.shape == y.shape:
-            worst = max(worst, int(np.abs(x.astype(np.int32) - y.astype(np.int32)).max(initial=0)))
-    return worst
-
-
-def _far(a: Sequence[Array], b: Sequence[Array]) -> int:
-    """Values that differ by more than `FAR_STEPS` codes; any other integer or boolean that differs at all."""
-    count = 0
-    for x, y in zip(a, b, strict=True):
-        if x.shape == y.shape:
-            codes = x.dtype in (np.int8, np.uint8, np.int16)
-            count += int((np.abs(x.astype(np.float64) - y.astype(np.float64)) > (FAR_STEPS if codes else 0)).sum())
-    return count
 
 
 def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:

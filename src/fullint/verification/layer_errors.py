@@ -13,7 +13,7 @@ from fullint.errors import RuntimeFailure
 from fullint.model.ir import Array, Graph, Model, Tensor
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
-from fullint.verification.certificate import integer_inputs, real
+from fullint.verification.kernel_outputs import integer_inputs, real
 from fullint.verification.metrics import Score
 
 WORST = 3

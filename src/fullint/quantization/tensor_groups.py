@@ -1,0 +1,124 @@
+"""Groups of tensors that share parameters: union-find, with each group's range, and its fixed parameters if it has some.
+
+union(a, b)     one group; its range holds both, its fixed parameters are those of either
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from fullint.calibration.statistics import Range
+from fullint.model.ir import Op, Quant, Tensor, Uses
+from fullint.model.numerics import activation_params, representable
+
+FIXED_SLACK = 1.01
+"""A fixed range may be exceeded by this factor before its edge is cut (half a step at full scale)."""
+
+
+class TensorGroups:
+    """The groups, as far as they are joined.
+
+    Args:
+        ranges: of tensors that were measured, or share a value with one that was.
+        useful: the part of a tensor's range that its readers can tell apart.
+        fixed: parameters that tensors are to have.
+        uses: readers of all graphs.
+        type_of: element type of a tensor.
+    """
+
+    def __init__(
+        self,
+        ranges: Mapping[Tensor, Range],
+        useful: Mapping[Tensor, Range],
+        fixed: Mapping[Tensor, Quant],
+        uses: Uses,
+        type_of: Callable[[Tensor], str],
+    ) -> None:
+        self.useful, self.uses, self.type_of = useful, uses, type_of
+        self.parent: dict[Tensor, Tensor] = {}
+        self.members_of: dict[Tensor, list[Tensor]] = {}
+        self.range: dict[Tensor, Range] = {t: self.narrow(t, r) for t, r in ranges.items()}
+        """By root."""
+        self.fixed = dict(fixed)
+        """By root."""
+        self.clipped: set[Tensor] = set()
+        """Roots of groups made of clips alone, whose every member only the next clip reads."""
+
+    def root(self, t: Tensor) -> Tensor:
+        """The member that stands for a tensor's group."""
+        while (up := self.parent.get(t, t)) is not t:
+            t = up
+        return t
+
+    def members(self, root: Tensor) -> list[Tensor]:
+        """The tensors of a group."""
+        return self.members_of.get(root, [root])
+
+    def narrow(self, t: Tensor, span: Range) -> Range:
+        """The part of a range that makes a difference to those who read the tensor."""
+        low, high = self.useful.get(t, span)
+        return min(max(span[0], low), high), max(min(span[1], high), low)
+
+    def private(self, op: Op, t: Tensor) -> bool:
+        """Whether a clip may saturate its input: nobody else reads it or a tensor of its group."""
+        root = self.root(t)
+        return self.uses.only_reader(t) is op and (self.members(root) == [t] or root in self.clipped)
+
+    def alone(self, op: Op, t: Tensor) -> bool:
+        """Whether nobody but `op` minds the parameters of a tensor's group.
+
+        A reader whose output is in the group, too, only passes the values on.
+        """
+        root = self.root(t)
+        for m in self.members(root):
+            if m in self.uses.outputs:
+                return False
+            for reader, _ in self.uses.of(m):
+                inside = any(self.root(out) is root for out in reader.outputs)
+                if reader is not op and not inside:
+                    return False
+        return True
+
+    def whole_range(self, t: Tensor) -> Range:
+        """What a tensor's group holds, 0 included."""
+        root = self.root(t)
+        if root in self.range:
+            low, high = self.range[root]
+            return min(low, 0.0), max(high, 0.0)
+        return representable(self.fixed[root], self.type_of(t)) if root in self.fixed else (0.0, 0.0)
+
+    def union(self, a: Tensor, b: Tensor, *, keep_range: bool = False) -> None:
+        """Join the groups of two tensors; `keep_range`: the first one's range is that of both."""
+        ra, rb = self.root(a), self.root(b)
+        if ra is rb:
+            return
+        joined = self.members(ra) + self.members(rb)
+        pure = keep_range and (ra in self.clipped or self.members(ra) == [ra])
+        self.clipped.discard(ra)
+        if pure:
+            self.clipped.add(ra)
+        self.parent[rb] = ra
+        self.members_of[ra] = joined
+        if rb in self.fixed:
+            self.fixed.setdefault(ra, self.fixed[rb])
+        if rb in self.range and not keep_range:
+            self.widen(ra, self.range[rb])
+
+    def widen(self, t: Tensor, span: Range) -> None:
+        """Let a tensor's group hold a range as well."""
+        root = self.root(t)
+        low, high = self.range.get(root, span)
+        self.range[root] = (min(low, span[0]), max(high, span[1]))
+
+    def params(self, t: Tensor) -> Quant:
+        """Parameters of a tensor's group."""
+        root = self.root(t)
+        if root in self.fixed:
+            return self.fixed[root]
+        return activation_params(*self.range.get(root, (0.0, 0.0)), self.type_of(t))
+
+    def holds(self, fixed: Quant, span: Range, dtype: str) -> bool:
+        """Whether fixed parameters can hold a range, nearly."""
+        low, high = representable(fixed, dtype)
+        step = float(fixed.scale[0])
+        return span[0] >= low * FIXED_SLACK - step / 2 and span[1] <= high * FIXED_SLACK + step

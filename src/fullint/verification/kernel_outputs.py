@@ -1,0 +1,58 @@
+"""Outputs and inputs of integer models as numbers, and how far codes of two runs are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fullint.model.ir import Array, Model, Tensor
+from fullint.model.numerics import dequantize, quantize
+
+FAR_STEPS = 2
+"""Codes of two kernel sets may be this far apart."""
+
+
+def real(value: Array, tensor: Tensor | None) -> Array:
+    """An output's real values: dequantized where it is quantized."""
+    quantized = tensor is not None and tensor.quant is not None and tensor.quant.scale.size == 1
+    if quantized and value.dtype in (np.int8, np.uint8, np.int16):
+        assert tensor is not None and tensor.quant is not None
+        return dequantize(value, tensor.quant)
+    return value
+
+
+def integer_inputs(result: Model, sample: Sequence[Array], given: Sequence[Tensor] | None = None) -> list[Array]:
+    """A sample as an integer model takes it: quantized, in the shape of its inputs.
+
+    Args:
+        given: the inputs the sample was made for, which say what its integers stand for.
+    """
+    ready = []
+    sources: Sequence[Tensor | None] = given if given is not None else [None] * len(sample)
+    for tensor, array, source in zip(result.main.inputs, sample, sources, strict=True):
+        if source is not None and source.dtype != tensor.dtype:
+            array = real(array, source)
+        if tensor.dtype in ("int8", "uint8", "int16") and array.dtype == np.float32 and tensor.quant is not None:
+            array = quantize(array, tensor.quant, tensor.dtype)
+        ready.append(np.ascontiguousarray(array).reshape(tensor.shape))
+    return ready
+
+
+def largest_steps(a: Sequence[Array], b: Sequence[Array]) -> int:
+    """Largest difference of codes; float outputs do not count."""
+    worst = 0
+    for x, y in zip(a, b, strict=True):
+        if x.dtype in (np.int8, np.uint8, np.int16) and x.shape == y.shape:
+            worst = max(worst, int(np.abs(x.astype(np.int32) - y.astype(np.int32)).max(initial=0)))
+    return worst
+
+
+def count_far(a: Sequence[Array], b: Sequence[Array]) -> int:
+    """Values that differ by more than `FAR_STEPS` codes; any other integer or boolean that differs at all."""
+    count = 0
+    for x, y in zip(a, b, strict=True):
+        if x.shape == y.shape:
+            codes = x.dtype in (np.int8, np.uint8, np.int16)
+            count += int((np.abs(x.astype(np.float64) - y.astype(np.float64)) > (FAR_STEPS if codes else 0)).sum())
+    return count
