@@ -10,6 +10,11 @@ the networks (peers/make_apps.py). Printed per network and number of samples, me
     float    the call against 2 x plain float inference over the same samples + 1 s
     memory   resident memory of all processes together, at its peak
     latency  of the results on XNNPACK, interleaved runs, median of the pairwise ratios
+
+    FULLINT_CORPUS=... python benchmarks/peers.py --against COMMIT [--samples 50] [--models PATH ...] [--repeats 5]
+
+This checkout beside another commit of fullint, in turns, in the environment this runs in: medians of the pairwise ratios (this
+checkout over the commit) of the whole process's wall and CPU seconds and of its peak memory. No peers are needed.
 """
 
 from __future__ import annotations
@@ -93,11 +98,11 @@ def tree_memory(pid: int) -> int:
     return total
 
 
-def timed(command: list[str]) -> tuple[str, float, int]:
+def timed(command: list[str], environment: dict[str, str] | None = None) -> tuple[str, float, int]:
     """(last line printed, wall seconds, peak memory of the tree) of a command."""
     peak = 0
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
 
     def watch() -> None:
         nonlocal peak
@@ -152,14 +157,79 @@ def compare(network: Path, samples: Path, envs: Path, corpus: Path, out: Path, r
     }
 
 
+HERE = Path(__file__).parents[1]
+DEFAULT_PAIR = (
+    "mlperf_pretrainedResnet",
+    "mlperf_vww_96_float",
+    "t2o_mobilenet_v1_0_25_128",
+    "mp_palm_detection_lite",
+    "kwt_non_stream",
+)
+"""Models of the corpus that two commits are compared on."""
+
+
+def draw(model: Path, count: int, out: Path) -> None:
+    """Random samples of a model's inputs."""
+    import fullint
+
+    rng = np.random.default_rng(0)
+    inputs = fullint.read_model(model).main.inputs
+    np.savez(out, **{t.name: rng.normal(size=(count, *(max(n, 1) for n in t.shape))).astype(np.float32) for t in inputs})
+
+
+def spent(source: Path, model: Path, samples: Path, out: Path) -> tuple[float, float, int]:
+    """(wall seconds, CPU seconds, peak memory) of one whole process of a checkout."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {
+        "PYTHONPATH": str(source / "src"),
+        "PYTHONPYCACHEPREFIX": str(out.parent / "bytecode"),
+    }  # as installed packages have
+    before = os.times()
+    _, wall, peak = timed([sys.executable, "-c", OURS, str(model), str(samples), str(out)], environment)
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return wall, cpu, peak
+
+
+def compare_commits(commit: str, models: list[Path], counts: list[int], repeats: int) -> None:
+    """This checkout beside another commit, run by run."""
+    print("| network | samples | wall s | wall | CPU | memory | same bytes |\n|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        other = Path(folder, "other")
+        subprocess.run(["git", "worktree", "add", "-q", "--detach", str(other), commit], cwd=HERE, check=True)
+        try:
+            for model in models:
+                for count in counts:
+                    samples, ours, theirs = (Path(folder, n) for n in ("samples.npz", "ours.tflite", "theirs.tflite"))
+                    draw(model, count, samples)
+                    pairs = [
+                        (spent(HERE, model, samples, ours), spent(other, model, samples, theirs)) for _ in range(repeats + 1)
+                    ][1:]
+                    wall, cpu, memory = (statistics.median(a[i] / b[i] for a, b in pairs) for i in range(3))
+                    same = "yes" if ours.read_bytes() == theirs.read_bytes() else "no"
+                    seconds = statistics.median(a[0] for a, _ in pairs)
+                    print(
+                        f"| {model.stem} | {count} | {seconds:.2f} | {wall:.2f} | {cpu:.2f} | {memory:.2f} | {same} |", flush=True
+                    )
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", str(other)], cwd=HERE, check=False)
+
+
 def main() -> None:
     """Run the comparison and print one row per network and number of samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--envs", type=Path, required=True, help="folder of the peers' environments, made if it is not there")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--envs", type=Path, help="folder of the peers' environments, made if it is not there")
+    what.add_argument("--against", metavar="COMMIT", help="compare with this commit of fullint, and not with peers")
     parser.add_argument("--samples", type=int, nargs="+", default=[50, 200])
-    parser.add_argument("--models", nargs="+", default=list(NETWORKS))
+    parser.add_argument("--models", nargs="+", help="networks of the peers' comparison; paths of models with --against")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
+    if arguments.against:
+        given = [Path(m) for m in arguments.models or ()]
+        models = given or [Path(os.environ["FULLINT_CORPUS"], "models", f"{name}.tflite") for name in DEFAULT_PAIR]
+        compare_commits(arguments.against, models, arguments.samples, arguments.repeats)
+        return
     corpus = Path(os.environ["FULLINT_CORPUS"])
     subprocess.run(["bash", str(corpus / "peers/setup.sh"), str(arguments.envs)], check=True, stdout=subprocess.DEVNULL)
     apps = arguments.envs / "apps"
@@ -171,7 +241,7 @@ def main() -> None:
         for count in arguments.samples:
             samples = Path(folder, f"samples{count}.npz")
             np.savez(samples, x=np.random.default_rng(0).normal(size=(count, 224, 224, 3)).astype(np.float32))
-            for name in arguments.models:
+            for name in arguments.models or NETWORKS:
                 row = compare(apps / f"app_{name}.tflite", samples, arguments.envs, corpus, Path(folder), arguments.repeats)
                 if header is None:
                     header = list(row)

@@ -30,7 +30,7 @@ from fullint.reporting import Change
 Source = str | Path | bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Request:
     """What was asked for.
 
@@ -51,7 +51,7 @@ class Request:
     require_every_output: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Loaded:
     """A model as the file says it, but for operators that LiteRT does not run.
 
@@ -80,7 +80,7 @@ class Loaded:
     assumptions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prepared:
     """The model in the form the op table speaks of: static shapes, no operator that has to be written otherwise.
 
@@ -97,7 +97,7 @@ class Prepared:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class BiasSamples:
     """What the correction of biases works with: the heads, their float means [samples, channels], the samples."""
 
@@ -106,7 +106,7 @@ class BiasSamples:
     samples: tuple[list[Array], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Channels:
     """What equalization works with: streams, the ranges of their channels, and values of the float inputs."""
 
@@ -115,7 +115,7 @@ class Channels:
     inputs: InputValues = field(default_factory=InputValues)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Calibrated:
     """Ranges of all values that need one.
 
@@ -146,7 +146,7 @@ class Calibrated:
         return self.measured.ranges
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Assigned:
     """Scale, zero point and type of every tensor."""
 
@@ -155,7 +155,7 @@ class Assigned:
     changes: tuple[Change, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Written:
     """The all-integer model and its bytes.
 

@@ -23,7 +23,7 @@ class Message(Generic[Answer_co]):
     """Asks for an answer of a type."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Open(Message[None]):
     """Load a model, to be run by `Run`.
 
@@ -40,14 +40,14 @@ class Open(Message[None]):
     shapes: Sequence[Shape] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run(Message[list[Array]]):
     """One inference of the open model: arrays in, outputs back, both in graph order."""
 
     arrays: Sequence[Array]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Latency(Message[list[float]]):
     """Seconds of each of `runs` inferences of the open model, after one that does not count."""
 
@@ -55,14 +55,14 @@ class Latency(Message[list[float]]):
     runs: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class DelegateNodes(Message[list[tuple[list[int], list[int]]]]):
     """(inputs, outputs) of each node XNNPACK has in the graph that runs, as tensor indices."""
 
     path: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TensorShapes(Message[list[tuple[int, ...]]]):
     """The shape every tensor of the main graph has once the inputs have theirs; by tensor index."""
 
@@ -70,7 +70,7 @@ class TensorShapes(Message[list[tuple[int, ...]]]):
     shapes: Sequence[Shape] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Measure(Message[None]):
     """Start gathering minima and maxima of the model's first output.
 
@@ -87,7 +87,7 @@ class Measure(Message[None]):
     together: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sample:
     """One sample to be measured; it has no answer."""
 
@@ -95,7 +95,7 @@ class Sample:
     arrays: Sequence[Array]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Measurement:
     """What came of the samples.
 
@@ -111,7 +111,7 @@ class Measurement:
     kept: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FinishMeasuring(Message[Measurement]):
     """The end of the samples."""
 
@@ -121,7 +121,7 @@ Opened = tuple[float, list[InputShapes]]
 """(seconds it took, (shape, type) of each input of each model)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class OpenCompiled(Message[Opened]):
     """Compile models that run one after the other, by LiteRT's C API; those with the profiler are kept beside those without."""
 
@@ -131,7 +131,7 @@ class OpenCompiled(Message[Opened]):
     profiling: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class OpenPlain(Message[Opened]):
     """The same of one model in the interpreter, which has no profiler, but takes delegates from a library."""
 
@@ -142,14 +142,14 @@ class OpenPlain(Message[Opened]):
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fill(Message[None]):
     """Put inputs in the buffers of each model, of those with the profiler too."""
 
     arrays: Sequence[Sequence[Array]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Loop(Message[list[float]]):
     """Seconds of each run of all models: at least `runs` and `least` seconds of them, at most `most` seconds.
 
@@ -162,7 +162,7 @@ class Loop(Message[list[float]]):
     delay: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ProfileRuns(Message[float]):
     """Runs of the models with the profiler; seconds of one. `keep`: count them in."""
 
@@ -174,11 +174,11 @@ Profile = tuple[list[tuple[Any, ...]], list[float], float]
 """(rows in order of execution, seconds of each run by them, mean seconds of a run by the clock)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Profiles(Message[list[Profile]]):
     """The profile of each model."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Memory(Message[int]):
     """Resident bytes of the worker."""
