@@ -18,7 +18,7 @@ from half import Half
 
 import fullint
 from fullint.deployment.benchmark import ModelTiming, benchmark
-from fullint.deployment.benchmark.profile import Row, join
+from fullint.deployment.benchmark.profile import EventRow, join
 from fullint.deployment.logs import format_log, parse_log, readlog
 from fullint.errors import ModelFormatError, RuntimeFailure, UsageError
 from fullint.model.ir import constant
@@ -172,8 +172,8 @@ def test_a_library_that_does_not_fit_is_said(monkeypatch: pytest.MonkeyPatch) ->
         native.library()
 
 
-def rows(*tags: str) -> list[Row]:
-    return [Row(tag, 8, i, 0, False, 10.0, 12.0, 1) for i, tag in enumerate(tags)]
+def rows(*tags: str) -> list[EventRow]:
+    return [EventRow(tag, 8, i, 0, False, 10.0, 12.0, 1) for i, tag in enumerate(tags)]
 
 
 def test_a_delegates_rows_are_laid_beside_the_operators() -> None:

@@ -1,6 +1,6 @@
 """Measuring ranges: the float model run over the representative samples, in one pass.
 
-The minima and maxima are computed inside the graph (`measure`), so that one small vector per sample
+The minima and maxima are computed inside the graph (`probes`), so that one small vector per sample
 leaves the runtime and XNNPACK still runs the network. Memory does not depend on the number of samples.
 """
 

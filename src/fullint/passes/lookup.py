@@ -68,7 +68,7 @@ def _source(t: Tensor, uses: Uses) -> Tensor:
 def _one_source(t: Tensor, op: Op, known: Mapping[Tensor, Tensor]) -> Tensor:
     if not traits_of(op.kind).element_wise or op.keep_float or len(op.outputs) != 1:
         return t
-    if t.quant is not None and t.dtype == "float32":  # rounded and clamped there: `given`
+    if t.quant is not None and t.dtype == "float32":  # rounded and clamped there: `qat_params`
         return t
     data = [x for x in op.inputs if x is not None and x.buffer is None]
     if not data or (op.kind == "CAST" and not data[0].is_float):

@@ -2,7 +2,7 @@
 
     float model + measured ranges + options  ->  Assignment
 
-Order: element types, then activations to a fixpoint (`groups`), then weights, then biases, since a bias's
+Order: element types, then activations to a fixpoint (`scale_sharing`), then weights, then biases, since a bias's
 scale is s_in * s_w.
 """
 
