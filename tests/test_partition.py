@@ -11,8 +11,8 @@ from conftest import CORPUS, corpus, quantized
 from half import Half
 
 from fullint.deployment.delegates import conditions, edgetpu, nnapi, partition
-from fullint.deployment.delegates.acceptance import verdicts
 from fullint.deployment.delegates.partitioner import subsets
+from fullint.deployment.delegates.taken import verdicts
 from fullint.deployment.delegates.xnnpack import TABLE
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Model, Op, Quant, Tensor

@@ -13,11 +13,11 @@ from fullint.model.ir import Model
 from fullint.model.subgraphs import copy_model
 from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder, samples_like
-from fullint.quantization import stages
+from fullint.quantization import stage_values as stages
 from fullint.quantization.load import load
 from fullint.quantization.options import Options
 from fullint.quantization.pipeline import PLAN, QUANTIZE, run
-from fullint.quantization.stages import Assigned, Calibrated, Prepared, Request
+from fullint.quantization.stage_values import Assigned, Calibrated, Prepared, Request
 from fullint.quantization.workbench import Workbench
 from fullint.repairing.pipeline import REPAIR, REPAIR_PLAN
 from fullint.repairing.select import RepairRequest

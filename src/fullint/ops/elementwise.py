@@ -1,4 +1,4 @@
-"""Rows of element-wise operators: arithmetic, comparisons, selection, unary functions."""
+"""Rows of element-wise operators that have an int8 kernel; functions without one are look-ups, and a line in `traits`."""
 
 from __future__ import annotations
 

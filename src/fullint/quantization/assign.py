@@ -15,7 +15,7 @@ import numpy as np
 from fullint.calibration.observed import given_params
 from fullint.calibration.statistics import Measured, Range
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor
-from fullint.model.numerics import BIAS_MAX, WEIGHT_MAX, WIDE_BIAS_MAX, representable, scales_for_bias, weight_scales
+from fullint.model.numerics import BIAS_MAX, WEIGHT_MAX, WIDE_BIAS_MAX, bias_scales, representable, scales_for_bias, weight_scales
 from fullint.ops import ROWS, Fixed, Given, OpRow, Role
 from fullint.ops.control_flow import Tie, ties
 from fullint.quantization.assignment import Assignment, Granularity
@@ -148,7 +148,7 @@ def _weighted(op: Op, row: OpRow, result: Assignment, granularity: Granularity) 
     result.operand[op, row.weight] = Quant.of(scales, 0, axis or 0)
     if row.bias is not None and b is not None:
         with np.errstate(over="ignore", under="ignore"):
-            result.operand[op, row.bias] = Quant.of(np.float32(s_in) * scales, 0, 0)
+            result.operand[op, row.bias] = Quant.of(bias_scales(s_in, scales), 0, 0)
 
 
 def _symmetric(quant: Quant | None, dtype: str) -> Array:

@@ -16,7 +16,7 @@ from fullint.quantization.bias_correction import Head, correct_bias, means_model
 from fullint.quantization.decide import refusal
 from fullint.quantization.emit import Emitted, emit
 from fullint.quantization.io_types import set_io
-from fullint.quantization.stages import Assigned, Calibrated, Written
+from fullint.quantization.stage_values import Assigned, Calibrated, Written
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
 from fullint.runtime.messages import FinishMeasuring, Measure, Sample

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fullint.errors import AccuracyError
 from fullint.model.tflite import read_model, write_model
 from fullint.quantization.report import Result, report_result
-from fullint.quantization.stages import Calibrated, Written
+from fullint.quantization.stage_values import Calibrated, Written
 from fullint.quantization.workbench import Workbench
 from fullint.runtime.process import WorkerProcess
 from fullint.verification.acceptance import verdict

@@ -11,7 +11,7 @@ from fullint.quantization.assign import assign
 from fullint.quantization.feasibility import scale_blockers
 from fullint.quantization.lookup_tables import compute_tables
 from fullint.quantization.mixed_precision import wide_operators
-from fullint.quantization.stages import Assigned, Calibrated
+from fullint.quantization.stage_values import Assigned, Calibrated
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
 

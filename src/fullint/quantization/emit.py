@@ -25,7 +25,7 @@ from fullint.ops import ROWS, Role
 from fullint.ops.base import CONVERSIONS
 from fullint.ops.make import ACTIVATIONS, make_op
 from fullint.quantization.assignment import Assignment
-from fullint.quantization.graph_writer import GraphWriter
+from fullint.quantization.integer_graph import GraphWriter
 from fullint.quantization.io_types import conversion
 from fullint.quantization.shared_bytes import share_equal_bytes
 from fullint.reporting import Change

@@ -18,7 +18,7 @@ from fullint.passes.qat_params import make_runnable
 from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.quantization.assignment import Granularity
 from fullint.quantization.report import Result, report_integer
-from fullint.quantization.stages import Loaded, Request, Source
+from fullint.quantization.stage_values import Loaded, Request, Source
 from fullint.quantization.workbench import Workbench
 
 

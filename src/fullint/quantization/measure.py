@@ -20,7 +20,7 @@ from fullint.quantization.bias_correction import heads, sample_count
 from fullint.quantization.equalization import equalize as rescale
 from fullint.quantization.equalization import streams
 from fullint.quantization.feasibility import unmeasured
-from fullint.quantization.stages import BiasSamples, Calibrated, Channels, Loaded, Prepared
+from fullint.quantization.stage_values import BiasSamples, Calibrated, Channels, Loaded, Prepared
 from fullint.quantization.workbench import Workbench
 
 SYNTHETIC_SAMPLES = 32

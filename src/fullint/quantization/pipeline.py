@@ -1,6 +1,6 @@
 """The main job as two calls: float model in, all-integer model out, or the reason why not.
 
-`QUANTIZE` lists the stages in order; `stages` shows what they hand on.
+`QUANTIZE` lists the stages in order; `stage_values` shows what they hand on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fullint.quantization.measure import calibrate, equalize
 from fullint.quantization.options import Options
 from fullint.quantization.prepare import prepare, require_feasible, require_samples
 from fullint.quantization.report import Result
-from fullint.quantization.stages import Assigned, Request
+from fullint.quantization.stage_values import Assigned, Request
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Progress
 
@@ -36,7 +36,7 @@ class Plan:
 
 
 Stage = Callable[[Workbench, Any], Any]
-"""From one of the values of `stages` to the next."""
+"""From one of the values of `stage_values` to the next."""
 
 QUANTIZE: tuple[Stage, ...] = (
     load,

@@ -17,7 +17,7 @@ from fullint.passes.keep_float import choose
 from fullint.passes.qat_params import apply_qat_params, forget_float_params
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
 from fullint.quantization.feasibility import blockers
-from fullint.quantization.stages import Loaded, Prepared
+from fullint.quantization.stage_values import Loaded, Prepared
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
 

@@ -17,7 +17,7 @@ from fullint.model.census import ConvCount, count_conv, count_float, operator_co
 from fullint.model.ir import Model
 from fullint.model.tflite import read_model
 from fullint.quantization.options import Options
-from fullint.quantization.stages import Loaded, Source, Written
+from fullint.quantization.stage_values import Loaded, Source, Written
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import SCHEMA_VERSION, Change, Report
 from fullint.verification.contract import contract_problems

@@ -29,7 +29,7 @@ from fullint.quantization.options import Options
 from fullint.quantization.pipeline import Stage, run
 from fullint.quantization.prepare import prepare, require_feasible
 from fullint.quantization.report import QuantizeReport, Result, given_bytes, report_unchanged
-from fullint.quantization.stages import Calibrated
+from fullint.quantization.stage_values import Calibrated
 from fullint.quantization.workbench import Workbench
 from fullint.repairing.ranges import find_ranges
 from fullint.repairing.select import RepairRequest, Selected, require_mendable, select

@@ -20,7 +20,7 @@ from fullint.model.numerics import as_activation, representable
 from fullint.ops.base import codes
 from fullint.quantization.decide import GIVE_SAMPLES
 from fullint.quantization.measure import open_all, warn_of_unseen
-from fullint.quantization.stages import Calibrated, Prepared
+from fullint.quantization.stage_values import Calibrated, Prepared
 from fullint.quantization.workbench import Workbench
 from fullint.repairing.interval_bounds import bounds
 from fullint.verification.kernel_outputs import real

@@ -24,7 +24,7 @@ from fullint.ops.structure import check_readable
 from fullint.passes.keep_float import choose
 from fullint.quantization.assignment import Granularity
 from fullint.quantization.options import Options
-from fullint.quantization.stages import Loaded, Request
+from fullint.quantization.stage_values import Loaded, Request
 from fullint.quantization.workbench import Workbench
 from fullint.repairing.lift import cancel, lift, stamp_axes
 

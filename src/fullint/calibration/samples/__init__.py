@@ -10,7 +10,8 @@ Uncompressed files are mapped and compressed ones read piece by piece, so memory
 the number of samples. Each sample is checked: shape, type, and that every number is finite.
 """
 
+from fullint.calibration.samples.held_back import Held, split
 from fullint.calibration.samples.slots import ImageOptions, Slot, slots
-from fullint.calibration.samples.stream import WAYS, Held, Samples, draw_samples, open_samples, split, synthetic
+from fullint.calibration.samples.stream import WAYS, Samples, draw_samples, open_samples, synthetic
 
 __all__ = ["WAYS", "Held", "ImageOptions", "Samples", "Slot", "draw_samples", "open_samples", "slots", "split", "synthetic"]

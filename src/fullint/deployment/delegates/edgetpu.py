@@ -7,9 +7,9 @@ cuts once: from the first operator it does not take on, all run on the CPU (with
 
 from __future__ import annotations
 
-from fullint.deployment.delegates.acceptance import verdicts
 from fullint.deployment.delegates.conditions import Condition, Custom, Never, Option, Static, Values
 from fullint.deployment.delegates.table import Row, Table
+from fullint.deployment.delegates.taken import verdicts
 from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
 from fullint.model.ir import Graph, Model, Op, Tensor
 from fullint.ops.make import ACTIVATIONS

@@ -10,7 +10,6 @@ and DEQUANTIZE around them, to the CPU), and what `always` says. Without one (`i
 
 from __future__ import annotations
 
-from fullint.deployment.delegates.acceptance import verdicts
 from fullint.deployment.delegates.conditions import (
     OUT,
     Condition,
@@ -27,6 +26,7 @@ from fullint.deployment.delegates.conditions import (
     When,
 )
 from fullint.deployment.delegates.table import Row, Table
+from fullint.deployment.delegates.taken import verdicts
 from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
 from fullint.errors import UsageError
 from fullint.model.ir import Model, Op, Tensor

@@ -6,9 +6,9 @@ from LiteRT's: no operator with float data and integer weights (hybrid), no spar
 
 from __future__ import annotations
 
-from fullint.deployment.delegates.acceptance import verdicts
 from fullint.deployment.delegates.conditions import Condition, Custom
 from fullint.deployment.delegates.table import Row, Table
+from fullint.deployment.delegates.taken import verdicts
 from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
 from fullint.model.ir import Model, Op
 

@@ -7,7 +7,6 @@ constants, and that operator is taken if all who read it are.
 
 from __future__ import annotations
 
-from fullint.deployment.delegates.acceptance import verdicts
 from fullint.deployment.delegates.conditions import (
     OUT,
     Count,
@@ -31,6 +30,7 @@ from fullint.deployment.delegates.conditions import (
     ratio,
 )
 from fullint.deployment.delegates.table import Row, Table
+from fullint.deployment.delegates.taken import verdicts
 from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
 from fullint.model.ir import Model, Op, Tensor
 from fullint.ops.make import ACTIVATIONS
