@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from fullint.auditing.audit import audit_model
-from fullint.model.ir import Graph
+from fullint.calibration.collect import Collector
+from fullint.calibration.statistics import Stats
+from fullint.model.ir import Graph, Model, Tensor
 from fullint.model.tflite import read_model
 from fullint.ops.builder import Builder, samples_like
 from fullint.passes import engine
@@ -66,6 +68,13 @@ def run(model: object, arrays: list[np.ndarray], kernels: str = "xnnpack") -> li
 def evaluate(model: object) -> list[np.ndarray]:
     """Outputs of a model of constants."""
     return run(model, [], "builtin")
+
+
+def calibrate(model: Model, tensors: list[Tensor], values: list[np.ndarray]) -> Stats:
+    """The ranges of one sample, without room for others."""
+    with WorkerProcess() as worker, Collector(model, tensors, set(), worker, 1) as collector:
+        collector.add(0, values)
+        return collector.finish(margin=False)
 
 
 def quantized(g: Builder, count: int = 20, **options: object) -> pipeline.Result:

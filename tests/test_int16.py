@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import evaluate, quantized, run
+from conftest import calibrate, evaluate, quantized, run
 from op_examples import EXAMPLES
 
 import fullint
-from fullint.calibration.collect import calibrate
 from fullint.calibration.observed import observed_tensors
 from fullint.errors import RuntimeFailure
 from fullint.model.numerics import representable
@@ -19,7 +18,6 @@ from fullint.ops.releases import release_of
 from fullint.quantization.assign import assign
 from fullint.quantization.emit import emit
 from fullint.quantization.lookup_tables import compute_tables
-from fullint.runtime.process import WorkerProcess
 from fullint.verification.contract import contract_problems
 from fullint.verification.kernel_outputs import integer_inputs, real
 
@@ -34,8 +32,7 @@ def test_int16_kernel_equals_float_operator(kind: str) -> None:
     model = g.model()
     expected = run(model, values, "builtin")
     tensors = observed_tensors(model) if kind not in STEEP else list(model.main.inputs)
-    with WorkerProcess() as box:
-        stats = calibrate(model, tensors, set(), [(0, values)], box, 1, margin=False)
+    stats = calibrate(model, tensors, values)
     known = {"RSQRT": (0.0, 8.0), "LOG": (-5.0, 2.0)}  # not infinite at 0
     ranges = stats.ranges | ({model.main.outputs[0]: known[kind]} if kind in known else {})
     assignment = assign(model, replace(stats.measured, ranges=ranges), inputs="int16")

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import evaluate, run
+from conftest import calibrate, evaluate, run
 from op_examples import EXAMPLES, codes
 
-from fullint.calibration.collect import calibrate
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.statistics import Measured
 from fullint.errors import RuntimeFailure
@@ -20,7 +19,6 @@ from fullint.ops.releases import RELEASES, release_of
 from fullint.quantization.assign import assign
 from fullint.quantization.emit import emit
 from fullint.quantization.lookup_tables import compute_tables
-from fullint.runtime.process import WorkerProcess
 from fullint.verification.contract import contract_problems
 from fullint.verification.kernel_outputs import integer_inputs, real
 
@@ -35,9 +33,7 @@ def emitted(kind: str) -> tuple[Model, Model, list[np.ndarray], list[np.ndarray]
     values = EXAMPLES[kind](g)
     model = g.model()
     expected = run(model, values, "builtin")
-    with WorkerProcess() as box:
-        tensors = observed_tensors(model) if kind not in ("RSQRT", "LOG") else list(model.main.inputs)
-        stats = calibrate(model, tensors, set(), [(0, values)], box, 1, margin=False)
+    stats = calibrate(model, observed_tensors(model) if kind not in ("RSQRT", "LOG") else list(model.main.inputs), values)
     ranges = stats.ranges
     if kind == "RSQRT":  # 1 / sqrt(0) has no int8; the largest value of the next code has
         ranges[model.main.outputs[0]] = (0.0, 8.0)

@@ -51,6 +51,27 @@ def int8_bias(m: Model) -> None:
     op.inputs[2] = constant("b", np.zeros(4, np.int8), op.inputs[2].quant)
 
 
+def wide_weights(m: Model) -> None:
+    w = op_of(m, "CONV_2D").inputs[1]
+    w.buffer, w.dtype = Buffer.of(w.array.astype(np.int16)), "int16"
+
+
+def raw_operand(m: Model) -> None:
+    op_of(m, "CONCATENATION").inputs[0].quant = None
+
+
+def narrow_bias(m: Model) -> None:
+    op = op_of(m, "CONV_2D")
+    for t in (op.inputs[0], op.outputs[0]):
+        t.dtype, t.quant = "int16", Quant.of(0.01)
+
+
+def one_scale_for_all(m: Model) -> None:
+    w, b = op_of(m, "CONV_2D").inputs[1:3]
+    w.quant = Quant.of(np.full(4, 0.01))
+    b.quant = Quant.of(np.float32(op_of(m, "CONV_2D").inputs[0].quant.scale[0]) * np.float32(0.01))
+
+
 def three_bias_scales(m: Model) -> None:
     b = op_of(m, "CONV_2D").inputs[2]
     b.quant = Quant.of(b.quant.scale[:3])
@@ -122,6 +143,10 @@ def no_scales(m: Model) -> None:
         (wrong_bias_scale, "s_in * s_w is"),
         (short_bias_scales, "s_in * s_w is"),
         (three_bias_scales, "has 3 scales, the weights have 4"),
+        (one_scale_for_all, "has one scale for the 4 of the weights"),
+        (wide_weights, "are int16, fullint's contract is int8"),
+        (narrow_bias, "beside int16 it must be int64"),
+        (raw_operand, "mixes raw int8"),
         (int8_bias, "the kernel takes int32"),
         (weights_at_minus_128, "are -128"),
         (weights_with_zero_point, "is 3, the kernel takes 0"),
@@ -154,14 +179,27 @@ BREACHES = {
     "weight-range": weights_at_minus_128,
     "scale-out-of-range": huge_scale,
     "op-version-low": old_version,
+    "weight-type": wide_weights,
+    "raw-codes": raw_operand,
+    "bias-width": narrow_bias,
 }
+CONTRACT_ONLY = ("weight-type", "raw-codes", "bias-width")
 
 
 def test_every_check_has_an_example() -> None:
     assert set(BREACHES) == set(CHECKS)
 
 
-@pytest.mark.parametrize("name", BREACHES)
+@pytest.mark.parametrize("name", CONTRACT_ONLY)
+def test_what_runs_and_is_not_handed_out(name: str) -> None:
+    model = small()
+    assert CHECKS[name](op_of(model, "CONV_2D")) is None
+    BREACHES[name](model)
+    breach = next(b for op in model.main.ops if (b := CHECKS[name](op)) is not None)
+    assert any(breach.text in p for p in contract_problems(model))
+
+
+@pytest.mark.parametrize("name", [n for n in BREACHES if n not in CONTRACT_ONLY])
 def test_the_contract_and_the_audit_say_the_same(name: str) -> None:
     """One set of checks: what breaks the contract is found by the rule of that name, in the same words."""
     model = small()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 import numpy as np
@@ -93,28 +93,6 @@ class Collector:
             tensor = next(p.tensor for p in self.probes if p.start <= position < p.start + p.size)
             raise SamplesError(f'sample {sample} drives tensor "{tensor.name}" to a value that is not finite')
         return _stats(self.probes, found, set(self.states), self.count if margin else FEW_VALUES)
-
-
-def calibrate(
-    model: Model,
-    tensors: Sequence[Tensor],
-    by_channel: AbstractSet[Tensor],
-    samples: Iterable[tuple[int, Sequence[Array]]],
-    worker: WorkerProcess,
-    threads: int,
-    heads: Sequence[Tensor] = (),
-    keep: int = 0,
-    *,
-    margin: bool = True,
-) -> Stats:
-    """Smallest and largest value of each tensor over samples that are at hand: (index, arrays in graph input order).
-
-    The other arguments are those of `Collector`.
-    """
-    with Collector(model, tensors, by_channel, worker, threads, heads, keep) as collector:
-        for index, arrays in samples:
-            collector.add(index, arrays)
-        return collector.finish(margin=margin)
 
 
 def _widened(low: Array, high: Array, seen: int) -> tuple[Array, Array]:

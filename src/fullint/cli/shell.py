@@ -20,7 +20,7 @@ import click
 from fullint.errors import FullintError, NotIntegerError, OutputExistsError, UsageError
 
 if TYPE_CHECKING:
-    from fullint.quantization.pipeline import Progress
+    from fullint.reporting import Progress
 
 TRACEBACK = "FULLINT_TRACEBACK"
 

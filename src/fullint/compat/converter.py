@@ -26,7 +26,7 @@ from fullint.compat.attributes import ATTRIBUTES, INT16_OPS, OWN, TargetSpec, ch
 from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure, SamplesError, UsageError
 from fullint.frontends.conversion import other
 from fullint.frontends.formats import FRAMEWORKS
-from fullint.frontends.match_interface import SAME, Original, finished
+from fullint.frontends.match_interface import SAME, Original, match_interface
 from fullint.frontends.report import Conversion
 from fullint.quantization.options import Options
 from fullint.quantization.pipeline import Result, quantize
@@ -193,7 +193,7 @@ class TFLiteConverter(ConverterAttributes):
             raise ConversionError(f"TensorFlow does not convert the float model: {_sentence(e)}") from e
         original = Original(made.inputs, made.outputs, made.sample, made.expected)
         try:
-            done = finished(made.data, original)
+            done = match_interface(made.data, original)
         except (ModelFormatError, RuntimeFailure) as e:
             raise ConversionError(str(e)) from e
         if done.nearness < SAME:

@@ -22,7 +22,7 @@ import numpy as np
 from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure
 from fullint.frontends.environments import Environment, find, log_file, tail
 from fullint.frontends.formats import Framework, framework_of, split
-from fullint.frontends.match_interface import SAME, SURE, Finished, Original, finished
+from fullint.frontends.match_interface import SAME, SURE, Matched, Original, match_interface
 from fullint.frontends.report import Conversion
 from fullint.model.input_shapes import check_batch, parse_shapes
 from fullint.reporting import Progress
@@ -87,7 +87,7 @@ def convert_with(
     where = find(framework)
     if progress is not None:
         progress("convert", 0, None)
-    best: tuple[Finished, Conversion] | None = None
+    best: tuple[Matched, Conversion] | None = None
     said = ""
     with tempfile.TemporaryDirectory(prefix="fullint-") as folder, _kept_log(framework) as log:
         for attempt in range(framework.attempts):
@@ -104,7 +104,7 @@ def convert_with(
     return Converted(best[0].model, best[1])
 
 
-def other(made: Finished, framework: Framework, model: object) -> str:
+def other(made: Matched, framework: Framework, model: object) -> str:
     """The sentence that refuses a float model that is another function."""
     return (
         f"what {framework.tool} makes of {model} computes something else: {made.nearness:.1f} dB against {framework.title} on a "
@@ -133,7 +133,7 @@ def _attempt(
     attempt: int,
     sizes: tuple[int, Mapping[str | None, tuple[int, ...]]],
     log: Path,
-) -> tuple[tuple[Finished, Conversion] | None, str]:
+) -> tuple[tuple[Matched, Conversion] | None, str]:
     """One run of the worker: what it made, or why it made nothing."""
     folder.mkdir()
     path, function = split(model)
@@ -158,7 +158,7 @@ def _attempt(
     with np.load(folder / "check.npz") as z:
         sample, expected = ([z[f"{n}{i}"] for i in range(len(facts[f"{n}s"]))] for n in ("input", "output"))
     try:
-        done = finished((folder / "0.tflite").read_bytes(), Original(facts["inputs"], facts["outputs"], sample, expected))
+        done = match_interface((folder / "0.tflite").read_bytes(), Original(facts["inputs"], facts["outputs"], sample, expected))
     except (ModelFormatError, RuntimeFailure) as e:
         return None, str(e)
     how = (framework.name, framework.tool, facts["versions"], where.python, attempt)

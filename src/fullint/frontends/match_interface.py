@@ -51,7 +51,7 @@ class Original:
 
 
 @dataclass(frozen=True)
-class Finished:
+class Matched:
     """The bytes, and how near they are to the framework's own numbers."""
 
     model: bytes
@@ -66,17 +66,17 @@ class Finished:
         return SURE if self.equal is None or self.equal > _EQUAL else 0.0
 
 
-def finished(data: bytes, original: Original) -> Finished:
+def match_interface(data: bytes, original: Original) -> Matched:
     """Put inputs and outputs in order, and compare; of images as wide as they are deep, try both layouts.
 
     Raises:
         ModelFormatError: the `.tflite` has other inputs or outputs than the original.
         RuntimeFailure: LiteRT does not run it.
     """
-    plain = _finished(data, original, moved=False)
+    plain = _match_interface(data, original, moved=False)
     if plain.nearness >= SURE or not any(_ambiguous(x.shape) for x in original.sample):
         return plain
-    return max(plain, _finished(data, original, moved=True), key=lambda f: f.nearness)
+    return max(plain, _match_interface(data, original, moved=True), key=lambda f: f.nearness)
 
 
 def _ambiguous(shape: tuple[int, ...]) -> bool:
@@ -87,7 +87,7 @@ def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (shape[0], *shape[2:], shape[1])
 
 
-def _finished(data: bytes, original: Original, *, moved: bool) -> Finished:
+def _match_interface(data: bytes, original: Original, *, moved: bool) -> Matched:
     model = read_model(data)
     without_tensorflow(model)
     make_runnable(model)
@@ -108,7 +108,7 @@ def _finished(data: bytes, original: Original, *, moved: bool) -> Finished:
     _name(model, inputs, [i[0] for i in original.inputs])
     _name(model, outputs, [o[0] for o in original.outputs])
     _sign(model, inputs, outputs, original)
-    return Finished(write_model(model), *(_compared(original.expected, made) if made is not None else (None, None)))
+    return Matched(write_model(model), *(_compared(original.expected, made) if made is not None else (None, None)))
 
 
 def _in_order(model: Model, names: Sequence[str], ends: Sequence[Tensor], what: str) -> list[Tensor]:

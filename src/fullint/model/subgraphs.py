@@ -18,7 +18,7 @@ LOOKUP = "LOOKUP"
 FUNCTION = "function"
 
 
-def copied_ops(graph: Graph, known: Mapping[Tensor, Tensor], prefix: str = "") -> list[Op]:
+def copy_ops(graph: Graph, known: Mapping[Tensor, Tensor], prefix: str = "") -> list[Op]:
     """The operators of a graph over tensors of their own.
 
     Args:
@@ -33,16 +33,7 @@ def copied_ops(graph: Graph, known: Mapping[Tensor, Tensor], prefix: str = "") -
             tensors[t] = t if t.is_constant else _named(t, prefix)
         return tensors[t]
 
-    return [
-        replace(
-            op,
-            inputs=[None if t is None else own(t) for t in op.inputs],
-            outputs=[own(t) for t in op.outputs],
-            options={**op.options},
-            intermediates=None if op.intermediates is None else [own(t) for t in op.intermediates],
-        )
-        for op in graph.ops
-    ]
+    return [_copy_op(op, own, {}) for op in graph.ops]
 
 
 def _named(t: Tensor, prefix: str) -> Tensor:
@@ -51,12 +42,12 @@ def _named(t: Tensor, prefix: str) -> Tensor:
     return new
 
 
-def copied_graph(graph: Graph) -> Graph:
+def copy_graph(graph: Graph) -> Graph:
     """A graph like another, with tensors of its own."""
     known = {t: t if t.is_constant else _named(t, "") for t in graph.tensors}
     for t in (*graph.inputs, *graph.outputs):
         known.setdefault(t, t if t.is_constant else _named(t, ""))
-    ops = copied_ops(graph, known)
+    ops = copy_ops(graph, known)
     new = Graph(graph.name, [], [known[t] for t in graph.inputs], [known[t] for t in graph.outputs], ops)
     new.sync_tensors()
     return new
@@ -106,7 +97,7 @@ def lookup(x: Tensor, y: Tensor, function: Graph) -> Op:
 def call(op: Op, x: Tensor, y: Tensor, shape: Sequence[int]) -> list[Op]:
     """The operators a LOOKUP stands for, on an argument of another shape."""
     function: Graph = op.options[FUNCTION]
-    ops = copied_ops(function, {function.inputs[0]: x, function.outputs[0]: y}, f"{op.outputs[0].name}/")
+    ops = copy_ops(function, {function.inputs[0]: x, function.outputs[0]: y}, f"{op.outputs[0].name}/")
     for new in ops:
         for t in new.outputs:
             if t is not y:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fullint.model.ir import Graph, Model, Op, Tensor, Uses
-from fullint.model.subgraphs import copied_graph, copied_ops, reachable
+from fullint.model.subgraphs import copy_graph, copy_ops, reachable
 from fullint.ops.control_flow import BODY, COND, ELSE, THEN
 from fullint.ops.make import make_reshape
 from fullint.passes.engine import No, Rewrite
@@ -34,7 +34,7 @@ def inline_composite(op: Op, uses: Uses) -> Rewrite | No | None:
             ops.append(make_reshape(known.get(inner, inner), out))
         else:
             known[inner] = out
-    ops = copied_ops(graph, known, f"{op.outputs[0].name}/") + ops
+    ops = copy_ops(graph, known, f"{op.outputs[0].name}/") + ops
     for new in ops:
         new.origin = op.origin
     name = (op.extra[1].get("name") if op.extra else None) or graph.name or ""
@@ -69,7 +69,7 @@ def _own_branches(op: Op) -> tuple[Op, int]:
     gone = [i for i, t in enumerate(op.inputs[1:]) if t is not None and t.is_constant and t.buffer is not None]
     options = {**op.options}
     for key in (THEN, ELSE):
-        graph = copied_graph(op.options[key])
+        graph = copy_graph(op.options[key])
         _put_inside(graph, {i: op.inputs[i + 1] for i in gone})
         options[key] = graph
     kept = [t for i, t in enumerate(op.inputs) if i - 1 not in gone]
@@ -77,7 +77,7 @@ def _own_branches(op: Op) -> tuple[Op, int]:
 
 
 def _own_loop(op: Op, outer: Graph) -> tuple[Op, int]:
-    body, cond = copied_graph(op.options[BODY]), copied_graph(op.options[COND])
+    body, cond = copy_graph(op.options[BODY]), copy_graph(op.options[COND])
     gone = [
         i
         for i, t in enumerate(op.inputs)

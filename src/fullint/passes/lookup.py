@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from fullint.model.ir import Array, Graph, Model, Op, Tensor, Uses, constant
-from fullint.model.subgraphs import FUNCTION, LOOKUP, call, copied_ops, lookup
+from fullint.model.subgraphs import FUNCTION, LOOKUP, call, copy_ops, lookup
 from fullint.ops import KERNEL_SETS, ROWS, traits_of
 from fullint.ops.make import make_op
 from fullint.passes.engine import Evaluate, Rewrite, private
@@ -132,7 +132,7 @@ def _function(chain: list[Op], source: Tensor, end: Tensor) -> Graph:
         for c in op.inputs:
             if c is not None and c.buffer is not None:
                 scalars[c] = constant(c.name, c.array.reshape(-1)[0])
-    ops = copied_ops(Graph(ops=chain), scalars)
+    ops = copy_ops(Graph(ops=chain), scalars)
     for op in ops:
         if op.kind == "SELECT":  # the older kind does not broadcast
             options = make_op("SELECT_V2", op.inputs, op.outputs)

@@ -187,14 +187,8 @@ def pool_3d_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
     pool(planes, pooled, (size[2], size[3]), (stride[2], stride[3]))
     ops.append(make_reshape(pooled, flat))
     pool(flat, done, (size[1], 1), (stride[1], 1))
-    ops.append(
-        make_op(
-            "RESHAPE",
-            [done, constant(f"{out.name}/shape", np.asarray(shaped.shape, np.int32))],
-            [out],
-            new_shape=list(shaped.shape),
-        )
-    )
+    ops.append(make_reshape(done, shaped))
+    ops[-1].outputs = [out]
     return Rewrite((op,), tuple(ops), f"{name} written as two {POOLS[name]}", {out: shaped})
 
 

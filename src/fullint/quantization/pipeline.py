@@ -38,28 +38,10 @@ class Plan:
 Stage = Callable[[Workbench, Any], Any]
 """From one of the values of `stage_values` to the next."""
 
-QUANTIZE: tuple[Stage, ...] = (
-    load,
-    hand_on_integer,
-    require_samples,
-    prepare,
-    require_feasible,
-    calibrate,
-    equalize,
-    decide,
-    build,
-    certify,
-)
-PLAN: tuple[Stage, ...] = (
-    load,
-    require_float,
-    require_samples,
-    prepare,
-    require_feasible,
-    calibrate,
-    equalize,
-    decide,
-)
+DECIDE: tuple[Stage, ...] = (require_samples, prepare, require_feasible, calibrate, equalize, decide)
+"""From a float model to the parameters of all its tensors."""
+QUANTIZE: tuple[Stage, ...] = (load, hand_on_integer, *DECIDE, build, certify)
+PLAN: tuple[Stage, ...] = (load, require_float, *DECIDE)
 
 
 def run(stages: Sequence[Stage], request: Request, progress: Progress | None, trail: list[Any] | None = None) -> Any:

@@ -235,28 +235,10 @@ def hand_on_sound(bench: Workbench, selected: Selected) -> Selected | Result:
     return Result(data, report_unchanged(bench, selected, data, "unchanged"))
 
 
-REPAIR: tuple[Stage, ...] = (
-    load,
-    select,
-    require_mendable,
-    hand_on_sound,
-    prepare,
-    require_feasible,
-    find_ranges,
-    decide,
-    build,
-    certify,
-)
-REPAIR_PLAN: tuple[Stage, ...] = (
-    load,
-    select,
-    require_mendable,
-    require_float,
-    prepare,
-    require_feasible,
-    find_ranges,
-    decide,
-)
+DECIDE_REPAIR: tuple[Stage, ...] = (prepare, require_feasible, find_ranges, decide)
+"""From what was selected to the parameters of all tensors."""
+REPAIR: tuple[Stage, ...] = (load, select, require_mendable, hand_on_sound, *DECIDE_REPAIR, build, certify)
+REPAIR_PLAN: tuple[Stage, ...] = (load, select, require_mendable, require_float, *DECIDE_REPAIR)
 
 
 def _request(model: str | Path | bytes, samples: Any, options: Options, rules: Sequence[Rule], weights: str) -> RepairRequest:

@@ -157,7 +157,7 @@ def _decide(found: Sequence[tuple[Op | Tensor, Rule, Found]], rules: Collection[
 
 def _left(what: Op | Tensor, rule: Rule) -> set[Op]:
     """What is not to be fixed stays as it is."""
-    stays = isinstance(what, Op) and (rule.mend in (Mend.LIFT, Mend.CANCEL) or Scope.FLOAT in rule.scopes)
+    stays = rule.mend in (Mend.LIFT, Mend.CANCEL) or Scope.FLOAT in rule.scopes
     return {what} if stays and isinstance(what, Op) else set()
 
 

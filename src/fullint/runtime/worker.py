@@ -13,7 +13,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,7 +20,7 @@ import numpy as np
 from fullint.errors import FullintError
 from fullint.model.ir import Array
 from fullint.runtime import messages
-from fullint.runtime.interpreter import PlainModel, invoke, open_interpreter
+from fullint.runtime.interpreter import invoke, open_interpreter
 from fullint.runtime.range_accumulator import RangeAccumulator
 
 SAMPLES_AHEAD = 4
@@ -35,9 +34,18 @@ class Worker:
     def __init__(self) -> None:
         self.runner: Any = None
         self.ranges: RangeAccumulator | None = None
-        self.chain: list[Any] = []
-        self.profiled: list[Any] = []
-        self.seen: list[list[Any]] = []
+        self.benchmark: Any = None
+        """What answers a benchmark's messages, once one has come."""
+
+    def answer(self, message: Any) -> Any:
+        handler = HANDLERS.get(type(message))
+        if handler is not None:
+            return handler(self, message)
+        if self.benchmark is None:
+            from fullint.runtime.benchmark_worker import BenchmarkWorker
+
+            self.benchmark = BenchmarkWorker()
+        return self.benchmark.answer(message)
 
     def open(self, m: messages.Open) -> None:
         self.runner = None  # the old model's memory first
@@ -67,60 +75,6 @@ class Worker:
         found = {d["index"]: tuple(int(n) for n in d["shape"]) for d in runner.get_tensor_details()}
         return [found.get(i, ()) for i in range(max(found, default=-1) + 1)]
 
-    def open_compiled(self, m: messages.OpenCompiled) -> messages.Opened:
-        from fullint.runtime.litert_c_api import Native
-
-        chain = [Native(path, m.kernels, m.threads, profiling=m.profiling) for path in m.paths]
-        if m.profiling:
-            self.profiled, self.seen = chain, [[] for _ in chain]
-        else:
-            self.chain = chain
-        return sum(n.init_seconds for n in chain), [n.shapes() for n in chain]
-
-    def open_plain(self, m: messages.OpenPlain) -> messages.Opened:
-        self.chain = [PlainModel(m.path, m.kernels, m.threads, m.library, dict(m.options))]
-        return self.chain[0].init_seconds, [self.chain[0].shapes()]
-
-    def fill(self, m: messages.Fill) -> None:
-        for chain in filter(None, (self.chain, self.profiled)):
-            for model, values in zip(chain, m.arrays, strict=True):
-                model.fill(values)
-
-    def loop(self, m: messages.Loop) -> list[float]:
-        found: list[float] = []
-        spent = 0.0
-        while (len(found) < m.runs or spent < m.least) and spent < m.most:
-            if m.delay > 0:
-                time.sleep(m.delay)
-            found.append(sum([model.run() for model in self.chain]))
-            spent += found[-1]
-        return found
-
-    def profile_runs(self, m: messages.ProfileRuns) -> float:
-        start = time.perf_counter()
-        for model, seen in zip(self.profiled, self.seen, strict=True):
-            ends, seconds = [0], []
-            model.start()
-            for _ in range(m.runs):
-                seconds.append(model.run())
-                ends.append(model.kept())
-            events = model.events()
-            if m.keep:
-                seen += [(events[a:b], s) for a, b, s in zip(ends, ends[1:], seconds, strict=False)]
-        return (time.perf_counter() - start) / m.runs
-
-    def profiles(self, m: messages.Profiles) -> list[messages.Profile]:
-        from fullint.runtime.litert_c_api import summed
-
-        return [(*summed([e for e, _ in seen]), float(np.mean([s for _, s in seen]))) for seen in self.seen]
-
-    def memory(self, m: messages.Memory) -> int:
-        try:
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-        except OSError:
-            return 0  # the system does not tell
-        return pages * os.sysconf("SC_PAGE_SIZE")
-
     def measure(self, m: messages.Measure) -> None:
         interpreters, threads = (1, m.threads) if m.together else (m.threads, 1)
         self.ranges = RangeAccumulator(m.path, interpreters, threads, m.keep)
@@ -146,13 +100,6 @@ HANDLERS: dict[type[Any], Callable[[Worker, Any], Any]] = {
     messages.Measure: Worker.measure,
     messages.Sample: Worker.sample,
     messages.FinishMeasuring: Worker.finish_measuring,
-    messages.OpenCompiled: Worker.open_compiled,
-    messages.OpenPlain: Worker.open_plain,
-    messages.Fill: Worker.fill,
-    messages.Loop: Worker.loop,
-    messages.ProfileRuns: Worker.profile_runs,
-    messages.Profiles: Worker.profiles,
-    messages.Memory: Worker.memory,
 }
 
 
@@ -180,7 +127,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     while (message := waiting.get()) is not None:
         reply: tuple[bool, Any]
         try:
-            reply = (True, HANDLERS[type(message)](worker, message))
+            reply = (True, worker.answer(message))
         except Exception as e:  # the parent raises it
             reply = (False, _message(e))
         if isinstance(message, messages.Sample):

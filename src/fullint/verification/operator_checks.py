@@ -95,6 +95,14 @@ def bias_type(op: Op) -> Breach | None:
     return Breach(f'its bias "{short(b)}" is {b.dtype}, the kernel takes {wanted[0]}', {"is": b.dtype, "wanted": wanted[0]}, b)
 
 
+def bias_width(op: Op) -> Breach | None:
+    """An int32 bias beside int16 activations: LiteRT takes it, fullint hands out int64."""
+    found = weighted(op)
+    if found is None or found[3] is None or integer_row(op) is None or found[1].dtype != "int16" or found[3].dtype != "int32":
+        return None
+    return Breach(f'its bias "{short(found[3])}" is int32, beside int16 it must be int64', tensor=found[3])
+
+
 def bias_shape(op: Op) -> Breach | None:
     """A bias of another shape than [channels]; of float operators, too."""
     found = weighted(op)
@@ -138,7 +146,8 @@ def bias_scale(op: Op) -> Breach | None:
     worst = int(np.argmax(np.abs(ratio - 1)))
     off, zero = abs(float(ratio[worst]) - 1), bool((b.quant.zero_point != 0).any())
     if not zero and off <= BIAS_SCALE_TOLERANCE:
-        return None
+        one = f'its bias "{short(b)}" has one scale for the {expected.size} of the weights'
+        return None if b.quant.scale.size == expected.size else Breach(one, tensor=b, harmless=True)
     of = (float(np.broadcast_to(b.quant.scale, ratio.shape)[worst]), float(np.broadcast_to(expected, ratio.shape)[worst]))
     empty = b.buffer is not None and not b.buffer.data.any()
     said = "zero point is not 0" if zero else f"it counts for {ratio[worst]:.3g} times what the file says"
@@ -160,6 +169,26 @@ def weight_zero_point(op: Op) -> Breach | None:
     worst = int(points[np.argmax(np.abs(points))])
     text = f'the zero point of its weights "{short(w)}" is {worst}, the kernel takes 0'
     return Breach(text, {"zero_point": worst, "constant": w.is_constant}, w)
+
+
+def weight_type(op: Op) -> Breach | None:
+    """Data or weights without a scale, or weights of another type than int8: LiteRT runs int4 ones, fullint hands out int8."""
+    row = integer_row(op)
+    if row is None or row.weight is None:
+        return None
+    x, w = op.input(row.data), op.input(row.weight)
+    if x is None or w is None or x.quant is None or w.quant is None:
+        return Breach("it has no scales for its data or weights")
+    return None if w.dtype == "int8" else Breach(f'its weights "{short(w)}" are {w.dtype}, fullint\'s contract is int8', tensor=w)
+
+
+def raw_codes(op: Op) -> Breach | None:
+    """int8 operands without a scale beside a result that has one; a CAST takes them so."""
+    row = integer_row(op)
+    if row is None or row.role(row.data) is Role.RAW or all(t.quant is None for t in op.outputs):
+        return None
+    raw = next((t for t in op.values() if t.dtype == "int8" and t.quant is None), None)
+    return Breach(f'it mixes raw int8 "{short(raw)}" and quantized int8', tensor=raw) if raw is not None else None
 
 
 def weight_range(op: Op) -> Breach | None:
@@ -320,10 +349,14 @@ CHECKS: Mapping[str, Check] = {
     "bias-wrong-scale": bias_scale,
     "weight-zero-point": weight_zero_point,
     "weight-range": weight_range,
+    "weight-type": weight_type,
+    "raw-codes": raw_codes,
+    "bias-width": bias_width,
     "scale-out-of-range": scales_in_range,
     "op-version-low": version,
 }
-"""The checks, by the audit's rule that looks with each (`malformed-scale` has two)."""
+"""The checks, by the audit's rule that looks with each. `weight-axis` is part of malformed-scale; what `weight-type`,
+`raw-codes` and `bias-width` find may run, so that the audit leaves it alone; it is not handed out."""
 
 
 def short(t: Tensor, most: int = 48) -> str:

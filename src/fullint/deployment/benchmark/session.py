@@ -24,7 +24,7 @@ from fullint.deployment.delegates.partition import PartitionReport, cut
 from fullint.errors import ModelFormatError, RuntimeFailure
 from fullint.model.ir import NUMPY_TYPES, Array, Model
 from fullint.model.tflite import read_model
-from fullint.runtime.messages import Fill, Loop, Memory, OpenCompiled, OpenPlain, ProfileRuns, Profiles
+from fullint.runtime.benchmark_messages import Fill, Loop, Memory, OpenCompiled, OpenPlain, ProfileRuns, Profiles
 from fullint.runtime.process import WorkerProcess, model_file
 
 TURNS = 10
