@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.model.ir import Buffer, Model, Quant, Tensor, constant
-from fullint.model.numerics import bias_scales, quantize, weight_scales
+from fullint.model.numerics import bias_scales, quantize
+from fullint.model.weights import PerAxis, PerTensor, WeightSpec
 from fullint.ops.builder import Builder
 from fullint.ops.make import ACTIVATIONS, PADDING
 
@@ -68,7 +69,7 @@ class Half(Builder):
         """
         channels = x.shape[3]
         w = (self.rng.normal(size=(filters, 3, 3, channels)) * (9 * channels) ** -0.5).astype(np.float32)
-        scales = weight_scales(w, None if per_tensor else 0)
+        scales = WeightSpec(granularity=PerTensor() if per_tensor else PerAxis(0)).scales(w)
         real = (self.rng.normal(size=filters) * 0.5).astype(np.float32) if bias is None else bias
         wq = Quant.of(scales, weight_zero, 0)
         bq = Quant.of(bias_scales(float(x.quant.scale[0]), scales) * np.float32(bias_factor))

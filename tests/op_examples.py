@@ -9,6 +9,7 @@ import numpy as np
 
 from fullint.model.ir import Tensor
 from fullint.model.numerics import activation_params, dequantize
+from fullint.model.ranges import Range
 from fullint.ops.builder import Builder
 from fullint.ops.make import ACTIVATIONS, PADDING, make_op
 
@@ -17,7 +18,7 @@ Values = list[np.ndarray]
 
 def codes(low: float, high: float, shape: tuple[int, ...] = (1, 256)) -> np.ndarray:
     """All 256 values of int8 for the range, shuffled, in a shape of any multiple of 256 elements."""
-    every = dequantize(np.arange(-128, 128).astype(np.int8), activation_params(low, high))
+    every = dequantize(np.arange(-128, 128).astype(np.int8), activation_params(Range(low, high)))
     count = int(np.prod(shape))
     repeated = np.tile(every, -(-count // 256))[:count]
     return np.random.default_rng(1).permutation(repeated).reshape(shape).astype(np.float32)

@@ -6,6 +6,7 @@ from conftest import run
 
 from fullint.calibration.statistics import Measured
 from fullint.model.ir import Model, Tensor, constant
+from fullint.model.ranges import Range
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder, samples_like
 from fullint.quantization import bias_correction as bias
@@ -152,7 +153,7 @@ def test_bias_takes_back_a_mean_error(g: Builder) -> None:
     y = g.dense(x, 3)
     g.output(g.op("SOFTMAX", y, beta=1.0))
     model = g.model()
-    emitted = emit(model, assign(model, Measured({x: (-1, 1), y: (-4, 4)})))
+    emitted = emit(model, assign(model, Measured({x: Range(-1, 1), y: Range(-4, 4)})))
     heads = bias.heads(model.main)
     assert [h.tensor for h in heads] == [y]
     old = emitted.model.main.ops[0].inputs[2]
@@ -184,15 +185,15 @@ def test_heads_are_found_through_what_keeps_channels(g: Builder) -> None:
 
 def test_inputs_that_fill_their_range_are_not_cut() -> None:
     """Pixels keep a step of one; of a normal distribution the last few values are cut off."""
-    from fullint.calibration.range_methods import InputValues
+    from fullint.calibration.input_values import InputValues
 
     values, (pixels, normal) = InputValues(), (constant(n, np.zeros(1, np.float32)) for n in ("pixels", "normal"))
     rng = np.random.default_rng(0)
     for _ in range(40):
         values.add([pixels, normal], [rng.integers(0, 256, 4000).astype(np.float32), rng.normal(size=4000).astype(np.float32)])
-    assert values.clipped(pixels, (0.0, 255.0)) == (0.0, 255.0)
-    low, high = values.clipped(normal, (-4.6, 4.4))
+    assert values.clipped(pixels, Range(0.0, 255.0)) == Range(0.0, 255.0)
+    low, high = values.clipped(normal, Range(-4.6, 4.4))
     assert -4.2 < low < -3.6 and 3.4 < high < 4.1
     few = InputValues()
     few.add([normal], [rng.normal(size=4000).astype(np.float32)])
-    assert few.clipped(normal, (-4.0, 4.0)) == (-4.0, 4.0)
+    assert few.clipped(normal, Range(-4.0, 4.0)) == Range(-4.0, 4.0)

@@ -6,18 +6,16 @@ import pytest
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.statistics import Measured
 from fullint.model.ir import Quant, Tensor, constant
+from fullint.model.ranges import Range
 from fullint.ops.builder import Builder
 from fullint.quantization.assign import assign
-from fullint.quantization.assignment import Granularity
+from fullint.quantization.assignment import Assignment, Granularity
 from fullint.quantization.feasibility import blockers
 
 
-def whole(low: float, high: float) -> tuple[float, float]:
-    return (low, high)
-
-
-def params(g: Builder, ranges: dict[Tensor, tuple[float, float]], **granularity: bool):
-    return assign(g.model(), Measured(ranges), Granularity(**granularity))
+def params(g: Builder, ranges: dict[Tensor, tuple[float, float]], **granularity: bool) -> Assignment:
+    measured = Measured({t: Range(float(low), float(high)) for t, (low, high) in ranges.items()})
+    return assign(g.model(), measured, Granularity(**granularity))
 
 
 def test_operators_that_move_share_their_input(g: Builder) -> None:
@@ -25,7 +23,7 @@ def test_operators_that_move_share_their_input(g: Builder) -> None:
     y = g.reshape(x, 1, -1)
     g.output(y)
     a = params(g, {x: (-1, 1)})
-    assert a.params[y].same_as(a.params[x])
+    assert a.encodings[y].quant.same_as(a.encodings[x].quant)
     assert observed_tensors(g.model()) == [x]
 
 
@@ -34,7 +32,7 @@ def test_fixed_outputs_need_no_measuring(g: Builder) -> None:
     y = g.op("SOFTMAX", x, beta=1.0)
     g.output(y)
     a = params(g, {x: (-1, 1)})
-    assert a.params[y].same_as(Quant.of(1 / 256, -128))
+    assert a.encodings[y].quant.same_as(Quant.of(1 / 256, -128))
     assert observed_tensors(g.model()) == [x]
 
 
@@ -47,9 +45,9 @@ def test_fixed_member_that_cannot_hold_its_group_is_cut(g: Builder) -> None:
     a = params(g, {x: (-4, 4), z: (-1, 2)})
     assert [(c.op.kind, c.input) for c in a.cuts] == [("CONCATENATION", 0)]
     assert "too small for the group's" in a.cuts[0].why
-    assert a.params[s].same_as(Quant.of(1 / 256, -128))
-    assert a.params[z].same_as(a.params[y])
-    assert a.of(g.graph.ops[-1], 0).same_as(a.params[y])
+    assert a.encodings[s].quant.same_as(Quant.of(1 / 256, -128))
+    assert a.encodings[z].quant.same_as(a.encodings[y].quant)
+    assert a.of(g.graph.ops[-1], 0).quant.same_as(a.encodings[y].quant)
 
 
 def test_equal_fixed_members_share(g: Builder) -> None:
@@ -57,8 +55,8 @@ def test_equal_fixed_members_share(g: Builder) -> None:
     y = g.op("CONCATENATION", *parts, shape=(1, 8), axis=1)
     g.output(y)
     a = params(g, dict.fromkeys(g.graph.inputs, (-4, 4)))
-    assert a.cuts == []
-    assert a.params[y].same_as(Quant.of(1 / 256, -128))
+    assert a.cuts == ()
+    assert a.encodings[y].quant.same_as(Quant.of(1 / 256, -128))
 
 
 def test_concatenation_gives_its_parameters_to_producers_it_alone_reads(g: Builder) -> None:
@@ -67,8 +65,8 @@ def test_concatenation_gives_its_parameters_to_producers_it_alone_reads(g: Build
     y = g.op("CONCATENATION", *parts, shape=(1, 8), axis=1)
     g.output(y)
     a = params(g, {x: (-1, 1), z: (-9, 9), parts[0]: (0, 1), parts[1]: (0, 9)})
-    assert a.cuts == []
-    assert a.params[parts[0]].same_as(a.params[y])
+    assert a.cuts == ()
+    assert a.encodings[parts[0]].quant.same_as(a.encodings[y].quant)
 
 
 def test_a_tensor_that_others_read_too_keeps_its_resolution(g: Builder) -> None:
@@ -89,7 +87,7 @@ def test_clip_saturates_its_input(g: Builder) -> None:
     g.output(z)
     assert z in observed_tensors(g.model())
     a = params(g, {x: (-50, 50), y: (0, 50), z: (0, 2)})
-    assert float(a.params[y].scale[0]) == pytest.approx(2 / 255)
+    assert float(a.encodings[y].quant.scale[0]) == pytest.approx(2 / 255)
 
 
 def test_clip_of_what_others_read_is_cut_off(g: Builder) -> None:
@@ -100,8 +98,8 @@ def test_clip_of_what_others_read_is_cut_off(g: Builder) -> None:
     first = g.graph.ops[-2].outputs[0]
     g.output(y, g.op("ABS", x))
     a = params(g, {x: (-3, 3), first: (-0.01, 3), y: (-0.01, 0.01), g.graph.outputs[1]: (0, 3)})
-    assert float(a.params[x].scale[0]) == pytest.approx(6 / 255)
-    assert float(a.params[y].scale[0]) == pytest.approx(0.02 / 255)
+    assert float(a.encodings[x].quant.scale[0]) == pytest.approx(6 / 255)
+    assert float(a.encodings[y].quant.scale[0]) == pytest.approx(0.02 / 255)
     assert len(a.cuts) == 1
 
 
@@ -111,7 +109,7 @@ def test_a_clip_never_narrows_other_channels(g: Builder) -> None:
     m = g.op("MINIMUM", left, g.const(0.05))
     g.output(g.op("CONCATENATION", m, right, shape=(1, 4, 4, 8), axis=3))
     a = params(g, {x: (-3, 3), m: (-3, 0.05)})
-    assert float(a.params[right].scale[0]) == pytest.approx(6 / 255)
+    assert float(a.encodings[right].quant.scale[0]) == pytest.approx(6 / 255)
 
 
 def test_comparison_with_what_a_fixed_grid_cannot_hold(g: Builder) -> None:
@@ -122,8 +120,8 @@ def test_comparison_with_what_a_fixed_grid_cannot_hold(g: Builder) -> None:
     a = params(g, {x: (-7, 7)})
     op = g.graph.ops[-1]
     assert len(a.cuts) == 1
-    assert a.of(op, 0).same_as(a.of(op, 1))
-    assert a.params[s].same_as(Quant.of(1 / 256, -128))
+    assert a.of(op, 0).quant.same_as(a.of(op, 1).quant)
+    assert a.encodings[s].quant.same_as(Quant.of(1 / 256, -128))
 
 
 def test_a_group_that_others_read_is_not_coarsened_through_a_reshape(g: Builder) -> None:
@@ -132,7 +130,7 @@ def test_a_group_that_others_read_is_not_coarsened_through_a_reshape(g: Builder)
     g.output(y, g.op("ABS", x))
     a = params(g, {x: (-0.01, 0.01), big: (-100, 100), g.graph.outputs[1]: (0, 0.01)})
     assert [c.input for c in a.cuts] == [0]
-    assert float(a.params[x].scale[0]) == pytest.approx(0.02 / 255)
+    assert float(a.encodings[x].quant.scale[0]) == pytest.approx(0.02 / 255)
 
 
 def test_a_quantize_of_the_file_that_saturates_is_not_adopted(g: Builder) -> None:
@@ -141,14 +139,14 @@ def test_a_quantize_of_the_file_that_saturates_is_not_adopted(g: Builder) -> Non
     q.quant = Quant.of(0.002, -128)
     g.output(q, g.op("ABS", x))
     a = params(g, {x: (-3, 3), g.graph.outputs[1]: (0, 3)})
-    assert float(a.params[x].scale[0]) == pytest.approx(6 / 255)
+    assert float(a.encodings[x].quant.scale[0]) == pytest.approx(6 / 255)
 
 
 def test_tiny_ranges_have_tiny_scales(g: Builder) -> None:
     x = g.input(1, 4)
     g.output(g.op("RELU", x))
     a = params(g, {x: (-1e-9, 1e-9), g.graph.outputs[0]: (0, 1e-9)})
-    assert float(a.params[x].scale[0]) == pytest.approx(2e-9 / 255, rel=1e-5)
+    assert float(a.encodings[x].quant.scale[0]) == pytest.approx(2e-9 / 255, rel=1e-5)
 
 
 def test_pad_value_widens_its_group(g: Builder) -> None:
@@ -156,8 +154,8 @@ def test_pad_value_widens_its_group(g: Builder) -> None:
     y = g.op("PADV2", x, g.const(np.int32([[0, 0], [1, 1]])), g.const(-7.0), shape=(1, 6))
     g.output(y)
     a = params(g, {x: (-1, 1)})
-    assert a.params[x].same_as(a.params[y])
-    assert float(a.params[y].scale[0]) == pytest.approx(8 / 255)
+    assert a.encodings[x].quant.same_as(a.encodings[y].quant)
+    assert float(a.encodings[y].quant.scale[0]) == pytest.approx(8 / 255)
 
 
 def test_shared_bias_has_a_scale_per_consumer(g: Builder) -> None:
@@ -169,10 +167,10 @@ def test_shared_bias_has_a_scale_per_consumer(g: Builder) -> None:
     g.output(a2)
     a = params(g, {x: (-1, 1), a1: (-3, 3), a2: (-5, 5)})
     first, second = g.graph.ops
-    assert not a.operand[first, 2].same_as(a.operand[second, 2])
+    assert not a.encodings[first, 2].quant.same_as(a.encodings[second, 2].quant)
     for op, data in ((first, x), (second, a1)):
-        expected = np.float32(a.params[data].scale[0]) * a.operand[op, 1].scale
-        np.testing.assert_array_equal(a.operand[op, 2].scale, expected)
+        expected = np.float32(a.encodings[data].quant.scale[0]) * a.encodings[op, 1].quant.scale
+        np.testing.assert_array_equal(a.encodings[op, 2].quant.scale, expected)
 
 
 @pytest.mark.parametrize(
@@ -184,8 +182,8 @@ def test_granularity(g: Builder, granularity: dict[str, bool], conv: int, dense:
     z = g.dense(g.reshape(y, 1, -1), 3)
     g.output(z)
     a = params(g, {x: (-1, 1), y: (-1, 1), z: (-1, 1)}, **granularity)
-    assert a.operand[g.graph.ops[0], 1].scale.size == conv
-    assert a.operand[g.graph.ops[2], 1].scale.size == dense
+    assert a.encodings[g.graph.ops[0], 1].quant.scale.size == conv
+    assert a.encodings[g.graph.ops[2], 1].quant.scale.size == dense
 
 
 def test_weight_scale_is_raised_for_a_huge_bias(g: Builder) -> None:
@@ -193,7 +191,7 @@ def test_weight_scale_is_raised_for_a_huge_bias(g: Builder) -> None:
     y = g.conv(x, filters=1, kernel=1, weights=g.const(np.full((1, 1, 1, 1), 1e-6, np.float32)), bias=g.const(np.float32([1e6])))
     g.output(y)
     a = params(g, {x: (-1e-3, 1e-3), y: (0, 1e6)})
-    s = a.operand[g.graph.ops[0], 2].scale[0]
+    s = a.encodings[g.graph.ops[0], 2].quant.scale[0]
     assert 1e6 / s <= 2**30 * 1.001
     assert any("raised" in n for n in a.notes)
 
@@ -208,16 +206,34 @@ def test_half_quantized_parameters_are_kept(g: Builder) -> None:
     q.quant = Quant.of(0.1, -3)
     g.output(q)
     a = params(g, {c: (-100, 100)})
-    assert a.params[f].same_as(x.quant)
-    assert a.params[c].same_as(q.quant)
+    assert a.encodings[f].quant.same_as(x.quant)
+    assert a.encodings[c].quant.same_as(q.quant)
     assert observed_tensors(g.model()) == [c]
 
 
 def test_assignment_prints(g: Builder) -> None:
-    x = g.input(1, 4)
-    g.output(g.op("RELU", x))
-    text = str(params(g, {x: (-1, 1), g.graph.outputs[0]: (0, 1)}))
-    assert "input: scale 0.00784314 zero point 0" in text.replace("zero point -1", "zero point 0")
+    """Every activation, every operand that is encoded otherwise, each cut with its reason, each note."""
+    x = g.input(1, 1, 1, 1)
+    y = g.conv(x, filters=1, kernel=1, weights=g.const(np.full((1, 1, 1, 1), 1e-6, np.float32)), bias=g.const(np.float32([1e6])))
+    s = g.op("LOGISTIC", y)
+    z = g.op("CONCATENATION", s, g.op("RELU", x), shape=(1, 1, 1, 2), axis=3)
+    g.output(z)
+    for t, name in zip((x, y, s, z, g.graph.ops[2].outputs[0]), "xyszr", strict=True):
+        t.name = name
+    text = str(params(g, {x: (-1, 1), y: (0, 1e6), g.graph.ops[2].outputs[0]: (0, 2.55)}))
+    assert text.splitlines() == [
+        "x: int8 scale 0.00784314 zero point -1",
+        "y: int8 scale 0.027451 zero point -128",
+        "s: int8 scale 0.00390625 zero point -128",
+        "r: int8 scale 0.01 zero point -128",
+        "z: int8 scale 0.01 zero point -128",
+        'CONCATENATION "z" input 0: int8 scale 0.01 zero point -128',
+        'CONV_2D "y" input 1: int8 scale 0.118744 zero point 0',
+        'CONV_2D "y" input 2: int32 scale 0.000931324 zero point 0',
+        'requantize before CONCATENATION "z" input 0: its input is fixed at scale 0.00390625 zero point -128, '
+        "too small for the group's [0, 2.55]",
+        'CONV_2D "y": 1 weight scales raised so that the bias fits int32',
+    ]
 
 
 def test_flex_is_called_what_it_is(g: Builder) -> None:

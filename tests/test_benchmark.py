@@ -29,6 +29,7 @@ from fullint.runtime.benchmark_messages import Fill, Loop, OpenCompiled
 from fullint.runtime.messages import Latency, Open
 from fullint.runtime.process import WorkerProcess, model_file
 
+pytestmark = pytest.mark.own_workers
 QUICK = {"num_runs": 10, "min_secs": 0.1, "warmup_min_secs": 0.05}
 MODELS = corpus("models", "*.tflite")
 SIMULATED = "SIMULATED ON HOST"

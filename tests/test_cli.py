@@ -126,7 +126,7 @@ def test_integer_model_is_copied(home: Path) -> None:
 def test_plan(home: Path) -> None:
     done = fullint("quantize", "model.tflite", "-c", "samples.npz", "--plan", cwd=home)
     assert done.returncode == 0
-    assert "x: scale" in done.stdout
+    assert "x: int8 scale" in done.stdout
     body = json.loads(fullint("quantize", "model.tflite", "-c", "samples.npz", "--plan", "--json", cwd=home).stdout)
     assert body["tensors"][0]["tensor"] == "x"
 

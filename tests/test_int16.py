@@ -11,6 +11,7 @@ import fullint
 from fullint.calibration.observed import observed_tensors
 from fullint.errors import RuntimeFailure
 from fullint.model.numerics import representable
+from fullint.model.ranges import Range
 from fullint.model.tflite import read_bytes
 from fullint.ops import KERNEL_SETS, ROWS
 from fullint.ops.builder import Builder
@@ -33,8 +34,8 @@ def test_int16_kernel_equals_float_operator(kind: str) -> None:
     expected = run(model, values, "builtin")
     tensors = observed_tensors(model) if kind not in STEEP else list(model.main.inputs)
     stats = calibrate(model, tensors, values)
-    known = {"RSQRT": (0.0, 8.0), "LOG": (-5.0, 2.0)}  # not infinite at 0
-    ranges = stats.ranges | ({model.main.outputs[0]: known[kind]} if kind in known else {})
+    known = {"RSQRT": Range(0.0, 8.0), "LOG": Range(-5.0, 2.0)}  # not infinite at 0
+    ranges = {**stats.ranges} | ({model.main.outputs[0]: known[kind]} if kind in known else {})
     assignment = assign(model, replace(stats.measured, ranges=ranges), inputs="int16")
     assignment = replace(assignment, tables=compute_tables(model, assignment, evaluate))
     wide = emit(model, assignment).model

@@ -17,6 +17,7 @@ SOURCES = sorted(HOME.rglob("*.py"))
 ROOMS = (
     "version",
     "errors",
+    "files",
     "reporting",
     "model",
     "ops",

@@ -4,6 +4,8 @@ from hypothesis import strategies as st
 
 from fullint.model import numerics
 from fullint.model.ir import Quant
+from fullint.model.ranges import Range
+from fullint.model.weights import PerAxis, WeightSpec
 
 finite = st.floats(-1e6, 1e6, width=32)
 
@@ -12,7 +14,7 @@ finite = st.floats(-1e6, 1e6, width=32)
 def test_activation_params_hold_the_range_and_zero(low: float, high: float) -> None:
     """Zero is exact, and both ends are at most one step away from what can be held."""
     low, high = min(low, high), max(low, high)
-    q = numerics.activation_params(low, high)
+    q = numerics.activation_params(Range(low, high))
     step = float(q.scale[0])
     a, b = numerics.representable(q)
 
@@ -25,7 +27,7 @@ def test_activation_params_hold_the_range_and_zero(low: float, high: float) -> N
 @given(st.lists(finite, min_size=1, max_size=50))
 def test_quantize_is_the_nearest_code(values: list[float]) -> None:
     v = np.array(values, np.float32)
-    q = numerics.activation_params(v.min(), v.max())
+    q = numerics.activation_params(Range.of(v))
     back = numerics.dequantize(numerics.quantize(v, q), q)
     low, high = numerics.representable(q)
 
@@ -44,8 +46,8 @@ def test_weight_scales_per_channel_and_dead_channels() -> None:
     """A channel of zeros takes the tensor's scale."""
     w = np.array([[1.0, -2.0], [0.0, 0.0], [0.5, 0.25]], np.float32)
 
-    np.testing.assert_allclose(numerics.weight_scales(w, 0), np.array([2, 2, 0.5]) / 127, rtol=1e-6)
-    np.testing.assert_allclose(numerics.weight_scales(w, None), [2 / 127], rtol=1e-6)
+    np.testing.assert_allclose(WeightSpec(granularity=PerAxis(0)).scales(w), np.array([2, 2, 0.5]) / 127, rtol=1e-6)
+    np.testing.assert_allclose(WeightSpec().scales(w), [2 / 127], rtol=1e-6)
 
 
 def test_weights_stay_within_127() -> None:
@@ -63,7 +65,7 @@ def test_scale_is_raised_where_a_bias_would_overflow() -> None:
 
 
 def test_dead_tensor_gets_a_sane_scale() -> None:
-    assert 1e-4 < float(numerics.activation_params(0, 0).scale[0]) < 1
+    assert 1e-4 < float(numerics.activation_params(Range(0, 0)).scale[0]) < 1
 
 
 def test_rounding_is_half_away_from_zero() -> None:

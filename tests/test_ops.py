@@ -12,6 +12,7 @@ from fullint.calibration.statistics import Measured
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Model
 from fullint.model.numerics import representable
+from fullint.model.ranges import Range
 from fullint.model.tflite import schema
 from fullint.ops import KERNEL_SETS, ROWS, Same
 from fullint.ops.builder import Builder
@@ -34,11 +35,11 @@ def emitted(kind: str) -> tuple[Model, Model, list[np.ndarray], list[np.ndarray]
     model = g.model()
     expected = run(model, values, "builtin")
     stats = calibrate(model, observed_tensors(model) if kind not in ("RSQRT", "LOG") else list(model.main.inputs), values)
-    ranges = stats.ranges
+    ranges = dict(stats.ranges)
     if kind == "RSQRT":  # 1 / sqrt(0) has no int8; the largest value of the next code has
-        ranges[model.main.outputs[0]] = (0.0, 8.0)
+        ranges[model.main.outputs[0]] = Range(0.0, 8.0)
     if kind == "LOG":
-        ranges[model.main.outputs[0]] = (-5.0, float(expected[0].max()))
+        ranges[model.main.outputs[0]] = Range(-5.0, float(expected[0].max()))
     assignment = assign(model, replace(stats.measured, ranges=ranges))
     assignment = replace(assignment, tables=compute_tables(model, assignment, evaluate))
     return model, emit(model, assignment).model, values, expected
@@ -75,7 +76,7 @@ def test_reference_softmax_aborts_on_many_classes() -> None:
     g = Builder()
     g.output(g.op("SOFTMAX", g.input(1, 1000), beta=1.0))
     model = g.model()
-    int8 = emit(model, assign(model, Measured({model.main.inputs[0]: (-1.0, 1.0)}))).model
+    int8 = emit(model, assign(model, Measured({model.main.inputs[0]: Range(-1.0, 1.0)}))).model
     op = int8.main.ops[0]
     assert ROWS["SOFTMAX"].fault(op, "reference") is not None
     with pytest.raises(RuntimeFailure, match="crashed") as caught:
@@ -119,7 +120,7 @@ def test_scale_limits_name_the_operand() -> None:
     g.output(y)
     model = g.model()
     with pytest.raises(NotIntegerError, match="the kernel takes less than"):
-        emit(model, assign(model, Measured({a: (-1, 1), b: (-1e30, 0), y: (-1, 1)})))
+        emit(model, assign(model, Measured({a: Range(-1, 1), b: Range(-1e30, 0), y: Range(-1, 1)})))
 
 
 def test_codes_cover_int8() -> None:

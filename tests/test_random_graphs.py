@@ -23,9 +23,11 @@ from fullint import quantize
 from fullint.calibration.observed import clips
 from fullint.errors import AccuracyError, NotIntegerError, VerificationError
 from fullint.model.ir import Graph, Model, Op, Quant, Tensor, constant, twin
-from fullint.model.numerics import activation_params, dequantize, weight_scales
+from fullint.model.numerics import activation_params, dequantize
 from fullint.model.numerics import quantize as to_codes
+from fullint.model.ranges import Range
 from fullint.model.tflite import read_bytes
+from fullint.model.weights import PerAxis, WeightSpec
 from fullint.ops import ROWS, Fixed, Observed, Role, Same
 from fullint.ops.make import make_op
 from fullint.runtime.messages import Open, Run
@@ -159,7 +161,7 @@ def simulated(model: Model, samples: list[dict[str, np.ndarray]], box: WorkerPro
 
     for t in model.main.inputs:
         if t.is_float:
-            rounding(t, activation_params(*ranges[t]))
+            rounding(t, activation_params(ranges[t]))
     for op in model.main.ops:
         inputs = [_constant(op, i, t) if t is not None and t.is_constant else rounded.get(t, t) for i, t in enumerate(op.inputs)]
         ops.append(make_op(op.kind, inputs, op.outputs))
@@ -173,7 +175,7 @@ def simulated(model: Model, samples: list[dict[str, np.ndarray]], box: WorkerPro
     return result
 
 
-def _grid(op: Op, i: int, ranges: dict[Tensor, tuple[float, float]]) -> Quant:
+def _grid(op: Op, i: int, ranges: dict[Tensor, Range]) -> Quant:
     """The grid of a result: its kernel's, its operands' where they are moved only, else its own."""
     row, t = ROWS.get(op.kind), op.outputs[i]
     rule = row.output(i) if row else Observed()
@@ -181,20 +183,20 @@ def _grid(op: Op, i: int, ranges: dict[Tensor, tuple[float, float]]) -> Quant:
         return rule.quant
     if isinstance(rule, Same) and row is not None and not clips(op):
         spans = [ranges[x] for j, x in enumerate(op.inputs) if x in ranges and row.role(j) is Role.SAME]
-        ranges[t] = min(s[0] for s in spans), max(s[1] for s in spans)
-    return activation_params(*ranges[t])
+        ranges[t] = Range.union_of(spans)
+    return activation_params(ranges[t])
 
 
-def measured(model: Model, samples: list[dict[str, np.ndarray]], box: WorkerProcess) -> dict[Tensor, tuple[float, float]]:
+def measured(model: Model, samples: list[dict[str, np.ndarray]], box: WorkerProcess) -> dict[Tensor, Range]:
     """Smallest and largest value of every float tensor of the main graph."""
     made_by = [t for op in model.main.ops for t in op.outputs if t.dtype == "float32"]
     wanted = [t for t in model.main.inputs if t.is_float] + made_by
     probe = Model([Graph("probe", [], model.main.inputs, wanted, model.main.ops), *model.graphs[1:]])
     probe.main.sync_tensors()
     runs = outputs(probe, samples, box)
-    found = {t: (min(float(r[i].min()) for r in runs), max(float(r[i].max()) for r in runs)) for i, t in enumerate(wanted)}
+    found = {t: Range.union_of(Range.of(r[i]) for r in runs) for i, t in enumerate(wanted)}
     constants = {t for op in model.main.ops for t in op.inputs if t is not None and t.is_constant and t.is_float and t.size}
-    return found | {t: (float(t.array.min()), float(t.array.max())) for t in constants}
+    return found | {t: Range.of(t.array) for t in constants}
 
 
 def _constant(op: Op, i: int, t: Tensor) -> Tensor:
@@ -204,7 +206,7 @@ def _constant(op: Op, i: int, t: Tensor) -> Tensor:
     if not t.is_float or not t.size or role not in (Role.OWN, Role.WEIGHT):
         return t
     if role is Role.WEIGHT:
-        quant = Quant.of(weight_scales(t.array, row.axis), 0, row.axis)
+        quant = Quant.of(WeightSpec(granularity=PerAxis(row.axis)).scales(t.array), 0, row.axis)
     else:
-        quant = activation_params(float(t.array.min()), float(t.array.max()))
+        quant = activation_params(Range.of(t.array))
     return constant(t.name, dequantize(to_codes(t.array, quant), quant))

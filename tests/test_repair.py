@@ -17,6 +17,7 @@ from fullint.errors import AccuracyError, NotIntegerError, UsageError
 from fullint.model.census import count_float
 from fullint.model.ir import Model, Quant, Tensor
 from fullint.model.numerics import dequantize, quantize, representable
+from fullint.model.ranges import Range
 from fullint.model.tflite import read_bytes, read_model, write_model
 from fullint.ops.builder import Builder
 from fullint.ops.make import make_op
@@ -430,9 +431,9 @@ def test_a_branch_that_is_quantized_inside_only() -> None:
 # Bounds
 
 
-def interval(g: Builder, known: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+def interval(g: Builder, known: dict[str, tuple[float, float]]) -> dict[str, Range]:
     model = read_bytes(g.bytes())
-    spans = {t: known[t.name] for t in model.main.inputs if t.name in known}
+    spans = {t: Range(*known[t.name]) for t in model.main.inputs if t.name in known}
     with WorkerProcess() as box:
 
         def evaluate(part: Model) -> list[np.ndarray]:
@@ -484,7 +485,7 @@ def test_bounds_are_sound(seed: int) -> None:
 def test_rows_of_a_softmax_average(g: Builder) -> None:
     x, v = g.input(1, 8, 8, name="x"), g.input(1, 8, 4, name="v")
     g.output(g.op("BATCH_MATMUL", g.op("SOFTMAX", x, beta=1.0), v, shape=(1, 8, 4), name="y"))
-    assert interval(g, {"x": (-9, 9), "v": (-1, 3)})["y"] == (-1, 3)
+    assert interval(g, {"x": (-9, 9), "v": (-1, 3)})["y"] == Range(-1, 3)
 
 
 def test_a_reciprocal_near_zero_has_no_bound(g: Builder) -> None:
@@ -575,4 +576,4 @@ def test_what_cannot_be_repaired_says_why() -> None:
 
 def test_the_public_names() -> None:
     assert fullint.repair is repair
-    assert representable(Quant.of(1.0, 0)) == (-128.0, 127.0)
+    assert representable(Quant.of(1.0, 0)) == Range(-128.0, 127.0)

@@ -8,6 +8,7 @@ from conftest import run
 from op_examples import EXAMPLES
 
 from fullint.model.ir import Model
+from fullint.model.ranges import Range
 from fullint.ops import ROWS, traits_of
 from fullint.ops.builder import Builder
 from fullint.ops.make import CLAMPS
@@ -162,10 +163,10 @@ def test_sums_products_and_their_bounds(kind: str) -> None:
     if traits.bound is not None:
         b = np.abs(b) + 0.25 if kind == "DIV" else b
         found = outputs(model, [a, b])
-        span = traits.bound((float(a.min()), float(a.max())), (float(b.min()), float(b.max())), False)
+        span = traits.bound(Range.of(a), Range.of(b), False)
         assert span is not None
-        assert span[0] - 1e-4 <= found.min()
-        assert found.max() <= span[1] + 1e-4
+        assert span.low - 1e-4 <= found.min()
+        assert found.max() <= span.high + 1e-4
 
 
 def test_traits_are_a_column_of_the_table() -> None:

@@ -1,35 +1,97 @@
 """Measuring ranges: the float model run over the representative samples, in one pass.
 
-The minima and maxima are computed inside the graph (`probes`), so that one small vector per sample
-leaves the runtime and XNNPACK still runs the network. Memory does not depend on the number of samples.
+What is to be seen is computed inside the graph (`probes`), so that one small vector per sample leaves the network, and
+XNNPACK still runs it. Memory does not depend on the number of samples.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from fullint.calibration.masks import softmax_inputs
-from fullint.calibration.probes import LOWEST, Probe, measuring_model
-from fullint.calibration.statistics import Measured, Range, Stats
+from fullint.calibration.probes import Probe, Seen, measuring_model
+from fullint.calibration.range_methods import DEFAULT_METHOD, MinMax, RangeMethod
+from fullint.calibration.statistics import Statistics, tensor_keys
 from fullint.errors import SamplesError
 from fullint.model.ir import Array, Model, Tensor
 from fullint.ops import ROWS
 from fullint.ops.macs import total_macs
-from fullint.runtime.messages import FinishMeasuring, Measure, Measurement, Sample
+from fullint.runtime.messages import FinishMeasuring, Measure, Sample
 from fullint.runtime.process import WorkerProcess, model_file
 
-FEW_VALUES = 1000
 LARGE_MACS = 1_000_000_000
-"""From here on all threads work on one sample: see `range_accumulator`."""
+"""From here on all threads work on one sample: see `sample_runner`."""
+
+
+@dataclass
+class KeptOutputs:
+    """Accumulates the last output of the first samples, by number of the sample.
+
+    Attributes:
+        keep: outputs of samples of a number below this are kept.
+        kept: the outputs, each as the model gives it.
+    """
+
+    keep: int
+    kept: dict[int, Array] = field(default_factory=dict)
+
+    def add(self, index: int, outputs: Sequence[Array]) -> None:
+        """Take in one sample."""
+        if index < self.keep:
+            self.kept[index] = outputs[-1]
+
+    def merge(self, other: KeptOutputs) -> KeptOutputs:
+        """Those of both."""
+        return KeptOutputs(self.keep, {**self.kept, **other.kept})
+
+    def stacked(self) -> Array:
+        """The outputs in the order of the samples, [samples kept, ...]."""
+        return np.array([self.kept[i] for i in sorted(self.kept)])
+
+
+@dataclass
+class MeasuredVector:
+    """Accumulates the measuring model's first output.
+
+    Attributes:
+        ends: smallest and largest value of each place before the first method's.
+        methods: for each stretch of values, its first place, the one after its last, and the method.
+        outputs: what is kept of the last output.
+        not_finite: the first (sample, place) that was no finite number, if any.
+    """
+
+    ends: MinMax
+    methods: list[tuple[int, int, RangeMethod]]
+    outputs: KeptOutputs
+    not_finite: tuple[int, int] | None = None
+
+    def add(self, index: int, outputs: Sequence[Array]) -> None:
+        """Take in one sample."""
+        vector = outputs[0]
+        finite = np.isfinite(vector)
+        if not finite.all():
+            found = (index, int(np.argmin(finite)))
+            self.not_finite = found if self.not_finite is None else min(self.not_finite, found)
+        places = vector[: self.ends.low.size]
+        self.ends.accumulate(np.broadcast_to(places, (2, places.size)))
+        for start, stop, method in self.methods:
+            method.accumulate(vector[start:stop])
+        self.outputs.add(index, outputs)
+
+    def merge(self, other: MeasuredVector) -> MeasuredVector:
+        """What both have taken in."""
+        methods = [(a, b, m.merge(o)) for (a, b, m), (_, _, o) in zip(self.methods, other.methods, strict=True)]
+        bad = min((b for b in (self.not_finite, other.not_finite) if b is not None), default=None)
+        return MeasuredVector(self.ends.merge(other.ends), methods, self.outputs.merge(other.outputs), bad)
 
 
 class Collector:
-    """Ranges of a model's tensors while samples come in, one `add` each; `finish` says what was found.
+    """Statistics of a model's tensors while samples come in, one `add` each; `finish` says what was found.
 
     Args:
         model: prepared float model with static shapes.
@@ -38,6 +100,7 @@ class Collector:
         worker: a child process to run the samples in; it is this collector's from `with` to `finish`.
         threads: samples run at the same time.
         heads: tensors whose channel means are kept for the first `keep` samples.
+        method: how ranges are made of what is seen.
     """
 
     def __init__(
@@ -49,10 +112,11 @@ class Collector:
         threads: int,
         heads: Sequence[Tensor] = (),
         keep: int = 0,
+        method: type[RangeMethod] = DEFAULT_METHOD,
     ) -> None:
         self.model, self.tensors, self.by_channel, self.heads = model, tensors, by_channel, heads
         self.worker, self.threads, self.keep = worker, threads, keep if heads else 0
-        self.states = state_tensors(model)
+        self.method, self.states = method, state_tensors(model)
         self.probes: list[Probe] = []
         self.count = 0
         self._stack = contextlib.ExitStack()
@@ -60,10 +124,11 @@ class Collector:
     def __enter__(self) -> Collector:
         if self.tensors:
             wanted = [*self.tensors, *self.states]
-            measuring, self.probes = measuring_model(self.model, wanted, self.by_channel, self.heads, softmax_inputs(self.model))
+            rows, values = softmax_inputs(self.model), self.method.sees_values
+            measuring, self.probes = measuring_model(self.model, wanted, self.by_channel, self.heads, rows, values=values)
             together = total_macs(self.model) >= LARGE_MACS or has_state(self.model)
             path = self._stack.enter_context(model_file(measuring))
-            self.worker.call(Measure(path, self.threads, self.keep, together))
+            self.worker.call(Measure(path, self.threads, _empty(self.probes, self.method, self.keep), together))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,40 +140,22 @@ class Collector:
         if self.probes:
             self.worker.post(Sample(index, list(arrays)))
 
-    def finish(self, *, margin: bool = True) -> Stats:
+    def finish(self) -> Statistics:
         """What the samples have shown.
-
-        Args:
-            margin: whether ranges of which few values were seen are made wider.
 
         Raises:
             SamplesError: a sample drives a tensor to NaN or infinity.
             RuntimeFailure: the runtime refuses the model or crashes on it.
         """
         if not self.probes:
-            return Stats(Measured({}), {}, np.zeros((0, 0), np.float32))
+            return Statistics(self.count, {})
         found = self.worker.call(FinishMeasuring())
+        assert isinstance(found, MeasuredVector)
         if found.not_finite is not None:
             sample, position = found.not_finite
             tensor = next(p.tensor for p in self.probes if p.start <= position < p.start + p.size)
             raise SamplesError(f'sample {sample} drives tensor "{tensor.name}" to a value that is not finite')
-        return _stats(self.probes, found, set(self.states), self.count if margin else FEW_VALUES)
-
-
-def _widened(low: Array, high: Array, seen: int) -> tuple[Array, Array]:
-    """Ends with room for values farther out than the few that were seen: as far as a normal distribution's of FEW_VALUES.
-
-    The largest of n values of a normal distribution is about sigma * sqrt(2 ln n) from its middle. What was
-    never below zero stays so.
-    """
-    if seen >= FEW_VALUES:
-        return low, high
-    more = (math.sqrt(math.log(FEW_VALUES) / math.log(max(seen, 8))) - 1) * (high / 2 - low / 2)
-    limit = np.finfo(np.float32).max
-    with np.errstate(over="ignore"):
-        first = np.where(low >= 0, np.maximum(low - more, 0), np.maximum(low, -limit + more) - more)
-        last = np.where(high <= 0, np.minimum(high + more, 0), np.minimum(high, limit - more) + more)
-    return first.astype(np.float32), last.astype(np.float32)
+        return _statistics(self.probes, found, tensor_keys(self.model), set(self.states), self.count)
 
 
 def has_state(model: Model) -> bool:
@@ -127,27 +174,39 @@ def state_tensors(model: Model) -> list[Tensor]:
     ]
 
 
-def _stats(probes: Sequence[Probe], found: Measurement, states: AbstractSet[Tensor], count: int) -> Stats:
-    channels: dict[Tensor, tuple[Array, Array]] = {}
-    ranges: dict[Tensor, Range] = {}
-    rows: dict[Tensor, float] = {}
-    unseen: dict[Tensor, None] = {}
-    ends: dict[Tensor, list[Array]] = {}
+def _empty(probes: Sequence[Probe], method: type[RangeMethod], keep: int) -> MeasuredVector:
+    """Before the first sample."""
+    ends = [p for p in probes if p.what is not Seen.VALUES]
+    places = max((p.start + p.size for p in ends), default=0)
+    values = [(p.start, p.start + p.size, method.empty()) for p in probes if p.what is Seen.VALUES]
+    return MeasuredVector(MinMax.empty(places), values, KeptOutputs(keep))
+
+
+def _statistics(
+    probes: Sequence[Probe], found: MeasuredVector, keys: Mapping[Tensor, str], states: AbstractSet[Tensor], count: int
+) -> Statistics:
+    """What each stretch of the vector says of its tensor."""
+    methods = {start: method for start, _, method in found.methods}
+    ends: dict[str, MinMax] = {}
+    rows: dict[str, MinMax] = {}
+    ranges: dict[str, RangeMethod] = {}
     for p in probes:
-        piece = slice(p.start, p.start + p.size)
-        value = -found.high[piece] if p.negated else (found.high if p.end else found.low)[piece]
-        if p.rows:
-            rows[p.tensor] = float(value.min())
+        key = keys[p.tensor]
+        if p.what is Seen.VALUES:
+            ranges[key] = methods[p.start]
             continue
-        if np.abs(value).max() >= -LOWEST and (p.negated or p.end):
-            unseen[p.tensor] = None
-            value = np.zeros_like(value)
-        pair = ends.setdefault(p.tensor, [np.zeros(p.size, np.float32), np.zeros(p.size, np.float32)])
-        pair[p.end] = value
-    for tensor, (a, b) in ends.items():
-        low, high = _widened(a.min(), b.max(), tensor.size * count)
-        ranges[tensor] = (float(low), float(high))
-        if a.size > 1:
-            channels[tensor] = _widened(a, b, tensor.size // a.size * count)
-    state = {t: max(map(abs, ranges.pop(t))) for t in states if t in ranges}
-    return Stats(Measured(ranges, rows, state), channels, found.kept, list(unseen))
+        low, high = (a[p.start : p.start + p.size].copy() for a in (found.ends.low, found.ends.high))
+        if p.what is Seen.ROW:
+            rows[key] = MinMax(low, high)
+            continue
+        own = ends.setdefault(key, MinMax(np.zeros(p.size, np.float32), np.zeros(p.size, np.float32)))
+        if p.what is Seen.LOW:
+            own.low = low
+        elif p.what is Seen.NEGATED:
+            own.low = -high
+        else:
+            own.high = high
+    variables = {keys[t]: ends.pop(keys[t]) for t in states if keys[t] in ends}
+    others = {key: ends[key] for key in ranges if key in ends}
+    ranges |= {key: method for key, method in ends.items() if key not in ranges}
+    return Statistics(count, ranges, others, rows, variables, dict(sorted(found.outputs.kept.items())))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from fullint.model.ir import Model, Op, Quant, Tensor
-from fullint.model.numerics import (
-    as_activation,
-)
-from fullint.ops import ROWS, Observed
+from fullint.model.numerics import as_activation, representable
+from fullint.model.ranges import Range
+from fullint.ops import ROWS, Fixed, Observed
 
 
 def observed_tensors(model: Model) -> list[Tensor]:
@@ -38,3 +37,26 @@ def given_params(op: Op) -> tuple[Quant, str] | None:
     """(parameters, type) of a DEQUANTIZE's output, from the codes it reads."""
     x = op.input(0)
     return as_activation(x) if op.kind == "DEQUANTIZE" and x is not None else None
+
+
+def given_range(op: Op) -> Range | None:
+    """What a DEQUANTIZE's output can hold, by the codes it reads."""
+    given = given_params(op)
+    return representable(*given) if given is not None else None
+
+
+def demanded_range(op: Op, index: int = 0) -> Range | None:
+    """What an output of fixed parameters can hold: a DEQUANTIZE's, or one whose kernel demands them; None for others."""
+    row = ROWS.get(op.kind)
+    rule = row.output(index) if row is not None else None
+    return given_range(op) or (representable(rule.quant) if isinstance(rule, Fixed) else None)
+
+
+def demanded_ranges(model: Model) -> dict[Tensor, Range]:
+    """What the outputs of fixed parameters can hold."""
+    return {
+        t: span
+        for _, op in model.ops()
+        for i, t in enumerate(op.outputs)
+        if t.dtype == "float32" and (span := demanded_range(op, i)) is not None
+    }

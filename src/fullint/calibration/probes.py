@@ -1,4 +1,4 @@
-"""The measuring model: the float model with a vector of minima and maxima as its output.
+"""The measuring model: the float model with a vector of what calibration is to see as its output, one probe after another.
 
     x --CONV_2D--> y         =>      x --CONV_2D--> y --REDUCE_MIN--> .
                                                       --REDUCE_MAX--> .   CONCATENATION --> [min, max, …]
@@ -7,6 +7,8 @@ Inside control flow only maxima are kept (of -y for a minimum), and handed out:
 
     WHILE(s)                 =>      WHILE(s, m) -> s, m        m' = MAXIMUM(m, what this turn saw), at first -3.4e38
     IF(c, x)                 =>      IF(c, x) -> y, m           -3.4e38 where the branch was not taken
+
+Range methods that see all values have them behind the smallest and largest ones: [ends of all tensors, values].
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from enum import Enum
 
 import numpy as np
 
@@ -28,24 +31,30 @@ LOWEST = float(np.finfo(np.float32).min)
 _NOT_NEGATIVE = tuple(clamp for clamp, (low, _) in CLAMPS.items() if low >= 0)
 
 
+class Seen(Enum):
+    """What a probe shows of a tensor in one run."""
+
+    LOW = "smallest value"
+    HIGH = "largest value"
+    NEGATED = "largest value of -x"
+    ROW = "smallest of the largest values along the last axis"
+    VALUES = "all values"
+
+
 @dataclass(frozen=True)
 class Probe:
-    """A stretch of the measuring model's output: one end of one tensor's range, whole or per channel.
+    """A stretch of the measuring model's output.
 
     Attributes:
         tensor: of the given model.
-        end: 0 for the minimum, 1 for the maximum.
-        start, size: where it lies.
-        negated: the stretch holds the maximum of -x.
-        rows: the minimum is over the maxima along the last axis.
+        what: what is seen of it.
+        start, size: where the stretch lies; one place per channel, or one for all, or one per value.
     """
 
     tensor: Tensor
-    end: int
+    what: Seen
     start: int
     size: int
-    negated: bool = False
-    rows: bool = False
 
 
 def measuring_model(
@@ -54,16 +63,27 @@ def measuring_model(
     by_channel: AbstractSet[Tensor] = frozenset(),
     heads: Sequence[Tensor] = (),
     rows: Sequence[Tensor] = (),
+    *,
+    values: bool = False,
 ) -> tuple[Model, list[Probe]]:
-    """The model with a vector of minima and maxima as its output, and one of the heads' means if there are any."""
+    """The model with a vector of what is to be seen as its output, and one of the heads' channel means if there are any.
+
+    Args:
+        model: float, with static shapes.
+        tensors: those whose smallest and largest values are wanted.
+        by_channel: those of them where they are wanted per channel (last axis).
+        heads: tensors of the main graph whose channel means are wanted.
+        rows: softmax inputs whose smallest row maximum is wanted.
+        values: whether all values of `tensors` are wanted, too; inside loops and branches there are none.
+    """
     old, wanted = model.main, set(tensors)
     made_by = {t: op for op in old.ops for t in op.outputs}
     mine = [t for t in tensors if t in made_by or t in old.inputs or t.is_variable]
     writer = _ProbeWriter(by_channel)
     for t in mine:
         if not _starts_at_zero(made_by.get(t)):
-            writer.add(t, 0)
-        writer.add(t, 1)
+            writer.add(t, Seen.LOW)
+        writer.add(t, Seen.HIGH)
     for t in rows:
         writer.add_rows(t)
     ops = []
@@ -72,6 +92,9 @@ def measuring_model(
         ops.append(op)
         if vector is not None:
             writer.join(vector, probes)
+    for t in mine:
+        if values and not t.is_variable:
+            writer.add_values(t)
     outputs = [writer.finish()]
     if heads:
         outputs.append(append_means(heads, writer.ops))
@@ -111,9 +134,9 @@ def _seen(graph: Graph, wanted: AbstractSet[Tensor]) -> tuple[Graph, Tensor | No
             writer.join(vector, probes)
         lows += [t for t in op.outputs if t in wanted]
     for t in lows:
-        writer.add(t, 1)
-        writer.add(_negated(t, writer), 1)
-        writer.probes[-1] = replace(writer.probes[-1], tensor=t, end=0, negated=True)
+        writer.add(t, Seen.HIGH)
+        writer.add(_negated(t, writer), Seen.HIGH)
+        writer.probes[-1] = replace(writer.probes[-1], tensor=t, what=Seen.NEGATED)
     new = Graph(graph.name, [], list(graph.inputs), list(graph.outputs), ops)
     vector = writer.finish() if writer.probes else None
     new.ops += writer.ops
@@ -169,12 +192,11 @@ class _ProbeWriter:
         self.axes: dict[int, Tensor] = {}
         self.size = 0
 
-    def add(self, t: Tensor, end: int) -> None:
+    def add(self, t: Tensor, end: Seen) -> None:
         """One end of a tensor's range."""
         channels = t in self.by_channel
         size = t.shape[-1] if channels else 1
-        self.probes.append(Probe(t, end, self.size, size))
-        self.size += size
+        self._probe(t, end, size)
         reduced = len(t.shape) - 1 if channels else len(t.shape)
         if reduced == 0:
             self.parts.append(t if channels else self._reshaped(t, 1))
@@ -182,7 +204,7 @@ class _ProbeWriter:
         if reduced not in self.axes:
             self.axes[reduced] = constant(f"axes{reduced}", np.arange(reduced, dtype=np.int32))
         out = Tensor("", (size,) if channels else (), "float32", has_rank=True)
-        kind = "REDUCE_MAX" if end else "REDUCE_MIN"
+        kind = "REDUCE_MAX" if end is Seen.HIGH else "REDUCE_MIN"
         self.ops.append(make_op(kind, [t, self.axes[reduced]], [out], keep_dims=False))
         self.parts.append(out if channels else self._reshaped(out, 1))
 
@@ -197,8 +219,17 @@ class _ProbeWriter:
             make_op("GREATER", [largest, mask], [sound]),
             make_op("SELECT_V2", [sound, largest, zero], [kept]),
         ]
-        self.add(kept, 0)
-        self.probes[-1] = replace(self.probes[-1], tensor=t, rows=True)
+        self.add(kept, Seen.LOW)
+        self.probes[-1] = replace(self.probes[-1], tensor=t, what=Seen.ROW)
+
+    def add_values(self, t: Tensor) -> None:
+        """All values of a tensor."""
+        self._probe(t, Seen.VALUES, t.size)
+        self.parts.append(self._reshaped(t, t.size))
+
+    def _probe(self, t: Tensor, what: Seen, size: int) -> None:
+        self.probes.append(Probe(t, what, self.size, size))
+        self.size += size
 
     def join(self, vector: Tensor, probes: Sequence[Probe]) -> None:
         """A vector that control flow hands out."""

@@ -1,57 +1,129 @@
-"""Ranges of the model's inputs that lose least: a few far values may be cut off for finer steps for all others.
+"""How a range is made of what samples show of a tensor: an object for each tensor, fed sample after sample.
 
-    error(f) = mean( (x - clip(x, f range))^2 ) + (f step)^2 / 12
+    method.accumulate(values)     one more sample
+    method.merge(other)           what another run has shown of the same tensor, as if it had been one run
+    method.finish(count)          the range, after `count` values in all
 
-The values are at hand, so the error is known, not guessed. Values that fill their range, such as pixels, are not
-cut; of a normal distribution about one in ten thousand is.
+min-max: [min over samples, max over samples], moved apart where only few values were seen:
+
+    share(n) = sqrt(ln N / ln n) - 1,  N = 1000        the largest of n values of a normal distribution is about
+                                                       sigma sqrt(2 ln n) from its middle
+A method that sees all values of a tensor (`sees_values`), and not only each sample's smallest and largest, has them from
+the graph; inside loops and branches, where the graph can only carry maxima, ranges are always min-max.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from fullint.calibration.statistics import Range
-from fullint.model.ir import Array, Tensor
+from fullint.model.ir import Array
+from fullint.model.ranges import Range, widen
 
-FACTORS = (0.95, 0.9, 0.85, 0.8)
-GAIN = 0.97
-"""A range is only cut where the error falls below this share of what it was."""
-PER_SAMPLE, MOST, FEWEST = 4096, 2_000_000, 20_000
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-
-class InputValues:
-    """Some of the values that each float input was given."""
-
-    def __init__(self) -> None:
-        self.values: dict[Tensor, list[Array]] = {}
-        self.count: dict[Tensor, int] = {}
-
-    def add(self, inputs: Sequence[Tensor], sample: Sequence[Array]) -> None:
-        """One sample: every so many of its values, so that no row or channel is left out."""
-        for t, array in zip(inputs, sample, strict=True):
-            if array.dtype == np.float32 and self.count.get(t, 0) < MOST:
-                flat = array.reshape(-1)
-                step = max(1, flat.size // PER_SAMPLE) | 1
-                self.values.setdefault(t, []).append(flat[::step].copy())
-                self.count[t] = self.count.get(t, 0) + self.values[t][-1].size
-
-    def clipped(self, t: Tensor, span: Range) -> Range:
-        """The range that loses least, of the whole and some narrower ones; the whole where few values are known."""
-        if self.count.get(t, 0) < FEWEST:
-            return span
-        x = np.concatenate(self.values[t])
-        best, found = GAIN * _error(x, span), span
-        for f in FACTORS:
-            narrow = span[0] * f, span[1] * f
-            error = _error(x, narrow)
-            if error < best:
-                best, found = error, narrow
-        return found
+FEW_VALUES = 1000
+"""Of fewer values than these, the ends are not taken to be the last word."""
 
 
-def _error(x: Array, span: Range) -> float:
-    low, high = min(span[0], 0.0), max(span[1], 0.0)
-    lost = np.minimum(x - low, 0) + np.maximum(x - high, 0)
-    return float(np.square(lost, dtype=np.float64).mean()) + ((high - low) / 255) ** 2 / 12
+class RangeMethod(ABC):
+    """What samples have shown of one tensor."""
+
+    name: ClassVar[str]
+    """What it is called in files and options."""
+    sees_values: ClassVar[bool] = True
+    """Whether `accumulate` gets all values of a sample, [values]; its smallest and largest otherwise, [2, places]."""
+
+    @classmethod
+    @abstractmethod
+    def empty(cls, places: int = 1) -> Self:
+        """Before the first sample."""
+
+    @abstractmethod
+    def accumulate(self, values: Array) -> None:
+        """Take in one sample, float32."""
+
+    @abstractmethod
+    def merge(self, other: Self) -> Self:
+        """What both have seen. The order of the samples must not matter: shards are merged as they come."""
+
+    @abstractmethod
+    def finish(self, count: int) -> Range:
+        """The range, `count` values of the tensor having been seen in all."""
+
+    @abstractmethod
+    def arrays(self) -> dict[str, Array]:
+        """What it has gathered, for a file."""
+
+    @classmethod
+    @abstractmethod
+    def of_arrays(cls, arrays: Mapping[str, Array]) -> Self:
+        """A method as `arrays` has put it down."""
+
+
+class MinMax(RangeMethod):
+    """Smallest and largest value, at one place or at several (channels).
+
+    Args:
+        low, high: so far, float32 [places]; nothing was seen where low is above high.
+    """
+
+    name = "minmax"
+    sees_values = False
+
+    def __init__(self, low: Array, high: Array) -> None:
+        self.low, self.high = low, high
+
+    @classmethod
+    def empty(cls, places: int = 1) -> Self:
+        """Before the first sample."""
+        return cls(np.full(places, np.inf, np.float32), np.full(places, -np.inf, np.float32))
+
+    def accumulate(self, values: Array) -> None:
+        """Take in a sample's smallest and largest values, [2, places]."""
+        self.low = np.minimum(self.low, values[0])
+        self.high = np.maximum(self.high, values[1])
+
+    def merge(self, other: Self) -> Self:
+        """What both have seen."""
+        return type(self)(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+
+    @property
+    def seen(self) -> bool:
+        """Whether any sample has reached the tensor."""
+        return bool((self.low <= self.high).all())
+
+    def finish(self, count: int) -> Range:
+        """The range over all places, `count` values having been seen in all."""
+        low, high = _with_room(self.low.min(), self.high.max(), count)
+        return Range(float(low), float(high))
+
+    def channels(self, count: int) -> tuple[Array, Array]:
+        """Smallest and largest value of each place, float32 [places]; `count` as in `finish`."""
+        return _with_room(self.low, self.high, count // self.low.size)
+
+    def arrays(self) -> dict[str, Array]:
+        """The ends."""
+        return {"low": self.low, "high": self.high}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, Array]) -> Self:
+        """The ends, read again."""
+        return cls(arrays["low"], arrays["high"])
+
+
+def _with_room(low: Array, high: Array, count: int) -> tuple[Array, Array]:
+    """Ends with room for values farther out than the few that were seen."""
+    if count >= FEW_VALUES:
+        return low, high
+    return widen(low, high, math.sqrt(math.log(FEW_VALUES) / math.log(max(count, 8))) - 1)
+
+
+METHODS: dict[str, type[RangeMethod]] = {method.name: method for method in (MinMax,)}
+"""By name."""
+DEFAULT_METHOD: type[RangeMethod] = MinMax

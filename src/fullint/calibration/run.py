@@ -1,7 +1,7 @@
 """One calibration: every entry of a model run on its samples, those held back for the certificate left over.
 
-samples --split--> the first nine tenths --Collector--> Stats
-                   the last tenth                            held back, for the certificate
+samples --split--> the first nine tenths --Collector--> Statistics --finish--> Stats
+                   the last tenth                                   held back, for the certificate
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from fullint.calibration.collect import Collector
-from fullint.calibration.range_methods import InputValues
+from fullint.calibration.input_values import InputValues
+from fullint.calibration.range_methods import DEFAULT_METHOD, RangeMethod
 from fullint.calibration.samples import Held, Samples, split
 from fullint.calibration.signatures import view
-from fullint.calibration.statistics import Stats, merge
+from fullint.calibration.statistics import Statistics, Stats, finish, merge_entries
 from fullint.model.ir import Array, Model, Tensor
 from fullint.reporting import Progress
 from fullint.runtime.process import WorkerProcess
@@ -32,12 +33,14 @@ class Wanted:
         by_channel: those of them whose channels' ranges are wanted too.
         heads: tensors of the main graph whose channel means are wanted of the first `keep` samples.
         keep: how many samples of the main entry are kept for corrections that come later.
+        method: how ranges are made of what is seen.
     """
 
     tensors: Sequence[Tensor]
     by_channel: AbstractSet[Tensor] = frozenset()
     heads: Sequence[Tensor] = ()
     keep: int = 0
+    method: type[RangeMethod] = DEFAULT_METHOD
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,14 @@ class Calibration:
 
     Attributes:
         stats: ranges, over all entries.
+        statistics: what each entry's samples have shown, before ranges are made of it.
         held: what each entry's samples leave for the certificate.
         kept: the first samples of the main entry, in graph input order.
         inputs: some of the values that the float inputs were given.
     """
 
     stats: Stats
+    statistics: tuple[Statistics, ...]
     held: tuple[Held, ...]
     kept: tuple[list[Array], ...]
     inputs: InputValues
@@ -78,13 +83,15 @@ def calibrate_entries(
         ready: makes a sample what the model takes, where it was given for another form of it.
     """
     stats: list[Stats] = []
+    statistics: list[Statistics] = []
     held: list[Held] = []
     kept: list[list[Array]] = []
     inputs = InputValues()
     for number, graph in enumerate(model.entries):
         main = number == 0
         heads, keep = (wanted.heads, wanted.keep) if main else ((), 0)
-        with Collector(view(model, graph), wanted.tensors, wanted.by_channel, worker, threads, heads, keep) as collector:
+        own = view(model, graph)
+        with Collector(own, wanted.tensors, wanted.by_channel, worker, threads, heads, keep, wanted.method) as collector:
 
             def add(index: int, sample: list[Array], number: int = number, collector: Collector = collector) -> None:
                 inputs.add(model.entries[number].inputs, sample)
@@ -94,5 +101,6 @@ def calibrate_entries(
                 progress("calibrate", index + 1, samples[number].count)
 
             held.append(split(samples[number], add))
-            stats.append(collector.finish())
-    return Calibration(merge(stats), tuple(held), tuple(kept), inputs)
+            statistics.append(collector.finish())
+            stats.append(finish(own, statistics[-1]))
+    return Calibration(merge_entries(stats), tuple(statistics), tuple(held), tuple(kept), inputs)

@@ -1,13 +1,30 @@
-"""What calibration has found: ranges, channel ranges, means; and how the findings of several runs come together."""
+"""What samples have shown, before any range is made of it; and what calibration makes of it.
+
+    Statistics of samples 0..9   merge   Statistics of samples 10..19   =   Statistics of samples 0..19, bit for bit
+
+Tensors are named by where they are in the model (`tensor_keys`), so that statistics can be saved, and read where the
+same model has been loaded anew.
+"""
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from fullint.model.ir import Array, Tensor
+import numpy as np
 
-Range = tuple[float, float]
+from fullint.calibration.range_methods import METHODS, MinMax, RangeMethod
+from fullint.errors import UsageError
+from fullint.files import write_atomically
+from fullint.model.ir import Array, Model, Tensor
+from fullint.model.ranges import Range
+
+FILE_VERSION = 1
+_HEADER = "header"
 
 
 @dataclass(frozen=True)
@@ -27,35 +44,167 @@ class Measured:
 
 @dataclass(frozen=True)
 class Stats:
-    """What was measured.
+    """Ranges and what else was measured, by tensor.
 
     Attributes:
         measured: ranges, rows' maxima and states.
-        channels: smallest and largest value per channel (last axis), for tensors it was asked for.
-        means: channel means of the heads' outputs, [samples below `keep`, channels of all heads].
+        channels: smallest and largest value per channel (last axis), float32, for tensors it was asked for.
+        means: channel means of the heads' outputs, float32 [samples kept, channels of all heads].
         unseen: tensors that no sample reached (a branch never taken).
     """
 
     measured: Measured
-    channels: dict[Tensor, tuple[Array, Array]]
+    channels: Mapping[Tensor, tuple[Array, Array]]
     means: Array
-    unseen: list[Tensor] = field(default_factory=list)
+    unseen: tuple[Tensor, ...] = ()
 
     @property
-    def ranges(self) -> dict[Tensor, Range]:
+    def ranges(self) -> Mapping[Tensor, Range]:
         """Smallest and largest value of each tensor."""
-        return dict(self.measured.ranges)
+        return self.measured.ranges
 
 
-def merge(found: Sequence[Stats]) -> Stats:
-    """What several graphs' samples have shown; a tensor that two of them see has the wider range."""
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """What the samples of one graph have shown.
+
+    Attributes:
+        count: how many samples.
+        ranges: what makes the range of each tensor, by key.
+        channels: smallest and largest values per channel, where `ranges` has another method for the tensor, by key.
+        rows: of the maxima along the last axis of softmax inputs, by key.
+        states: of variables, by key.
+        kept: channel means of the heads' outputs, float32 [channels of all heads], by number of the sample.
+    """
+
+    count: int
+    ranges: Mapping[str, RangeMethod]
+    channels: Mapping[str, MinMax] = field(default_factory=dict)
+    rows: Mapping[str, MinMax] = field(default_factory=dict)
+    states: Mapping[str, MinMax] = field(default_factory=dict)
+    kept: Mapping[int, Array] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Statistics({self.count} samples, {len(self.ranges)} tensors)"
+
+    def merge(self, other: Statistics) -> Statistics:
+        """What both have seen, as one run over all their samples would have.
+
+        Raises:
+            UsageError: they are of different models, or were measured differently.
+        """
+        for mine, others in zip(self._groups(), other._groups(), strict=True):
+            apart = sorted({*mine} ^ {*others})
+            if apart or any(type(mine[k]) is not type(others[k]) for k in mine):
+                raise UsageError(f"the statistics are of different models: {apart[0] if apart else 'other methods'}")
+        both = {*self.kept} & {*other.kept}
+        if both:
+            raise UsageError(f"both statistics hold sample {min(both)}: give each shard its own numbers")
+        return Statistics(
+            self.count + other.count,
+            {k: m.merge(other.ranges[k]) for k, m in self.ranges.items()},
+            {k: m.merge(other.channels[k]) for k, m in self.channels.items()},
+            {k: m.merge(other.rows[k]) for k, m in self.rows.items()},
+            {k: m.merge(other.states[k]) for k, m in self.states.items()},
+            dict(sorted({**self.kept, **other.kept}.items())),
+        )
+
+    def _groups(self) -> tuple[Mapping[str, RangeMethod], ...]:
+        return self.ranges, self.channels, self.rows, self.states
+
+    def save(self, path: str | Path) -> None:
+        """Write them to a file (a NumPy archive), whole or not at all.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
+        arrays: dict[str, Array] = {}
+        groups = []
+        for number, group in enumerate(self._groups()):
+            groups.append([[key, method.name] for key, method in group.items()])
+            for place, method in enumerate(group.values()):
+                arrays |= {f"{number}.{place}.{name}": array for name, array in method.arrays().items()}
+        arrays |= {f"kept.{index}": array for index, array in self.kept.items()}
+        header = json.dumps({"version": FILE_VERSION, "count": self.count, "groups": groups})
+        out = io.BytesIO()
+        np.savez(out, allow_pickle=False, **{_HEADER: np.frombuffer(header.encode(), np.uint8)}, **arrays)
+        write_atomically(path, out.getvalue())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Statistics:
+        """Read what `save` has written.
+
+        Raises:
+            UsageError: the file cannot be read, or holds no statistics of this version.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            header = json.loads(arrays.pop(_HEADER).tobytes())
+            if header["version"] != FILE_VERSION:
+                raise UsageError(f"{path}: statistics of version {header['version']}; this fullint reads {FILE_VERSION}")
+            owned: dict[str, dict[str, Array]] = {}
+            for name, array in arrays.items():
+                owner, _, own = name.rpartition(".")
+                owned.setdefault(owner, {})[own] = array
+            kept = {int(index): array for index, array in owned.pop("kept", {}).items()}
+            ranges, *others = (
+                {key: METHODS[method].of_arrays(owned[f"{number}.{place}"]) for place, (key, method) in enumerate(rows)}
+                for number, rows in enumerate(header["groups"])
+            )
+            channels, rows, states = ({k: m for k, m in group.items() if isinstance(m, MinMax)} for group in others)
+            return cls(int(header["count"]), ranges, channels, rows, states, dict(sorted(kept.items())))
+        except OSError as e:
+            raise UsageError(f"{path}: cannot be read: {e.strerror or e}") from e
+        except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as e:
+            raise UsageError(f"{path}: not a file of calibration statistics ({e})") from e
+
+
+def tensor_keys(model: Model) -> dict[Tensor, str]:
+    """A name for each activation and variable that is the same whenever the model is loaded: place and tensor name."""
+    found: dict[Tensor, str] = {}
+    for number, graph in enumerate(model.graphs):
+        for i, t in enumerate(graph.inputs):
+            found.setdefault(t, f"{number}/input{i} {t.name}")
+        for place, op in enumerate(graph.ops):
+            for i, t in enumerate(op.outputs):
+                found.setdefault(t, f"{number}/{place}/output{i} {t.name}")
+            for i, x in enumerate(op.inputs):
+                if x is not None and x.is_variable:
+                    found.setdefault(x, f"{number}/{place}/input{i} {x.name}")
+    return found
+
+
+def finish(model: Model, found: Statistics) -> Stats:
+    """Ranges of a model's tensors, of what its samples have shown."""
+    by_key = {key: t for t, key in tensor_keys(model).items()}
+    ranges: dict[Tensor, Range] = {}
+    channels: dict[Tensor, tuple[Array, Array]] = {}
+    unseen: list[Tensor] = []
+    for key, method in found.ranges.items():
+        t = by_key[key]
+        ends = found.channels.get(key, method)
+        if isinstance(ends, MinMax) and not ends.seen:
+            unseen.append(t)
+            ranges[t] = Range(0.0, 0.0)
+            continue
+        ranges[t] = method.finish(t.size * found.count)
+        if isinstance(ends, MinMax) and ends.low.size > 1:
+            channels[t] = ends.channels(t.size * found.count)
+    states = {by_key[key]: ends.finish(by_key[key].size * found.count).largest for key, ends in found.states.items()}
+    rows = {by_key[key]: float(ends.low.min()) for key, ends in found.rows.items()}
+    means = np.array([found.kept[i] for i in sorted(found.kept)], np.float32)
+    return Stats(Measured(ranges, rows, states), channels, means, tuple(unseen))
+
+
+def merge_entries(found: Sequence[Stats]) -> Stats:
+    """What the samples of several entries have shown; a tensor that two of them see has a range that holds both."""
     first = found[0]
     ranges: dict[Tensor, Range] = {}
     for stats in found:
-        for t, (low, high) in stats.ranges.items():
-            known = ranges.get(t, (low, high))
-            ranges[t] = min(low, known[0]), max(high, known[1])
+        for t, span in stats.ranges.items():
+            ranges[t] = span.union(ranges.get(t, span))
     rows = {t: v for s in found for t, v in s.measured.row_maxima.items()}
     state = {t: v for s in found for t, v in s.measured.state.items()}
     channels = {t: c for s in reversed(found) for t, c in s.channels.items()}
-    return Stats(Measured(ranges, rows, state), channels, first.means, [t for s in found for t in s.unseen])
+    return Stats(Measured(ranges, rows, state), channels, first.means, tuple(t for s in found for t in s.unseen))

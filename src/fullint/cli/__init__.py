@@ -12,7 +12,6 @@ from fullint.cli.benchmark import benchmark
 from fullint.cli.delegates import partition, readlog
 from fullint.cli.frontends import convert, setup
 from fullint.cli.quantize import demo, inspect, quantize
-from fullint.cli.shell import write_atomically
 from fullint.version import __version__
 
 
@@ -30,4 +29,4 @@ def main() -> None:
 for _command in (audit, benchmark, convert, demo, explain, inspect, partition, quantize, readlog, repair, setup):
     main.add_command(_command)
 
-__all__ = ["main", "write_atomically"]
+__all__ = ["main"]

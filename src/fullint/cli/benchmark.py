@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import check_output, errors, show, write_atomically
+from fullint.cli.shell import check_output, errors, show
 from fullint.errors import UsageError
+from fullint.files import write_atomically
 
 if TYPE_CHECKING:
     from fullint.deployment.benchmark import BenchmarkReport

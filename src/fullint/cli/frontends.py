@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import check_output, errors, progress, show, write_atomically
+from fullint.cli.shell import check_output, errors, progress, show
 from fullint.errors import UsageError
+from fullint.files import write_atomically
 
 
 @click.command()

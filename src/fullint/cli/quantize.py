@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import check_output, errors, progress, show, write_atomically
+from fullint.cli.shell import check_output, errors, progress, show
 from fullint.errors import UsageError
+from fullint.files import write_atomically
 
 _SAMPLES = "Representative samples: .npz, .npy, a folder of images, or file.py:function; KEY=DATA for each of several signatures."
 

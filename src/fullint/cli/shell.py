@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,29 +22,6 @@ if TYPE_CHECKING:
     from fullint.reporting import Progress
 
 TRACEBACK = "FULLINT_TRACEBACK"
-
-
-def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        UsageError: the folder is not there or not writable.
-    """
-    target = Path(path)
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as e:
-        raise UsageError(f"{path}: cannot be written: {e.strerror}") from e
-    try:
-        with os.fdopen(handle, "wb") as f:
-            f.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(target)
-    except OSError as e:
-        Path(temporary).unlink(missing_ok=True)
-        raise UsageError(f"{path}: cannot be written: {e.strerror}") from e
 
 
 def check_output(path: str, force: bool, source: str | None = None) -> None:

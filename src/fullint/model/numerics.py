@@ -13,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 from fullint.model.ir import Array, Quant, Tensor
+from fullint.model.ranges import Range
 
 INT8_MIN, INT8_MAX = -128, 127
-WEIGHT_MAX = 127
 BIAS_MAX = 2**30
 """Largest bias code allowed: half of int32, so that the accumulator has room (as TensorFlow does)."""
 WIDE_BIAS_MAX = 2**38
@@ -35,13 +35,13 @@ RANGES = {
 """Smallest and largest code. An int64 bias is kept to 40 bits, as the int16 kernels' multipliers take it."""
 
 
-def activation_params(low: float, high: float, dtype: str = "int8") -> Quant:
-    """Parameters for values in [low, high]; 0 is always exactly representable.
+def activation_params(span: Range, dtype: str = "int8") -> Quant:
+    """Parameters for values in a range [low, high]; 0 is always exactly representable.
 
     int8     scale = (high - low) / 255, zero_point = round(-128 - low / scale)
     int16    scale = max(-low, high) / 32767, zero_point = 0 (the kernels demand it)
     """
-    low, high = min(float(low), 0.0), max(float(high), 0.0)
+    low, high = span.with_zero()
     if high - low < TINY_RANGE:
         return Quant.of(1.0 / 128 if dtype == "int8" else 1.0 / 32768, 0)
     if dtype == "int16":
@@ -51,11 +51,11 @@ def activation_params(low: float, high: float, dtype: str = "int8") -> Quant:
     return Quant.of(scale, zero)
 
 
-def representable(quant: Quant, dtype: str = "int8") -> tuple[float, float]:
+def representable(quant: Quant, dtype: str = "int8") -> Range:
     """The smallest and largest real value that codes of `dtype` can hold under per-tensor parameters."""
     s, z = float(quant.scale[0]), int(quant.zero_point[0])
     low, high = RANGES[dtype]
-    return (low - z) * s, (high - z) * s
+    return Range((low - z) * s, (high - z) * s)
 
 
 def as_activation(t: Tensor) -> tuple[Quant, str] | None:
@@ -67,18 +67,6 @@ def as_activation(t: Tensor) -> tuple[Quant, str] | None:
     if t.dtype == "uint8":
         return Quant.of(t.quant.scale, t.quant.zero_point - 128), "int8"
     return (t.quant, "int8") if t.dtype == "int8" else None
-
-
-def weight_scales(weights: Array, axis: int | None) -> Array:
-    """Symmetric scales of weights: max|w| / 127, one per index of `axis`, or one for all (axis None).
-
-    A channel of zeros gets the scale of the whole tensor, so that its bias has a sane one too.
-    """
-    w = np.abs(np.asarray(weights, np.float32))
-    whole = float(w.max(initial=0.0)) or 1.0
-    peak = w.max(axis=tuple(i for i in range(w.ndim) if i != axis), initial=0.0) if axis is not None else np.array([whole])
-    peak = np.where(peak < whole * 1e-6, whole, peak)
-    return (peak / WEIGHT_MAX).astype(np.float32)
 
 
 def quantize(values: Array, quant: Quant, dtype: str = "int8", *, narrow: bool = False) -> Array:

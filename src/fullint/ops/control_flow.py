@@ -28,7 +28,7 @@ class Tie:
     soft: list[tuple[Op, int, Tensor]] = field(default_factory=list)
 
 
-def ties(model: Model, returns: MutableMapping[object, Op]) -> list[Tie]:
+def ties(model: Model, returns: MutableMapping[Graph, Op]) -> list[Tie]:
     """Every float value that crosses; `returns` gets the RETURN of each subgraph."""
     entries = model.entries
     for graph in model.graphs:
@@ -43,7 +43,7 @@ def ties(model: Model, returns: MutableMapping[object, Op]) -> list[Tie]:
     return found + list(_variables(model).values())
 
 
-def _loop(op: Op, returns: MutableMapping[object, Op]) -> list[Tie]:
+def _loop(op: Op, returns: MutableMapping[Graph, Op]) -> list[Tie]:
     body, cond = op.options[BODY], op.options[COND]
     found = []
     for i, (before, inside) in enumerate(zip(op.inputs, body.inputs, strict=True)):
@@ -56,7 +56,7 @@ def _loop(op: Op, returns: MutableMapping[object, Op]) -> list[Tie]:
     return found
 
 
-def _branches(op: Op, returns: MutableMapping[object, Op]) -> list[Tie]:
+def _branches(op: Op, returns: MutableMapping[Graph, Op]) -> list[Tie]:
     graphs: list[Graph] = [op.options[THEN], op.options[ELSE]]
     found = []
     for i, t in enumerate(op.inputs[1:]):

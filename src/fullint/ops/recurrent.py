@@ -22,19 +22,16 @@ import math
 
 import numpy as np
 
-from fullint.model.ir import Array, Op, Quant, Tensor
+from fullint.model.ir import Op, Quant
+from fullint.model.weights import INT8_WEIGHTS, WeightSpec
 from fullint.ops.base import Derived, Given, Observed, OpRow, Role, static
 
 _INPUT_WEIGHTS, _RECURRENT_WEIGHTS, _PEEPHOLE, _BIAS = range(1, 5), range(5, 9), range(9, 12), range(12, 16)
 _PROJECTION, _PROJECTION_BIAS, _OUTPUT_STATE, _CELL_STATE = 16, 17, 18, 19
 _LAYER_NORM = range(20, 24)
+_INT16_WEIGHTS = WeightSpec(bits=16)
 CELL_ROOM = 2.0
 """Cell values are measured between runs, not within one; they get this much room."""
-
-
-def _peak(w: Tensor) -> float:
-    values: Array = w.array
-    return float(np.abs(values).max(initial=0.0)) or 1.0
 
 
 def _lstm(op: Op, given: Given) -> Derived:
@@ -43,9 +40,9 @@ def _lstm(op: Op, given: Given) -> Derived:
     for i in (*_INPUT_WEIGHTS, *_RECURRENT_WEIGHTS, *_PEEPHOLE, _PROJECTION):
         w = op.input(i)
         if w is not None:
-            wide = i in _PEEPHOLE
-            scales[i] = float(np.float32(_peak(w) / (32767 if wide else 127)))
-            found[i] = ("int16" if wide else "int8", Quant.of(scales[i]))
+            spec = _INT16_WEIGHTS if i in _PEEPHOLE else INT8_WEIGHTS
+            scales[i] = float(spec.scales(w.array)[0])
+            found[i] = (spec.dtype, Quant.of(scales[i]))
     projected = op.input(_PROJECTION) is not None
     hidden = Quant.of(1 / 128, 0) if projected else given.output
     for i in _BIAS:
@@ -75,11 +72,11 @@ def _lstm_refuses(op: Op) -> str | None:
 def _svdf(op: Op, given: Given) -> Derived:
     feature, time, bias = op.inputs[1], op.inputs[2], op.input(3)
     assert feature is not None and time is not None
-    s_time = np.float32(_peak(time) / 32767)
+    s_time = _INT16_WEIGHTS.scales(time.array)[0]
     s_state = np.float32(max(given.state.get(4, 1.0), 1e-6) * 1.25 / 32767)
     found = {
-        1: ("int8", Quant.of(np.float32(_peak(feature) / 127))),
-        2: ("int16", Quant.of(s_time)),
+        1: (INT8_WEIGHTS.dtype, INT8_WEIGHTS.quant(INT8_WEIGHTS.scales(feature.array))),
+        2: (_INT16_WEIGHTS.dtype, Quant.of(s_time)),
         4: ("int16", Quant.of(s_state)),
     }
     if bias is not None:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fullint.model.ir import Op
+from fullint.model.ranges import Range
 
-Interval = tuple[float, float]
-BoundOf = Callable[[Interval, Interval, bool], "Interval | None"]
+BoundOf = Callable[[Range, Range, bool], "Range | None"]
 """Bounds of the result, given those of both operands, and whether these are one tensor."""
 
 
@@ -101,18 +101,18 @@ def _over_others(op: Op) -> bool:
     return all(int(a) % len(x.shape) != len(x.shape) - 1 for a in axes.array.reshape(-1))
 
 
-def _product(a: Interval, b: Interval, same: bool) -> Interval:
+def _product(a: Range, b: Range, same: bool) -> Range:
     ends = [x * y for x in a for y in b]
-    return (0.0 if a[0] <= 0 <= a[1] else min(ends)) if same else min(ends), max(ends)
+    return Range((0.0 if a.low <= 0 <= a.high else min(ends)) if same else min(ends), max(ends))
 
 
-def _square_of_difference(a: Interval, b: Interval, same: bool) -> Interval:
-    far = max(abs(a[1] - b[0]), abs(b[1] - a[0]))
-    return 0.0, far * far
+def _square_of_difference(a: Range, b: Range, same: bool) -> Range:
+    far = max(abs(a.high - b.low), abs(b.high - a.low))
+    return Range(0.0, far * far)
 
 
-def _quotient(a: Interval, b: Interval, same: bool) -> Interval | None:
-    return None if b[0] <= 0 <= b[1] else _product(a, (1 / b[1], 1 / b[0]), False)
+def _quotient(a: Range, b: Range, same: bool) -> Range | None:
+    return None if b.low <= 0 <= b.high else _product(a, Range(1 / b.high, 1 / b.low), False)
 
 
 _COMPARISON = Traits(element_wise=True, compares=True)
@@ -127,14 +127,14 @@ TRAITS: dict[str, Traits] = {
         passes_small=True,
         passes_means=True,
         reads_masks=True,
-        bound=lambda a, b, same: (a[0] + b[0], a[1] + b[1]),
+        bound=lambda a, b, same: Range(a.low + b.low, a.high + b.high),
     ),
     "SUB": Traits(
         element_wise=True,
         adds=(1, -1),
         passes_means=True,
         reads_masks=True,
-        bound=lambda a, b, same: (0.0, 0.0) if same else (a[0] - b[1], a[1] - b[0]),
+        bound=lambda a, b, same: Range(0.0, 0.0) if same else Range(a.low - b.high, a.high - b.low),
     ),
     "MUL": Traits(element_wise=True, multiplies=True, passes_means=True, reads_masks=True, bound=_product),
     "DIV": Traits(element_wise=True, steep=True, bound=_quotient),
@@ -144,9 +144,9 @@ TRAITS: dict[str, Traits] = {
         monotone=True,
         passes_small=True,
         reads_masks=True,
-        bound=lambda a, b, same: (max(a[0], b[0]), max(a[1], b[1])),
+        bound=lambda a, b, same: Range(max(a.low, b.low), max(a.high, b.high)),
     ),
-    "MINIMUM": Traits(element_wise=True, monotone=True, bound=lambda a, b, same: (min(a[0], b[0]), min(a[1], b[1]))),
+    "MINIMUM": Traits(element_wise=True, monotone=True, bound=lambda a, b, same: Range(min(a.low, b.low), min(a.high, b.high))),
     "ADD_N": Traits(element_wise=True),
     "POW": Traits(element_wise=True),
     "ATAN2": Traits(element_wise=True),

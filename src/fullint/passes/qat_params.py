@@ -20,6 +20,7 @@ import numpy as np
 
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor, Uses, constant, twin
 from fullint.model.numerics import activation_params, as_activation, dequantize, quantize, round_half_away
+from fullint.model.ranges import Range
 from fullint.ops import ROWS, Role
 from fullint.ops.make import make_op
 from fullint.reporting import Change
@@ -189,7 +190,7 @@ def _fake_quant(op: Op, uses: Uses) -> tuple[Tensor, Tensor, Quant, str, list[Op
         quant = fake_quant_params(low, high, narrow)
     else:  # the range, with all codes of int8; moved to hold zero, as the kernel does
         move = -max(low, 0.0) - min(high, 0.0)
-        quant = activation_params(low + move, high + move)
+        quant = activation_params(Range(low + move, high + move))
     return x, op.outputs[0], quant, "int8", [op]
 
 

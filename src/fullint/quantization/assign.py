@@ -3,23 +3,27 @@
     float model + measured ranges + options  ->  Assignment
 
 Order: element types, then activations to a fixpoint (`scale_sharing`), then weights, then biases, since a bias's
-scale is s_in * s_w.
+scale is s_in * s_w. Each step reads the ones before and returns what it decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from fullint.calibration.observed import given_params
-from fullint.calibration.statistics import Measured, Range
+from fullint.calibration.observed import demanded_ranges
+from fullint.calibration.statistics import Measured
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor
-from fullint.model.numerics import BIAS_MAX, WEIGHT_MAX, WIDE_BIAS_MAX, bias_scales, representable, scales_for_bias, weight_scales
-from fullint.ops import ROWS, Fixed, Given, OpRow, Role
+from fullint.model.numerics import BIAS_MAX, WIDE_BIAS_MAX, bias_scales, representable, scales_for_bias
+from fullint.model.ranges import Range
+from fullint.model.weights import WeightSpec
+from fullint.ops import ROWS, Given, OpRow, Role
 from fullint.ops.control_flow import Tie, ties
-from fullint.quantization.assignment import Assignment, Granularity
-from fullint.quantization.scale_sharing import ScaleSharing
+from fullint.quantization.assignment import Assignment, Encoding, Granularity, Operand
+from fullint.quantization.element_types import ElementTypes, element_types
+from fullint.quantization.scale_sharing import share_scales
 from fullint.quantization.useful_ranges import mask_ranges, useful
 
 
@@ -41,33 +45,23 @@ def assign(
         inputs: element type of the model's inputs and of all other operators.
         pinned: parameters, with their type, that some tensors are to have.
     """
-    result = Assignment(default_type=inputs)
-    _set_types(model, types or {}, inputs, result)
-    tied = ties(model, result.returns)
+    returns: dict[Graph, Op] = {}
+    tied = ties(model, returns)
+    kinds = element_types(model, types or {}, inputs)
     spans = _spread(model, measured.ranges, tied)
     crossing = {t: spans[t] for tie in tied for t in (tie.anchor, *tie.hard) if t in spans}
     needed = useful(model, spans, measured.row_maxima)
-    sharing = ScaleSharing(
-        model, {**measured.ranges, **crossing}, needed, mask_ranges(model, needed, spans), tied, result, pinned
-    )
-    sharing.solve()
-    for graph in model.graphs:
-        _weights_and_biases(graph, result, granularity or Granularity())
-        _derived(graph, result, measured.state)
-    return result
+    masks = mask_ranges(model, needed, spans)
+    shared = share_scales(model, {**measured.ranges, **crossing}, needed, masks, tied, kinds, pinned or {})
+    activations = Assignment(_one_map(shared.tensors, shared.operands))
+    weights, notes = _weights(model, activations, granularity or Granularity(), kinds)
+    derived, intermediates = _derived(model, activations, measured.state)
+    encodings = _one_map(activations.encodings, weights, derived)
+    return Assignment(encodings, inputs, intermediates, returns, cuts=shared.cuts, notes=notes)
 
 
-def _set_types(model: Model, types: Mapping[Op, str], default: str, result: Assignment) -> None:
-    for graph in model.graphs:
-        if default != "int8":
-            result.types.update((t, default) for t in graph.inputs if t.dtype == "float32")
-        for op in graph.ops:
-            kind = types.get(op, default)
-            if kind != "int8":
-                result.op_types[op] = kind
-                result.types.update((t, kind) for t in op.outputs if t.dtype == "float32")
-            if (given := given_params(op)) is not None:
-                result.types[op.outputs[0]] = given[1]
+def _one_map(*parts: Mapping[Any, Encoding]) -> dict[Tensor | Operand, Encoding]:
+    return {key: encoding for part in parts for key, encoding in part.items()}
 
 
 def _spread(model: Model, ranges: Mapping[Tensor, Range], tied: Sequence[Tie]) -> dict[Tensor, Range]:
@@ -75,7 +69,7 @@ def _spread(model: Model, ranges: Mapping[Tensor, Range], tied: Sequence[Tie]) -
 
     What a loop carries depends on what its body makes of it: ranges only grow, until they stay.
     """
-    ranges = {**_demanded(model), **ranges}
+    ranges = {**demanded_ranges(model), **ranges}
     spans: dict[Tensor, Range] = {}
     while True:
         before = dict(spans)
@@ -91,96 +85,85 @@ def _spread(model: Model, ranges: Mapping[Tensor, Range], tied: Sequence[Tie]) -
             return {**spans, **ranges}
 
 
-def _demanded(model: Model) -> dict[Tensor, Range]:
-    """What outputs of fixed parameters can hold."""
-    found = {}
-    for _, op in model.ops():
-        row = ROWS.get(op.kind)
-        for i, t in enumerate(op.outputs):
-            rule = row.output(i) if row else None
-            given = given_params(op) or ((rule.quant, "int8") if isinstance(rule, Fixed) else None)
-            if t.dtype == "float32" and given is not None:
-                found[t] = representable(*given)
-    return found
-
-
 def _known(t: Tensor, ranges: Mapping[Tensor, Range], spans: Mapping[Tensor, Range]) -> Range | None:
     if t.is_constant and t.dtype == "float32":
-        return float(t.array.min(initial=0.0)), float(t.array.max(initial=0.0))
+        return Range.of(t.array).with_zero()
     return ranges.get(t) or spans.get(t)
 
 
 def _grow(spans: dict[Tensor, Range], tensors: Sequence[Tensor], known: Sequence[Range | None]) -> None:
     found = [k for k in known if k is not None]
     for t in tensors if found else ():
-        own = spans.get(t, found[0])
-        spans[t] = min(own[0], *(k[0] for k in found)), max(own[1], *(k[1] for k in found))
+        spans[t] = Range.union_of([spans.get(t, found[0]), *found])
 
 
-def _weights_and_biases(graph: Graph, result: Assignment, granularity: Granularity) -> None:
-    for op in graph.ops:
+def _integer_operators(model: Model) -> Iterator[tuple[OpRow, Op]]:
+    """Operators with a row that are to be integer."""
+    for _, op in model.ops():
         row = ROWS.get(op.kind)
-        if row is None or row.weight is None or op.keep_float or not op.outputs[0].is_float:
+        if row is not None and not op.keep_float and op.outputs and op.outputs[0].is_float:
+            yield row, op
+
+
+def _weights(
+    model: Model, activations: Assignment, granularity: Granularity, kinds: ElementTypes
+) -> tuple[dict[Operand, Encoding], tuple[str, ...]]:
+    """Encodings of weights and biases, and what had to be done to them, in sentences."""
+    found: dict[Operand, Encoding] = {}
+    notes: list[str] = []
+    for row, op in _integer_operators(model):
+        if row.weight is None:
             continue
-        _weighted(op, row, result, granularity)
+        x, w, b = activations.of(op, row.data), op.input(row.weight), op.input(row.bias) if row.bias is not None else None
+        assert x is not None and w is not None
+        spec = granularity.spec(row, constant=w.is_constant)
+        scales = _grid(w, spec) if w.is_constant else _symmetric(activations.of(op, row.weight), spec)
+        s_in, kind = float(x.quant.scale[0]), kinds.of(op)
+        if b is not None:
+            raised = scales_for_bias(scales, s_in, b.array, WIDE_BIAS_MAX if kind == "int16" else BIAS_MAX)
+            if count := int((raised > scales).sum()):
+                room = "40 bits" if kind == "int16" else "int32"
+                notes.append(f'{op.kind} "{op.outputs[0].name}": {count} weight scales raised so that the bias fits {room}')
+            scales = raised
+        found[op, row.weight] = Encoding(spec.dtype, spec.quant(scales), narrow=True)
+        if row.bias is not None and b is not None:
+            with np.errstate(over="ignore", under="ignore"):
+                quant = Quant.of(bias_scales(s_in, scales), 0, 0)
+            found[op, row.bias] = Encoding("int64" if kind == "int16" else "int32", quant)
+    return found, tuple(notes)
 
 
-def _weighted(op: Op, row: OpRow, result: Assignment, granularity: Granularity) -> None:
-    x, w = result.of(op, row.data), op.input(row.weight or 0)
-    b = op.input(row.bias) if row.bias is not None else None
-    assert x is not None and w is not None and row.weight is not None
-    axis = granularity.axis(row) if w.is_constant else None
-    if not w.is_constant:
-        scales = _symmetric(result.of(op, row.weight), result.type_of(w))
-    elif w.quant is not None:
-        scales = _grid(w, axis)
-    else:
-        scales = weight_scales(w.array, axis)
-    s_in = float(x.scale[0])
-    if b is not None:
-        wide = result.op_type(op) == "int16"
-        raised = scales_for_bias(scales, s_in, b.array, WIDE_BIAS_MAX if wide else BIAS_MAX)
-        count = int((raised > scales).sum())
-        if count:
-            kind = "40 bits" if wide else "int32"
-            result.notes.append(f'{op.kind} "{op.outputs[0].name}": {count} weight scales raised so that the bias fits {kind}')
-        scales = raised
-    result.operand[op, row.weight] = Quant.of(scales, 0, axis or 0)
-    if row.bias is not None and b is not None:
-        with np.errstate(over="ignore", under="ignore"):
-            result.operand[op, row.bias] = Quant.of(bias_scales(s_in, scales), 0, 0)
+def _symmetric(read: Encoding | None, spec: WeightSpec) -> Array:
+    """The one scale of weights computed at run time, which get zero point 0."""
+    assert read is not None
+    return np.array([representable(read.quant, read.dtype).largest / spec.most], np.float32)
 
 
-def _symmetric(quant: Quant | None, dtype: str) -> Array:
-    """The one scale of weights computed at run time: zero point 0, codes in [-127, 127]."""
-    assert quant is not None
-    low, high = representable(quant, dtype)
-    return np.array([max(-low, high) / WEIGHT_MAX], np.float32)
-
-
-def _derived(graph: Graph, result: Assignment, state: Mapping[Tensor, float]) -> None:
-    """Operands whose parameters a row works out itself."""
-    for op in graph.ops:
-        row = ROWS.get(op.kind)
-        if row is None or row.derive is None or op.keep_float or not op.outputs[0].is_float:
-            continue
-        inputs = {i: q for i in range(len(op.inputs)) if (q := result.of(op, i)) is not None}
-        states = {i: state[t] for i, t in enumerate(op.inputs) if t is not None and t in state}
-        derived = row.derive(op, Given(inputs, result.params[op.outputs[0]], states))
-        for i, (dtype, quant) in derived.operands.items():
-            result.operand[op, i] = quant
-            result.operand_types[op, i] = dtype
-        result.intermediates[op] = list(derived.intermediates)
-
-
-def _grid(w: Tensor, axis: int | None) -> Array:
-    """Scales of weights that came as int8: the ones they came with, where granularity allows."""
-    assert w.quant is not None
-    if (w.quant.zero_point != 0).any() or (w.quant.per_channel and w.quant.axis != axis):
-        return weight_scales(w.array, axis)
+def _grid(w: Tensor, spec: WeightSpec) -> Array:
+    """Scales of constant weights: those that codes came with, where granularity allows; what holds them otherwise."""
+    if w.quant is None or (w.quant.zero_point != 0).any() or (w.quant.per_channel and w.quant.axis != spec.axis):
+        return spec.scales(w.array)
     codes = np.abs(w.array).max(initial=0.0) / float(w.quant.scale.min())
-    if not w.quant.per_channel and codes > 127.5:
-        return weight_scales(w.array, axis)
-    count = w.shape[axis] if axis is not None else 1
+    if not w.quant.per_channel and codes > spec.most + 0.5:
+        return spec.scales(w.array)
+    count = w.shape[spec.axis] if spec.axis is not None else 1
     scales: Array = np.broadcast_to(w.quant.scale, (count,)).copy()
     return scales
+
+
+def _derived(
+    model: Model, activations: Assignment, state: Mapping[Tensor, float]
+) -> tuple[dict[Operand, Encoding], dict[Op, tuple[Encoding, ...]]]:
+    """Operands, and intermediate tensors, whose encodings a row works out itself."""
+    found: dict[Operand, Encoding] = {}
+    intermediates: dict[Op, tuple[Encoding, ...]] = {}
+    for row, op in _integer_operators(model):
+        if row.derive is None:
+            continue
+        inputs = {i: e.quant for i in range(len(op.inputs)) if (e := activations.of(op, i)) is not None}
+        states = {i: state[t] for i, t in enumerate(op.inputs) if t is not None and t in state}
+        derived = row.derive(op, Given(inputs, activations.encodings[op.outputs[0]].quant, states))
+        for i, (dtype, quant) in derived.operands.items():
+            found[op, i] = Encoding(dtype, quant, narrow=dtype == "int8")
+        intermediates[op] = tuple(Encoding(dtype, quant) for dtype, quant in derived.intermediates)
+    return found, intermediates

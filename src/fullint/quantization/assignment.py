@@ -1,17 +1,39 @@
-"""What assignment decides, as values: parameters, requantizes, element types."""
+"""What assignment decides, as one value: how every tensor and operand is encoded, and where requantizes go."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fullint.model.ir import Array, Op, Quant, Tensor
+from fullint.model.ir import Array, Graph, Op, Quant, Tensor
+from fullint.model.weights import PerAxis, PerTensor, WeightSpec
 from fullint.ops import OpRow
+
+Operand = tuple[Op, int]
+"""An operator's input."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What stands for real numbers in the integer model.
+
+    Attributes:
+        dtype: element type of the codes.
+        quant: their scale and zero point.
+        narrow: whether the smallest code is left out, as it is of weights.
+    """
+
+    dtype: str
+    quant: Quant
+    narrow: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {self.quant}"
 
 
 @dataclass(frozen=True)
 class Cut:
-    """An input that needs other parameters than its tensor has: a requantize goes there."""
+    """An input that needs another encoding than its tensor has: a requantize goes there."""
 
     op: Op
     input: int
@@ -23,56 +45,52 @@ class Cut:
         return self.op.output_name
 
 
-@dataclass
+@dataclass(frozen=True)
 class Assignment:
-    """Parameters of every float tensor of a model.
+    """The encoding of every float value of a model.
 
     Attributes:
-        params: activations, and constants used like activations where one value serves all readers.
-        operand: parameters of one (operator, input) where they differ from `params`: cuts, weights,
-            biases and constants, which each consumer gets its own copy of.
+        encodings: of activations by tensor; of one operator's input where it differs from that: weights, biases and
+            constants, of which each consumer gets a copy of its own, and cuts.
         default_type: element type of the model's inputs and outputs.
-        types: element type of activations that are not int8.
-        op_types: type of the activations an operator reads and writes, where it is not int8.
-        operand_types: element type of one (operator, input) where its role does not say it.
-        tied_types: element type of (operator, input) pairs that flow into a value other graphs see.
-        intermediates: parameters of an operator's intermediate tensors, in their order.
+        intermediates: encodings of an operator's intermediate tensors, in their order.
         returns: graph -> its RETURN.
         tables: values of a look-up's function at each code of its input, float32 [256] or [65536].
         cuts: the requantizes, with their reasons.
         notes: scales that had to be raised and the like, in sentences.
     """
 
-    params: dict[Tensor, Quant] = field(default_factory=dict)
-    operand: dict[tuple[Op, int], Quant] = field(default_factory=dict)
+    encodings: Mapping[Tensor | Operand, Encoding]
     default_type: str = "int8"
-    types: dict[Tensor, str] = field(default_factory=dict)
-    op_types: dict[Op, str] = field(default_factory=dict)
-    operand_types: dict[tuple[Op, int], str] = field(default_factory=dict)
-    tied_types: dict[tuple[Op, int], str] = field(default_factory=dict)
-    intermediates: dict[Op, list[tuple[str, Quant]]] = field(default_factory=dict)
-    returns: dict[object, Op] = field(default_factory=dict)
+    intermediates: Mapping[Op, tuple[Encoding, ...]] = field(default_factory=dict)
+    returns: Mapping[Graph, Op] = field(default_factory=dict)
     tables: Mapping[Op, Array] = field(default_factory=dict)
-    cuts: list[Cut] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    cuts: tuple[Cut, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def of(self, op: Op, index: int) -> Quant | None:
-        """Parameters in which an operator reads its input."""
+    def of(self, op: Op, index: int) -> Encoding | None:
+        """The encoding in which an operator reads its input; None where that is no float value."""
         tensor = op.input(index)
-        return self.operand.get((op, index)) or (self.params.get(tensor) if tensor is not None else None)
+        own = self.encodings.get((op, index))
+        return own if own is not None or tensor is None else self.encodings.get(tensor)
 
-    def type_of(self, tensor: Tensor) -> str:
-        """Element type of an activation."""
-        return self.types.get(tensor, "int8")
+    def tensors(self) -> dict[Tensor, Encoding]:
+        """The activations."""
+        return {key: e for key, e in self.encodings.items() if isinstance(key, Tensor)}
 
-    def op_type(self, op: Op) -> str:
-        """Element type an operator's activations have."""
-        return self.op_types.get(op, "int8")
+    def operands(self) -> dict[Operand, Encoding]:
+        """The inputs that are encoded otherwise than their tensor."""
+        return {key: e for key, e in self.encodings.items() if not isinstance(key, Tensor)}
 
     def __str__(self) -> str:
-        lines = [f"{t.name}: {self.types.get(t, '')}{' ' if t in self.types else ''}{q}" for t, q in self.params.items()]
-        lines += [f'cut before {c.op.kind} "{c.where}" input {c.input}: {c.why}' for c in self.cuts]
+        """One line for each activation, operand, cut and note."""
+        lines = [f"{t.name}: {e}" for t, e in self.tensors().items()]
+        lines += [f'{op.kind} "{op.output_name}" input {i}: {e}' for (op, i), e in self.operands().items()]
+        lines += [f'requantize before {c.op.kind} "{c.where}" input {c.input}: {c.why}' for c in self.cuts]
         return "\n".join([*lines, *self.notes])
+
+    def __repr__(self) -> str:
+        return f"Assignment({len(self.encodings)} encodings, {len(self.cuts)} cuts)"
 
 
 @dataclass(frozen=True)
@@ -82,8 +100,7 @@ class Granularity:
     per_tensor: bool = False
     dense_per_tensor: bool = False
 
-    def axis(self, row: OpRow) -> int | None:
-        """The channels' axis, None for one scale per tensor."""
-        if self.per_tensor or (self.dense_per_tensor and row.kind == "FULLY_CONNECTED"):
-            return None
-        return row.axis
+    def spec(self, row: OpRow, *, constant: bool = True) -> WeightSpec:
+        """The form of an operator's weights; those that are no constant have one scale."""
+        whole = self.per_tensor or (self.dense_per_tensor and row.kind == "FULLY_CONNECTED") or not constant
+        return WeightSpec(granularity=PerTensor() if whole or row.axis is None else PerAxis(row.axis))

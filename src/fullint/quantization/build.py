@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fullint.calibration.collect import KeptOutputs
 from fullint.calibration.signatures import view
-from fullint.calibration.statistics import Range
 from fullint.errors import NotIntegerError, RuntimeFailure, VerificationError
 from fullint.model.ir import Array, Buffer, Tensor
 from fullint.model.numerics import representable
+from fullint.model.ranges import Range
 from fullint.model.tflite import write_model
 from fullint.quantization.bias_correction import Head, correct_bias, means_model
 from fullint.quantization.decide import refusal
@@ -78,18 +79,19 @@ def _correct_biases(bench: Workbench, calibrated: Calibrated, emitted: Emitted) 
 def _integer_means(bench: Workbench, calibrated: Calibrated, emitted: Emitted, sound: Sequence[Head]) -> Array:
     samples = calibrated.bias.samples
     with model_file(means_model(emitted, sound)) as path:
-        bench.worker.call(Measure(path, calibrated.prepared.loaded.options.workers, len(samples)))
+        bench.worker.call(Measure(path, calibrated.prepared.loaded.options.workers, KeptOutputs(len(samples))))
         for index, sample in enumerate(samples):
             bench.worker.post(Sample(index, integer_inputs(emitted.model, sample)))
-        return bench.worker.call(FinishMeasuring()).kept
+        found = bench.worker.call(FinishMeasuring())
+    assert isinstance(found, KeptOutputs)
+    return found.stacked()
 
 
 def _holds(t: Tensor, span: Range) -> bool:
     """Whether nothing of a range is saturated on purpose (its mean then says nothing)."""
     assert t.quant is not None
-    low, high = representable(t.quant)
     step = float(t.quant.scale[0])
-    return low - step <= span[0] and span[1] <= high + step
+    return representable(t.quant).contains(span, below=step, above=step)
 
 
 def _ascii(text: str) -> Array:

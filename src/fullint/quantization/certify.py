@@ -91,7 +91,7 @@ def _of_inputs_and_outputs(calibrated: Calibrated) -> list[str]:
     if options.io != "auto" and not any(t.is_float for t in (*model.main.inputs, *model.main.outputs)):
         warnings.append(f"io {options.io} has no effect: no input or output of the model is float")
     for t in model.main.inputs:
-        low, high = calibrated.ranges.get(t, (0.0, 1.0))
-        if low == high:
-            warnings.append(f'every sample of input "{t.name}" is {low:g}: that calibrates nothing')
+        span = calibrated.ranges.get(t)
+        if span is not None and span.low == span.high:
+            warnings.append(f'every sample of input "{t.name}" is {span.low:g}: that calibrates nothing')
     return warnings

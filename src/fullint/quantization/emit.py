@@ -133,7 +133,7 @@ class _Emitter:
         if ret is None:
             self.out.new.outputs = [self.out.graph_output(t) for t in self.old.outputs]
         else:
-            self.out.new.outputs = [self.out.input(ret, i, t, Role.TIED) for i, t in enumerate(self.old.outputs)]
+            self.out.new.outputs = [self.out.input(ret, i, t) for i, t in enumerate(self.old.outputs)]
         self.out.new.sync_tensors()
         return self.out.new
 
@@ -184,7 +184,7 @@ class _Emitter:
         """A look-up:  q --CAST--> int32 --ADD(-lowest code)--> index;  GATHER(table, index)."""
         x, y = op.inputs[0], self.out.tensor(op.outputs[0])
         assert x is not None
-        x = self.out.input(op, 0, x, Role.OWN)
+        x = self.out.input(op, 0, x)
         values = np.asarray(self.out.assignment.tables[op])
         table = constant(f"{y.name}/table", values if y.quant is None else quantize(values, y.quant, y.dtype), y.quant)
         code, index = twin(x, f"{y.name}/code"), twin(x, f"{y.name}/index")
@@ -238,7 +238,7 @@ class _Emitter:
         assert source is not None
         source = self.out.replaced.get(source, source)
         if op.kind == "DEQUANTIZE":
-            params = self.out.assignment.params[out]
+            params = self.out.assignment.encodings[out].quant
             if source.dtype == "int8" and params.same_as(source.quant) and self._nameable(source, out):
                 self.out.int8[out] = source
                 if out in self.old.outputs:
@@ -269,7 +269,7 @@ class _Emitter:
 
     def _integer_op(self, op: Op) -> None:
         row = ROWS[op.kind]
-        inputs = [None if t is None else self.out.input(op, i, t, row.role(i)) for i, t in enumerate(op.inputs)]
+        inputs = [None if t is None else self.out.input(op, i, t) for i, t in enumerate(op.inputs)]
         options = point_to(op.options, self.graphs)
         if "quantized_bias_type" in options:
             options["quantized_bias_type"] = 0
@@ -290,7 +290,7 @@ class _Emitter:
         known = self.out.assignment.intermediates.get(op)
         if not known:
             return op.intermediates
-        return [Tensor(f"{op.outputs[0].name}/intermediate{i}", (), dtype, quant=q) for i, (dtype, q) in enumerate(known)]
+        return [Tensor(f"{op.outputs[0].name}/intermediate{i}", (), e.dtype, quant=e.quant) for i, e in enumerate(known)]
 
 
 def _true_zero_bias(op: Op, data: int, weight: int, bias: int) -> None:

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fullint.model.ir import Array, Graph, Op, Tensor, Uses, constant
+from fullint.model.weights import INT8_WEIGHTS
 from fullint.ops import ROWS, traits_of
 from fullint.ops.make import ACTIVATIONS
 from fullint.reporting import Change
@@ -317,14 +318,14 @@ def _noise(
     for c in columns:
         scaled = c.sizes * s
         if c.depthwise and not per_tensor:
-            total += float((np.square(scaled[0] / 127) * energy).sum()) / 12
+            total += float((np.square(scaled[0] / INT8_WEIGHTS.most) * energy).sum()) / 12
             continue
         steps = scaled.max(axis=1)
         steps = np.full_like(steps, steps.max(initial=0.0)) if per_tensor else steps
-        total += float(np.square(steps / 127).sum()) * c.share / 12 * float(energy.sum())
+        total += float(np.square(steps / INT8_WEIGHTS.most).sum()) * c.share / 12 * float(energy.sum())
     if per_tensor:
         for r in rows:
-            step = float((r[0] / s).max()) / 127
+            step = float((r[0] / s).max()) / INT8_WEIGHTS.most
             total += step**2 / 12 * float((np.square(s) * gain).sum()) * r[1][0]
     return total
 

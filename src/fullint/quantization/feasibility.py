@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from fullint.calibration.observed import observed_tensors
-from fullint.calibration.statistics import Range
 from fullint.errors import Blocker
 from fullint.model.ir import Model, Op, Tensor
 from fullint.model.numerics import SCALE_MAX, SCALE_MIN
+from fullint.model.ranges import Range
 from fullint.ops import ROWS, Role
 from fullint.ops.base import CONVERSIONS
 from fullint.ops.decompositions import IMPOSSIBLE, INTEGERS, form
@@ -85,10 +85,11 @@ def scale_blockers(model: Model, assignment: Assignment) -> list[Blocker]:
         if op.keep_float:
             continue
         for i, t in enumerate(op.inputs):
-            quant = assignment.of(op, i)
-            if t is None or quant is None or ((quant.scale >= SCALE_MIN) & (quant.scale <= SCALE_MAX)).all():
+            read = assignment.of(op, i)
+            if t is None or read is None or ((read.quant.scale >= SCALE_MIN) & (read.quant.scale <= SCALE_MAX)).all():
                 continue
-            worst = float(quant.scale[np.argmax(np.abs(np.log(np.maximum(quant.scale.astype(np.float64), 1e-60))))])
+            scale = read.quant.scale
+            worst = float(scale[np.argmax(np.abs(np.log(np.maximum(scale.astype(np.float64), 1e-60))))])
             cause = (
                 f'the scale of its input {i} "{t.name}" would be {worst:.3g}, which float32 or a kernel\'s multiplier cannot hold'
             )

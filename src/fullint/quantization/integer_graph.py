@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullint.model.ir import Buffer, Graph, Op, Quant, Tensor, constant, twin
+from fullint.model.ir import Buffer, Graph, Op, Tensor, constant, twin
 from fullint.model.numerics import activation_params, quantize
-from fullint.ops import Role
-from fullint.quantization.assignment import Assignment
+from fullint.model.ranges import Range
+from fullint.quantization.assignment import Assignment, Encoding
 from fullint.quantization.io_types import conversion
 from fullint.quantization.shared_bytes import quant_key
 from fullint.reporting import Change
@@ -38,7 +38,8 @@ class GraphWriter:
             return self.replaced.get(t, t)
         if t not in self.int8:
             q = twin(t)
-            q.dtype, q.quant, q.shape_signature = self.assignment.type_of(t), self.assignment.params[t], None
+            encoding = self.assignment.encodings[t]
+            q.dtype, q.quant, q.shape_signature = encoding.dtype, encoding.quant, None
             self.int8[t] = q
         return self.int8[t]
 
@@ -48,55 +49,45 @@ class GraphWriter:
             return self.tensor(t)
         t = constant(t.name, t.array.astype(np.float32))
         kind = self.assignment.default_type
-        return self.copy(t, activation_params(float(t.array.min(initial=0)), float(t.array.max(initial=0)), kind), kind)
+        return self.copy(t, Encoding(kind, activation_params(Range.of(t.array), kind)))
 
-    def input(self, op: Op, index: int, t: Tensor, role: Role) -> Tensor:
+    def input(self, op: Op, index: int, t: Tensor) -> Tensor:
         """An operand as its operator reads it."""
         if t.dtype != "float32":
             return self.replaced.get(t, t)
-        quant = self.assignment.of(op, index)
-        dtype = self.assignment.operand_types.get((op, index))
+        encoding = self.assignment.of(op, index)
         if t.is_variable:
-            assert quant is not None and dtype is not None
+            assert encoding is not None
             state = twin(t)
-            state.dtype, state.quant, state.is_variable = dtype, quant, True
+            state.dtype, state.quant, state.is_variable = encoding.dtype, encoding.quant, True
             return self.int8.setdefault(t, state)
-        kind = self.operand_type(op, index, role)
         if t.is_constant:
-            assert quant is not None
-            return self.copy(t, quant, kind, narrow=role is Role.WEIGHT or (dtype == "int8" and role is Role.DERIVED))
+            assert encoding is not None
+            return self.copy(t, encoding)
         inner = self.tensor(t)
-        if quant is None or quant.same_as(inner.quant):
+        if encoding is None or encoding.quant.same_as(inner.quant):
             return inner
-        return self.requantize(op, index, inner, quant, kind)
+        return self.requantize(op, index, inner, encoding)
 
-    def operand_type(self, op: Op, index: int, role: Role) -> str:
-        """Element type of an operand: what its row derives, or its role says, or the operator computes in."""
-        wide = self.assignment.op_type(op)
-        if (op, index) in self.assignment.operand_types:
-            return self.assignment.operand_types[op, index]
-        if role is Role.TIED:
-            return self.assignment.tied_types.get((op, index), "int8")
-        return {Role.BIAS: "int64" if wide == "int16" else "int32", Role.WEIGHT: "int8"}.get(role, wide)
-
-    def requantize(self, op: Op, index: int, inner: Tensor, quant: Quant, dtype: str) -> Tensor:
-        """A value in other parameters: one requantize serves all who want these."""
-        key = (inner, quant_key(quant) + dtype.encode())
+    def requantize(self, op: Op, index: int, inner: Tensor, encoding: Encoding) -> Tensor:
+        """A value in another encoding: one requantize serves all who want it."""
+        key = (inner, quant_key(encoding.quant) + encoding.dtype.encode())
         if key not in self.requantized:
             other = twin(inner, f"{inner.name}/requantized")
-            other.quant, other.dtype = quant, dtype
+            other.quant, other.dtype = encoding.quant, encoding.dtype
             why = next((c.why for c in self.assignment.cuts if c.op is op and c.input == index), "parameters differ")
             self.add(conversion(inner, other))
             self.note(self.new.ops[-1], op.kind, why)
             self.requantized[key] = other
         return self.requantized[key]
 
-    def copy(self, t: Tensor, quant: Quant, dtype: str, *, narrow: bool = False) -> Tensor:
+    def copy(self, t: Tensor, encoding: Encoding) -> Tensor:
         """A constant in codes; equal copies are one tensor."""
         assert t.buffer is not None
+        quant, dtype = encoding.quant, encoding.dtype
         key = (t.buffer, dtype + str(t.shape), quant_key(quant))
         if key not in self.copies:
-            codes = quantize(t.array, quant, dtype, narrow=narrow)
+            codes = quantize(t.array, quant, dtype, narrow=encoding.narrow)
             self.copies[key] = Tensor(t.name, t.shape, dtype, Buffer.of(codes), quant, has_rank=t.has_rank)
         return self.copies[key]
 

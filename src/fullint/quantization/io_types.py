@@ -85,10 +85,10 @@ def _border(inner: Tensor, io: str, name: str) -> Tensor:
 def _border_params(inner: Tensor, io: str) -> Quant:
     """Parameters of a border of another type than what is inside: the same range, the same step where they allow."""
     assert inner.quant is not None
-    low, high = representable(inner.quant, inner.dtype)
+    span = representable(inner.quant, inner.dtype)
     if io == "int16":
-        return activation_params(low, high, "int16")
-    int8 = inner.quant if inner.dtype == "int8" else activation_params(low, high)
+        return activation_params(span, "int16")
+    int8 = inner.quant if inner.dtype == "int8" else activation_params(span)
     return Quant.of(int8.scale, int8.zero_point + 128) if io == "uint8" else int8
 
 

@@ -31,10 +31,10 @@ def compute_tables(model: Model, assignment: Assignment, evaluate: Evaluate) -> 
     ops: list[Op] = []
     outputs: list[Tensor] = []
     for op in lookups:
-        quant, dtype = assignment.of(op, 0), assignment.op_type(op)
-        assert quant is not None
-        low, high = RANGES[dtype]
-        x = constant("codes", dequantize(np.arange(low, high + 1), quant))
+        read = assignment.of(op, 0)
+        assert read is not None
+        low, high = RANGES[read.dtype]
+        x = constant("codes", dequantize(np.arange(low, high + 1), read.quant))
         outputs.append(Tensor("values", x.shape, op.outputs[0].dtype))
         ops += call(op, x, outputs[-1], x.shape)
     graph = Graph("tables", [], [], outputs, ops)

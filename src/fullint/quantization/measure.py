@@ -16,6 +16,7 @@ from fullint.calibration.signatures import samples_of
 from fullint.errors import NotIntegerError
 from fullint.model.ir import Graph, Model, Tensor
 from fullint.model.numerics import representable
+from fullint.model.ranges import Range
 from fullint.quantization.bias_correction import heads, sample_count
 from fullint.quantization.equalization import equalize as rescale
 from fullint.quantization.equalization import streams
@@ -87,7 +88,7 @@ def equalize(bench: Workbench, calibrated: Calibrated) -> Calibrated:
     with bench.stage("equalize"):
         old = calibrated.model.main
         done = rescale(old, channels.streams, set(known), channels.ranges, per_tensor=options.per_tensor)
-        ranges = {**known, **{t: (float(low.min()), float(high.max())) for t, (low, high) in done.channels.items()}}
+        ranges = {**known, **{t: Range(float(low.min()), float(high.max())) for t, (low, high) in done.channels.items()}}
         if options.activations == "int8":
             ranges |= {t: channels.inputs.clipped(t, ranges[t]) for t in channels.inputs.count if t in ranges}
         ranges |= {t: representable(*given) for t, given in prepared.pinned.items()}

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fullint.calibration.statistics import Range
 from fullint.model.ir import Model, Op, Tensor, Uses
+from fullint.model.ranges import Range
 from fullint.model.subgraphs import FUNCTION, LOOKUP
 from fullint.ops import ROWS, traits_of
 
@@ -50,13 +50,12 @@ def _before(t: Tensor, ranges: Mapping[Tensor, Range], uses: Uses) -> Range:
         if x in ranges:
             return ranges[x]
         op = uses.producer.get(x)
-    return 0.0, 0.0
+    return Range(0.0, 0.0)
 
 
 def _spread(span: Range) -> bool:
     """Whether the smallest value would have few codes of its own."""
-    low, high = span
-    return 0 <= low < high * FEWEST / 255
+    return 0 <= span.low < span.high * FEWEST / 255
 
 
 def _leading_to(t: Tensor, uses: Uses) -> list[Op]:

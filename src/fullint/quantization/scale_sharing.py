@@ -11,47 +11,96 @@ and becomes an int8 -> int8 QUANTIZE. (Union-find over tensors, ranges and fixed
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from fullint.calibration.observed import clips, given_params
-from fullint.calibration.statistics import Range
-from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor, Uses
+from fullint.model.ir import Graph, Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import activation_params, as_activation, representable
+from fullint.model.ranges import Range
 from fullint.ops import ROWS, Fixed, Role, Same
 from fullint.ops.base import CONVERSIONS
 from fullint.ops.control_flow import Tie
-from fullint.quantization.assignment import Assignment, Cut
+from fullint.quantization.assignment import Cut, Encoding, Operand
+from fullint.quantization.element_types import ElementTypes
 from fullint.quantization.tensor_groups import TensorGroups
 
 FREE_RATIO = 1.5
 """Sharing a range that makes an operand's steps this much coarser costs next to nothing."""
 
 
-class ScaleSharing:
-    """Joins what shares parameters, operator by operator, and writes the parameters down in an assignment."""
+@dataclass(frozen=True)
+class Sharing:
+    """What scale sharing decides.
+
+    Attributes:
+        tensors: encodings of the activations.
+        operands: of inputs that are read in another encoding than their tensor's: constants, and what is cut.
+        cuts: the edges that were cut, with their reasons.
+    """
+
+    tensors: Mapping[Tensor, Encoding]
+    operands: Mapping[Operand, Encoding]
+    cuts: tuple[Cut, ...]
+
+
+def share_scales(
+    model: Model,
+    ranges: Mapping[Tensor, Range],
+    useful: Mapping[Tensor, Range],
+    masks: Mapping[Operand, Range],
+    tied: Sequence[Tie],
+    types: ElementTypes,
+    pinned: Mapping[Tensor, tuple[Quant, str]],
+) -> Sharing:
+    """Encodings of all activations, and of constants that are used like activations.
+
+    Args:
+        model: prepared.
+        ranges: measured, and of values that cross graphs.
+        useful: the part of a tensor's range that its readers can tell apart, where it is not all.
+        masks: the useful part of constants that look like masks.
+        tied: values that cross graphs.
+        types: element types.
+        pinned: parameters, with their type, that some tensors are to have.
+    """
+    found = _Sharing(model, ranges, useful, tied, types, pinned)
+    found.join_all()
+    tensors = {t: Encoding(types.of_tensor(t), found.groups.params(t)) for t in float_activations(model.graphs)}
+    anchored = {operand: tensors[anchor] for operand, anchor in found.anchored.items()}
+    operands = {**found.compared, **_own_constants(found.ops(), masks, types), **anchored}
+    operands |= _of_cuts(found.cuts, tensors, operands)
+    between, cuts = _between_types(found, tensors, operands, types)
+    return Sharing(tensors, {**operands, **between}, (*found.cuts, *cuts))
+
+
+class _Sharing:
+    """Joins what shares parameters, operator by operator."""
 
     def __init__(
         self,
         model: Model,
         ranges: Mapping[Tensor, Range],
         useful: Mapping[Tensor, Range],
-        masks: Mapping[tuple[Op, int], Range],
         tied: Sequence[Tie],
-        result: Assignment,
-        pinned: Mapping[Tensor, tuple[Quant, str]] | None = None,
+        types: ElementTypes,
+        pinned: Mapping[Tensor, tuple[Quant, str]],
     ) -> None:
         self.graphs: Sequence[Graph] = model.graphs
         self.uses = Uses(*model.graphs)
         self.uses.outputs = {t for graph in model.entries for t in graph.outputs}
-        self.tied, self.masks, self.result = tied, masks, result
-        fixed = {t: q for t, (q, kind) in (pinned or {}).items() if kind == result.type_of(t)}
-        self.groups = TensorGroups(ranges, useful, fixed, self.uses, result.type_of)
-        self.anchored: list[tuple[Op, int, Tensor]] = []
+        self.tied, self.types = tied, types
+        fixed = {t: q for t, (q, kind) in pinned.items() if kind == types.of_tensor(t)}
+        self.groups = TensorGroups(ranges, useful, fixed, self.uses, types.of_tensor)
+        self.anchored: dict[Operand, Tensor] = {}
         """Operands that take the parameters of a group without being in it: constants, and what is cut off."""
-        for op in self._ops():
+        self.compared: dict[Operand, Encoding] = {}
+        """Operands of comparisons that have a grid of their own."""
+        self.cuts: list[Cut] = []
+        for op in self.ops():
             self._fix(op)
 
-    def _ops(self) -> Iterator[Op]:
+    def ops(self) -> Iterator[Op]:
         """Every operator that is to be integer."""
         for graph in self.graphs:
             yield from (op for op in graph.ops if not op.keep_float)
@@ -61,47 +110,39 @@ class ScaleSharing:
         if (given := given_params(op)) is not None:
             self.groups.fixed[op.outputs[0]] = given[0]
         if op.kind == "CAST" and (t := op.outputs[0]) in self.groups.range:
-            whole = _whole_numbers(self.groups.range[t], self.result.op_type(op))
+            whole = _whole_numbers(self.groups.range[t], self.types.of(op))
             self.groups.fixed |= {t: whole} if whole is not None else {}
         row = ROWS.get(op.kind)
         for i, t in enumerate(op.outputs):
             rule = row.output(i) if row else None
             if t.dtype == "float32" and isinstance(rule, Fixed):
-                self.groups.fixed[t] = rule.of_type(self.result.op_type(op))
+                self.groups.fixed[t] = rule.of_type(self.types.of(op))
         for t in op.outputs:
             if t in self.groups.fixed:  # what it may hold counts when others join its group, or it is cut off
-                self.groups.range.setdefault(t, representable(self.groups.fixed[t], self.result.type_of(t)))
+                self.groups.range.setdefault(t, representable(self.groups.fixed[t], self.types.of_tensor(t)))
 
-    def solve(self) -> None:
-        """Join everything, then write the parameters down."""
+    def join_all(self) -> None:
+        """Join everything."""
         for tie in self.tied:
             for t in tie.hard:
                 self.groups.union(tie.anchor, t)
-        for op in self._ops():
+        for op in self.ops():
             self._join_operator(op)
         for tie in self.tied:
             self._join_tie(tie)
-        for op in self._ops():
+        for op in self.ops():
             self._adopt_quantize(op)
-        for tensor in float_activations(self.graphs):
-            self.result.params[tensor] = self.groups.params(tensor)
-        _own_constants(self._ops(), self.masks, self.result)
-        for op, i, anchor in self.anchored:
-            self.result.operand[op, i] = self.result.params[anchor]
-        _cut_params(self.result)
-        self._cut_types()
 
     def _join_tie(self, tie: Tie) -> None:
         for op, i, t in tie.soft:
-            self.result.tied_types[op, i] = self.result.type_of(tie.anchor)
             if t.is_constant:
-                self.anchored.append((op, i, tie.anchor))
-                self.groups.widen(tie.anchor, _range_of(t.array))
+                self.anchored[op, i] = tie.anchor
+                self.groups.widen(tie.anchor, Range.of(t.array).with_zero())
             elif self.groups.root(t) is not self.groups.root(tie.anchor):
                 self._join_edge(op, i, t, tie.anchor, many=True)
                 if self.groups.root(t) is not self.groups.root(tie.anchor):  # cut off: it arrives in the anchor's parameters
                     self.groups.widen(tie.anchor, self.groups.whole_range(t))
-                    self.anchored.append((op, i, tie.anchor))
+                    self.anchored[op, i] = tie.anchor
 
     def _adopt_quantize(self, op: Op) -> None:
         """A QUANTIZE that is in the file already says what its float input's parameters are, if they hold it."""
@@ -109,7 +150,7 @@ class ScaleSharing:
         if op.kind != "QUANTIZE" or x is None or x.dtype != "float32" or x.is_constant:
             return
         given, root = as_activation(op.outputs[0]), self.groups.root(x)
-        if given is None or root in self.groups.fixed or self.result.type_of(x) != given[1]:
+        if given is None or root in self.groups.fixed or self.types.of_tensor(x) != given[1]:
             return
         quant, dtype = given
         private = self.groups.members(root) == [x] and self.uses.only_reader(x) is op
@@ -136,8 +177,8 @@ class ScaleSharing:
             t = op.inputs[i]
             assert t is not None
             if t.is_constant:
-                self.anchored.append((op, i, anchor))
-                self.groups.range.setdefault(self.groups.root(anchor), self.groups.narrow(anchor, _range_of(t.array)))
+                self.anchored[op, i] = anchor
+                self.groups.range.setdefault(self.groups.root(anchor), self.groups.narrow(anchor, Range.of(t.array).with_zero()))
             elif self.groups.root(t) is not self.groups.root(anchor):
                 self._join_edge(op, i, t, anchor, many=len(same) > 1 and not clips(op))
 
@@ -149,35 +190,35 @@ class ScaleSharing:
         shared = first is not None and all(self._takes(op, t, joint) for t in data) and len({*map(self.groups.root, data)}) == 1
         if shared and first is not None:
             self.groups.widen(first, joint)
-            self.anchored += [(op, i, first) for i in same if (t := op.inputs[i]) is not None and t.is_constant]
+            self.anchored |= {(op, i): first for i in same if (t := op.inputs[i]) is not None and t.is_constant}
             return
-        quant = activation_params(*joint, self.result.op_type(op))
+        kind = self.types.of(op)
         for i in same:
             t = op.inputs[i]
-            self.result.operand[op, i] = quant
+            self.compared[op, i] = Encoding(kind, activation_params(joint, kind))
             if t is not None and not t.is_constant:
-                self.result.cuts.append(Cut(op, i, f"a comparison over {_show(joint)} needs a grid of its own"))
+                self.cuts.append(Cut(op, i, f"a comparison over {joint} needs a grid of its own"))
 
     def _takes(self, op: Op, t: Tensor, joint: Range) -> bool:
         """Whether a tensor can be given the grid of a comparison without harm."""
         root, own = self.groups.root(t), self.groups.whole_range(t)
         if root in self.groups.fixed:
-            return self.groups.holds(self.groups.fixed[root], joint, self.result.type_of(t))
-        if self.result.type_of(t) != self.result.op_type(op):
+            return self.groups.holds(self.groups.fixed[root], joint, self.types.of_tensor(t))
+        if self.types.of_tensor(t) != self.types.of(op):
             return False
-        return self.groups.alone(op, t) or joint[1] - joint[0] <= FREE_RATIO * max(own[1] - own[0], 1e-30)
+        return self.groups.alone(op, t) or joint.width <= FREE_RATIO * max(own.width, 1e-30)
 
     def _join_edge(self, op: Op, i: int, t: Tensor, anchor: Tensor, *, many: bool) -> None:
         why = self._conflict(op, t, anchor, many)
         if why is None:
             self.groups.union(anchor, t, keep_range=clips(op) and self.groups.private(op, t))
         else:
-            self.result.cuts.append(Cut(op, i, why))
+            self.cuts.append(Cut(op, i, why))
 
     def _conflict(self, op: Op, t: Tensor, anchor: Tensor, many: bool) -> str | None:
         """Why an input cannot share its operator's parameters, or None."""
         a, b = self.groups.root(anchor), self.groups.root(t)
-        kind, own = self.result.type_of(anchor), self.result.type_of(t)
+        kind, own = self.types.of_tensor(anchor), self.types.of_tensor(t)
         fa, fb, span = self.groups.fixed.get(a), self.groups.fixed.get(b), self.groups.whole_range(t)
         if kind != own:
             self.groups.widen(anchor, span)
@@ -185,18 +226,18 @@ class ScaleSharing:
         if fa is not None and fb is not None:
             return None if fa.same_as(fb) else f"its input is fixed at {fb}, its group at {fa}"
         if fb is not None and a in self.groups.range and not self.groups.holds(fb, self.groups.range[a], own):
-            return f"its input is fixed at {fb}, too small for the group's {_show(self.groups.range[a])}"
+            return f"its input is fixed at {fb}, too small for the group's {self.groups.range[a]}"
         if fa is not None and not self.groups.holds(fa, span, own):
-            return f"its group is fixed at {fa}, too small for the input's {_show(span)}"
+            return f"its group is fixed at {fa}, too small for the input's {span}"
         if clips(op) and fb is None and a in self.groups.range and not self.groups.private(op, t):
             clipped = self.groups.range[a]
-            if span[1] - span[0] > FREE_RATIO * max(clipped[1] - clipped[0], 1e-30):
-                return f"what it clips to, {_show(clipped)}, needs finer steps than its input's {_show(span)}, which others read"
+            if span.width > FREE_RATIO * max(clipped.width, 1e-30):
+                return f"what it clips to, {clipped}, needs finer steps than its input's {span}, which others read"
         if self.groups.alone(op, t) or not many or fb is not None:
             return None
         joint = representable(fa, own) if fa is not None else self.groups.range.get(a, span)
-        if joint[1] - joint[0] > FREE_RATIO * max(span[1] - span[0], 1e-12):
-            return f"sharing {_show(joint)} would coarsen its input's {_show(span)}, which others read too"
+        if joint.width > FREE_RATIO * max(span.width, 1e-12):
+            return f"sharing {joint} would coarsen its input's {span}, which others read too"
         return None
 
     def _joint(self, op: Op, same: list[int]) -> Range:
@@ -205,47 +246,57 @@ class ScaleSharing:
         for i in same:
             t = op.inputs[i]
             assert t is not None
-            spans.append(_range_of(t.array) if t.is_constant else self.groups.whole_range(t))
-        joint = min(s[0] for s in spans), max(s[1] for s in spans)
+            spans.append(Range.of(t.array).with_zero() if t.is_constant else self.groups.whole_range(t))
+        joint = Range.union_of(spans)
         return self.groups.narrow(op.outputs[0], joint) if op.outputs else joint
 
-    def _cut_types(self) -> None:
-        """An operand of another element type than its operator's is requantized, over the same range."""
-        for op in self._ops():
-            row, kind = ROWS.get(op.kind), self.result.op_type(op)
-            for i, t in enumerate(op.inputs):
-                if row is None or t is None or t.dtype != "float32" or t.is_constant or (op, i) in self.result.operand:
-                    continue
-                if row.role(i) is Role.OWN and self.result.type_of(t) != kind:
-                    self.result.operand[op, i] = activation_params(*self.groups.whole_range(t), kind)
-                    self.result.cuts.append(Cut(op, i, f"it computes in {kind}, its input is {self.result.type_of(t)}"))
 
-
-def _own_constants(ops: Iterable[Op], masks: Mapping[tuple[Op, int], Range], result: Assignment) -> None:
+def _own_constants(ops: Iterator[Op], masks: Mapping[Operand, Range], types: ElementTypes) -> dict[Operand, Encoding]:
     """Constants used like activations: parameters from their own values, a copy per reader."""
+    found: dict[Operand, Encoding] = {}
     for op in ops:
         row = ROWS.get(op.kind)
         for i, t in enumerate(op.inputs):
-            if row is None or t is None or t.dtype != "float32" or not t.is_constant:
+            if row is None or t is None or t.dtype != "float32" or not t.is_constant or row.role(i) is not Role.OWN:
                 continue
-            if row.role(i) is Role.OWN:
-                kind = result.op_type(op)
-                keeps = t.quant is not None and not t.quant.per_channel and kind == "int8"
-                low, high = _range_of(t.array)
-                least, most = masks.get((op, i), (low, high))
-                params = activation_params(max(low, least), min(high, most), kind)
-                result.operand[op, i] = (t.quant if keeps else None) or params
+            kind, span = types.of(op), Range.of(t.array).with_zero()
+            keeps = t.quant is not None and not t.quant.per_channel and kind == "int8"
+            mask = masks.get((op, i), span)
+            params = activation_params(Range(max(span.low, mask.low), min(span.high, mask.high)), kind)
+            found[op, i] = Encoding(kind, (t.quant if keeps else None) or params)
+    return found
 
 
-def _cut_params(result: Assignment) -> None:
+def _of_cuts(
+    cuts: Sequence[Cut], tensors: Mapping[Tensor, Encoding], operands: Mapping[Operand, Encoding]
+) -> dict[Operand, Encoding]:
     """Operands that are cut off are read in the parameters of what their operator writes, or of its other operands."""
-    for cut in result.cuts:
-        if (cut.op, cut.input) in result.operand:
+    found: dict[Operand, Encoding] = {}
+    for cut in cuts:
+        if (cut.op, cut.input) in operands:
             continue
-        target = cut.op.outputs[0] if cut.op.outputs and cut.op.outputs[0] in result.params else None
-        anchor = target or next(t for i, t in enumerate(cut.op.inputs) if i != cut.input and t in result.params)
+        target = cut.op.outputs[0] if cut.op.outputs and cut.op.outputs[0] in tensors else None
+        anchor = target or next(t for i, t in enumerate(cut.op.inputs) if i != cut.input and t in tensors)
         assert anchor is not None
-        result.operand[cut.op, cut.input] = result.params[anchor]
+        found[cut.op, cut.input] = tensors[anchor]
+    return found
+
+
+def _between_types(
+    sharing: _Sharing, tensors: Mapping[Tensor, Encoding], operands: Mapping[Operand, Encoding], types: ElementTypes
+) -> tuple[dict[Operand, Encoding], list[Cut]]:
+    """An operand of another element type than its operator's is requantized, over the same range."""
+    found: dict[Operand, Encoding] = {}
+    cuts: list[Cut] = []
+    for op in sharing.ops():
+        row, kind = ROWS.get(op.kind), types.of(op)
+        for i, t in enumerate(op.inputs):
+            if row is None or t is None or t not in tensors or (op, i) in operands or row.role(i) is not Role.OWN:
+                continue
+            if tensors[t].dtype != kind:
+                found[op, i] = Encoding(kind, activation_params(sharing.groups.whole_range(t), kind))
+                cuts.append(Cut(op, i, f"it computes in {kind}, its input is {tensors[t].dtype}"))
+    return found, cuts
 
 
 def float_activations(graphs: Sequence[Graph]) -> Iterator[Tensor]:
@@ -258,19 +309,10 @@ def float_activations(graphs: Sequence[Graph]) -> Iterator[Tensor]:
 
 def _whole_numbers(span: Range, dtype: str) -> Quant | None:
     """Parameters for integers: a power of two as scale, so that each of them is exact. None where they are too many."""
-    low, high = min(span[0], 0.0), max(span[1], 0.0)
+    span = span.with_zero()
     if dtype == "int16":
-        most = max(-low, high)
-        return Quant.of(2.0 ** -math.floor(math.log2(32767 / most))) if 0 < most <= 32767 else None
-    if not 0 < high - low <= 255:
+        return Quant.of(2.0 ** -math.floor(math.log2(32767 / span.largest))) if 0 < span.largest <= 32767 else None
+    if not 0 < span.width <= 255:
         return None
-    scale = 2.0 ** -math.floor(math.log2(255 / (high - low)))
-    return Quant.of(scale, round(-128 - low / scale))
-
-
-def _range_of(array: Array) -> Range:
-    return (float(array.min(initial=0.0)), float(array.max(initial=0.0)))
-
-
-def _show(span: Range) -> str:
-    return f"[{span[0]:.4g}, {span[1]:.4g}]"
+    scale = 2.0 ** -math.floor(math.log2(255 / span.width))
+    return Quant.of(scale, round(-128 - span.low / scale))

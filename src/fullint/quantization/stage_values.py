@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fullint.calibration.range_methods import InputValues
+from fullint.calibration.input_values import InputValues
 from fullint.calibration.samples import Held
 from fullint.calibration.signatures import Entry
-from fullint.calibration.statistics import Measured, Range
+from fullint.calibration.statistics import Measured
 from fullint.frontends.report import Conversion
 from fullint.model.ir import Array, Model, Quant, Tensor
+from fullint.model.ranges import Range
 from fullint.quantization.assignment import Assignment, Granularity
 from fullint.quantization.bias_correction import Head
 from fullint.quantization.emit import Emitted

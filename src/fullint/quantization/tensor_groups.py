@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fullint.calibration.statistics import Range
 from fullint.model.ir import Op, Quant, Tensor, Uses
 from fullint.model.numerics import activation_params, representable
+from fullint.model.ranges import Range
 
 FIXED_SLACK = 1.01
 """A fixed range may be exceeded by this factor before its edge is cut (half a step at full scale)."""
@@ -56,8 +56,7 @@ class TensorGroups:
 
     def narrow(self, t: Tensor, span: Range) -> Range:
         """The part of a range that makes a difference to those who read the tensor."""
-        low, high = self.useful.get(t, span)
-        return min(max(span[0], low), high), max(min(span[1], high), low)
+        return span.clip(self.useful.get(t, span))
 
     def private(self, op: Op, t: Tensor) -> bool:
         """Whether a clip may saturate its input: nobody else reads it or a tensor of its group."""
@@ -83,9 +82,8 @@ class TensorGroups:
         """What a tensor's group holds, 0 included."""
         root = self.root(t)
         if root in self.range:
-            low, high = self.range[root]
-            return min(low, 0.0), max(high, 0.0)
-        return representable(self.fixed[root], self.type_of(t)) if root in self.fixed else (0.0, 0.0)
+            return self.range[root].with_zero()
+        return representable(self.fixed[root], self.type_of(t)) if root in self.fixed else Range(0.0, 0.0)
 
     def union(self, a: Tensor, b: Tensor, *, keep_range: bool = False) -> None:
         """Join the groups of two tensors; `keep_range`: the first one's range is that of both."""
@@ -107,18 +105,16 @@ class TensorGroups:
     def widen(self, t: Tensor, span: Range) -> None:
         """Let a tensor's group hold a range as well."""
         root = self.root(t)
-        low, high = self.range.get(root, span)
-        self.range[root] = (min(low, span[0]), max(high, span[1]))
+        self.range[root] = span.union(self.range.get(root, span))
 
     def params(self, t: Tensor) -> Quant:
         """Parameters of a tensor's group."""
         root = self.root(t)
         if root in self.fixed:
             return self.fixed[root]
-        return activation_params(*self.range.get(root, (0.0, 0.0)), self.type_of(t))
+        return activation_params(self.range.get(root, Range(0.0, 0.0)), self.type_of(t))
 
     def holds(self, fixed: Quant, span: Range, dtype: str) -> bool:
         """Whether fixed parameters can hold a range, nearly."""
-        low, high = representable(fixed, dtype)
         step = float(fixed.scale[0])
-        return span[0] >= low * FIXED_SLACK - step / 2 and span[1] <= high * FIXED_SLACK + step
+        return representable(fixed, dtype).scale(FIXED_SLACK).contains(span, below=step / 2, above=step)

@@ -20,15 +20,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from fullint.calibration.masks import MASK
-from fullint.calibration.statistics import Range
 from fullint.model.ir import Model, Op, Tensor, Uses
 from fullint.model.numerics import as_activation, representable
+from fullint.model.ranges import WHOLE, Range
 from fullint.ops import ROWS, Role, Same, traits_of
 
 SOFTMAX_DEPTH = 16.0
 FACTOR_ROOM = 8.0
 SMALLEST_FACTOR = 1e-30
-WHOLE: Range = (-math.inf, math.inf)
 
 
 def useful(model: Model, ranges: Mapping[Tensor, Range], row_maxima: Mapping[Tensor, float]) -> dict[Tensor, Range]:
@@ -46,8 +45,8 @@ def useful(model: Model, ranges: Mapping[Tensor, Range], row_maxima: Mapping[Ten
             for t in op.outputs:
                 if t.dtype == "float32" and t not in uses.outputs and (readers := uses.of(t)):
                     needs = [_need(reader, i, found, ranges, row_maxima) for reader, i in readers]
-                    span = min(n[0] for n in needs), max(n[1] for n in needs)
-                    if span != WHOLE and span[0] < span[1]:
+                    span = Range.union_of(needs)
+                    if span != WHOLE and span.low < span.high:
                         found[t] = span
     return found
 
@@ -65,7 +64,7 @@ def mask_ranges(model: Model, found: Mapping[Tensor, Range], ranges: Mapping[Ten
                 continue
             if float(np.abs(t.array).max()) > MASK:
                 if traits_of(op.kind).multiplies:
-                    masks[op, i] = FACTOR_ROOM * min(out[0], 0.0), FACTOR_ROOM * max(out[1], 0.0)
+                    masks[op, i] = out.with_zero().scale(FACTOR_ROOM)
                 else:
                     masks[op, i] = _term(op, i, out, found, ranges)
     return masks
@@ -88,10 +87,11 @@ def _need(
     if row.traits.compares:
         return _constant_range(op.input(1 - index)) or WHOLE
     if row.saturates is not None:
-        return -row.saturates, row.saturates
+        return Range(-row.saturates, row.saturates)
     if row.traits.softmax:
         low = maxima.get(t)
-        return (low - SOFTMAX_DEPTH / max(op.options.get("beta", 1.0), 1e-6), math.inf) if low is not None else WHOLE
+        depth = SOFTMAX_DEPTH / max(op.options.get("beta", 1.0), 1e-6)
+        return Range(low - depth, math.inf) if low is not None else WHOLE
     out = found.get(op.outputs[0], WHOLE) if len(op.outputs) == 1 else WHOLE
     if out == WHOLE or op.options.get("fused_activation_function"):
         return WHOLE
@@ -104,19 +104,18 @@ def _need(
 
 def _factor(other: Tensor | None, out: Range) -> Range:
     """A factor beside a constant, given what is useful of the product."""
-    if other is None or other.buffer is None or other.dtype != "float32" or not np.isfinite(out).all():
+    if other is None or other.buffer is None or other.dtype != "float32" or not np.isfinite([*out]).all():
         return WHOLE
     values = other.array[np.abs(other.array) > SMALLEST_FACTOR]
     if not values.size:
         return WHOLE
-    ends = np.stack([out[0] / values, out[1] / values])
-    return float(ends.min()), float(ends.max())
+    return Range.of(np.stack([out.low / values, out.high / values]))
 
 
 def _constant_range(t: Tensor | None) -> Range | None:
     if t is None or t.buffer is None or t.dtype != "float32" or not t.size:
         return None
-    return float(t.array.min()), float(t.array.max())
+    return Range.of(t.array)
 
 
 def _term(op: Op, index: int, out: Range, found: Mapping[Tensor, Range], ranges: Mapping[Tensor, Range]) -> Range:
@@ -125,13 +124,12 @@ def _term(op: Op, index: int, out: Range, found: Mapping[Tensor, Range], ranges:
     span = _span(other, found, ranges)
     if span is None:
         return WHOLE
-    low, high = out
     if traits_of(op.kind).adds == (1, 1):
-        return low - span[1], high - span[0]
-    return (low + span[0], high + span[1]) if index == 0 else (span[0] - high, span[1] - low)
+        return Range(out.low - span.high, out.high - span.low)
+    return Range(out.low + span.low, out.high + span.high) if index == 0 else Range(span.low - out.high, span.high - out.low)
 
 
 def _span(t: Tensor | None, found: Mapping[Tensor, Range], ranges: Mapping[Tensor, Range]) -> Range | None:
     if t is not None and t.buffer is not None and t.size:
-        return float(t.array.min()), float(t.array.max())
+        return Range.of(t.array)
     return ranges.get(t) if t is not None else None

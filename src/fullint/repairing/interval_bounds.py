@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fullint.calibration.observed import given_params, observed_tensors
-from fullint.calibration.statistics import Range
+from fullint.calibration.observed import demanded_range, given_range, observed_tensors
 from fullint.model.ir import Array, Graph, Model, Op, Tensor, Uses, constant
-from fullint.model.numerics import representable
+from fullint.model.ranges import WHOLE, Range
 from fullint.model.subgraphs import LOOKUP, call
-from fullint.ops import ROWS, Fixed, Same, traits_of
+from fullint.ops import ROWS, Same, traits_of
 from fullint.ops.control_flow import ELSE, THEN, Tie, ties
 from fullint.ops.make import CLAMPS
 from fullint.passes.engine import Evaluate
@@ -90,16 +89,16 @@ class _Work:
         if t is None:
             return None
         if t.buffer is not None and t.dtype == "float32":
-            return (float(t.array.min()), float(t.array.max())) if t.size else (0.0, 0.0)
+            return Range.of(t.array)
         if t.dtype == "bool":
-            return 0.0, 1.0
+            return Range(0.0, 1.0)
         return self.result.ranges.get(t)
 
     def tie(self, tie: Tie) -> None:
         """A value that crosses graphs or runs holds what flows into it, where all of that is known beforehand."""
         spans = [self.span(t) for _, _, t in tie.soft]
         if spans and all(spans):
-            span = _union([s for s in spans if s is not None])
+            span = Range.union_of(s for s in spans if s is not None)
             self.result.ranges |= {t: span for t in (tie.anchor, *tie.hard) if t not in self.known}
             self.known.update((tie.anchor, *tie.hard))
 
@@ -113,19 +112,19 @@ class _Work:
         for i, t in enumerate(op.outputs):
             ends = [self.span(g.outputs[i]) for g in graphs]
             if t.dtype == "float32" and t not in self.known and all(ends):
-                self.result.ranges[t] = _union([e for e in ends if e is not None])
+                self.result.ranges[t] = Range.union_of(e for e in ends if e is not None)
 
     def _bound(self, op: Op) -> Range | None:
         row = ROWS.get(op.kind)
-        if (given := given_params(op)) is not None:
-            return representable(*given)
+        if (given := given_range(op)) is not None:
+            return given
         spans = [self.span(t) for t in op.inputs if t is not None and t.dtype in ("float32", "bool")]
         if op.kind == LOOKUP or (traits_of(op.kind).unary and not (row is not None and row.converts_types)):
             return self._function(op, spans[0]) if spans and spans[0] is not None else None
         if row is None:
             return None
-        if isinstance(rule := row.output(0), Fixed):
-            return representable(rule.quant)
+        if (demanded := demanded_range(op)) is not None:
+            return demanded
         if row.derive is not None:
             return self._recurrent(op)
         if not spans or any(s is None for s in spans):
@@ -146,18 +145,18 @@ class _Work:
                 for t, s in zip([t for t in op.inputs if t is not None and t.dtype in ("float32", "bool")], spans, strict=True)
                 if t.dtype == "float32"
             ]
-            return _union(real)
+            return Range.union_of(real)
         if op.kind == "SUM":
             x, y = op.inputs[0], op.outputs[0]
             count = x.size // max(y.size, 1) if x is not None else 1
             self._note(op, count)
-            return spans[0][0] * count, spans[0][1] * count
+            return spans[0].scale(count)
         if op.kind == "BATCH_MATMUL":
             return self._product(op, spans)
         if op.kind == "PRELU":
             low, high = spans[0]
             ends = [min(low, 0.0) * a for a in spans[1]] + [0.0, max(high, 0.0)]
-            return min(ends), max(ends)
+            return Range(min(ends), max(ends))
         if op.kind == "CAST":
             return spans[0]
         return None
@@ -166,14 +165,13 @@ class _Work:
         """Rows of a SOFTMAX add up to 1: their product with values is an average of them."""
         left = self._through(op.inputs[0])
         if left is not None and traits_of(left.kind).softmax and not op.options.get("adj_x"):
-            return min(spans[1][0], 0.0), max(spans[1][1], 0.0)
+            return spans[1].with_zero()
         a = op.inputs[0]
         assert a is not None
         depth = a.shape[-2 if op.options.get("adj_x") and len(a.shape) > 1 else -1]
         self._note(op, depth)
         ends = [x * y for x in spans[0] for y in spans[1]]
-        low, high = min(ends), max(ends)
-        return depth * min(low, 0.0), depth * max(high, 0.0)
+        return Range(min(ends), max(ends)).with_zero().scale(depth)
 
     def _through(self, t: Tensor | None) -> Op | None:
         """The operator that made a value, through RESHAPE."""
@@ -195,10 +193,10 @@ class _Work:
         others = tuple(i for i in range(w.array.ndim) if i != row.axis)
         values = w.array.astype(np.float64)
         up, down = np.maximum(values, 0).sum(axis=others), np.minimum(values, 0).sum(axis=others)
-        low, high = min(span[0], 0.0), max(span[1], 0.0)
+        low, high = span.with_zero()
         bias = b.array.astype(np.float64).reshape(-1) if b is not None else np.zeros(1)
         self._note(op, w.size // max(w.shape[row.axis], 1))
-        return float((up * low + down * high + bias).min()), float((up * high + down * low + bias).max())
+        return Range(float((up * low + down * high + bias).min()), float((up * high + down * low + bias).max()))
 
     def _note(self, op: Op, terms: int) -> None:
         if terms > MANY_TERMS:
@@ -206,17 +204,17 @@ class _Work:
 
     def _function(self, op: Op, span: Range) -> Range | None:
         """The values a function of one tensor takes over its input's range."""
-        points = np.linspace(span[0], span[1], POINTS).astype(np.float32)
+        points = np.linspace(span.low, span.high, POINTS).astype(np.float32)
         x, y = (
-            constant("points", np.append(points, np.float32(min(max(0.0, span[0]), span[1])))),
+            constant("points", np.append(points, np.float32(min(max(0.0, span.low), span.high)))),
             Tensor("y", (POINTS + 1,), "float32"),
         )
         ops = call(op, x, y, y.shape) if op.kind == LOOKUP else [Op(op.kind, [x], [y], op.options, op.options_type)]
         graph = Graph("points", [], [], [y], ops)
         graph.sync_tensors()
         values: Array = self.evaluate(Model([graph]))[0]
-        low, high = float(values.min()), float(values.max())
-        return (low, high) if max(-low, high) < UNBOUNDED else None
+        found = Range.of(values)
+        return found if found.largest < UNBOUNDED else None
 
     def _recurrent(self, op: Op) -> Range | None:
         """LSTM: |h| < 1; |c| grows by at most 1 a step, from 0 (state that is kept over runs may grow farther)."""
@@ -229,18 +227,14 @@ class _Work:
         self.result.loose[op.outputs[0]] = f"the cells of {steps} steps, from 0 on"
         weights = op.input(16)
         if weights is None or weights.buffer is None:
-            return -1.0, 1.0
+            return Range(-1.0, 1.0)
         bias = op.input(17)
         offset = float(np.abs(bias.array).max()) if bias is not None and bias.buffer is not None else 0.0
         most = float(np.abs(weights.array).sum(axis=1).max()) + offset
         self._note(op, weights.shape[1])
-        return -most, most
+        return Range(-most, most)
 
 
 def _clamped(span: Range, op: Op) -> Range:
-    low, high = CLAMPS.get(op.options.get("fused_activation_function", 0), (-np.inf, np.inf))
-    return min(max(span[0], low), high), max(min(span[1], high), low)
-
-
-def _union(spans: list[Range]) -> Range:
-    return min(s[0] for s in spans), max(s[1] for s in spans)
+    clamp = CLAMPS.get(op.options.get("fused_activation_function", 0))
+    return span.clip(Range(*clamp) if clamp is not None else WHOLE)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from fullint.calibration.observed import given_params, observed_tensors
+from fullint.calibration.observed import given_range, observed_tensors
 from fullint.calibration.run import Wanted, calibrate_entries
 from fullint.calibration.samples import Held, draw_samples, slots
-from fullint.calibration.statistics import Measured, Range
+from fullint.calibration.statistics import Measured
 from fullint.errors import Blocker, NotIntegerError
 from fullint.model.ir import Array, Model, Op, Tensor, Uses
 from fullint.model.numerics import as_activation, representable
+from fullint.model.ranges import Range
 from fullint.ops.base import codes
 from fullint.quantization.decide import GIVE_SAMPLES
 from fullint.quantization.measure import open_all, warn_of_unseen
@@ -111,8 +112,8 @@ def known_ranges(prepared: Prepared) -> dict[Tensor, Range]:
         if first is not None and all(a is not None and first[0].same_as(a[0]) and first[1] == a[1] for a in asked):
             found[t] = representable(*first)  # where others read it, too, the QUANTIZE may cut off what they see
     for _, op in model.ops():
-        if (given := given_params(op)) is not None:
-            found[op.outputs[0]] = representable(*given)
+        if (span := given_range(op)) is not None:
+            found[op.outputs[0]] = span
     return found
 
 

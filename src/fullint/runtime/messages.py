@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from fullint.model.ir import Array
 
@@ -70,20 +70,30 @@ class TensorShapes(Message[list[tuple[int, ...]]]):
     shapes: Sequence[Shape] | None = None
 
 
+class Accumulator(Protocol):
+    """Takes in what a model gives for sample after sample; made where the samples come from, filled in the worker."""
+
+    def add(self, index: int, outputs: Sequence[Array]) -> None:
+        """Take in the outputs of one run, in graph order; `index` is the sample's number."""
+
+    def merge(self, other: Any) -> Accumulator:
+        """What both have taken in, whatever the order."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Measure(Message[None]):
-    """Start gathering minima and maxima of the model's first output.
+    """Start running samples through a model.
 
     Attributes:
-        path: a measuring model (`calibration.probes`).
+        path: the model's file.
         threads: samples run at the same time.
-        keep: the last output is kept as it is for samples of an index below this.
+        accumulator: an empty one, which takes in the outputs.
         together: all threads work on one sample after the other, instead of each on a sample of its own.
     """
 
     path: str
     threads: int
-    keep: int = 0
+    accumulator: Accumulator
     together: bool = False
 
 
@@ -96,21 +106,5 @@ class Sample:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Measurement:
-    """What came of the samples.
-
-    Attributes:
-        low, high: smallest and largest value of each place of the first output, float32.
-        not_finite: the first (sample, place) that was no finite number, if any.
-        kept: last outputs, [samples kept, places], in the order of the samples.
-    """
-
-    low: Array
-    high: Array
-    not_finite: tuple[int, int] | None
-    kept: Array
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class FinishMeasuring(Message[Measurement]):
-    """The end of the samples."""
+class FinishMeasuring(Message[Accumulator]):
+    """The end of the samples; the answer is the accumulator, filled."""

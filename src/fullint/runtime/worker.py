@@ -21,7 +21,7 @@ from fullint.errors import FullintError
 from fullint.model.ir import Array
 from fullint.runtime import messages
 from fullint.runtime.interpreter import invoke, open_interpreter
-from fullint.runtime.range_accumulator import RangeAccumulator
+from fullint.runtime.sample_runner import SampleRunner
 
 SAMPLES_AHEAD = 4
 DELEGATE_NODE = "DELEGATE"
@@ -33,7 +33,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.runner: Any = None
-        self.ranges: RangeAccumulator | None = None
+        self.samples: SampleRunner | None = None
         self.benchmark: Any = None
         """What answers a benchmark's messages, once one has come."""
 
@@ -77,18 +77,18 @@ class Worker:
 
     def measure(self, m: messages.Measure) -> None:
         interpreters, threads = (1, m.threads) if m.together else (m.threads, 1)
-        self.ranges = RangeAccumulator(m.path, interpreters, threads, m.keep)
+        self.samples = SampleRunner(m.path, interpreters, threads, m.accumulator)
 
     def sample(self, m: messages.Sample) -> None:
-        if self.ranges is None:
+        if self.samples is None:
             raise RuntimeError("a sample came, and nothing is being measured")
-        self.ranges.put(m.index, m.arrays)
+        self.samples.put(m.index, m.arrays)
 
-    def finish_measuring(self, m: messages.FinishMeasuring) -> messages.Measurement:
-        if self.ranges is None:
+    def finish_measuring(self, m: messages.FinishMeasuring) -> messages.Accumulator:
+        if self.samples is None:
             raise RuntimeError("nothing was being measured")
-        ranges, self.ranges = self.ranges, None
-        return ranges.finish()
+        samples, self.samples = self.samples, None
+        return samples.finish()
 
 
 HANDLERS: dict[type[Any], Callable[[Worker, Any], Any]] = {

@@ -13,6 +13,7 @@ from fullint.calibration.samples.slots import ImageOptions, Slot
 from fullint.calibration.samples.sources import from_anywhere
 from fullint.errors import SamplesError
 from fullint.model.ir import NUMPY_TYPES, Array
+from fullint.model.ranges import Range
 
 WAYS = """give representative samples with -c / samples=:
     -c samples.npz          arrays by input name (or in input order), first axis = samples
@@ -105,7 +106,7 @@ def synthetic(inputs: Sequence[Slot], count: int) -> Samples:
     return Samples(inputs, draw(), count)
 
 
-def draw_samples(inputs: Sequence[Slot], spans: Sequence[tuple[float, float] | None], count: int) -> Samples:
+def draw_samples(inputs: Sequence[Slot], spans: Sequence[Range | None], count: int) -> Samples:
     """Inputs drawn from what each can hold: normal numbers around the middle of its range, 3 sigma to its ends.
 
     Args:
@@ -121,10 +122,10 @@ def draw_samples(inputs: Sequence[Slot], spans: Sequence[tuple[float, float] | N
     return Samples(inputs, draw(), count)
 
 
-def _draw(rng: np.random.Generator, slot: Slot, span: tuple[float, float] | None) -> Array:
+def _draw(rng: np.random.Generator, slot: Slot, span: Range | None) -> Array:
     if slot.dtype != "float32" and (slot.quant is None or slot.dtype not in ("int8", "uint8", "int16")):
         return np.zeros(slot.shape, NUMPY_TYPES[slot.dtype])
-    low, high = span or (-3.0, 3.0)
+    low, high = span or Range(-3.0, 3.0)
     values = rng.normal((low + high) / 2, (high - low) / 6, slot.shape).astype(np.float32)
     return values if span is None else np.clip(values, low, high)
 

@@ -271,7 +271,10 @@ def cut(name: str, most: int = 60) -> str:
 def plan_json(plan: Plan) -> str:
     """The assignment as JSON: every tensor's and every operand's parameters, and the cuts."""
     a = plan.assignment
-    tensors = [{"tensor": t.name, "scale": q.scale.tolist(), "zero_point": q.zero_point.tolist()} for t, q in a.params.items()]
+    tensors = [
+        {"tensor": t.name, "scale": q.scale.tolist(), "zero_point": q.zero_point.tolist()}
+        for t, q in ((t, e.quant) for t, e in a.tensors().items())
+    ]
     operands = [
         {
             "op": op.origin,
@@ -281,7 +284,7 @@ def plan_json(plan: Plan) -> str:
             "scale": q.scale.tolist(),
             "zero_point": q.zero_point.tolist(),
         }
-        for (op, i), q in a.operand.items()
+        for (op, i), q in ((o, e.quant) for o, e in a.operands().items())
     ]
     cuts = [{"op": c.op.origin, "kind": c.op.kind, "input": c.input, "why": c.why} for c in a.cuts]
     body = {"schema_version": SCHEMA_VERSION, "tensors": tensors, "operands": operands, "cuts": cuts, "notes": a.notes}

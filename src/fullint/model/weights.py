@@ -1,0 +1,73 @@
+"""How weights are stored: how many bits, and one scale for all or one per channel.
+
+q = clamp(round(w / scale), -most, most)        most = 2^(bits - 1) - 1, zero point 0        scale = max|w| / most
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fullint.model.ir import Array, Quant
+
+
+@dataclass(frozen=True)
+class PerTensor:
+    """One scale for all weights."""
+
+
+@dataclass(frozen=True)
+class PerAxis:
+    """One scale for each index of an axis, the output channels."""
+
+    axis: int
+
+
+@dataclass(frozen=True)
+class WeightSpec:
+    """The form that an operator's weights get.
+
+    Attributes:
+        bits: of each weight; an element type of TFLite.
+        granularity: what shares a scale.
+    """
+
+    bits: int = 8
+    granularity: PerTensor | PerAxis = PerTensor()
+
+    @property
+    def dtype(self) -> str:
+        """Element type, as TFLite calls it."""
+        return f"int{self.bits}"
+
+    @property
+    def most(self) -> int:
+        """Largest code; the smallest is -most."""
+        return int(2 ** (self.bits - 1) - 1)
+
+    @property
+    def axis(self) -> int | None:
+        """The axis that scales run along, if any."""
+        return self.granularity.axis if isinstance(self.granularity, PerAxis) else None
+
+    def scales(self, weights: Array) -> Array:
+        """Scales that just hold the weights, float32, one per index of the axis, or one.
+
+        A channel of zeros gets the scale of the whole tensor, so that its bias has a sane one too.
+        """
+        w = np.abs(np.asarray(weights, np.float32))
+        whole = float(w.max(initial=0.0)) or 1.0
+        axis = self.axis
+        peak = w.max(axis=tuple(i for i in range(w.ndim) if i != axis), initial=0.0) if axis is not None else np.array([whole])
+        peak = np.where(peak < whole * 1e-6, whole, peak)
+        scales: Array = (peak / self.most).astype(np.float32)
+        return scales
+
+    def quant(self, scales: Array) -> Quant:
+        """The parameters of weights with these scales."""
+        return Quant.of(scales, 0, self.axis or 0)
+
+
+INT8_WEIGHTS = WeightSpec()
+"""What the integer kernels take: 8 bits."""
