@@ -88,21 +88,8 @@ def test_every_option_has_help() -> None:
             assert not isinstance(p, click.Option) or p.help, p.name
 
 
-def test_options_have_the_names_and_defaults_of_the_api() -> None:
-    """fullint quantize --min-sqnr is quantize(min_sqnr=...), with the same default."""
-    import inspect
-
-    api = inspect.signature(fullint.quantize).parameters
-    cli = main.commands["quantize"].make_context("fullint quantize", ["model.tflite"]).params
-    only_cli = {"model", "samples", "output", "plan", "force", "as_json"}
-    assert set(cli) - only_cli == set(api) - {"model", "samples", "progress"}
-    for name in set(cli) - only_cli:
-        expected = api[name].default
-        assert cli[name] == ((expected,) if name in ("mean", "std") else expected), name
-
-
-@pytest.mark.parametrize(("command", "call"), [("repair", fullint.repair), ("audit", fullint.audit)])
-def test_audit_and_repair_have_the_options_of_the_api(command: str, call: object) -> None:
+@pytest.mark.parametrize(("command", "call"), [("audit", fullint.audit)])
+def test_audit_has_the_options_of_the_api(command: str, call: object) -> None:
     import inspect
 
     api = inspect.signature(call).parameters
@@ -115,7 +102,7 @@ def test_audit_and_repair_have_the_options_of_the_api(command: str, call: object
         assert cli[name] == ((expected,) if name in ("mean", "std") else expected), name
 
 
-@pytest.mark.parametrize(("command", "call"), [("convert", fullint.convert), ("setup", fullint.setup)])
+@pytest.mark.parametrize(("command", "call"), [("setup", fullint.setup)])
 def test_front_ends_have_the_options_of_the_api(command: str, call: object) -> None:
     import inspect
 

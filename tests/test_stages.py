@@ -13,9 +13,9 @@ from fullint.model.ir import Model
 from fullint.model.subgraphs import copy_model
 from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder, samples_like
+from fullint.options import QuantizeOptions
 from fullint.quantization import stage_values as stages
 from fullint.quantization.load import load
-from fullint.quantization.options import Options
 from fullint.quantization.pipeline import PLAN, QUANTIZE, run
 from fullint.quantization.stage_values import Assigned, Calibrated, Prepared, Request
 from fullint.quantization.workbench import Workbench
@@ -73,10 +73,10 @@ def models(value: object) -> list[Model]:
 def test_no_stage_changes_what_it_was_given(name: str) -> None:
     data = network() if name == "quantize" else half()
     samples = samples_like(read_bytes(data), 20)
-    pipeline, request = QUANTIZE, Request(data, samples, Options())
+    pipeline, request = QUANTIZE, Request(QuantizeOptions(data, samples))
     if name == "repair":
         rules = frozenset({"bias-wrong-scale", "constant-without-parameters", "float-border"})
-        pipeline, request = REPAIR, RepairRequest(data, samples, Options(), False, False, True, rules)
+        pipeline, request = REPAIR, RepairRequest(QuantizeOptions(data, samples), False, False, True, rules)
     value: object = request
     with Workbench(None) as bench:
         for stage in pipeline:
@@ -90,7 +90,7 @@ def test_no_stage_changes_what_it_was_given(name: str) -> None:
 def test_a_run_ends_with_its_last_value() -> None:
     data = network()
     trail: list[object] = []
-    assigned = run(PLAN, Request(data, samples_like(read_bytes(data), 12), Options()), None, trail)
+    assigned = run(PLAN, Request(QuantizeOptions(data, samples_like(read_bytes(data), 12))), None, trail)
     assert isinstance(assigned, Assigned)
     assert trail[-1] is assigned
     assert isinstance(assigned.calibrated, Calibrated)
@@ -102,7 +102,7 @@ def test_a_run_ends_with_its_last_value() -> None:
 def test_a_copy_is_written_as_the_same_bytes(path) -> None:
     with Workbench(None) as bench:
         try:
-            model = load(bench, Request(path, None, Options(), reject_bad_scales=False)).model
+            model = load(bench, Request(QuantizeOptions(path), reject_bad_scales=False)).model
         except Exception:
             pytest.skip("not readable")
     copy, twins = copy_model(model)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,3 @@ class Change:
     output: str
     why: str
     done: bool = True
-
-
-Progress = Callable[[str, int, int | None], None]
-"""(stage, done, total or None), called as the work goes on."""

@@ -23,8 +23,8 @@ from fullint.model.tflite import internalise, read_model
 from fullint.ops.base import CONVERSIONS
 from fullint.ops.macs import macs
 from fullint.ops.structure import check_readable
-from fullint.ops.targets import TARGETS
 from fullint.reporting import SCHEMA_VERSION, Report
+from fullint.targets import TARGETS
 from fullint.version import __version__
 
 SUFFIXES = (".tflite", ".lite", ".litert")

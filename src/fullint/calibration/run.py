@@ -6,9 +6,12 @@ samples --split--> the first nine tenths --Collector--> Statistics --finish--> S
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+
+import numpy as np
 
 from fullint.calibration.collect import Collector
 from fullint.calibration.input_values import InputValues
@@ -17,7 +20,7 @@ from fullint.calibration.samples import Held, Samples, split
 from fullint.calibration.signatures import view
 from fullint.calibration.statistics import Statistics, Stats, finish, merge_entries
 from fullint.model.ir import Array, Model, Tensor
-from fullint.reporting import Progress
+from fullint.options import Progress
 from fullint.runtime.process import WorkerProcess
 
 Ready = Callable[[int, list[Array]], list[Array]]
@@ -53,6 +56,7 @@ class Calibration:
         held: what each entry's samples leave for the certificate.
         kept: the first samples of the main entry, in graph input order.
         inputs: some of the values that the float inputs were given.
+        digest: SHA-256 of the samples that calibrated, as the model takes them.
     """
 
     stats: Stats
@@ -60,6 +64,7 @@ class Calibration:
     held: tuple[Held, ...]
     kept: tuple[list[Array], ...]
     inputs: InputValues
+    digest: str
 
 
 def calibrate_entries(
@@ -86,7 +91,7 @@ def calibrate_entries(
     statistics: list[Statistics] = []
     held: list[Held] = []
     kept: list[list[Array]] = []
-    inputs = InputValues()
+    inputs, digest = InputValues(), hashlib.sha256()
     for number, graph in enumerate(model.entries):
         main = number == 0
         heads, keep = (wanted.heads, wanted.keep) if main else ((), 0)
@@ -95,6 +100,8 @@ def calibrate_entries(
 
             def add(index: int, sample: list[Array], number: int = number, collector: Collector = collector) -> None:
                 inputs.add(model.entries[number].inputs, sample)
+                for array in sample:
+                    digest.update(np.ascontiguousarray(array).data)
                 if number == 0 and index < wanted.keep:
                     kept.append(sample)
                 collector.add(index, ready(number, sample))
@@ -103,4 +110,4 @@ def calibrate_entries(
             held.append(split(samples[number], add))
             statistics.append(collector.finish())
             stats.append(finish(own, statistics[-1]))
-    return Calibration(merge_entries(stats), tuple(statistics), tuple(held), tuple(kept), inputs)
+    return Calibration(merge_entries(stats), tuple(statistics), tuple(held), tuple(kept), inputs, digest.hexdigest())

@@ -12,6 +12,7 @@ from fullint.cli import options as option
 from fullint.cli.shell import check_output, errors, progress, show
 from fullint.errors import UsageError
 from fullint.files import write_atomically
+from fullint.options import RepairOptions
 
 
 @click.command()
@@ -77,25 +78,8 @@ def explain(rule: str | None, as_json: bool) -> None:
 
 @click.command()
 @option.model
-@option.samples("Samples to measure what the file does not say, and to judge the result on; as in quantize.")
 @option.output
-@click.option("--only", multiple=True, metavar="RULE,...", help="Fix the findings of these rules only.")
-@click.option("--skip", multiple=True, metavar="RULE,...", help="Leave the findings of these rules as they are.")
-@click.option("--keep-float", metavar="NAME|TYPE|INDEX,...", help="Operators that stay as they are.")
-@click.option(
-    "--weights",
-    type=click.Choice(["auto", "per-channel", "per-tensor"]),
-    default="auto",
-    show_default=True,
-    help="Scales of weights; auto: per tensor where the whole file has it so.",
-)
-@option.num_samples
-@option.io
-@option.target
-@option.sizes
-@option.threads
-@option.min_sqnr(15.0)
-@option.images
+@option.of(RepairOptions)
 @click.option("--dry-run", is_flag=True, help="Print what would be fixed and what left, and write nothing.")
 @option.force
 @option.as_json("Print the report as JSON.")
@@ -112,8 +96,7 @@ def repair(model: str, output: str | None, dry_run: bool, force: bool, as_json: 
         from fullint.repairing.pipeline import repair_plan
 
         if dry_run:
-            asked = {name: options[name] for name in ("samples", "only", "skip", "keep_float", "batch", "shape")}
-            plan = repair_plan(model, **asked)
+            plan = repair_plan(model, progress=bar, **options)
             show(plan.to_json()) if as_json else render.show_plan(plan)
             return
         if output is None:

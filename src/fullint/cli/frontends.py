@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,6 +11,7 @@ from fullint.cli import options as option
 from fullint.cli.shell import check_output, errors, progress, show
 from fullint.errors import UsageError
 from fullint.files import write_atomically
+from fullint.options import ConvertOptions
 
 
 @click.command()
@@ -42,13 +44,10 @@ def setup(framework: str, force: bool, as_json: bool) -> None:
 @click.command()
 @option.model
 @option.output
-@option.framework
-@option.sizes
+@option.of(ConvertOptions)
 @option.force
 @option.as_json("Print how it was made as JSON.")
-def convert(
-    model: str, output: str | None, framework: str, batch: int, shape: tuple[str, ...], force: bool, as_json: bool
-) -> None:
+def convert(model: str, output: str | None, force: bool, as_json: bool, **options: Any) -> None:
     """Make a float .tflite of MODEL (Keras, SavedModel, PyTorch, ONNX) and check that it computes the same.
 
     \b
@@ -63,7 +62,7 @@ def convert(
             raise UsageError("where should the result go? give -o FILE")
         check_output(output, force, model)
         target = Path(output).absolute()
-        made = frontends.convert(model, framework=framework, batch=batch, shape=shape, progress=bar)
+        made = frontends.convert(model, progress=bar, **options)
         write_atomically(target, made.model)
         if as_json:
             show(made.conversion.to_json())

@@ -1,11 +1,16 @@
-"""Options that several commands have, each written down once."""
+"""Options of the commands: made from the fields of `fullint.options`, and those that only commands have."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import click
+
+from fullint.options import Flag, flag_of
+from fullint.targets import TARGETS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -50,43 +55,31 @@ model = click.argument("model", type=click.Path())
 output = click.option("-o", "--output", type=click.Path(dir_okay=False), help="Where to write the result.")
 force = click.option("--force", is_flag=True, help="Overwrite the output.")
 force_again = click.option("--force", is_flag=True, help="Make it again where it is there already.")
-num_samples = click.option("--num-samples", type=int, help="Use the first N samples.")
-io = click.option(
-    "--io",
-    metavar="TYPE[,TYPE]",
-    default="auto",
-    show_default=True,
-    help="Type of float inputs and outputs, or of each: auto, int8, uint8, int16, float32.",
-)
+
+
+def of(options: type[Any]) -> Decorator:
+    """The fields of a dataclass of options as options of a command, in the order of a call's arguments."""
+    known = {f.name: flag_of(f) for f in fields(options)}
+    order = inspect.signature(options).parameters
+    return stacked(*(_made(name, p.default, known[name]) for name, p in order.items() if name not in ("model", "progress")))
+
+
+def _made(name: str, default: Any, flag: Flag) -> Decorator:
+    spelling = [*([flag.short] if flag.short else []), f"--{name.replace('_', '-')}"]
+    if isinstance(default, bool):
+        return click.option(*spelling, name, is_flag=True, help=flag.help)
+    details: dict[str, Any] = {"help": flag.help, "metavar": flag.metavar}
+    if flag.choices:
+        details["type"] = click.Choice(flag.choices)
+    else:
+        details["type"] = Numbers() if flag.parse is tuple else flag.parse
+    if flag.several:
+        return click.option(*spelling, name, multiple=True, callback=_several if name == "samples" else None, **details)
+    return click.option(*spelling, name, default=default, show_default=flag.shown or default is not None, **details)
+
+
 target = click.option(
-    "--target",
-    type=click.Choice(["litert", "tflm", "ethos-u", "edgetpu"]),
-    default="litert",
-    show_default=True,
-    help="Where the result is to run.",
-)
-sizes = stacked(
-    click.option("--shape", multiple=True, metavar="[NAME=]N,...", help="Shape of an input with dynamic dimensions."),
-    click.option("--batch", type=int, default=1, show_default=True, help="Fix a dynamic batch at this size."),
-)
-framework = click.option(
-    "--framework",
-    type=click.Choice(["auto", "keras", "torch", "onnx"]),
-    default="auto",
-    show_default=True,
-    help="What makes the model of module.py:function, where its imports do not tell.",
-)
-threads = click.option("--threads", type=int, help="Samples run at the same time.  [default: number of cores]")
-images = stacked(
-    click.option("--mean", type=Numbers(), default="0", show_default=True, help="Images: subtracted from each pixel (0..255)."),
-    click.option("--std", type=Numbers(), default="255", show_default=True, help="Images: what is left is divided by this."),
-    click.option(
-        "--layout",
-        type=click.Choice(["NHWC", "NCHW"]),
-        default="NHWC",
-        show_default=True,
-        help="Images: layout of the input.",
-    ),
+    "--target", type=click.Choice(tuple(TARGETS)), default="litert", show_default=True, help="Where the result is to run."
 )
 
 
@@ -98,10 +91,3 @@ def samples(text: str) -> Decorator:
 def as_json(text: str) -> Decorator:
     """--json, with its help."""
     return click.option("--json", "as_json", is_flag=True, help=text)
-
-
-def min_sqnr(default: float) -> Decorator:
-    """--min-sqnr, with its default."""
-    return click.option(
-        "--min-sqnr", type=float, default=default, show_default=True, metavar="DB", help="Write nothing below this SQNR."
-    )

@@ -11,33 +11,13 @@ from fullint.cli import options as option
 from fullint.cli.shell import check_output, errors, progress, show
 from fullint.errors import UsageError
 from fullint.files import write_atomically
-
-_SAMPLES = "Representative samples: .npz, .npy, a folder of images, or file.py:function; KEY=DATA for each of several signatures."
+from fullint.options import QuantizeOptions
 
 
 @click.command()
 @option.model
-@option.samples(_SAMPLES)
 @option.output
-@option.num_samples
-@click.option("--per-tensor", is_flag=True, help="One scale per weight tensor instead of one per output channel.")
-@click.option("--dense-per-tensor", is_flag=True, help="The same for FULLY_CONNECTED alone.")
-@click.option(
-    "--activations",
-    type=click.Choice(["int8", "int16"]),
-    default="int8",
-    show_default=True,
-    help="16-bit activations with 8-bit weights; what has no int16 kernel computes in int8.",
-)
-@option.io
-@option.target
-@click.option("--keep-float", metavar="NAME|TYPE|INDEX,...", help="Operators that stay float.")
-@option.sizes
-@option.threads
-@option.min_sqnr(5.0)
-@click.option("--synthetic", is_flag=True, help="Calibrate on random numbers: for speed trials only.")
-@option.images
-@option.framework
+@option.of(QuantizeOptions)
 @click.option("--plan", is_flag=True, help="Print the scale and zero point of every tensor and write nothing.")
 @option.force
 @option.as_json("Print the report as JSON.")

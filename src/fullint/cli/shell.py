@@ -19,7 +19,7 @@ import click
 from fullint.errors import FullintError, NotIntegerError, OutputExistsError, UsageError
 
 if TYPE_CHECKING:
-    from fullint.reporting import Progress
+    from fullint.options import Progress
 
 TRACEBACK = "FULLINT_TRACEBACK"
 

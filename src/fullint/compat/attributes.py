@@ -10,10 +10,11 @@ import difflib
 import enum
 from collections.abc import Callable, Iterable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from fullint.errors import UsageError
+from fullint.options import QuantizeOptions, flag_of
 
 
 class Optimize(enum.Enum):
@@ -201,7 +202,7 @@ TARGET_ATTRIBUTES: dict[str, Attribute] = {
     ),
     "_experimental_supported_accumulation_type": _refused(None, "int8 operators accumulate in 32 bits"),
 }
-OWN = ("num_samples", "threads", "min_sqnr", "keep_float", "target", "shape", "batch")
+OWN = tuple(f.name for f in fields(QuantizeOptions) if flag_of(f).converter)
 """Options of `fullint.quantize` that are attributes here, too."""
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from fullint.frontends.conversion import other
 from fullint.frontends.formats import FRAMEWORKS
 from fullint.frontends.match_interface import SAME, Original, match_interface
 from fullint.frontends.report import Conversion
-from fullint.quantization.options import Options
+from fullint.options import ModelOptions, QuantizeOptions
 from fullint.quantization.pipeline import Result, quantize
 
 FloatModel = tuple[str | Path | bytes, Conversion | None]
@@ -49,7 +50,7 @@ class TFLiteConverter(ConverterAttributes):
 
     def __init__(self, source: ModelSource) -> None:
         object.__setattr__(self, "_source", source)
-        own = {n: getattr(Options(), n) for n in OWN}
+        own = {f.name: f.default for f in fields(QuantizeOptions) if f.name in OWN}
         defaults = {n: copy(row.default) for n, row in ATTRIBUTES.items()}
         object.__setattr__(self, "_set", {**defaults, **own, **dict.fromkeys(_RESULTS)})
         self._set["target_spec"] = TargetSpec()
@@ -178,7 +179,7 @@ class TFLiteConverter(ConverterAttributes):
             ) from e
         settings = {n: self._set[n] for n, row in ATTRIBUTES.items() if row.handed_on and self._set[n] != row.default}
         try:
-            options = Options(batch=self.batch, shape=self.shape)
+            options = ModelOptions(b"", batch=self.batch, shape=self.shape)
             options.check()
             chosen = endpoint()
         except UsageError:

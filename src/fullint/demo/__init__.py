@@ -14,7 +14,8 @@ import numpy as np
 from fullint.model.census import count_conv, count_float
 from fullint.model.ir import Array, Model
 from fullint.model.tflite import read_model
-from fullint.quantization.pipeline import Progress, quantize
+from fullint.options import Progress
+from fullint.quantization.pipeline import quantize
 from fullint.quantization.report import QuantizeReport
 from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.runtime.messages import Latency, Open, Run

@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,7 @@ from fullint.frontends.environments import Environment, find, log_file, tail
 from fullint.frontends.formats import Framework, framework_of, split
 from fullint.frontends.match_interface import SAME, SURE, Matched, Original, match_interface
 from fullint.frontends.report import Conversion
-from fullint.model.input_shapes import check_batch, parse_shapes
-from fullint.reporting import Progress
+from fullint.options import ConvertOptions, Progress, takes
 
 WORKERS = Path(__file__).parent / "workers"
 
@@ -43,34 +42,20 @@ class Converted:
     conversion: Conversion
 
 
-def convert(
-    model: str | Path,
-    *,
-    framework: str = "auto",
-    batch: int = 1,
-    shape: str | Sequence[str] = (),
-    progress: Progress | None = None,
-) -> Converted:
+@takes(ConvertOptions)
+def convert(options: ConvertOptions) -> Converted:
     """Make a float `.tflite` of a model of Keras, TensorFlow, PyTorch or ONNX, and check that it computes the same.
-
-    Args:
-        model: `.keras`, `.h5`, a SavedModel folder, `.onnx`, `.pt2`, or `module.py:function`, a function that returns a
-            Keras model, or (PyTorch module, example inputs).
-        framework: "keras", "torch" or "onnx" where a Python file does not tell; "auto" otherwise.
-        batch: size to fix an open batch at.
-        shape: shape of an input with other open dimensions: "1,224,224,3", or "NAME=1,224,224,3" for each.
-        progress: called with (stage, done, total) as the work goes on.
 
     Raises:
         UsageError: no front end takes it, or its environment is not there.
         ConversionError: the tool fails on it, or what it makes computes something else; with the end of the tool's log.
     """
-    check_batch(batch)
-    shapes = parse_shapes(shape)
-    chosen = framework_of(model, framework)
+    model = options.model
+    assert not isinstance(model, bytes)  # checked with the other options
+    chosen = framework_of(model, options.framework)
     if chosen is None:
         raise ModelFormatError(f"{model} is a .tflite already, or nothing that a front end takes: there is nothing to convert")
-    return convert_with(model, chosen, batch, shapes, progress)
+    return convert_with(model, chosen, options.batch, options.shapes, options.progress)
 
 
 def convert_with(

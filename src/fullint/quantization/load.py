@@ -22,19 +22,6 @@ from fullint.quantization.stage_values import Loaded, Request, Source
 from fullint.quantization.workbench import Workbench
 
 
-def checked_source(given: object) -> Source:
-    """A path or bytes of a model.
-
-    Raises:
-        UsageError: it is something else.
-    """
-    if isinstance(given, bytearray | memoryview):
-        return bytes(given)
-    if not isinstance(given, str | Path | bytes):
-        raise UsageError(f"the model must be a path or bytes, not {type(given).__name__}")
-    return given
-
-
 def load(bench: Workbench, request: Request) -> Loaded:
     """Read what was asked for.
 
@@ -75,7 +62,7 @@ def _convert(bench: Workbench, request: Request) -> Converted | None:
 
 def _entries(bench: Workbench, model: Model, source: Source, *, rewritten: bool) -> tuple[Entry, ...]:
     """The graphs that are run, each with a file in which it is the main graph."""
-    main = bench.file(model) if rewritten else bench.file(source) if isinstance(source, bytes) else str(source)
+    main = bench.file(model) if rewritten else bench.file(source) if isinstance(source, bytes) else str(Path(source).absolute())
     others = [bench.file(view(model, graph)) for graph in model.entries[1:]]
     return tuple(Entry.of(model, number, path) for number, path in enumerate([main, *others]))
 

@@ -11,12 +11,13 @@ from dataclasses import replace
 from fullint.calibration.collect import has_state
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.run import Wanted, calibrate_entries
-from fullint.calibration.samples import Samples, open_samples, slots, synthetic
+from fullint.calibration.samples import ImageOptions, Samples, open_samples, slots, synthetic
 from fullint.calibration.signatures import samples_of
 from fullint.errors import NotIntegerError
 from fullint.model.ir import Graph, Model, Tensor
 from fullint.model.numerics import representable
 from fullint.model.ranges import Range
+from fullint.options import numbers
 from fullint.quantization.bias_correction import heads, sample_count
 from fullint.quantization.equalization import equalize as rescale
 from fullint.quantization.equalization import streams
@@ -56,6 +57,7 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         BiasSamples(tuple(ends), stats.means, done.kept),
         Channels(tuple(found), stats.channels, done.inputs),
         warnings=warn_of_unseen(stats.unseen),
+        digest=done.digest,
     )
 
 
@@ -68,7 +70,8 @@ def open_all(loaded: Loaded, model: Model) -> list[Samples]:
             found.append(synthetic(inputs, o.num_samples or SYNTHETIC_SAMPLES))
         else:
             own = samples_of(loaded.request.samples, entry, loaded.entries)
-            found.append(open_samples(own, inputs, o.num_samples, o.images, o.batch))
+            images = ImageOptions(numbers(o.mean), numbers(o.std), o.layout)
+            found.append(open_samples(own, inputs, o.num_samples, images, o.batch))
     return found
 
 

@@ -9,7 +9,6 @@ from fullint.errors import NotIntegerError, UsageError
 from fullint.model.ir import Model
 from fullint.model.subgraphs import LOOKUP, copy_model
 from fullint.ops.structure import check_structure
-from fullint.ops.targets import TARGETS, Target
 from fullint.passes import prepare as run_passes
 from fullint.passes.engine import sweep
 from fullint.passes.expand_constants import expand_dequantize
@@ -20,6 +19,7 @@ from fullint.quantization.feasibility import blockers
 from fullint.quantization.stage_values import Loaded, Prepared
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
+from fullint.targets import TARGETS, Target
 
 
 def require_samples(bench: Workbench, loaded: Loaded) -> Loaded:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import resource
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from fullint.calibration.samples import Held
 from fullint.errors import VerificationError
 from fullint.frontends.report import Conversion
 from fullint.model.census import ConvCount, count_conv, count_float, operator_counts
 from fullint.model.ir import Model
 from fullint.model.tflite import read_model
-from fullint.quantization.options import Options
-from fullint.quantization.stage_values import Loaded, Source, Written
+from fullint.options import reported
+from fullint.quantization.stage_values import Calibrated, Loaded, Source, Written
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import SCHEMA_VERSION, Change, Report
 from fullint.verification.contract import contract_problems
@@ -45,6 +44,7 @@ class QuantizeReport(Report):
 
     schema_version: int
     fullint: str
+    versions: dict[str, str]
     status: str
     options: dict[str, Any]
     operators: int
@@ -96,7 +96,7 @@ def report_result(bench: Workbench, written: Written, certificate: Certificate, 
         kept_float=tuple(emitted.kept.values()),
         notes=(*assignment.notes, *_left(changes)),
         warnings=(*prepared.warnings, *calibrated.warnings, *written.warnings, *warnings),
-        samples=_samples(calibrated.held),
+        samples=_samples(calibrated),
         certificate=certificate,
     )
 
@@ -130,7 +130,8 @@ def report_integer(bench: Workbench, loaded: Loaded) -> Result:
     warnings = dynamic[:1]
     if any(t.dtype == "uint8" and t.is_constant and t.quant is not None for t in loaded.model.main.tensors):
         warnings.append("it is a uint8 model of the older scheme: all integer, but not int8")
-    changed = [n for n, v in vars(Options()).items() if n in _WITHOUT_EFFECT and v != getattr(loaded.options, n)]
+    o = loaded.options
+    changed = [f.name for f in fields(o) if f.name in _WITHOUT_EFFECT and f.default != getattr(o, f.name)]
     if changed:
         warnings.append(f"{', '.join(changed)}: no effect on a model that is all integer already")
     return Result(data, report_unchanged(bench, loaded, data, "already-integer", warnings))
@@ -155,7 +156,8 @@ def _of_run(bench: Workbench, loaded: Loaded, data: bytes) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "fullint": __version__,
-        "options": _options(loaded),
+        "versions": _versions(),
+        "options": reported(loaded.request.options),
         "sizes": {"before": before, "after": len(data)},
         "seconds": dict(bench.seconds),
         "peak_memory_bytes": _own_peak() + bench.peak_memory(),
@@ -168,31 +170,25 @@ def _left(changes: Sequence[Change]) -> tuple[str, ...]:
     return tuple(f'{c.rule} left {c.kind} "{c.output}": {c.why}' for c in changes if not c.done)
 
 
-def _samples(held: Sequence[Held]) -> dict[str, Any]:
+def _samples(calibrated: Calibrated) -> dict[str, Any]:
+    held = calibrated.held
     return {
         "calibrated": sum(h.calibrated for h in held),
         "total": sum(h.total for h in held),
         "held_back": all(h.held_back for h in held),
+        "sha256": calibrated.digest,
     }
 
 
-def _options(loaded: Loaded) -> dict[str, Any]:
-    o, given = loaded.options, loaded.request.given
-    return {
-        "model": f"sha256:{hashlib.sha256(given).hexdigest()}" if isinstance(given, bytes) else str(given),
-        "num_samples": o.num_samples,
-        "per_tensor": o.per_tensor,
-        "dense_per_tensor": o.dense_per_tensor,
-        "activations": o.activations,
-        "io": ",".join(dict.fromkeys(o.io_types)),
-        "target": o.target,
-        "keep_float": o.kept,
-        "shape": [o.shape] if isinstance(o.shape, str) else list(o.shape),
-        "batch": o.batch,
-        "framework": o.framework,
-        "min_sqnr": o.min_sqnr,
-        "synthetic": o.synthetic,
-    }
+def _versions() -> dict[str, str]:
+    """Versions of what the bytes of a result depend on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": sys.version.split()[0]}
+    for package in ("ai-edge-litert", "numpy"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def _own_peak() -> int:

@@ -21,11 +21,11 @@ from fullint.calibration.statistics import Measured
 from fullint.frontends.report import Conversion
 from fullint.model.ir import Array, Model, Quant, Tensor
 from fullint.model.ranges import Range
+from fullint.options import QuantizeOptions
 from fullint.quantization.assignment import Assignment, Granularity
 from fullint.quantization.bias_correction import Head
 from fullint.quantization.emit import Emitted
 from fullint.quantization.equalization import Stream
-from fullint.quantization.options import Options
 from fullint.reporting import Change
 
 Source = str | Path | bytes
@@ -36,20 +36,26 @@ class Request:
     """What was asked for.
 
     Attributes:
-        given: path or bytes of a model.
-        samples: as the user gave them.
         options: checked.
         reject_bad_scales: whether a file whose scales make no sense is refused when it is read.
         apply_qat_params: whether parameters that a model brings along are taken over.
         require_every_output: whether every output must reach `min_sqnr`, not only their mean.
     """
 
-    given: Source
-    samples: Any
-    options: Options
+    options: QuantizeOptions
     reject_bad_scales: bool = True
     apply_qat_params: bool = True
     require_every_output: bool = False
+
+    @property
+    def given(self) -> Source:
+        """Path or bytes of a model."""
+        return self.options.source
+
+    @property
+    def samples(self) -> Any:
+        """As the user gave them."""
+        return self.options.samples
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,7 +75,7 @@ class Loaded:
     """
 
     request: Request
-    options: Options
+    options: QuantizeOptions
     source: Source
     model: Model
     entries: tuple[Entry, ...]
@@ -127,6 +133,7 @@ class Calibrated:
         bounded: whether some ranges are bounds, which samples would make narrower.
         loose: values whose bounds are much too wide, and why.
         assumptions: what had to be assumed, in sentences.
+        digest: SHA-256 of the samples that calibrated; None where none did.
     """
 
     prepared: Prepared
@@ -140,6 +147,7 @@ class Calibrated:
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
+    digest: str | None = None
 
     @property
     def ranges(self) -> Mapping[Tensor, Range]:

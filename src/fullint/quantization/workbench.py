@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 from fullint.model.ir import Array, Model
-from fullint.reporting import Progress
+from fullint.options import Progress
 from fullint.runtime.messages import Open, Run, TensorShapes
 from fullint.runtime.process import WorkerProcess, model_file
 

@@ -63,7 +63,7 @@ def _measure(bench: Workbench, prepared: Prepared, known: dict[Tensor, Range], w
     measured = replace(done.stats.measured, ranges={**done.stats.ranges, **known})
     said = f"the ranges of {len(wanted)} values were measured by running the given model on the samples"
     warnings = warn_of_unseen(done.stats.unseen)
-    return Calibrated(prepared, model, measured, done.held, warnings=warnings, assumptions=(said,))
+    return Calibrated(prepared, model, measured, done.held, warnings=warnings, assumptions=(said,), digest=done.digest)
 
 
 def _follow(bench: Workbench, prepared: Prepared, known: dict[Tensor, Range]) -> Calibrated:

@@ -21,9 +21,9 @@ from fullint.model.subgraphs import copy_model
 from fullint.ops.base import codes
 from fullint.ops.operands import weighted
 from fullint.ops.structure import check_readable
+from fullint.options import QuantizeOptions
 from fullint.passes.keep_float import choose
 from fullint.quantization.assignment import Granularity
-from fullint.quantization.options import Options
 from fullint.quantization.stage_values import Loaded, Request
 from fullint.quantization.workbench import Workbench
 from fullint.repairing.lift import cancel, lift, stamp_axes
@@ -120,7 +120,7 @@ def require_mendable(bench: Workbench, selected: Selected) -> Selected:
     return selected
 
 
-def _options(options: Options, verdict: _Verdict) -> Options:
+def _options(options: QuantizeOptions, verdict: _Verdict) -> QuantizeOptions:
     return replace(options, io="float32") if verdict.float_io and options.io == "auto" else options
 
 
@@ -162,7 +162,7 @@ def _left(what: Op | Tensor, rule: Rule) -> set[Op]:
 
 
 def _mend(
-    bench: Workbench, loaded: Loaded, model: Model, verdict: _Verdict, options: Options, granularity: Granularity
+    bench: Workbench, loaded: Loaded, model: Model, verdict: _Verdict, options: QuantizeOptions, granularity: Granularity
 ) -> Selected:
     """Act on the model, which is this stage's own."""
     for op in verdict.keep:

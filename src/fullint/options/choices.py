@@ -1,0 +1,315 @@
+"""Every choice a user has when a model is made integer, said once.
+
+    @dataclass field  ->  keyword of the Python call    quantize(model, samples, io="int8")
+                      ->  flag of the command           fullint quantize model.tflite --io int8
+                      ->  line of the report            {"options": {"io": "int8", ...}}
+                      ->  row of the documentation
+
+A field's default and its annotation hold everywhere; its metadata (`flags`) say what it means and how a command spells
+it. Nothing heavy is imported here: the commands read these classes before they know what they are to do.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from fullint.errors import UsageError
+from fullint.options.flags import flag_of, said
+from fullint.targets import TARGETS
+
+IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
+ACTIVATION_TYPES = ("int8", "int16")
+LAYOUTS = ("NHWC", "NCHW")
+WEIGHTS = ("auto", "per-channel", "per-tensor")
+FRAMEWORK_NAMES = ("auto", "keras", "torch", "onnx")
+
+Progress = Callable[[str, int, int | None], None]
+"""(stage, done, total or None), called as the work goes on."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ModelOptions:
+    """A model, and sizes for its open dimensions."""
+
+    model: str | Path | bytes = field(kw_only=False, metadata=said("Path of a model.", reported=False))
+    shape: str | Sequence[str] = field(
+        default=(),
+        metadata=said("Shape of an input with dynamic dimensions.", metavar="[NAME=]N,...", several=True, converter=True),
+    )
+    batch: int = field(default=1, metadata=said("Fix a dynamic batch at this size.", parse=int, converter=True))
+    progress: Progress | None = field(
+        default=None, metadata=said("Called with (stage, done, total) as the work goes on.", reported=False)
+    )
+
+    def __repr__(self) -> str:
+        chosen = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if flag_of(f).reported and not _is_default(self, f))
+        return f"{type(self).__name__}({', '.join(chosen)})"
+
+    def check(self) -> None:
+        """Raise UsageError where a value makes no sense."""
+        if not isinstance(self.batch, int) or isinstance(self.batch, bool):
+            raise UsageError(f"batch must be a whole number, not {self.batch!r}")
+        if self.batch < 1:
+            raise UsageError("batch must be at least 1")
+        _ = self.shapes
+
+    @property
+    def shapes(self) -> dict[str | None, tuple[int, ...]]:
+        """Shapes of inputs by name; None stands for the only input."""
+        return parse_shapes(self.shape)
+
+    @property
+    def source(self) -> str | Path | bytes:
+        """The model as it was given.
+
+        Raises:
+            UsageError: it is neither a path nor bytes.
+        """
+        if isinstance(self.model, bytearray | memoryview):
+            return bytes(self.model)
+        if not isinstance(self.model, str | Path | bytes):
+            raise UsageError(f"the model must be a path or bytes, not {type(self.model).__name__}")
+        return self.model
+
+
+FRAMEWORK_HELP = "What makes the model of module.py:function, where its imports do not tell."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ConvertOptions(ModelOptions):
+    """Choices of `fullint.convert`."""
+
+    model: str | Path | bytes = field(
+        kw_only=False,
+        metadata=said(
+            "Path of a .keras, .h5, .onnx or .pt2 file or a SavedModel folder; or module.py:function, a function that returns a "
+            "Keras model, or (PyTorch module, example inputs).",
+            reported=False,
+        ),
+    )
+    framework: str = field(default="auto", metadata=said(FRAMEWORK_HELP, choices=FRAMEWORK_NAMES))
+
+    def check(self) -> None:
+        """Raise UsageError where a value makes no sense."""
+        super().check()
+        _one_of("framework", self.framework, FRAMEWORK_NAMES)
+        if not isinstance(self.model, str | Path):
+            raise UsageError(f"the model must be a path, not {type(self.model).__name__}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class RunOptions(ModelOptions):
+    """Choices that `quantize` and `repair` have in common."""
+
+    model: str | Path | bytes = field(
+        kw_only=False,
+        metadata=said(
+            "Path or bytes of a float or half-quantized .tflite; or the path of a model that fullint.convert takes.",
+            reported=False,
+        ),
+    )
+    samples: Any = field(
+        default=None,
+        kw_only=False,
+        metadata=said(
+            "Representative samples: .npz, .npy, a folder of images, or file.py:function; KEY=DATA for each of several "
+            "signatures.",
+            metavar="DATA",
+            several=True,
+            short="-c",
+            reported=False,
+        ),
+    )
+    num_samples: int | None = field(default=None, metadata=said("Use the first N samples.", parse=int, converter=True))
+    keep_float: str | int | Sequence[str | int] | None = field(
+        default=None, metadata=said("Operators that stay float.", metavar="NAME|TYPE|INDEX,...", converter=True)
+    )
+    io: str = field(
+        default="auto",
+        metadata=said(
+            "Type of float inputs and outputs, or of each: auto, int8, uint8, int16, float32. auto: that of the activations.",
+            metavar="TYPE[,TYPE]",
+        ),
+    )
+    target: str = field(default="litert", metadata=said("Where the result is to run.", choices=tuple(TARGETS), converter=True))
+    threads: int | None = field(
+        default=None,
+        metadata=said("Samples run at the same time while calibrating.", parse=int, shown="number of cores", converter=True),
+    )
+    min_sqnr: float = field(
+        default=5.0, metadata=said("Write nothing below this SQNR, in dB.", metavar="DB", parse=float, converter=True)
+    )
+    mean: float | Sequence[float] = field(
+        default=0.0, metadata=said("Images: subtracted from each pixel (0..255); one number, or one per channel.", parse=tuple)
+    )
+    std: float | Sequence[float] = field(
+        default=255.0, metadata=said("Images: what is left is divided by this; as --mean.", parse=tuple)
+    )
+    layout: str = field(default="NHWC", metadata=said("Images: layout of the model's input.", choices=LAYOUTS))
+
+    def check(self) -> None:
+        """Raise UsageError where a value makes no sense."""
+        super().check()
+        for name in ("num_samples", "threads"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+                raise UsageError(f"{name} must be a whole number, not {value!r}")
+        if not isinstance(self.min_sqnr, int | float) or not math.isfinite(self.min_sqnr):
+            raise UsageError(f"min_sqnr must be a finite number of dB, not {self.min_sqnr!r}")
+        given = self.io.split(",") if isinstance(self.io, str) else []
+        if len(given) not in (1, 2) or not {*given} <= {*IO_TYPES}:
+            raise UsageError(f'io must be one of {", ".join(IO_TYPES)}, or two of them (inputs,outputs), not "{self.io}"')
+        _one_of("target", self.target, tuple(TARGETS))
+        k = self.keep_float
+        if isinstance(k, bool) or (not isinstance(k, str | int | None) and not _all_text(k, int)):
+            raise UsageError(f"keep_float must be an index, a type, a name, or a sequence of them, not {k!r}")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError("threads must be at least 1")
+        _one_of("layout", self.layout, LAYOUTS)
+        numbers(self.mean)
+        if 0 in numbers(self.std):
+            raise UsageError("std must not be zero")
+
+    @property
+    def kept(self) -> str | None:
+        """The operators to keep in float, as one string."""
+        k = self.keep_float
+        return k if isinstance(k, str | None) else ",".join(map(str, [k] if isinstance(k, int) else k))
+
+    @property
+    def workers(self) -> int:
+        """Samples run at the same time."""
+        if self.threads is not None:
+            return self.threads
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class QuantizeOptions(RunOptions):
+    """Choices of `fullint.quantize`."""
+
+    per_tensor: bool = field(default=False, metadata=said("One scale per weight tensor instead of one per output channel."))
+    dense_per_tensor: bool = field(default=False, metadata=said("The same for FULLY_CONNECTED alone."))
+    activations: str = field(
+        default="int8",
+        metadata=said(
+            "int16: 16-bit activations with 8-bit weights; operators without an int16 kernel compute in int8.",
+            choices=ACTIVATION_TYPES,
+        ),
+    )
+    synthetic: bool = field(default=False, metadata=said("Calibrate on random numbers: for speed trials only."))
+    framework: str = field(default="auto", metadata=said(FRAMEWORK_HELP, choices=FRAMEWORK_NAMES))
+
+    def check(self) -> None:
+        """Raise UsageError where a value makes no sense."""
+        super().check()
+        _one_of("framework", self.framework, FRAMEWORK_NAMES)
+        _one_of("activations", self.activations, ACTIVATION_TYPES)
+
+    @property
+    def io_types(self) -> tuple[str, str]:
+        """Type of the inputs, and of the outputs, that were float."""
+        types = [self.activations if t == "auto" else t for t in self.io.split(",")]
+        return types[0], types[-1]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class RepairOptions(RunOptions):
+    """Choices of `fullint.repair`."""
+
+    model: str | Path | bytes = field(
+        kw_only=False, metadata=said("Path or bytes of a .tflite that a quantizer made.", reported=False)
+    )
+    samples: Any = field(
+        default=None,
+        kw_only=False,
+        metadata=said(
+            "Samples to measure what the file does not say, and to judge the result on; as in quantize.",
+            metavar="DATA",
+            several=True,
+            short="-c",
+            reported=False,
+        ),
+    )
+    keep_float: str | int | Sequence[str | int] | None = field(
+        default=None, metadata=said("Operators that stay as they are.", metavar="NAME|TYPE|INDEX,...")
+    )
+    min_sqnr: float = field(
+        default=15.0, metadata=said("Write nothing below this SQNR against the given model, in dB.", metavar="DB", parse=float)
+    )
+    only: str | Sequence[str] | None = field(
+        default=None, metadata=said("Fix the findings of these rules only.", metavar="RULE,...", several=True)
+    )
+    skip: str | Sequence[str] | None = field(
+        default=None, metadata=said("Leave the findings of these rules as they are.", metavar="RULE,...", several=True)
+    )
+    weights: str = field(
+        default="auto",
+        metadata=said("Scales of weights; auto: per tensor where the whole file has it so, else per channel.", choices=WEIGHTS),
+    )
+
+    def check(self) -> None:
+        """Raise UsageError where a value makes no sense."""
+        super().check()
+        _one_of("weights", self.weights, WEIGHTS)
+
+    def of_quantize(self) -> QuantizeOptions:
+        """The same for the stages that `repair` and `quantize` share."""
+        common = {f.name: getattr(self, f.name) for f in fields(RunOptions) if f.init}
+        return QuantizeOptions(**common)
+
+
+def _is_default(options: Any, f: Field[Any]) -> bool:
+    return bool(getattr(options, f.name) == f.default)
+
+
+def numbers(value: float | Sequence[float]) -> tuple[float, ...]:
+    """One number, or one for each channel.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    try:
+        return (float(value),) if isinstance(value, int | float) else tuple(float(v) for v in value)
+    except (TypeError, ValueError) as e:
+        raise UsageError(f"mean and std are numbers or sequences of numbers, not {value!r}") from e
+
+
+def parse_shapes(shape: str | Sequence[str]) -> dict[str | None, tuple[int, ...]]:
+    """Shapes of inputs by name; None stands for the only input.
+
+    "1,224,224,3"          of the only input
+    "image=1,224,224,3"    of the input of that name
+
+    Raises:
+        UsageError: it is no text, or does not look like a shape.
+    """
+    if not isinstance(shape, str) and not (isinstance(shape, list | tuple) and all(isinstance(s, str) for s in shape)):
+        raise UsageError(f"shape must be text such as 1,224,224,3, or a sequence of such, not {shape!r}")
+    return dict(_parse_shape(text) for text in ([shape] if isinstance(shape, str) else shape))
+
+
+def _parse_shape(text: str) -> tuple[str | None, tuple[int, ...]]:
+    name, _, sizes = text.rpartition("=")
+    try:
+        shape = tuple(int(n) for n in sizes.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or any(n < 1 for n in shape):
+        raise UsageError(f'shape must look like 1,224,224,3 or NAME=1,224,224,3, not "{text}"')
+    return name or None, shape
+
+
+def _one_of(name: str, value: object, choices: Sequence[str]) -> None:
+    if value not in choices:
+        first = ", ".join(choices[:-1])
+        raise UsageError(f'{name} must be {first} or {choices[-1]}, not "{value}"')
+
+
+def _all_text(value: object, also: type = str) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(v, str | also) for v in value)

@@ -1,0 +1,41 @@
+"""The options of a run as a report repeats them: enough to run it again.
+
+report.options          ->          quantize(**report.options)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from fullint.options.choices import RunOptions
+from fullint.options.flags import flag_of
+
+
+def reported(options: RunOptions) -> dict[str, Any]:
+    """The choices as JSON holds them, by name: what a report repeats, and a call takes again.
+
+    Paths are absolute. A model or samples that have no path are described; to repeat the run, they have to be given again.
+    """
+    chosen = {f.name: getattr(options, f.name) for f in fields(options) if flag_of(f).reported}
+    given = {"model": _source(options.model), "samples": _source(options.samples)}
+    return given | {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
+
+
+def _source(given: Any) -> Any:
+    """Where a model or samples came from: an absolute path, or what kind of object it was."""
+    if given is None:
+        return None
+    if isinstance(given, str | Path):
+        return str(Path(given).absolute())
+    if isinstance(given, bytes | bytearray | memoryview):
+        import hashlib
+
+        return f"sha256:{hashlib.sha256(given).hexdigest()}"
+    if isinstance(given, Mapping):
+        return {str(key): _source(value) for key, value in given.items()}
+    shape = f" {list(given.shape)}" if hasattr(given, "shape") else ""
+    name = f" {given.__name__}" if hasattr(given, "__name__") else ""
+    return f"<{type(given).__name__}{name}{shape}>"
