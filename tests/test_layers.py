@@ -187,6 +187,7 @@ def test_no_kwargs_that_eat_misspelt_options() -> None:
         "quantize",
         "convert",
         "said",
+        "call",
         "make_op",
         "op",
         "_unary",

@@ -71,7 +71,7 @@ def test_the_drop_in_has_options_as_attributes() -> None:
     [
         {"per_tensor": True, "num_samples": 12},
         {"activations": "int16", "io": "int16,float32"},
-        {"keep_float": ["CONV_2D", 3], "target": "ethos-u", "min_sqnr": -5},
+        {"keep_float": ["CONV_2D", 1], "target": "ethos-u", "min_sqnr": -5},
         {"shape": ["input=1,8,8,3"], "batch": 1, "threads": 1, "dense_per_tensor": True},
     ],
 )
