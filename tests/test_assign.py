@@ -225,7 +225,7 @@ def test_flex_is_called_what_it_is(g: Builder) -> None:
     g.graph.ops[0].custom_code = "FlexErf"
     found = blockers(g.model())
     assert [b.kind for b in found] == ["FlexErf"]
-    assert "flex" in found[0].cause and "replace it" in found[0].way_out
+    assert "Flex" in found[0].cause and "replace it" in found[0].way_out
     assert "--keep-float" not in found[0].way_out  # LiteRT does not run it
 
 

@@ -71,7 +71,7 @@ def test_impossible_model(home: Path) -> None:
         (["broken.tflite", "-c", "samples.npz", "-o", "out.tflite"], "truncated or damaged"),
         (["samples.npz", "-c", "samples.npz", "-o", "out.tflite"], "not a TFLite model"),
         (["model.tflite", "-c", "nowhere.npz", "-o", "out.tflite"], "no such file"),
-        (["model.tflite", "-c", "model.tflite", "-o", "out.tflite"], "not a .npz"),
+        (["model.tflite", "-c", "model.tflite", "-o", "out.tflite"], "not a source of samples"),
         (["model.tflite", "-c", "samples.npz", "--synthetic", "-o", "out.tflite"], "not both"),
         (["model.tflite", "-c", "samples.npz", "-o", "no/such/folder.tflite"], "cannot be written"),
         (["model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--mean", "x"], "not a number"),
@@ -303,7 +303,7 @@ def test_repair_dry_run_writes_nothing(halves: Path) -> None:
     ("arguments", "says"),
     [
         (["repair", "half.tflite"], "give -o FILE"),
-        (["repair", "half.tflite", "-o", "out.tflite", "--skip", "float-oi"], "no rule is called"),
+        (["repair", "half.tflite", "-o", "out.tflite", "--skip", "float-oi"], "unknown rule"),
         (["repair", "half.tflite", "-o", "out.tflite", "--skip", "float-border"], "cannot be skipped"),
         (["repair", "half.tflite", "-o", "out.tflite", "-c", "nowhere.npz"], "no such file"),
         (["repair", "broken.tflite", "-o", "out.tflite"], "damaged"),

@@ -333,7 +333,7 @@ def test_biases_are_what_the_kernels_want() -> None:
     [
         (lambda: None, "NoneType, not samples"),
         (lambda: iter([[[[1.0, 2.0], [3.0]]]]), "not an array"),
-        (lambda: iter(()), "set of samples is empty"),
+        (lambda: iter(()), "there are no samples"),
     ],
 )
 def test_samples_that_are_none(dataset: object, says: str) -> None:
