@@ -317,7 +317,7 @@ def test_dynamic_batch(g: Builder) -> None:
 def test_other_dynamic_dimensions_are_refused(g: Builder) -> None:
     x = g.input(1, -1, 8)
     g.output(g.op("RELU", x))
-    with pytest.raises(UsageError, match="dynamic dimensions besides the batch"):
+    with pytest.raises(UsageError, match="dynamic dimensions other than the batch"):
         fullint.quantize(g.bytes(), synthetic=True)
 
 
