@@ -1,6 +1,6 @@
 """Running minima and maxima of a measuring model's output, over samples that arrive one by one.
 
-low = min over samples of y      high = max over samples of y      y: the vector that `calibration.probes` appends
+low = min over samples of y      high = max over samples of y      y: the output vector that `calibration.probes` adds
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from fullint.runtime.messages import Measurement
 
 
 class RangeAccumulator:
-    """Interpreters with threads of their own.
+    """Runs samples in several interpreters, each in its own thread.
 
-    One interpreter per thread scales best; but a large network's weights are packed by each, so that
-    there one interpreter with all threads is as quick and takes half the memory.
+    One interpreter per thread scales best. But each one packs the weights, so for a large network a single interpreter with
+    all threads is as fast and takes half the memory.
     """
 
     def __init__(self, path: str, interpreters: int, threads: int, keep: int) -> None:
@@ -54,7 +54,7 @@ class RangeAccumulator:
                 result.add(item[0], runner.get_tensor(details[0]["index"]))
                 if item[0] < self.keep:
                     result.kept[item[0]] = runner.get_tensor(details[-1]["index"])
-            except Exception as e:  # handed to the parent by the next command
+            except Exception as e:  # passed to the parent with the next message
                 self.error = e
 
     def finish(self) -> Measurement:
@@ -73,7 +73,7 @@ class RangeAccumulator:
 
 
 class _Extremes:
-    """Running minimum and maximum of a vector, and the first value that was not a number."""
+    """Running minimum and maximum of a vector, and the first (sample, element) that was not finite."""
 
     def __init__(self) -> None:
         self.low: Array | None = None
