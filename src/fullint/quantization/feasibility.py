@@ -63,7 +63,7 @@ def _no_row(op: Op) -> str:
     known = form(op.kind)
     if op.kind in INTEGERS:
         return "it has float operands here; its kernel supports plain integers only"
-    return f"LiteRT has no int8 kernel for it, and this one cannot become {known}" if known else "fullint does not know it"
+    return f"LiteRT has no int8 kernel for it; others are {known}, but not this one" if known else "fullint does not know it"
 
 
 def unmeasured(model: Model, ranges: Mapping[Tensor, Range]) -> list[Blocker]:

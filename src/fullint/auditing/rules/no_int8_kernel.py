@@ -12,7 +12,7 @@ Seen in:
     SQUARE, CUMSUM, ADD_N, LOCAL_RESPONSE_NORMALIZATION.
 
 Example:
-    op 9 NEG "negated": LiteRT's int8 kernel ignores scales; the integer form is MUL by -1
+    op 9 NEG "negated": LiteRT's int8 kernel ignores scales (kernels/neg.cc); in integers it is written as MUL by -1
 
 Fix (safe):
     The operator is rewritten with operators that have int8 kernels, or becomes a table of its 256 values.
@@ -36,7 +36,7 @@ def find(op: Op, facts: Facts) -> Found | None:
     if op.kind in ROWS or known is None:
         return None
     why = WRONG_KERNEL.get(op.kind, "LiteRT registers no int8 kernel for it")
-    return Found(f"{why}; the integer form is {known}", f"rewrite it as: {known}", {"form": known})
+    return Found(f"{why}; in integers it is {known}", f"use its integer form: {known}", {"form": known})
 
 
 RULE = Rule("no-int8-kernel", "error", (Scope.FLOAT,), Mend.QUANTIZE, True, __doc__, find)
