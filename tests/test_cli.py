@@ -75,7 +75,7 @@ def test_impossible_model(home: Path) -> None:
         (["model.tflite", "-c", "samples.npz", "--synthetic", "-o", "out.tflite"], "not both"),
         (["model.tflite", "-c", "samples.npz", "-o", "no/such/folder.tflite"], "cannot be written"),
         (["model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--mean", "x"], "not a number"),
-        (["model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--batch", "7"], "fixed batch"),
+        (["model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--batch", "7"], "is not dynamic, but fixed at"),
         (["model.tflite", "--perchannel"], "No such option"),
         (["model.tflite", "-c", "samples.npz", "-o", "-"], "give its name"),
         (["model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--min-sqnr", "nan"], "finite"),
