@@ -34,7 +34,7 @@ def find(op: Op, facts: Facts) -> Found | None:
         made = facts.uses.producer.get(x) if x is not None else None
         near = [made] if made is not None else []
         cause = f"follows {names_of(near)}, which computes in float" if near else "its float operand is an input of the graph"
-    return Found(cause, "fix the float operator next to it", {"beside": [n.origin for n in near]})
+    return Found(cause, "make the float operator next to it integer", {"beside": [n.origin for n in near]})
 
 
 RULE = Rule("float-border", "warning", (Scope.BORDER,), Mend.FOLLOW, True, __doc__, find)

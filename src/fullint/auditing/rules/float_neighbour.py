@@ -44,7 +44,7 @@ def rule(reason: Reason) -> Rule:
                 how = "an input is computed in float by" if made else "its result is read in float by"
                 behind = "" if first else f", which is float because of {name_of(end)}"
                 root = {"index": end.origin, "kind": end.kind, "rule": name}
-                return Found(f"{how} {name_of(near)}{behind} ({name})", f"fix {name_of(end)}", {"because_of": root})
+                return Found(f"{how} {name_of(near)}{behind} ({name})", f"make {name_of(end)} integer", {"because_of": root})
             seen |= {end for _, end in edge}
             edge = [(near, n) for near, end in edge for n in facts.float_neighbours(end) if n not in seen]
             first = False
