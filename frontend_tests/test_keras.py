@@ -275,7 +275,7 @@ def test_open_dimensions_are_those_of_the_samples(dataset: object) -> None:
 
 @pytest.mark.parametrize("model", [None, 5, "x"])
 def test_what_is_no_model(model: object) -> None:
-    with pytest.raises(ConversionError, match="no Keras model"):
+    with pytest.raises(ConversionError, match="expected a Keras model"):
         float_ends(model, lambda: iter(()))
 
 

@@ -60,5 +60,5 @@ def test_convert_and_what_follows(keras_files: Path) -> None:
 def test_a_file_that_is_none(keras_files: Path) -> None:
     (keras_files / "bad.keras").write_bytes(b"junk")
     failed = fullint("convert", "bad.keras", "-o", "x.tflite", folder=keras_files, status=2)
-    assert failed["error"] == "ConversionError" and "no Keras file" in failed["message"]
+    assert failed["error"] == "ConversionError" and "not a Keras file" in failed["message"]
     assert not (keras_files / "x.tflite").exists()

@@ -56,4 +56,4 @@ def test_open_sizes_are_asked_for(onnx_files: Path) -> None:
 def test_a_file_that_is_none(onnx_files: Path) -> None:
     (onnx_files / "bad.onnx").write_bytes(b"junk")
     failed = fullint("convert", "bad.onnx", "-o", "x.tflite", folder=onnx_files, status=2)
-    assert failed["error"] == "ConversionError" and "no ONNX model" in failed["message"]
+    assert failed["error"] == "ConversionError" and "not a valid ONNX model" in failed["message"]

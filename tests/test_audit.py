@@ -405,7 +405,7 @@ def test_rules_are_selected_by_name() -> None:
     g.output(g.sandwich(g.coded(1, 6, 6, 2)))
     assert set(rules(g, rule="float-border")) == {"float-border"}
     assert set(rules(g, rule=["float-border", "constant-without-parameters"])) == {"float-border", "constant-without-parameters"}
-    with pytest.raises(UsageError, match='no rule is called "flaot-border"'):
+    with pytest.raises(UsageError, match='unknown rule "flaot-border"'):
         findings(g, rule="flaot-border")
     with pytest.raises(UsageError, match="target must be one of"):
         findings(g, target="gpu")
@@ -436,7 +436,7 @@ def test_a_folder_is_one_report(tmp_path) -> None:
     assert report.worst() == "error"
     with pytest.raises(ModelFormatError):
         audit(tmp_path / "c.tflite")
-    with pytest.raises(UsageError, match="no model there"):
+    with pytest.raises(UsageError, match="no model found"):
         audit(_empty(tmp_path))
 
 

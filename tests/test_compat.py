@@ -207,7 +207,7 @@ def test_what_a_target_cannot_have_is_refused(name: str) -> None:
 
 def test_both_integer_sets_at_once_are_refused() -> None:
     sixteen = OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-    with pytest.raises(UsageError, match="choose one"):
+    with pytest.raises(UsageError, match="only one of the two sets"):
         converter().target_spec.supported_ops = [OpsSet.TFLITE_BUILTINS_INT8, sixteen]
 
 
@@ -223,10 +223,10 @@ def test_defaults_of_tensorflow_are_taken(name: str) -> None:
 
 def test_a_float_model_is_not_made_in_silence() -> None:
     c = TFLiteConverter.from_tflite(network())
-    with pytest.raises(UsageError, match="asks TensorFlow for a float model"):
+    with pytest.raises(UsageError, match="which means a float model"):
         c.convert()
     c.optimizations = [Optimize.DEFAULT]
-    with pytest.raises(UsageError, match="all-integer models need samples"):
+    with pytest.raises(UsageError, match="an all-integer model needs samples"):
         c.convert()
 
 
@@ -258,7 +258,7 @@ def test_without_tensorflow_keras_models_say_what_is_missing(monkeypatch: pytest
 
 
 def test_functions_that_are_none() -> None:
-    with pytest.raises(UsageError, match="list of one"):
+    with pytest.raises(UsageError, match="list with exactly one"):
         TFLiteConverter.from_concrete_functions([])
     with pytest.raises(UsageError, match="get_concrete_function"):
         TFLiteConverter.from_concrete_functions([print])
@@ -324,16 +324,16 @@ def test_values_of_another_kind_are_refused(name: str, value: object, says: str)
 def test_biases_are_what_the_kernels_want() -> None:
     c = converter()
     c._experimental_full_integer_quantization_bias_type = "int64"
-    with pytest.raises(UsageError, match="int8 activations are int32"):
+    with pytest.raises(UsageError, match="the bias type must be int32"):
         c.convert()
 
 
 @pytest.mark.parametrize(
     ("dataset", "says"),
     [
-        (lambda: None, "NoneType, not samples"),
+        (lambda: None, "returns NoneType"),
         (lambda: iter([[[[1.0, 2.0], [3.0]]]]), "not an array"),
-        (lambda: iter(()), "set of samples is empty"),
+        (lambda: iter(()), "there are no samples"),
     ],
 )
 def test_samples_that_are_none(dataset: object, says: str) -> None:

@@ -193,5 +193,5 @@ def test_loop_that_integers_never_leave_is_ended(g: Builder, monkeypatch: pytest
     x = g.op("ABS", g.input(1, 4))
     g.graph.ops.append(make_op("WHILE", [x], [out], cond_subgraph_index=cond.graph, body_subgraph_index=body.graph))
     g.output(out)
-    with pytest.raises(VerificationError, match="did not come to an end"):
+    with pytest.raises(VerificationError, match="did not finish within"):
         quantized(g, min_sqnr=-1000)

@@ -49,7 +49,7 @@ def test_a_tflite_is_one_whatever_it_is_called(tmp_path: Path) -> None:
 
 
 def test_folders(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no SavedModel"):
+    with pytest.raises(UsageError, match="not a SavedModel"):
         framework_of(tmp_path)
     (tmp_path / "saved_model.pb").write_bytes(b"")
     assert framework_of(tmp_path) is FRAMEWORKS["keras"]
@@ -75,8 +75,8 @@ def test_python_files_by_their_imports(tmp_path: Path, text: str, framework: str
     [
         ("import torch, keras\ndef make(): ...\n", "m.py:make", "several frameworks"),
         ("def make(): ...\n", "m.py:make", "no framework"),
-        ("def make(:\n", "m.py:make", "no Python"),
-        ("import torch\ndef make(): ...\n", "m.py", "name the function"),
+        ("def make(:\n", "m.py:make", "not valid Python"),
+        ("import torch\ndef make(): ...\n", "m.py", "give the function"),
         ("", "missing.py:make", "cannot be read"),
         ("", "weights.pth", "torch.export.save"),
         ("", "graph.pb", "saved_model.pb"),
@@ -89,7 +89,7 @@ def test_what_no_front_end_takes_is_said(tmp_path: Path, text: str, name: str, s
 
 
 def test_frameworks_that_contradict() -> None:
-    with pytest.raises(UsageError, match="is of ONNX, not of PyTorch"):
+    with pytest.raises(UsageError, match="is a model of ONNX, not of PyTorch"):
         framework_of("m.onnx", "torch")
     with pytest.raises(UsageError, match="framework must be"):
         framework_of("m.onnx", "jax")
@@ -118,7 +118,7 @@ def test_here_asks_for_every_module() -> None:
 def test_an_environment_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = Framework("keras", "Keras", "a tool", "w.py", ("json",), (str(tmp_path / "no-such-package"),))
     monkeypatch.setitem(FRAMEWORKS, "keras", broken)
-    with pytest.raises(SetupError, match=r"install failed.*(\n.*)*the whole log"):
+    with pytest.raises(SetupError, match=r"install failed.*(\n.*)*complete log"):
         frontends.setup("keras")
     monkeypatch.setattr(environments, "here", lambda f: False)
     with pytest.raises(UsageError, match="setup keras"):  # half an environment is none
@@ -273,16 +273,16 @@ def test_the_first_attempt_with_the_right_numbers_is_taken(convert) -> None:
 
 
 def test_a_failure_shows_the_tools_log(convert) -> None:
-    with pytest.raises(ConversionError, match=r"does not convert .*: ValueError: it does not like the model") as e:
+    with pytest.raises(ConversionError, match=r"cannot convert .*: ValueError: it does not like the model") as e:
         convert(None)
-    assert "line of the tool" in str(e.value) and "the whole log: " in str(e.value)
+    assert "line of the tool" in str(e.value) and "complete log: " in str(e.value)
 
 
 def test_another_number_of_outputs_is_refused(convert) -> None:
     data = network()
     facts, sample, expected = original(data)
     facts["outputs"] = facts["outputs"][:1]
-    with pytest.raises(ConversionError, match="made 2 outputs of 1"):
+    with pytest.raises(ConversionError, match="has 2 outputs, the original 1"):
         convert((data, facts, sample, expected[:1]))
 
 

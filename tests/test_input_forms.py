@@ -105,7 +105,7 @@ def test_constants_in_another_file_need_a_path(g: Builder, tmp_path: Path) -> No
 def test_constants_in_a_file_that_is_too_short(g: Builder, tmp_path: Path) -> None:
     path = with_external_weights(g, tmp_path)
     (tmp_path / "weights.bin").write_bytes(bytes(20))
-    with pytest.raises(ModelFormatError, match="ends before the constant"):
+    with pytest.raises(ModelFormatError, match="is too short for the constant"):
         fullint.quantize(path, samples())
 
 

@@ -100,10 +100,10 @@ def test_the_older_form() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("    0.061\t 61.000%", "    x.061\t 61.000%", "line 7: a number was expected"),
+        ("    0.061\t 61.000%", "    x.061\t 61.000%", "line 7: expected a number"),
         ("\t        1\t[z]:1", "", "line 8: the table has 9 columns"),
-        ("[avg ms]", "[avg]", "line 6: the header of a profile"),
-        ("Init: 1234", "Init: many", 'line 3: "Init: many" is no timing'),
+        ("[avg ms]", "[avg]", "line 6: expected the header of a profile"),
+        ("Init: 1234", "Init: many", 'line 3: "Init: many" is not a timing'),
     ],
 )
 def test_a_broken_log_names_the_line(old: str, new: str, says: str) -> None:
@@ -112,7 +112,7 @@ def test_a_broken_log_names_the_line(old: str, new: str, says: str) -> None:
 
 
 def test_what_is_no_log(tmp_path: Path) -> None:
-    with pytest.raises(LogFormatError, match="no log of benchmark_model"):
+    with pytest.raises(LogFormatError, match="not a log of benchmark_model"):
         parse_log("hello\nworld\n")
     with pytest.raises(LogFormatError, match="cannot be read"):
         readlog(tmp_path / "nowhere.log")
@@ -162,7 +162,7 @@ def test_the_log_of_the_case() -> None:
     assert part.operators_ms == pytest.approx(26.9, abs=0.05)
     assert part.operators_ms + part.conversions_ms == pytest.approx(27.6, abs=0.05)
     assert report.bound.at_most == pytest.approx(1.68, abs=0.005)
-    assert any("3224 ms, it took 1621 ms" in w for w in report.warnings)
+    assert any("3224 ms, but it took 1621 ms" in w for w in report.warnings)
     assert any("inside TfLiteNnapiDelegate" in w for w in report.warnings)
     log = parse_log((Path(CORPUS) / "reference" / "issue_57758_benchmark.log").read_text())
     assert parse_log(format_log(log)) == log
@@ -177,11 +177,11 @@ def test_what_is_odd_in_a_log_is_said(tmp_path: Path) -> None:
     path.write_text(text)
     other = readlog(path, tmp_path / "m.tflite")
     assert other.joined == ()
-    assert any("of a model of 7 operators, this one has 3" in w for w in other.warnings)
+    assert any("of a model with 7 operators, but this model has 3" in w for w in other.warnings)
     path.write_bytes(text.encode("utf-16"))
     assert readlog(path).total_ms == other.total_ms
     path.write_text(text[: text.index("Top by Computation Time", text.index("Operator-wise"))])
-    assert any("cut off" in w for w in readlog(path).warnings)
+    assert any("truncated" in w for w in readlog(path).warnings)
 
 
 def test_long_lines_take_no_time() -> None:

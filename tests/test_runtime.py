@@ -48,10 +48,10 @@ def test_a_bad_sample_is_the_answer_to_the_end_of_measuring() -> None:
         worker.call(Measure(path, 1, KeptOutputs(0)))
         worker.post(Sample(0, [np.zeros((1, 4), np.float32)]))
         worker.post(Sample(1, [np.zeros((1, 4), np.int32)]))
-        with pytest.raises(RuntimeFailure, match="LiteRT refuses"):
+        with pytest.raises(RuntimeFailure, match="LiteRT rejects"):
             worker.call(FinishMeasuring())
 
 
 def test_an_end_without_a_beginning_is_refused() -> None:
-    with WorkerProcess() as worker, pytest.raises(RuntimeFailure, match="nothing was being measured"):
+    with WorkerProcess() as worker, pytest.raises(RuntimeFailure, match="no measurement was started"):
         worker.call(FinishMeasuring())

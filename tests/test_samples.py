@@ -99,7 +99,7 @@ def test_images(tmp_path: Path) -> None:
     assert got[2][0].shape == (1, 1, 4, 4)
     assert float(got[2][0].mean()) == pytest.approx(25.5)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SamplesError, match="holds no images"):
+    with pytest.raises(SamplesError, match="contains no images"):
         taken(tmp_path / "empty", slot)
 
 
@@ -125,24 +125,24 @@ def test_batches_are_stacked() -> None:
 @pytest.mark.parametrize(
     ("source", "inputs", "says"),
     [
-        (rows(3, 5, 2), ONE, 'sample 0, input "image": has shape [5, 2], the model takes [1, 4, 2]'),
-        ([rows(1, 4, 2), np.full((1, 4, 2), np.nan)], ONE, 'sample 1, input "image": holds NaN'),
-        ([np.full((1, 4, 2), np.inf)], ONE, "holds infinity"),
+        (rows(3, 5, 2), ONE, 'sample 0, input "image": has shape [5, 2], the model expects [1, 4, 2]'),
+        ([rows(1, 4, 2), np.full((1, 4, 2), np.nan)], ONE, 'sample 1, input "image": contains NaN'),
+        ([np.full((1, 4, 2), np.inf)], ONE, "contains infinity"),
         ([np.full((1, 4, 2), 1e300)], ONE, "too large for float32"),
-        ({"a": rows(3, 4, 2), "b": rows(3, 4, 2)}, ONE, "their number differs: 2 arrays (a, b), 1 inputs (image)"),
+        ({"a": rows(3, 4, 2), "b": rows(3, 4, 2)}, ONE, "do not match the inputs: 2 given (a, b), 1 needed (image)"),
         ([np.array([["a"] * 2] * 4)], ONE, "has type"),
-        ([], ONE, "empty"),
-        (iter([]), ONE, "empty"),
-        ([{"other": 1}], ONE, 'has nothing for input "image"; it has "other"'),
-        ([(1, 2, 3)], TWO, "has 3 arrays, the model has 2 inputs"),
-        ([np.zeros(4)], TWO, "is one array, the model has 2 inputs"),
-        ([(np.zeros(4), np.array([0.5, 1]))], TWO, "holds fractions"),
-        ([(np.zeros(4), np.array([2**40, 1]))], TWO, "outside int32"),
+        ([], ONE, "there are no samples"),
+        (iter([]), ONE, "there are no samples"),
+        ([{"other": 1}], ONE, 'has no array for input "image"; it has "other"'),
+        ([(1, 2, 3)], TWO, "has 3 arrays, but the model has 2 inputs"),
+        ([np.zeros(4)], TWO, "is one array, but the model has 2 inputs"),
+        ([(np.zeros(4), np.array([0.5, 1]))], TWO, "contains fractions"),
+        ([(np.zeros(4), np.array([2**40, 1]))], TWO, "outside the range of int32"),
         ({"a": rows(3, 4), "b": rows(2, 2)}, TWO, "different numbers of samples"),
         (42, ONE, "must be a path"),
         ("/nowhere/at/all.npz", ONE, "no such file"),
         ("/nowhere/at/all.py:f", ONE, "no such file"),
-        (__file__, ONE, "not a .npz"),
+        (__file__, ONE, "not a source of samples"),
         (f"{__file__}:no_such_function", ONE, "has no function"),
     ],
 )

@@ -127,7 +127,7 @@ def test_damaged_options_are_refused_by_name(options: bytes | None) -> None:
     g.output(custom(g, "FlexAvgPool3D", g.input(1, 4, 4, 4, 1), shape=(1, 2, 2, 2, 1), options=options))
     with pytest.raises(NotIntegerError, match="FlexAvgPool3D") as e:
         quantized(g)
-    assert "flex" in e.value.blockers[0].cause
+    assert "Flex" in e.value.blockers[0].cause
 
 
 def test_others_are_named_and_the_audit_tells_which_are_written() -> None:
@@ -138,6 +138,6 @@ def test_others_are_named_and_the_audit_tells_which_are_written() -> None:
         quantized(g)
     assert [b.kind for b in e.value.blockers] == ["FlexMatrixInverse"]
     fixes = {f.evidence["code"]: f.fix for f in audit(g.bytes()).findings if f.rule == "custom-operator"}
-    assert "fullint quantize writes it" in fixes["FlexErf"]
+    assert "fullint quantize rewrites it" in fixes["FlexErf"]
     assert "fullint quantize" not in fixes["FlexMatrixInverse"]
     assert "Erf" in WRITTEN and "MatrixInverse" not in WRITTEN

@@ -1,8 +1,8 @@
-"""Writes the generated pages: docs/commands.md from --help, docs/ops.md from the op table, docs/rules.md from the rules,
+"""Generate documentation pages: docs/commands.md from --help, docs/ops.md from the op table, docs/rules.md from the rules,
 docs/compat.md from the drop-in's attributes.
 
-python tools/gen_docs.py           write them
-python tools/gen_docs.py --check   exit 1 where a page on disk is stale
+python tools/gen_docs.py           write the pages
+python tools/gen_docs.py --check   exit with 1 if a page on disk is stale
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def commands() -> str:
-    """Every command's help."""
-    parts = ["# Commands\n\nMade from `--help` by `tools/gen_docs.py`."]
+    """The page of commands: the help of each one."""
+    parts = ["# Commands\n\nGenerated from `--help` by `tools/gen_docs.py`."]
     for name, command in [("", main), *sorted(main.commands.items())]:
         context = click.Context(command, info_name=f"fullint {name}".strip(), max_content_width=100, terminal_width=100)
         parts.append(f"## {context.info_name}\n\n```text\n{command.get_help(context)}\n```")
@@ -33,21 +33,21 @@ def commands() -> str:
 
 
 def compat() -> str:
-    """The attributes of the drop-in converter."""
+    """The page of the drop-in converter's attributes."""
     lines = [
         "# Attributes of the drop-in converter",
         "",
-        "Made from `fullint.compat.attributes` by `tools/gen_docs.py`. `from fullint.compat import TFLiteConverter` has",
-        "every attribute of `tf.lite.TFLiteConverter`; a value that cannot be honoured raises `fullint.UsageError` where",
-        "it is set, and a name that is not here is an `AttributeError`.",
+        "Generated from `fullint.compat.attributes` by `tools/gen_docs.py`. `from fullint.compat import TFLiteConverter` has",
+        "every attribute of `tf.lite.TFLiteConverter`. Assigning a value that is not supported raises `fullint.UsageError`;",
+        "a name that is not listed here raises `AttributeError`.",
     ]
     for title, rows in (("converter", ATTRIBUTES), ("converter.target_spec", TARGET_ATTRIBUTES)):
-        lines += ["", f"## `{title}`", "", "| attribute | default | what fullint makes of it |", "|---|---|---|"]
+        lines += ["", f"## `{title}`", "", "| attribute | default | what fullint does with it |", "|---|---|---|"]
         for name, row in rows.items():
             says = row.says if row.says != "refused" else f"any other value is refused: {row.refuses(object())}"
             lines.append(f"| `{name}` | `{_default(row.default)}` | {says} |")
     lines += ["", "## fullint's own", "", f"{', '.join(f'`{n}`' for n in OWN)}: options of [`fullint.quantize`](api.md).", ""]
-    lines += ["After `convert()`: `report` (what `fullint.quantize` reports), `float_model` (the float `.tflite`), `conversion`."]
+    lines += ["Set by `convert()`: `report` (as of `fullint.quantize`), `float_model` (the float `.tflite`), `conversion`."]
     return "\n".join(lines) + "\n"
 
 
@@ -58,20 +58,21 @@ def _default(value: object) -> str:
 
 
 def ops() -> str:
-    """The op table as a page, and what becomes of every other operator of TFLite."""
+    """The page of operators: the op table, and how every other operator of TFLite is handled."""
     lines = [
         "# Operators",
         "",
-        "Made from the op table by `tools/gen_docs.py`. Each row is proved by a test that runs the integer operator against",
-        "the float one over the whole code range, on every kernel set, with int8 and with int16 activations.",
+        "Generated from the op table by `tools/gen_docs.py`. A test proves each row by running the integer operator against",
+        "the float operator over the whole integer range, on every kernel set, with int8 and with int16 activations.",
         "",
-        "*own*: an operand with its own scale and zero point; *same*: operands that share them; *weight*: int8 constants,",
-        "per channel along the axis; *bias*: int32, scale = input scale × weight scale; *raw*: integers that stay; *any*: read",
-        "for its shape only; *tied*: one value with others, in other graphs or other runs; *derived*: see the row's module.",
+        "*own*: an operand with its own scale and zero point; *same*: operands that share scale and zero point; *weight*: int8",
+        "constant, per channel along the axis; *bias*: int32, scale = input scale × weight scale; *raw*: integers that are not",
+        "quantized; *any*: only the shape is read; *tied*: a value shared with other graphs or runs; *derived*: see the row's",
+        "module; *measured*: the range is measured during calibration.",
         "",
-        "int16: the kernel's version with `--activations int16`; *int8*: computes in int8 between two requantizes.",
+        "int16: operator version with `--activations int16`; *int8*: computes in int8 between two requantizes.",
         "",
-        "| operator | inputs | output | int16 | kernel | to know | lacking or wrong |",
+        "| operator | inputs | output | int16 | kernel | remarks | missing or wrong on |",
         "|---|---|---|---|---|---|---|",
     ]
     for kind in sorted(ROWS):
@@ -91,17 +92,17 @@ def _role(row: OpRow, role: Role) -> str:
 
 
 def others() -> list[str]:
-    """Operators without a row: written with others, looked up, integer already, or impossible and why."""
+    """The sections for operators without a row: how they become integer, or why they cannot."""
     names = [k for k in schema.values("BuiltinOperator") if k not in ROWS]
-    lines = ["", "## Without a row", "", "In int8 and int16 alike.", "", "| operator | becomes |", "|---|---|"]
+    lines = ["", "## Without a row", "", "The same in int8 and int16.", "", "| operator | becomes |", "|---|---|"]
     lines += [f"| `{kind}` | {form(kind)} |" for kind in sorted(names) if form(kind)]
-    lines += ["", "## Impossible", "", "With float operands; `--keep-float` leaves them as they are.", ""]
+    lines += ["", "## Impossible", "", "With float operands; `--keep-float` keeps them in float.", ""]
     lines += ["| operator | because |", "|---|---|"]
     return lines + [f"| `{kind}` | {IMPOSSIBLE[kind]} |" for kind in sorted(names) if not form(kind)]
 
 
 def output(rule: object) -> str:
-    """Where an output's parameters come from, in words."""
+    """Where an output's parameters come from, in the words of the page."""
     match rule:
         case Fixed(scale=scale, zero_point=zero):
             return f"fixed: 1/{1 / scale:g}, {zero}"
@@ -117,14 +118,14 @@ def output(rule: object) -> str:
 
 
 def rules() -> str:
-    """The manual pages of the audit's rules."""
+    """The page of rules: the manual page of each one."""
     lines = [
         "# Rules of the audit",
         "",
-        "Made from the pages of the rules (`fullint explain RULE`) by `tools/gen_docs.py`. A float operator gets one finding:",
-        "that of the first rule, in this order, that explains it. The level is the usual one; a finding says its own.",
+        "Generated from the manual pages of the rules (`fullint explain RULE`) by `tools/gen_docs.py`. A float operator gets one",
+        "finding, from the first rule in this order that explains it. The level is the default; a finding may have another.",
         "",
-        "| rule | level | looks at | fix | what |",
+        "| rule | level | looks at | fix | summary |",
         "|---|---|---|---|---|",
     ]
     for r in RULES:
@@ -139,7 +140,7 @@ def rules() -> str:
 
 
 def run(check: bool) -> int:
-    """Write the pages, or compare them."""
+    """Write the pages, or compare them with those on disk."""
     stale = []
     for name, text in (("commands.md", commands()), ("ops.md", ops()), ("rules.md", rules()), ("compat.md", compat())):
         page = DOCS / name

@@ -1,7 +1,7 @@
-"""Everything fullint refuses, as exceptions.
+"""The exceptions that fullint raises on purpose.
 
-Each exception carries the exit code of the command line: 1 when the contract cannot be met
-(the model is fine, but it cannot be made all integer), 2 when the request or a file is bad.
+Each carries the exit code of the command line: 1 when the contract cannot be met (the model is valid, but cannot be
+made all integer), 2 when an option or a file is invalid.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ class FullintError(Exception):
 
 
 class UsageError(FullintError):
-    """The options contradict each other, or one is missing."""
+    """An option is missing or invalid, or options contradict each other."""
 
 
 class ModelFormatError(FullintError):
-    """The file is not a readable TFLite model: truncated, damaged or not one at all."""
+    """The file is not a readable TFLite model: truncated, damaged, or of another format."""
 
 
 class SamplesError(FullintError):
-    """The representative samples do not fit the model, or hold values that are not numbers."""
+    """The representative samples do not match the model's inputs, or contain NaN or infinity."""
 
 
 class RuntimeFailure(FullintError):
-    """The runtime refused the model, or crashed on it (in a process of its own)."""
+    """The runtime rejected the model, or crashed on it (in a child process: `crashed`)."""
 
     def __init__(self, message: str, *, crashed: bool = False) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class RuntimeFailure(FullintError):
 
 
 class OutputExistsError(FullintError):
-    """The output file is there already and `force` was not given."""
+    """The output file already exists, and `force` was not given."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Blocker:
 
     Attributes:
         graph: index of the subgraph.
-        index: index of the operator in the file as it was given.
+        index: index of the operator in the input file.
         kind: TFLite's name of the operator.
         output: name of its first output tensor.
         cause: why it cannot be integer.
@@ -66,7 +66,7 @@ class Blocker:
 
 
 class NotIntegerError(FullintError):
-    """Some operators cannot be made integer; `blockers` names each."""
+    """Some operators cannot be made integer; `blockers` lists them."""
 
     exit_code = 1
 
@@ -78,7 +78,7 @@ class NotIntegerError(FullintError):
 
 
 class VerificationError(FullintError):
-    """The result broke one of its own rules; nothing is written. Each line is one broken rule."""
+    """The result breaks the all-integer contract; nothing is written. `problems` has one line per broken rule."""
 
     exit_code = 1
 
@@ -89,24 +89,24 @@ class VerificationError(FullintError):
 
 
 class AccuracyError(FullintError):
-    """The result is all integer, but too far from the float model (`min_sqnr`)."""
+    """The result is all integer, but not accurate enough (`min_sqnr`)."""
 
     exit_code = 1
 
 
 class LogFormatError(FullintError):
-    """A benchmark log that cannot be read; the message has the line's number."""
+    """A benchmark log that cannot be parsed; the message gives the line number."""
 
 
 class DelegationError(FullintError):
-    """A delegate takes less than the whole model, and the whole was asked for."""
+    """Full delegation was required, but the delegate leaves some operators to the CPU."""
 
     exit_code = 1
 
 
 class ConversionError(FullintError):
-    """The tool that makes a float `.tflite` of a framework's model fails on it, or makes something else."""
+    """The conversion of a framework's model to a float `.tflite` failed, or its result computes something else."""
 
 
 class SetupError(FullintError):
-    """The environment of a front end cannot be made."""
+    """The virtual environment of a front end could not be created."""

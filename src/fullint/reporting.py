@@ -1,6 +1,6 @@
-"""What fullint reports, as frozen dataclasses. `--json` prints exactly these.
+"""Common parts of fullint's reports, which are frozen dataclasses; `--json` prints exactly their fields.
 
-`SCHEMA_VERSION` grows when a field changes its meaning or goes away; new fields do not count.
+`SCHEMA_VERSION` increases when a field is removed or changes its meaning, not when a field is added.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ SCHEMA_VERSION = 1
 
 
 class Report:
-    """What every report can do."""
+    """Base class of reports."""
 
     def to_json(self) -> str:
         """The report as JSON, indented."""
         return to_json(self)
 
     def rows(self) -> Iterable[Any]:
-        """Its table: a dataclass or a dict for each row."""
+        """The rows of the report's table, as dataclasses or dicts."""
         return [self]
 
     def records(self) -> list[dict[str, Any]]:
-        """Its table as flat dicts, one for each row, ready for `pandas.DataFrame`: what lies deeper has dots in its name."""
+        """The rows as flat dicts, for `pandas.DataFrame`; keys of nested fields are joined by dots."""
         return [_flat(r if isinstance(r, dict) else dataclasses.asdict(r)) for r in self.rows()]
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A dict without dicts in it; sequences of anything but text and numbers are left out, since a cell holds none."""
+    """A dict without nested dicts; sequences of anything but strings and numbers are left out."""
     found: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, Mapping):
@@ -43,12 +43,12 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def to_json(report: Any) -> str:
-    """Any report dataclass as JSON."""
+    """A report dataclass as indented JSON."""
     return json.dumps(_finite(dataclasses.asdict(report)), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows no infinity and no NaN: text stands for them."""
+    """The value with infinity and NaN as strings, since JSON does not support them."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
@@ -58,7 +58,16 @@ def _finite(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Change:
-    """What was done, for the report: the pass, the operator it met and why."""
+    """A change to the model, for the report.
+
+    Attributes:
+        rule: name of the pass.
+        index: index of the operator in the input file.
+        kind: TFLite's name of the operator.
+        output: name of its first output tensor.
+        why: the reason, as a sentence.
+        done: False if the pattern was recognised but not rewritten.
+    """
 
     rule: str
     index: int

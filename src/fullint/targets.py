@@ -1,8 +1,8 @@
-"""What matters about where a result is to run, as a table.
+"""The targets of `--target`, as a table: whether look-ups run there, and which operator versions are known.
 
-A look-up (CAST, ADD, GATHER) is exact and cheap on a CPU, but an accelerator that takes no GATHER hands it
-back to the CPU, with a copy there and back. For such a target only what has no kernel at all becomes a
-table, and the report says that it will not run on the accelerator.
+A look-up (CAST, ADD, GATHER) is exact and cheap on a CPU, but an accelerator that does not support GATHER returns it to the
+CPU, with a copy each way. For such a target only operators without any other integer form become look-ups, and the report
+says that they will not run on the accelerator.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Target:
-    """One row.
+    """One target.
 
     Attributes:
-        name: as in `--target`.
-        lookups: whether a table runs where the rest does.
-        why: what is known of its GATHER.
-        source: where that is known from.
-        runtime: the release whose operators it knows, "" where it does not look at versions.
+        name: its name, as in `--target`.
+        lookups: whether look-ups run on the target itself.
+        why: the reason, as a sentence.
+        source: where this is documented.
+        runtime: the newest release whose operator versions it supports, "" if it does not check versions.
     """
 
     name: str
@@ -38,8 +38,8 @@ TARGETS: dict[str, Target] = {
         Target(
             "edgetpu",
             False,
-            "GATHER and CAST are not among the operators it takes",
-            "Coral, supported operations; compiler 16.0 refuses CONV_2D version 6, which is 2.9 (google-coral/edgetpu#631)",
+            "GATHER and CAST are not among its supported operators",
+            "Coral, supported operations; compiler 16.0 rejects CONV_2D version 6, from 2.9 (google-coral/edgetpu#631)",
             runtime="2.8.0",
         ),
     )

@@ -1,4 +1,4 @@
-"""What is in a model, and what of it is not integer, or integer and wrong.
+"""`audit` and `inspect`: what a model contains, and which operators are not integer, or integer but wrong.
 
-Named after what it does, since `fullint.audit` is the call.
+The package is called `auditing` because `fullint.audit` is the function.
 """

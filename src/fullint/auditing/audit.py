@@ -1,9 +1,9 @@
-"""What in a model is not integer, or integer and wrong, or will hurt: findings, each with its cause and its fix.
+"""`audit`: findings about operators that are not integer, are integer but wrong, or will cost time or accuracy.
 
     bytes -> model -> Facts -> for each operator the rules of its scope -> findings
 
-Nothing is run: the file says enough. An operator that computes in float gets one finding, of the first rule that
-explains it; an integer one gets as many as apply.
+The model is not run; everything is read from the file. A float operator gets one finding, from the first rule that
+explains it; an integer operator gets one from every rule that applies.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from fullint.targets import TARGETS
 from fullint.version import __version__
 
 SUFFIXES = (".tflite", ".lite", ".litert")
-"""What is taken for a model in a folder."""
+"""File name suffixes of models, when a folder is searched."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing a rule has found.
+    """What one rule found about one operator, input or output.
 
     Attributes:
-        rule: the rule's name; `fullint explain` knows it.
+        rule: the rule's name, as `fullint explain` takes it.
         level: "error", "warning" or "note".
         graph: index of the subgraph.
         index: index of the operator in it, -1 for an input or output.
         kind: TFLite's name of the operator, "INPUT" or "OUTPUT".
         output: name of its first output tensor, or of the input or output.
-        layer: name of the layer it comes from, where the tensor's name tells.
-        cause: why, with names.
+        layer: name of the layer it comes from, if the tensor's name contains it.
+        cause: what is wrong, naming the tensors and operators involved.
         evidence: the numbers behind the cause.
-        macs_share: the part of the model's multiply-accumulates it does, 0 to 1.
-        fix: what mends it.
-        safe: whether the fix leaves what the model computes as it is, but for rounding.
-        repairable: whether `repair` has a fix for it.
+        macs_share: the operator's share of the model's multiply-accumulates, 0 to 1.
+        fix: what to do about it.
+        safe: whether the fix changes the model's results by no more than rounding.
+        repairable: whether `repair` can fix it.
     """
 
     rule: str
@@ -68,15 +68,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class FileAudit:
-    """One model.
+    """The findings for one model.
 
     Attributes:
         file: its path, "" for bytes.
-        error: why it could not be read, None where it could.
-        operators, float_operators: as `inspect` counts them.
-        float_macs_share: the part of the multiply-accumulates that float operators do.
-        counts: findings by rule, causes before what follows from them.
-        findings: in the order of the operators.
+        error: why it could not be read, or None.
+        operators, float_operators: counted as in `inspect`.
+        float_macs_share: the share of multiply-accumulates that float operators perform, 0 to 1.
+        counts: number of findings per rule, root causes before their consequences.
+        findings: in operator order.
     """
 
     file: str
@@ -90,7 +90,7 @@ class FileAudit:
 
 @dataclass(frozen=True)
 class AuditReport(Report):
-    """Everything `audit` found."""
+    """The result of `audit`: one `FileAudit` per model."""
 
     schema_version: int
     fullint: str
@@ -98,15 +98,15 @@ class AuditReport(Report):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Of all files."""
+        """The findings of all files."""
         return tuple(f for file in self.files for f in file.findings)
 
     def worst(self) -> str | None:
-        """The highest level among the findings, None without any."""
+        """The highest level among the findings, or None if there are none."""
         return max((f.level for f in self.findings), key=LEVELS.index, default=None)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The findings, with the file each is of."""
+        """One row per finding, with the file it belongs to."""
         return [{"file": file.file, **vars(f)} for file in self.files for f in file.findings]
 
 
@@ -116,18 +116,19 @@ def audit(
     target: str = "litert",
     runtime: str | None = None,
 ) -> AuditReport:
-    """Find out what in some models is not integer, or wrong, and why. Nothing is run.
+    """Find the operators of some models that are not integer, or wrong, and say why. The models are not run.
 
     Args:
-        models: paths or bytes of `.tflite` files, or folders, which are searched.
-        rule: names of the rules to look with, in a sequence or joined by commas; all by default.
-        target: where the models are to run: "litert", "tflm", "ethos-u" or "edgetpu", whose compiler knows old operators only.
-        runtime: release of the runtime they are to run on, such as "2.5.0": operators that are newer are named. Without
-            it, that of the target, if it looks at versions.
+        models: paths or bytes of `.tflite` files, or folders to search for them.
+        rule: names of the rules to apply, as a sequence or joined by commas; all by default.
+        target: where the models will run: "litert", "tflm", "ethos-u" or "edgetpu" (its compiler accepts old operator
+            versions only).
+        runtime: release of the runtime, such as "2.5.0": operator versions that are newer are reported. Defaults to the
+            release of the target, if the target checks versions.
 
     Raises:
-        ModelFormatError: the only model is not readable; of several, the report says which.
-        UsageError: a rule, target or release nobody knows, or no model at all.
+        ModelFormatError: the only model is not readable; with several models, the report says which are not.
+        UsageError: the rule, target or release is unknown, or there is no model.
     """
     chosen = chosen_rules(rule)
     if target not in TARGETS:
@@ -135,7 +136,7 @@ def audit(
     release = _release(runtime if runtime is not None else TARGETS[target].runtime or None)
     sources = list(dict.fromkeys(source for model in models for source in _sources(model)))
     if not sources:
-        raise UsageError(f"no model there: give files, or folders that hold some ({', '.join(SUFFIXES)})")
+        raise UsageError(f"no model found: give files, or folders that contain some ({', '.join(SUFFIXES)})")
     alone = len(sources) == 1 and not any(isinstance(m, str | Path) and Path(m).is_dir() for m in models)
     files = []
     for source in sources:
@@ -149,25 +150,25 @@ def audit(
 
 
 def chosen_rules(rule: str | Sequence[str] | None) -> tuple[Rule, ...]:
-    """The rules of these names.
+    """The rules with these names; all rules for None.
 
     Raises:
-        UsageError: there is no such rule.
+        UsageError: a rule is unknown, or no name is given.
     """
     if rule is None:
         return RULES
     parts = rule.split(",") if isinstance(rule, str) else [n for r in rule for n in r.split(",")]
     names = [p.strip() for p in parts if p.strip()]
     if not names:
-        raise UsageError("no rule is named; leave the option out for all of them")
+        raise UsageError("no rule is given; leave the option out to apply all rules")
     unknown = [n for n in names if n not in RULES_BY_NAME]
     if unknown:
-        raise UsageError(f'no rule is called "{unknown[0]}"; there are: {", ".join(RULES_BY_NAME)}')
+        raise UsageError(f'unknown rule "{unknown[0]}"; the rules are: {", ".join(RULES_BY_NAME)}')
     return tuple(r for r in RULES if r.name in names)
 
 
 def look(facts: Facts) -> Iterator[tuple[Op | Tensor, Rule, Found]]:
-    """Everything all rules find, with the operator or tensor it is about."""
+    """What all rules find, each with the operator or tensor it is about."""
     for graph in facts.model.graphs:
         if graph in facts.model.entries:
             for t in dict.fromkeys((*graph.inputs, *graph.outputs)):
@@ -188,7 +189,7 @@ def _first(op: Op, scope: Scope, facts: Facts) -> Iterator[tuple[Op, Rule, Found
 
 
 def finding(what: Op | Tensor, rule: Rule, found: Found, facts: Facts) -> Finding:
-    """A finding as reports show it."""
+    """The finding as it appears in reports."""
     level = found.level or rule.level
     evidence = dict(found.evidence)
     if isinstance(what, Op):
@@ -204,7 +205,7 @@ def finding(what: Op | Tensor, rule: Rule, found: Found, facts: Facts) -> Findin
 
 
 def audit_model(model: Model, rules: Sequence[Rule] = RULES, runtime: tuple[int, ...] | None = None) -> FileAudit:
-    """The findings of some rules about a model in memory."""
+    """The findings of these rules for a model in memory."""
     facts = Facts(model, runtime)
     chosen = set(rules)
     findings = tuple(finding(what, r, f, facts) for what, r, f in look(facts) if r in chosen)
@@ -224,10 +225,10 @@ def _one(source: Path | bytes, rules: Sequence[Rule], runtime: tuple[int, ...] |
 
 
 def read_for_audit(source: str | Path | bytes) -> Model:
-    """A model whose scales may be anything.
+    """Read a model without rejecting invalid scales, since rules report those.
 
     Raises:
-        ModelFormatError: it is none, or its structure is broken; the message has its path.
+        ModelFormatError: it is not a TFLite model, or its structure is broken; the message starts with the path.
     """
     try:
         model = read_model(source)

@@ -1,4 +1,4 @@
-"""What is in a model: operators, types, sizes, multiply-accumulates, signatures. Nothing is run."""
+"""`inspect`: operators, types, sizes, multiply-accumulates and signatures of a model, without running it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fullint.reporting import SCHEMA_VERSION, Report
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor as inspection shows it; `quantization` is None where it has none."""
+    """An input or output; `quantization` is scale and zero point as text, or None if it is not quantized."""
 
     name: str
     dtype: str
@@ -27,7 +27,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class OperatorInfo:
-    """An operator: `dtypes` are its operands', outputs after the arrow."""
+    """An operator; `dtypes` lists the types of its inputs, then "->", then those of its outputs."""
 
     graph: int
     index: int
@@ -42,7 +42,7 @@ class OperatorInfo:
 
 @dataclass(frozen=True)
 class SignatureInfo:
-    """A named entry point: (name, tensor name) of its inputs and outputs."""
+    """A signature: its key, and (name, tensor name) of each input and output."""
 
     key: str | None
     inputs: tuple[tuple[str | None, str], ...]
@@ -51,7 +51,7 @@ class SignatureInfo:
 
 @dataclass(frozen=True)
 class Inspection(Report):
-    """Everything `inspect` tells."""
+    """The result of `inspect`; sizes are in bytes."""
 
     schema_version: int
     file_bytes: int
@@ -75,7 +75,7 @@ class Inspection(Report):
 
 
 def inspect(model: str | Path | bytes) -> Inspection:
-    """Read a model and tell what is in it.
+    """Read a model and describe its contents.
 
     Args:
         model: path or bytes of a `.tflite`.

@@ -1,4 +1,4 @@
-"""The layer an operator comes from, as far as its output's name tells: of merged names the last that fits its kind.
+"""The layer an operator comes from, taken from its output's name; of merged names, the last that fits the operator.
 
 "functional_1/conv2d_3_1/convolution1"                   conv2d_3_1
 "StatefulPartitionedCall/model/dense/MatMul;model/dense/BiasAdd"     dense
@@ -18,7 +18,7 @@ _WORDS = {"CONV_2D": "conv", "DEPTHWISE_CONV_2D": "depthwise", "TRANSPOSE_CONV":
 
 
 def layer_of(op: Op) -> str | None:
-    """Name of the layer, None where the name is no path of layers."""
+    """Name of the layer, or None if the output's name does not contain one."""
     parts = [p for p in op.output_name.split(";") if p]
     word = _WORDS.get(op.kind, op.kind.lower().replace("_", ""))
     named = [p for p in parts if word in p.rpartition("/")[2].lower().replace("_", "")]

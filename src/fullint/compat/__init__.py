@@ -1,7 +1,8 @@
-"""TensorFlow Lite's converter as an import: `from fullint.compat import TFLiteConverter`.
+"""TensorFlow Lite's converter as a drop-in import: `from fullint.compat import TFLiteConverter`.
 
-The script that a user has stays as it is. TensorFlow makes the float model, fullint makes it all integer. TensorFlow is only
-imported where its models are given; `Optimize`, `OpsSet` and `TargetSpec` are here for those who do without.
+The rest of the user's script stays unchanged. TensorFlow makes the float model, fullint makes it all integer. TensorFlow is
+imported only when one of its models is given; `Optimize`, `OpsSet` and `TargetSpec` are also provided here, for scripts
+that do not import TensorFlow.
 """
 
 from fullint.compat.attributes import OpsSet, Optimize, TargetSpec

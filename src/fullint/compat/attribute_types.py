@@ -1,4 +1,4 @@
-"""The types of the drop-in converter's attributes, for type checkers and editors; what each does is in `attributes`."""
+"""Types of the drop-in converter's attributes, for type checkers and editors; `attributes` says what each one does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ConverterAttributes:
-    """Attributes as TensorFlow names them, fullint's own, and what `convert()` leaves."""
+    """TensorFlow's attributes, fullint's own, and those that `convert()` sets."""
 
     if TYPE_CHECKING:
         optimizations: Any

@@ -1,7 +1,7 @@
-"""Every attribute of TensorFlow Lite's converter: what fullint makes of it.
+"""Every attribute of TensorFlow Lite's converter, and what fullint does with it.
 
-One row says its default in TensorFlow, whether it is handed on to TensorFlow's float conversion, and which values fullint
-refuses, with the sentence that says so. A name that has no row is an AttributeError; TensorFlow takes it in silence.
+Each row has TensorFlow's default, whether the value is passed on to TensorFlow's float conversion, and which values fullint
+refuses, with the message. A name without a row raises AttributeError; TensorFlow silently accepts it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fullint.options import QuantizeOptions, flag_of
 
 
 class Optimize(enum.Enum):
-    """tf.lite.Optimize."""
+    """Stands in for tf.lite.Optimize."""
 
     DEFAULT = "DEFAULT"
     OPTIMIZE_FOR_SIZE = "OPTIMIZE_FOR_SIZE"
@@ -27,7 +27,7 @@ class Optimize(enum.Enum):
 
 
 class OpsSet(enum.Enum):
-    """tf.lite.OpsSet."""
+    """Stands in for tf.lite.OpsSet."""
 
     TFLITE_BUILTINS = "TFLITE_BUILTINS"
     SELECT_TF_OPS = "SELECT_TF_OPS"
@@ -41,13 +41,13 @@ Refuses = Callable[[Any], str | None]
 
 @dataclass(frozen=True)
 class Attribute:
-    """One attribute.
+    """One attribute of the converter.
 
     Attributes:
-        default: TensorFlow's.
-        says: what fullint makes of it, for the documentation.
-        refuses: the sentence for a value that cannot be honoured, or None.
-        handed_on: whether TensorFlow's float conversion gets it.
+        default: TensorFlow's default.
+        says: what fullint does with it, for the documentation.
+        refuses: value -> the message if it is not supported, or None.
+        handed_on: whether the value is passed on to TensorFlow's float conversion.
     """
 
     default: Any
@@ -57,39 +57,39 @@ class Attribute:
 
 
 def name_of(value: Any) -> str:
-    """An enumeration's, a type's or a plain text's name: tf.int8, numpy.int8 and "int8" are one."""
+    """The name of an enumeration member, a type or a string: tf.int8, numpy.int8 and "int8" all give "int8"."""
     name = getattr(value, "name", None) or getattr(value, "__name__", None)
     return str(name if name is not None else value)
 
 
 def names_of(values: Any) -> list[str]:
-    """The same of several; one alone counts as a list of one."""
+    """The names of several values; a single value counts as a list of one."""
     one = isinstance(values, str | enum.Enum) or not isinstance(values, Iterable)
     return [name_of(v) for v in ([values] if one else values)]
 
 
 def _io(value: Any) -> str | None:
     kinds = ("float32", "int8", "uint8", "int16")
-    return None if name_of(value) in kinds else f"inputs and outputs are {', '.join(kinds)}, not {name_of(value)}"
+    return None if name_of(value) in kinds else f"must be one of {', '.join(kinds)}, not {name_of(value)}"
 
 
 def _optimizations(value: Any) -> str | None:
     names = names_of(value)
     if "EXPERIMENTAL_SPARSITY" in names:
-        return "fullint writes dense weights: take EXPERIMENTAL_SPARSITY out of optimizations"
+        return "fullint writes dense weights: remove EXPERIMENTAL_SPARSITY"
     unknown = [n for n in names if n not in Optimize.__members__]
-    return f"no optimization is called {unknown[0]}" if unknown else None
+    return f"unknown optimization {unknown[0]}" if unknown else None
 
 
 def _sets(value: Any) -> str | None:
     names = names_of(value)
     unknown = [n for n in names if n not in OpsSet.__members__]
     if unknown:
-        return f"no set of operators is called {unknown[0]}"
+        return f"unknown set of operators {unknown[0]}"
     if OpsSet.EXPERIMENTAL_STABLEHLO_OPS.name in names:
-        return "StableHLO operators have no integer kernels: take EXPERIMENTAL_STABLEHLO_OPS out of supported_ops"
+        return "StableHLO operators have no integer kernels: remove EXPERIMENTAL_STABLEHLO_OPS"
     if INT16_OPS.name in names and OpsSet.TFLITE_BUILTINS_INT8.name in names:
-        return "int8 and int16 activations at once: choose one of the two sets in supported_ops"
+        return "int8 and int16 activations exclude each other: give only one of the two sets"
     return None
 
 
@@ -100,22 +100,22 @@ def _types(value: Any) -> str | None:
 
 def _samples(value: Any) -> str | None:
     fine = value is None or callable(value) or callable(getattr(value, "input_gen", None)) or isinstance(value, Iterable)
-    return None if fine else "representative_dataset is a function that yields the inputs of one sample at a time"
+    return None if fine else "must be a function that yields the inputs of one sample at a time"
 
 
 def _bias(value: Any) -> str | None:
     fine = value is None or name_of(value) in ("int32", "int64")
-    return None if fine else "biases are int32, and int64 beside int16 activations, as the kernels want them"
+    return None if fine else "the kernels require int32 biases, or int64 with int16 activations"
 
 
 INT16_OPS = OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-_FLOAT = "concerns the float conversion: handed on to TensorFlow"
-_NOTHING = "no meaning here, any value: fullint has one quantizer and one converter"
-_DEBUG = "debugging of TensorFlow's passes: handed on to TensorFlow"
+_FLOAT = "affects the float conversion: passed on to TensorFlow"
+_NOTHING = "no effect: fullint has a single quantizer and converter"
+_DEBUG = "debugs TensorFlow's passes: passed on to TensorFlow"
 
 
 def _refused(default: Any, why: str) -> Attribute:
-    """Any value but TensorFlow's default is."""
+    """A row that refuses every value but TensorFlow's default."""
     return Attribute(default, "refused", lambda value: None if value == default else why)
 
 
@@ -125,7 +125,7 @@ def _handed_on(default: Any, says: str = _FLOAT) -> Attribute:
 
 ATTRIBUTES: dict[str, Attribute] = {
     "optimizations": Attribute(
-        set(), "DEFAULT and its older names: make it all integer; empty is refused by convert()", _optimizations
+        set(), "DEFAULT or one of its older names: all integer; if empty, convert() raises an error", _optimizations
     ),
     "representative_dataset": Attribute(
         None, "the samples: a function, tf.lite.RepresentativeDataset, or any iterable", _samples
@@ -141,21 +141,21 @@ ATTRIBUTES: dict[str, Attribute] = {
         False, "one scale per weight tensor of FULLY_CONNECTED"
     ),
     "allow_custom_ops": Attribute(
-        False, "custom operators pass the conversion, and are then named: none is integer", handed_on=True
+        False, "custom operators pass TensorFlow's conversion and are then reported: they cannot be integer", handed_on=True
     ),
-    "exclude_conversion_metadata": _handed_on(False, "no CONVERSION_METADATA in the file"),
-    "_experimental_full_integer_quantization_bias_type": Attribute(None, "int32; int64 beside int16 activations", _bias),
-    "_experimental_variable_quantization": Attribute(False, "any value: variables are integer whatever it is"),
-    "_experimental_calibrate_only": _refused(False, "convert() makes the model; fullint.plan shows what calibration finds"),
+    "exclude_conversion_metadata": _handed_on(False, "True: no CONVERSION_METADATA in the file"),
+    "_experimental_full_integer_quantization_bias_type": Attribute(None, "int32, or int64 with int16 activations", _bias),
+    "_experimental_variable_quantization": Attribute(False, "no effect: variables are always integer"),
+    "_experimental_calibrate_only": _refused(False, "convert() always makes the model; use fullint.plan to see the calibration"),
     "_experimental_low_bit_qat": _refused(False, "fullint writes 8-bit weights"),
-    "_experimental_strict_qdq": _refused(False, "parameters a model brings along are honoured as ranges"),
-    "_experimental_qdq_conversion_mode": _refused(None, "parameters a model brings along are honoured as ranges"),
+    "_experimental_strict_qdq": _refused(False, "fullint always uses the quantization parameters that a model contains"),
+    "_experimental_qdq_conversion_mode": _refused(None, "fullint always uses the quantization parameters that a model contains"),
     "_experimental_sparsify_model": _refused(False, "fullint writes dense weights"),
     "_experimental_reduce_type_precision": _refused(False, "fullint writes int8 weights"),
-    "experimental_use_stablehlo_quantizer": _refused(False, "quantization is fullint's, not StableHLO's"),
-    "experimental_stablehlo_quantizer_config": _refused(None, "quantization is fullint's, not StableHLO's"),
-    "_experimental_quantization_options": _refused(None, "quantization is fullint's; its options: below"),
-    "_experimental_tf_quantization_mode": _refused(None, "quantization is fullint's, not TensorFlow's"),
+    "experimental_use_stablehlo_quantizer": _refused(False, "fullint quantizes the model, not StableHLO's quantizer"),
+    "experimental_stablehlo_quantizer_config": _refused(None, "fullint quantizes the model, not StableHLO's quantizer"),
+    "_experimental_quantization_options": _refused(None, "fullint quantizes the model; use fullint's own options"),
+    "_experimental_tf_quantization_mode": _refused(None, "fullint quantizes the model, not TensorFlow's quantizer"),
     "experimental_lower_to_saved_model": _refused(True, "fullint converts through a SavedModel, as TensorFlow does by default"),
     "experimental_enable_resource_variables": _handed_on(True),
     "unfold_batchmatmul": _handed_on(False),
@@ -186,44 +186,42 @@ ATTRIBUTES: dict[str, Attribute] = {
 TARGET_ATTRIBUTES: dict[str, Attribute] = {
     "supported_ops": Attribute(
         {OpsSet.TFLITE_BUILTINS},
-        "TFLITE_BUILTINS_INT8: int8; the 16x8 set: int16 activations; TFLITE_BUILTINS and SELECT_TF_OPS besides change nothing: "
-        "nothing falls back to float, and TensorFlow's own operators are written as builtins or named",
+        "TFLITE_BUILTINS_INT8: int8; the 16x8 set: int16 activations; TFLITE_BUILTINS and SELECT_TF_OPS have no effect: "
+        "no operator falls back to float, and TensorFlow operators are rewritten with builtins or reported as an error",
         _sets,
     ),
     "supported_types": Attribute(set(), "empty, or int8", _types),
     "experimental_select_user_tf_ops": Attribute(
-        set(), "refused", lambda v: "a user's own TensorFlow operators have no integer kernels" if v else None
+        set(), "refused", lambda v: "custom TensorFlow operators have no integer kernels" if v else None
     ),
-    "experimental_supported_backends": Attribute(
-        None, "refused", lambda v: "fullint knows targets by other names: set converter.target" if v else None
-    ),
+    "experimental_supported_backends": Attribute(None, "refused", lambda v: "use converter.target instead" if v else None),
     "_experimental_custom_op_registerers": Attribute(
-        [], "refused", lambda v: "custom operators have no integer kernels fullint knows of" if v else None
+        [], "refused", lambda v: "custom operators have no integer kernels" if v else None
     ),
     "_experimental_supported_accumulation_type": _refused(None, "int8 operators accumulate in 32 bits"),
 }
 OWN = tuple(f.name for f in fields(QuantizeOptions) if flag_of(f).converter)
-"""Options of `fullint.quantize` that are attributes here, too."""
+"""Options of `fullint.quantize` that are also attributes of the converter."""
 
 
 def no_attribute(owner: str, name: str, known: Iterable[str]) -> AttributeError:
-    """A misspelt attribute, and which one was meant."""
+    """The error for an unknown attribute, with the closest known name."""
     near = difflib.get_close_matches(name, list(known), 1, 0.6)
     return AttributeError(f"{owner} has no attribute {name!r}{f'; did you mean {near[0]!r}?' if near else ''}")
 
 
 def check(name: str, value: Any, rows: dict[str, Attribute]) -> None:
-    """Raise UsageError with the sentence that refuses a value."""
+    """Raise UsageError if an attribute's value is not supported."""
     row = rows[name]
     why = row.refuses(value)
     if why is None and isinstance(row.default, bool) and not isinstance(value, bool):
-        why = f"True or False, not {value!r}"
+        why = f"must be True or False, not {value!r}"
     if why is not None:
         raise UsageError(f"{name}: {why}")
 
 
 class TargetSpec:
-    """tf.lite.TargetSpec."""
+    """Stands in for tf.lite.TargetSpec."""
 
     supported_ops: Any
     supported_types: Any
@@ -241,13 +239,13 @@ class TargetSpec:
         object.__setattr__(self, name, value)
 
     def check(self) -> None:
-        """Raise UsageError where something cannot be honoured: sets and lists may have grown since they were given."""
+        """Raise UsageError if a value is not supported; sets and lists may have changed since they were assigned."""
         for name in TARGET_ATTRIBUTES:
             check(name, getattr(self, name), TARGET_ATTRIBUTES)
 
     @classmethod
     def of(cls, other: Any) -> TargetSpec:
-        """TensorFlow's own, taken over."""
+        """Convert a tf.lite.TargetSpec."""
         if not hasattr(other, "supported_ops"):
-            raise UsageError(f"target_spec: a TargetSpec, not {other!r}")
+            raise UsageError(f"target_spec: must be a TargetSpec, not {other!r}")
         return cls(getattr(other, "supported_ops", None), getattr(other, "supported_types", None))

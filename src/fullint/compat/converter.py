@@ -8,8 +8,8 @@
     converter.representative_dataset = representative_dataset
     tflite_model = converter.convert()
 
-TensorFlow runs in the user's process, where it is loaded anyway. LiteRT's interpreter, which has crashed beside it, runs in
-child processes only, as everywhere in fullint.
+TensorFlow runs in the user's process, where it is loaded anyway. LiteRT's interpreter, which can crash when loaded together
+with TensorFlow, runs in child processes only, as everywhere in fullint.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _RESULTS = ("report", "conversion", "float_model")
 
 
 class TFLiteConverter(ConverterAttributes):
-    """tf.lite.TFLiteConverter, whose result is all integer, or an exception that says why not.
+    """A replacement for tf.lite.TFLiteConverter that returns an all-integer model, or raises an error that says why not.
 
-    Attributes are TensorFlow's (docs: `fullint.compat`), each honoured or refused with a sentence; `num_samples`, `threads`,
-    `min_sqnr`, `keep_float`, `target`, `shape` and `batch` are fullint's. After `convert()`, `report` is the report of
-    `fullint.quantize`, `float_model` the float `.tflite` and `conversion` how it was made.
+    It has TensorFlow's attributes (see `fullint.compat`); values that are not supported raise UsageError. `num_samples`,
+    `threads`, `min_sqnr`, `keep_float`, `target`, `shape` and `batch` are fullint's own. After `convert()`, `report` is the
+    report of `fullint.quantize`, `float_model` the float `.tflite`, and `conversion` says how that was made.
     """
 
     _source: ModelSource
@@ -57,7 +57,7 @@ class TFLiteConverter(ConverterAttributes):
 
     @classmethod
     def from_keras_model(cls, model: Any) -> TFLiteConverter:
-        """A Keras model, of Keras 3 or of Keras 2 (tf_keras)."""
+        """Convert a Keras model, of Keras 3 or Keras 2 (tf_keras)."""
 
         def source(converter: TFLiteConverter) -> FloatModel:
             from fullint.frontends.workers.tensorflow_float import of_keras
@@ -70,9 +70,9 @@ class TFLiteConverter(ConverterAttributes):
     def from_saved_model(
         cls, saved_model_dir: str | Path, signature_keys: Sequence[str] | None = None, tags: Iterable[str] | None = None
     ) -> TFLiteConverter:
-        """A SavedModel folder; of several signatures, one."""
+        """Convert one signature of a SavedModel folder."""
         if isinstance(signature_keys, str):
-            raise UsageError(f"signature_keys is a list of one key, not {signature_keys!r}")
+            raise UsageError(f"signature_keys must be a list with one key, not {signature_keys!r}")
 
         def source(converter: TFLiteConverter) -> FloatModel:
             from fullint.frontends.workers.tensorflow_float import of_saved_model
@@ -83,11 +83,11 @@ class TFLiteConverter(ConverterAttributes):
 
     @classmethod
     def from_concrete_functions(cls, funcs: Sequence[Any], trackable_obj: Any = None) -> TFLiteConverter:
-        """One concrete function; `trackable_obj` keeps its variables."""
+        """Convert one concrete function; `trackable_obj` keeps its variables alive."""
         if not isinstance(funcs, list | tuple) or len(funcs) != 1:
-            raise UsageError("from_concrete_functions takes a list of one concrete function")
+            raise UsageError("from_concrete_functions needs a list with exactly one concrete function")
         if not hasattr(funcs[0], "structured_input_signature"):
-            raise UsageError("that is no concrete function: call get_concrete_function(...) of the tf.function")
+            raise UsageError("funcs[0] is not a concrete function: call get_concrete_function(...) on the tf.function")
 
         def source(converter: TFLiteConverter) -> FloatModel:
             from fullint.frontends.workers.tensorflow_float import of_function
@@ -100,7 +100,7 @@ class TFLiteConverter(ConverterAttributes):
 
     @classmethod
     def from_tflite(cls, model: str | Path | bytes) -> TFLiteConverter:
-        """A float `.tflite`: its path, or its bytes. TensorFlow is not needed."""
+        """Convert a float `.tflite`, given as path or bytes. TensorFlow is not needed."""
         return cls(lambda converter: (model, None))
 
     if not TYPE_CHECKING:  # so that type checkers know the attributes above, and no others
@@ -119,12 +119,12 @@ class TFLiteConverter(ConverterAttributes):
             self._set[name] = value if name != "target_spec" or isinstance(value, TargetSpec) else TargetSpec.of(value)
 
     def convert(self) -> bytes:
-        """The all-integer `.tflite`.
+        """Return the all-integer `.tflite`.
 
         Raises:
-            NotIntegerError: operators that cannot be integer; the text names each, with its cause and a way out.
-            ConversionError: TensorFlow does not convert the float model.
-            UsageError, SamplesError, AccuracyError, VerificationError: as `fullint.quantize`.
+            NotIntegerError: some operators cannot be integer; the message names each, with its cause and a way out.
+            ConversionError: TensorFlow cannot convert the model.
+            UsageError, SamplesError, AccuracyError, VerificationError: as in `fullint.quantize`.
         """
         options = self._options()
         samples = self.representative_dataset
@@ -138,26 +138,28 @@ class TFLiteConverter(ConverterAttributes):
         """The attributes as options of `quantize`.
 
         Raises:
-            UsageError: together they ask for something that is not all integer.
+            UsageError: their combination does not ask for an all-integer model.
         """
-        for name in ATTRIBUTES:  # again: a list may have grown since
+        for name in ATTRIBUTES:  # again: a list may have changed since it was assigned
             check(name, self._set[name], ATTRIBUTES)
         self.target_spec.check()
         if not names_of(self.optimizations):
             raise UsageError(
-                "optimizations is empty, which asks TensorFlow for a float model: set converter.optimizations = "
-                "[tf.lite.Optimize.DEFAULT] for an all-integer one (fullint.convert makes the float one)"
+                "optimizations is empty, which means a float model: set converter.optimizations = "
+                "[tf.lite.Optimize.DEFAULT] for an all-integer model, or use fullint.convert for a float one"
             )
         if self.representative_dataset is None:
             raise UsageError(
-                "representative_dataset is not set, which asks TensorFlow for integer weights and float arithmetic: "
-                "all-integer models need samples"
+                "representative_dataset is not set, which means integer weights with float arithmetic: "
+                "set it, an all-integer model needs samples"
             )
         sets = names_of(self.target_spec.supported_ops)
         wide = INT16_OPS.name in sets
         bias = self._experimental_full_integer_quantization_bias_type
         if bias is not None and name_of(bias) != ("int64" if wide else "int32"):
-            raise UsageError(f"biases beside {'int16' if wide else 'int8'} activations are {'int64' if wide else 'int32'}")
+            raise UsageError(
+                f"with {'int16' if wide else 'int8'} activations, the bias type must be {'int64' if wide else 'int32'}"
+            )
         ends = (name_of(self.inference_input_type), name_of(self.inference_output_type))
         return {
             **{n: self._set[n] for n in OWN},
@@ -168,15 +170,13 @@ class TFLiteConverter(ConverterAttributes):
         }
 
     def _floated(self, endpoint: Callable[[], Any]) -> FloatModel:
-        """The float model by TensorFlow, in this process, its numbers compared with TensorFlow's."""
+        """Make the float model with TensorFlow, in this process, and check its results against TensorFlow's."""
         try:
             import tensorflow  # noqa: F401
 
             from fullint.frontends.workers import tensorflow_float as worker
         except ImportError as e:
-            raise UsageError(
-                "TensorFlow is not installed here, and it has to make the float model: pip install tensorflow"
-            ) from e
+            raise UsageError("TensorFlow, which makes the float model, is not installed: pip install tensorflow") from e
         settings = {n: self._set[n] for n, row in ATTRIBUTES.items() if row.handed_on and self._set[n] != row.default}
         try:
             options = ModelOptions(b"", batch=self.batch, shape=self.shape)
@@ -185,13 +185,13 @@ class TFLiteConverter(ConverterAttributes):
         except UsageError:
             raise
         except Exception as e:
-            raise ConversionError(f"TensorFlow does not take the model: {_sentence(e)}") from e
+            raise ConversionError(f"TensorFlow cannot read the model: {_sentence(e)}") from e
         worker.reshape(chosen, {n or "": list(s) for n, s in options.shapes.items()})
         self._close(chosen.specs)
         try:
             made = worker.convert(chosen, self.batch, settings)
-        except Exception as e:  # TensorFlow raises whatever it likes
-            raise ConversionError(f"TensorFlow does not convert the float model: {_sentence(e)}") from e
+        except Exception as e:  # TensorFlow raises errors of any type
+            raise ConversionError(f"TensorFlow cannot convert the model to a float .tflite: {_sentence(e)}") from e
         original = Original(made.inputs, made.outputs, made.sample, made.expected)
         try:
             done = match_interface(made.data, original)
@@ -203,20 +203,20 @@ class TFLiteConverter(ConverterAttributes):
         return done.model, facts
 
     def _close(self, specs: list[Any]) -> None:
-        """Open dimensions other than the batch take the size of the first sample, as in TensorFlow's own calibration."""
+        """Set dynamic dimensions other than the batch to the size in the first sample, as TensorFlow's calibration does."""
         if all(None not in list(s.shape)[1:] for s in specs):
             return
         shapes = _shapes(self.representative_dataset, [s.name for s in specs])
         for i, s in enumerate(specs):
             given = shapes.get(s.name, ())
-            given = (1, *given) if len(given) == len(s.shape) - 1 else given  # a sample without its batch
+            given = (1, *given) if len(given) == len(s.shape) - 1 else given  # a sample without a batch dimension
             if None in list(s.shape)[1:] and len(given) == len(s.shape):
                 sizes = [n if k == 0 or n is not None else given[k] for k, n in enumerate(s.shape)]
                 specs[i] = type(s)(sizes, s.dtype, name=s.name)
 
 
 def _shapes(samples: Any, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Shapes of the first sample by input; nothing of samples that can be read only once."""
+    """Input name -> its shape in the first sample; empty for samples that can be read only once."""
     samples = getattr(samples, "input_gen", samples)
     if callable(samples):
         samples = samples()
@@ -230,21 +230,21 @@ def _shapes(samples: Any, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
 
 
 def _sentence(error: Exception) -> str:
-    """The lines of TensorFlow's message that say something: it also lists every location of the graph."""
+    """The informative lines of TensorFlow's message, which also lists every location in the graph."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line for line in lines if "error:" in line or "is neither a custom op" in line or "Flex ops:" in line]
     return "\n  ".join(dict.fromkeys([*(said or lines)[:8]]))[:2000] or type(error).__name__
 
 
 def _plain(samples: Any) -> Any:
-    """Samples whose tensors are arrays; TensorFlow's form with a signature's key is taken, too."""
+    """Samples with tensors converted to arrays; also accepts TensorFlow's (signature key, sample) pairs."""
     if not callable(samples):
         return samples
 
     def generate() -> Iterator[Any]:
         given = samples()
         if not isinstance(given, Iterable):
-            raise SamplesError(f"representative_dataset gives {type(given).__name__}, not samples one after the other")
+            raise SamplesError(f"representative_dataset returns {type(given).__name__}; it must yield samples one by one")
         for sample in given:
             if isinstance(sample, tuple) and len(sample) == 2 and isinstance(sample[0], str):
                 sample = sample[1]
@@ -259,5 +259,5 @@ def _plain(samples: Any) -> Any:
 
 
 def _array(value: Any) -> Any:
-    """A tensor as an array; anything else is judged where it meets an input."""
+    """A tensor as an array; other values are checked later, against the input."""
     return value.numpy() if hasattr(value, "numpy") else value

@@ -1,6 +1,6 @@
-"""The demo: a small trained network, its samples, and what quantizing it does.
+"""The demo: a small trained network, its samples, and a comparison before and after quantization.
 
-`digits.tflite`, `calibration.npz` and `test.npz` were made by tools/train_demo.py.
+tools/train_demo.py makes `digits.tflite`, `calibration.npz` and `test.npz`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LATENCY_RUNS = 400
 
 @dataclass(frozen=True)
 class Side:
-    """One model of the comparison."""
+    """One model of the comparison: accuracy is 0 to 1, latency the median in microseconds."""
 
     operators: int
     float_operators: int
@@ -39,7 +39,7 @@ class Side:
 
 @dataclass(frozen=True)
 class DemoReport(Report):
-    """Before and after, and the report of the quantization between."""
+    """The model before and after, and the report of its quantization."""
 
     schema_version: int
     test_digits: int
@@ -57,7 +57,7 @@ class Demo:
 
 
 def run_demo(progress: Progress | None = None) -> Demo:
-    """Quantize the digits network and measure both sides on digits it has not seen."""
+    """Quantize the digits network, and measure both models on digits that were not used for training or calibration."""
     home = files("fullint.demo")
     before = (home / "digits.tflite").read_bytes()
     with as_file(home / "calibration.npz") as samples:

@@ -1,1 +1,1 @@
-"""Where a model runs: delegates and devices, latency and profiles, the logs of benchmark_model."""
+"""Where a model runs: delegates and devices, latency and profiles, logs of `benchmark_model`."""

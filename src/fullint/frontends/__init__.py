@@ -1,4 +1,4 @@
-"""Front ends: models of Keras, TensorFlow, PyTorch and ONNX as float `.tflite` files, by the tools that are kept for it."""
+"""Front ends: convert models of Keras, TensorFlow, PyTorch and ONNX to float `.tflite` with each framework's own converter."""
 
 from fullint.frontends.conversion import Converted, convert, convert_with
 from fullint.frontends.environments import Environment, find, setup

@@ -1,9 +1,9 @@
-"""A model of a framework as a float `.tflite` whose inputs and outputs are those the user knows.
+"""Convert a framework's model to a float `.tflite` that keeps its input and output names, order and layout.
 
-    model -> worker, in its environment -> float .tflite -> names, order, layout as they were -> compared with the framework
+    model -> worker, in its environment -> float .tflite -> original names, order and layout -> compared with the framework
 
-Converters rename, reorder and transpose. What they did is found out, not assumed: the worker also runs the original on
-one random sample, and the `.tflite` has to give the same numbers, on LiteRT, in the original's order and layout.
+Converters rename, reorder and transpose inputs and outputs. What they did is measured, not assumed: the worker also runs the
+original on one random sample, and the `.tflite` must give the same results on LiteRT, in the original order and layout.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Converted:
 
     Attributes:
         model: the file's bytes.
-        conversion: the facts.
+        conversion: the tool, its versions, and the accuracy of the conversion.
     """
 
     model: bytes
@@ -44,17 +44,17 @@ class Converted:
 
 @takes(ConvertOptions)
 def convert(options: ConvertOptions) -> Converted:
-    """Make a float `.tflite` of a model of Keras, TensorFlow, PyTorch or ONNX, and check that it computes the same.
+    """Convert a Keras, TensorFlow, PyTorch or ONNX model to a float `.tflite`, and check that it computes the same.
 
     Raises:
-        UsageError: no front end takes it, or its environment is not there.
-        ConversionError: the tool fails on it, or what it makes computes something else; with the end of the tool's log.
+        UsageError: no front end supports the file, or the front end's environment does not exist.
+        ConversionError: the tool fails, or its result computes something else; the message has the end of the tool's log.
     """
     model = options.model
     assert not isinstance(model, bytes)  # checked with the other options
     chosen = framework_of(model, options.framework)
     if chosen is None:
-        raise ModelFormatError(f"{model} is a .tflite already, or nothing that a front end takes: there is nothing to convert")
+        raise ModelFormatError(f"{model}: nothing to convert: it is already a .tflite, or of no supported format")
     return convert_with(model, chosen, options.batch, options.shapes, options.progress)
 
 
@@ -65,7 +65,7 @@ def convert_with(
     shapes: Mapping[str | None, tuple[int, ...]],
     progress: Progress | None = None,
 ) -> Converted:
-    """The same, of a known framework."""
+    """`convert` for a known framework."""
     path, _ = split(model)
     if not Path(path).exists():
         raise ModelFormatError(f"{path}: cannot be read: No such file or directory")
@@ -83,23 +83,23 @@ def convert_with(
             if best is not None and best[0].nearness >= SURE:
                 break
     if best is None:
-        raise ConversionError(f"{framework.tool} does not convert {model}: {said}\n{tail(log_file(framework.name))}")
+        raise ConversionError(f"{framework.tool} cannot convert {model}: {said}\n{tail(log_file(framework.name))}")
     if best[0].nearness < SAME:
         raise ConversionError(f"{other(best[0], framework, model)}\n{tail(log_file(framework.name))}")
     return Converted(best[0].model, best[1])
 
 
 def other(made: Matched, framework: Framework, model: object) -> str:
-    """The sentence that refuses a float model that is another function."""
+    """The message for a float model that computes something else than the original."""
     return (
-        f"what {framework.tool} makes of {model} computes something else: {made.nearness:.1f} dB against {framework.title} on a "
-        "random sample"
+        f"the float model that {framework.tool} made from {model} computes something else: {made.nearness:.1f} dB against "
+        f"{framework.title} on a random sample"
     )
 
 
 @contextlib.contextmanager
 def _kept_log(framework: Framework) -> Iterator[Path]:
-    """A log of this conversion alone, which then takes the place of the last one."""
+    """A temporary log file for this conversion, which replaces the previous log at the end."""
     kept = log_file(framework.name)
     kept.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f"{framework.name}-", suffix=".log", dir=kept.parent)
@@ -119,7 +119,7 @@ def _attempt(
     sizes: tuple[int, Mapping[str | None, tuple[int, ...]]],
     log: Path,
 ) -> tuple[tuple[Matched, Conversion] | None, str]:
-    """One run of the worker: what it made, or why it made nothing."""
+    """Run the worker once: (the matched model and how it was made, "") or (None, why it failed)."""
     folder.mkdir()
     path, function = split(model)
     batch, shapes = sizes
@@ -138,7 +138,7 @@ def _attempt(
     if (folder / "refused.txt").exists():
         raise ConversionError(f"{model}: {(folder / 'refused.txt').read_text()}")
     if code or not (folder / "facts.json").exists():
-        return None, (_last_error(log) if code else "") or f"its process ended with {code} before it wrote a model"
+        return None, (_last_error(log) if code else "") or f"its process ended with exit code {code} before it wrote a model"
     facts = json.loads((folder / "facts.json").read_text())
     with np.load(folder / "check.npz") as z:
         sample, expected = ([z[f"{n}{i}"] for i in range(len(facts[f"{n}s"]))] for n in ("input", "output"))
@@ -151,7 +151,7 @@ def _attempt(
 
 
 def _last_error(log: Path) -> str:
-    """The last line of a Python traceback, which says what went wrong."""
+    """The last line of a Python traceback in a log, with the error message; "" if there is none."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     found = [line for line in lines if ": " in line and line.split(":")[0].split(".")[-1].endswith(("Error", "Exception"))]
     return found[-1][:200] if found else ""

@@ -1,10 +1,10 @@
-"""Environments of the front ends: each converter in a virtual environment of its own, made once.
+"""Environments of the front ends: each converter in a virtual environment of its own, created once.
 
-    fullint setup keras      ->  FOLDER/keras-1/bin/python, with the versions that `formats` names
-    fullint quantize m.keras ->  runs its worker there; or in the Python that runs, where all that is needed is installed
+    fullint setup keras      ->  FOLDER/keras-1/bin/python, with the versions listed in `formats`
+    fullint quantize m.keras ->  runs its worker there, or in the current Python if all it needs is installed
 
-Their pins contradict each other and fullint's own (onnx2tf wants another TensorFlow, LiteRT and NumPy), so they never
-share one. FOLDER is $FULLINT_ENVIRONMENTS, or `fullint` in the user's data folder.
+Their version pins contradict each other and fullint's own (onnx2tf needs another TensorFlow, LiteRT and NumPy), so they
+never share an environment. FOLDER is $FULLINT_ENVIRONMENTS, or `fullint` in the user's data folder.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _TAIL = 25
 
 @dataclass(frozen=True)
 class Environment(Report):
-    """Where a front end runs.
+    """The environment a front end runs in.
 
     Attributes:
         framework: "keras", "torch" or "onnx".
-        python: its interpreter.
-        folder: of the environment; "" where it is the Python that runs.
-        created: whether this call made it.
-        seconds: that took.
-        packages: what is installed there, "name==version".
+        python: path of its Python interpreter.
+        folder: path of the environment; "" for the current Python.
+        created: whether this call created it.
+        seconds: time it took to create, in seconds.
+        packages: the installed packages, as "name==version".
     """
 
     framework: str
@@ -51,7 +51,7 @@ class Environment(Report):
 
 
 def root() -> Path:
-    """The folder of all environments and logs."""
+    """The folder that contains all environments and logs."""
     given = os.environ.get(VARIABLE)
     if given:
         return Path(given).expanduser().absolute()
@@ -61,15 +61,15 @@ def root() -> Path:
 
 
 def log_file(name: str) -> Path:
-    """Where the last log of a front end is kept."""
+    """Path of a front end's most recent log."""
     return root() / "logs" / f"{name}.log"
 
 
 def find(framework: Framework) -> Environment:
-    """The environment a front end runs in: the one that was set up, else the Python that runs.
+    """The environment a front end runs in: the one created by `setup`, else the current Python if it has all packages.
 
     Raises:
-        UsageError: there is none yet; it says which command makes one.
+        UsageError: there is none; the message has the command that creates one.
     """
     folder = _folder(framework)
     if (folder / _READY).is_file():
@@ -77,22 +77,22 @@ def find(framework: Framework) -> Environment:
     if here(framework):
         return Environment(framework.name, sys.executable)
     raise UsageError(
-        f"{framework.title} models are converted by {framework.tool}, which is not here: "
-        f"`fullint setup {framework.name}` makes an environment for it, once"
+        f"{framework.title} models are converted by {framework.tool}, which is not installed: "
+        f"run `fullint setup {framework.name}` once"
     )
 
 
 def setup(framework: str, *, force: bool = False, progress: Callable[[str, int, int | None], None] | None = None) -> Environment:
-    """Make the environment that models of a framework are converted in.
+    """Create the environment in which models of a framework are converted.
 
     Args:
         framework: "keras", "torch" or "onnx".
-        force: make it again where it is there already.
-        progress: called with (stage, done, total) as the work goes on.
+        force: create it again if it already exists.
+        progress: called with (stage, done, total) during the installation.
 
     Raises:
-        UsageError: no such framework.
-        SetupError: the packages cannot be installed; it has the end of pip's log.
+        UsageError: the framework is unknown.
+        SetupError: the packages cannot be installed; the message has the end of pip's log.
     """
     if framework not in FRAMEWORKS:
         raise UsageError(f'framework must be one of {", ".join(FRAMEWORKS)}, not "{framework}"')
@@ -116,22 +116,22 @@ def setup(framework: str, *, force: bool = False, progress: Callable[[str, int, 
                 if progress is not None:
                     progress(name, 0, None)
                 if subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False).returncode:
-                    raise SetupError(f"the environment for {chosen.title} cannot be made ({name} failed):\n{tail(log)}")
+                    raise SetupError(f"the environment for {chosen.title} cannot be created ({name} failed):\n{tail(log)}")
     except OSError as e:
-        raise SetupError(f"the environment for {chosen.title} cannot be made in {folder}: {e.strerror or e}") from e
+        raise SetupError(f"the environment for {chosen.title} cannot be created in {folder}: {e.strerror or e}") from e
     (folder / _READY).write_text("\n".join(chosen.requirements) + "\n")
     return Environment(framework, python, str(folder), True, round(time.perf_counter() - start, 1), _packages(folder))
 
 
 def tail(log: Path, lines: int = _TAIL) -> str:
-    """The end of a log, indented, and where the whole is."""
+    """The last lines of a log, indented, and the path of the complete log."""
     text = log.read_text(errors="replace").splitlines()
     shown = [f"    {line[:300]}" for line in text if line.strip()][-lines:]
-    return "\n".join([*shown, f"  the whole log: {log}"])
+    return "\n".join([*shown, f"  complete log: {log}"])
 
 
 def _folder(framework: Framework) -> Path:
-    """One for each set of versions, so that a newer fullint makes its own."""
+    """Folder of the environment; it depends on the required versions, so that a newer fullint creates its own."""
     text = "\n".join((*framework.requirements, f"{sys.version_info[0]}.{sys.version_info[1]}"))
     return root() / "environments" / f"{framework.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
@@ -141,6 +141,6 @@ def _python(folder: Path) -> Path:
 
 
 def _packages(folder: Path) -> tuple[str, ...]:
-    """name==version of what is installed, from the folders' names."""
+    """The installed packages as "name==version", from the names of their .dist-info folders."""
     found = (p.name.removesuffix(".dist-info").rsplit("-", 1) for p in folder.glob("lib/python*/site-packages/*.dist-info"))
     return tuple(sorted("==".join(parts) for parts in found if len(parts) == 2))

@@ -1,4 +1,4 @@
-"""What a path is: which framework made the model, and the well-kept tool that makes a float `.tflite` of it.
+"""Which framework a path belongs to, and the tool that converts it to a float `.tflite`.
 
 .tflite .lite              nothing to convert
 .keras .h5 .hdf5, folder   keras: TensorFlow's converter
@@ -19,17 +19,17 @@ from fullint.errors import UsageError
 
 @dataclass(frozen=True)
 class Framework:
-    """One front end.
+    """A front end.
 
     Attributes:
-        name: as `fullint setup` knows it.
-        title: for people.
-        tool: what converts.
+        name: its name, as in `fullint setup`.
+        title: its name in messages.
+        tool: name of the converter.
         worker: the script in `workers`.
-        modules: what has to be importable.
-        requirements: what `fullint setup` installs: versions that were tested together.
-        attempts: ways the worker knows to convert; the first whose numbers are right is taken.
-        imports: modules that tell that a Python file is of this framework.
+        modules: modules that must be importable.
+        requirements: packages that `fullint setup` installs, in versions tested together.
+        attempts: number of ways the worker can convert; the first with correct results is used.
+        imports: modules whose import shows that a Python file belongs to this framework.
     """
 
     name: str
@@ -78,55 +78,55 @@ FRAMEWORKS: dict[str, Framework] = {
 }
 _SUFFIXES = {".keras": "keras", ".h5": "keras", ".hdf5": "keras", ".pt2": "torch", ".onnx": "onnx"}
 _ELSEWHERE = {
-    ".pt": "weights or a TorchScript archive of PyTorch; save an exported program instead: "
+    ".pt": "weights or a TorchScript archive; save an exported program instead: "
     "torch.export.save(torch.export.export(module, inputs), 'model.pt2')",
-    ".pb": "a frozen graph of TensorFlow 1, or part of a SavedModel: give the folder that holds saved_model.pb",
-    ".safetensors": "weights without a network: give module.py:function, a function that builds the network and loads them",
-    ".mlmodel": "a Core ML model; convert the original instead",
+    ".pb": "a frozen graph of TensorFlow 1, or part of a SavedModel; give the folder that contains saved_model.pb",
+    ".safetensors": "weights without a network; give module.py:function, a function that builds the network and loads them",
+    ".mlmodel": "a Core ML model; convert the original model instead",
 }
 _ELSEWHERE[".pth"] = _ELSEWHERE[".pt"]
 
 
 def split(source: str | Path) -> tuple[str, str | None]:
-    """(path, function): `module.py:function` is the only form that has one."""
+    """Split `module.py:function` into (path, function); any other path has function None."""
     text = str(source)
     path, colon, function = text.rpartition(":")
     return (path, function) if colon and path.endswith(".py") else (text, None)
 
 
 def framework_of(source: str | Path, framework: str = "auto") -> Framework | None:
-    """Which front end a path needs; None for a `.tflite`.
+    """The front end that a path needs; None for a `.tflite` or an unknown suffix.
 
     Raises:
-        UsageError: no front end takes it.
+        UsageError: the framework is unknown, or the path cannot be converted as it is.
     """
     if framework != "auto" and framework not in FRAMEWORKS:
         raise UsageError(f'framework must be auto, {", ".join(FRAMEWORKS)}, not "{framework}"')
     path, function = split(source)
     if function is not None:
         if framework == "onnx":
-            raise UsageError("functions make models of Keras or PyTorch; an ONNX model is a .onnx file")
+            raise UsageError("functions are supported for Keras and PyTorch only; give the ONNX model as a .onnx file")
         return FRAMEWORKS[framework] if framework != "auto" else _by_imports(Path(path))
     if _is_tflite(Path(path)):
         return None
     name = _SUFFIXES.get(Path(path).suffix.lower())
     if Path(path).is_dir():
         if not (Path(path) / "saved_model.pb").is_file():
-            raise UsageError(f"{path}: a folder, but no SavedModel: saved_model.pb is not in it")
+            raise UsageError(f"{path}: this folder is not a SavedModel: it has no saved_model.pb")
         name = "keras"
     elif Path(path).suffix.lower() in _ELSEWHERE:
         raise UsageError(f"{path}: {_ELSEWHERE[Path(path).suffix.lower()]}")
     elif path.endswith(".py"):
-        raise UsageError(f"{path}: name the function that makes the model: {path}:FUNCTION")
+        raise UsageError(f"{path}: give the function that returns the model, as {path}:FUNCTION")
     if name is None:
         return None
     if framework not in ("auto", name):
-        raise UsageError(f"{path} is of {FRAMEWORKS[name].title}, not of {FRAMEWORKS[framework].title}")
+        raise UsageError(f"{path} is a model of {FRAMEWORKS[name].title}, not of {FRAMEWORKS[framework].title}")
     return FRAMEWORKS[name]
 
 
 def _is_tflite(path: Path) -> bool:
-    """Whatever it is called."""
+    """Whether a file has TFLite's identifier, whatever its name."""
     try:
         with open(path, "rb") as f:
             return f.read(8)[4:] == b"TFL3"
@@ -135,24 +135,24 @@ def _is_tflite(path: Path) -> bool:
 
 
 def _by_imports(path: Path) -> Framework:
-    """The framework that a Python file imports."""
+    """The one framework that a Python file imports."""
     try:
         tree = ast.parse(path.read_text())
     except OSError as e:
         raise UsageError(f"{path}: cannot be read: {e.strerror or e}") from e
     except (SyntaxError, ValueError) as e:
-        raise UsageError(f"{path} is no Python: {e}") from e
+        raise UsageError(f"{path} is not valid Python: {e}") from e
     names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     names |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     found = [f for f in FRAMEWORKS.values() if f.imports & names]
     if len(found) != 1:
         which = "several frameworks" if found else "no framework"
-        raise UsageError(f"{path} imports {which}: say which one makes the model with --framework (framework=) keras or torch")
+        raise UsageError(f"{path} imports {which}: set --framework (framework=) to keras or torch")
     return found[0]
 
 
 def here(framework: Framework) -> bool:
-    """Whether the Python that runs has all that a front end needs."""
+    """Whether the current Python has all modules that a front end needs."""
     from importlib.util import find_spec
 
     return all(m in sys.modules or find_spec(m) is not None for m in framework.modules)

@@ -1,9 +1,9 @@
-"""The converter's `.tflite` with the inputs and outputs that the user knows: names, order and layout.
+"""Restore the original names, order and layout of inputs and outputs in a converter's `.tflite`.
 
     converter's      serving_default_args_0:0 [1,32,32,3]                          StatefulPartitionedCall:1 [1,16,16,8]
     the user's       image [1,3,32,32] -> TRANSPOSE -> [1,32,32,3]    [1,16,16,8] -> TRANSPOSE -> features [1,8,16,16]
 
-Which axes went where follows from the shapes where it can, and from the numbers of one sample where it cannot.
+How axes were moved is determined from the shapes where possible, else from the results on one sample.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.metrics import Score, mean_sqnr
 
 SURE, SAME = 60.0, 25.0
-"""dB between the framework and the float `.tflite`: from the first on it is the same network in floats; below the second it
-computes something else."""
+"""dB between the framework and the float `.tflite`: from `SURE` on it is the same network; below `SAME` it computes something
+else."""
 _EQUAL = 0.99
 _MOST_AXES = 5
 _WEIRD = 1e30
@@ -36,12 +36,12 @@ _WEIRD = 1e30
 
 @dataclass(frozen=True)
 class Original:
-    """What is known of the model that was converted.
+    """The interface of the model that was converted.
 
     Attributes:
-        inputs, outputs: (the user's name, the name in the `.tflite`'s signature), in the user's order.
-        sample: one array for each input.
-        expected: what the framework makes of them.
+        inputs, outputs: (the original name, the name in the `.tflite`'s signature), in the original order.
+        sample: one array per input.
+        expected: the framework's outputs for the sample.
     """
 
     inputs: Sequence[tuple[str, str]]
@@ -52,7 +52,13 @@ class Original:
 
 @dataclass(frozen=True)
 class Matched:
-    """The bytes, and how near they are to the framework's own numbers."""
+    """The `.tflite` with the original interface.
+
+    Attributes:
+        model: the file's bytes.
+        sqnr_db: mean SQNR of the float outputs against the framework, None if nothing could be compared.
+        equal: smallest share of equal elements of the other outputs, 0 to 1, or None.
+    """
 
     model: bytes
     sqnr_db: float | None
@@ -60,18 +66,18 @@ class Matched:
 
     @property
     def nearness(self) -> float:
-        """dB; SURE where only whole numbers could be compared and they are equal, or nothing could."""
+        """SQNR in dB; `SURE` if there are no float outputs to compare and the integer ones, if any, are equal."""
         if self.sqnr_db is not None:
             return self.sqnr_db
         return SURE if self.equal is None or self.equal > _EQUAL else 0.0
 
 
 def match_interface(data: bytes, original: Original) -> Matched:
-    """Put inputs and outputs in order, and compare; of images as wide as they are deep, try both layouts.
+    """Restore the interface and compare results; if shapes leave the layout open (1x3x3x3), try both layouts.
 
     Raises:
-        ModelFormatError: the `.tflite` has other inputs or outputs than the original.
-        RuntimeFailure: LiteRT does not run it.
+        ModelFormatError: the inputs or outputs of the `.tflite` do not match the original's.
+        RuntimeFailure: LiteRT does not run the `.tflite`.
     """
     plain = _match_interface(data, original, moved=False)
     if plain.nearness >= SURE or not any(_ambiguous(x.shape) for x in original.sample):
@@ -115,7 +121,7 @@ def _in_order(model: Model, names: Sequence[str], ends: Sequence[Tensor], what: 
     """The model's inputs or outputs in the original's order, by the names the signature gives them."""
     signature = next((s for s in model.signatures if s.graph is model.main), None)
     if len(ends) != len(names):
-        raise ModelFormatError(f"the converter made {len(ends)} {what}s of {len(names)}")
+        raise ModelFormatError(f"the converted model has {len(ends)} {what}s, the original {len(names)}")
     by_name = {_plain(t.name.removeprefix("serving_default_").rpartition(":")[0] or t.name): t for t in ends}
     if signature is not None:
         by_name |= {_plain(n or ""): t for n, t in getattr(signature, f"{what}s")}
@@ -124,12 +130,12 @@ def _in_order(model: Model, names: Sequence[str], ends: Sequence[Tensor], what: 
 
 
 def _plain(name: str) -> str:
-    """A name as converters compare them: what is no letter or digit may have become something else."""
+    """A name without what converters change: all but letters and digits become "_"."""
     return re.sub(r"\W", "_", name.removesuffix(":0"))
 
 
 def _as_given(model: Model, t: Tensor, shape: tuple[int, ...], *, moved: bool) -> Tensor:
-    """The input in the user's layout: a TRANSPOSE behind it where the converter moved the channels to the end."""
+    """The input in the original layout, followed by a TRANSPOSE if the converter moved the channels to the end."""
     if len(shape) < 3 or t.shape != _channels_last(shape) or (t.shape == shape and not moved):
         return t
     order = (0, *range(2, len(shape)), 1)
@@ -151,7 +157,7 @@ def _transposed(model: Model, t: Tensor, order: tuple[int, ...]) -> Tensor:
 
 
 def _moved(expected: Array, made: Array | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The order of axes that brings an output back; None where it is in order."""
+    """The permutation that restores an output's original layout, None if it is unchanged."""
     rank = expected.ndim
     if rank < 3 or rank > _MOST_AXES or len(shape) != rank:
         return None
@@ -175,14 +181,14 @@ def _error(a: Array, b: Array) -> float:
 
 
 def _name(model: Model, ends: Sequence[Tensor], names: Sequence[str]) -> None:
-    """The user's names, where nobody else in the graph has them."""
+    """Give tensors their original names, unless another tensor of the graph has that name."""
     for t, name in zip(ends, names, strict=True):
         if all(other is t or other.name != name for other in (*model.main.tensors, *model.main.inputs)):
             t.name = name
 
 
 def _sign(model: Model, inputs: Sequence[Tensor], outputs: Sequence[Tensor], original: Original) -> None:
-    """One signature with the user's names."""
+    """Replace the graph's signatures by one with the original names."""
     graph = model.main
     graph.inputs, graph.outputs = list(inputs), list(outputs)
     graph.sync_tensors()
@@ -195,7 +201,7 @@ def _sign(model: Model, inputs: Sequence[Tensor], outputs: Sequence[Tensor], ori
 
 
 def _run(model: Model, sample: Sequence[Array]) -> list[Array]:
-    with model_file(model) as path, WorkerProcess("what the converter made") as worker:
+    with model_file(model) as path, WorkerProcess("the converted model") as worker:
         worker.call(Open(path, "builtin", 1))
         values: list[Array] = worker.call(Run([_typed(x, t) for x, t in zip(sample, model.main.inputs, strict=True)]))
         return values
@@ -203,7 +209,7 @@ def _run(model: Model, sample: Sequence[Array]) -> list[Array]:
 
 def _typed(x: Array, t: Tensor) -> Array:
     if x.size != math.prod(t.shape):
-        raise ModelFormatError(f'the converter made an input "{t.name}" of shape {t.shape} of one of {x.shape}')
+        raise ModelFormatError(f'input "{t.name}" has shape {t.shape} in the converted model, {x.shape} in the original')
     typed: Array = np.ascontiguousarray(x.astype(t.dtype if t.dtype != "bool" else np.bool_))
     return typed.reshape(t.shape)
 
@@ -214,7 +220,7 @@ def _compared(expected: Sequence[Array], made: Sequence[Array]) -> tuple[float |
     equal: list[float] = []
     for a, b in zip(expected, made, strict=True):
         if a.shape != b.shape:
-            raise ModelFormatError(f"the converter made an output of shape {b.shape} of one of {a.shape}")
+            raise ModelFormatError(f"an output has shape {b.shape} in the converted model, {a.shape} in the original")
         if a.dtype.kind != "f":
             equal.append(float((a == b).mean()) if a.size else 1.0)
             continue

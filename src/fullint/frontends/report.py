@@ -1,4 +1,4 @@
-"""How a float model was made of a framework's, as `--json` prints it."""
+"""The report of a conversion to a float model, as `--json` prints it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Conversion(Report):
 
     Attributes:
         framework: "keras", "torch" or "onnx".
-        tool: what converted.
-        versions: of the tool and what it rests on.
-        python: the interpreter it ran in.
-        attempt: which of the tool's ways was taken, from 0.
-        sqnr_db: the `.tflite` against the framework itself, mean over the float outputs, on one random sample; None where
-            nothing could be compared.
-        equal: share of equal elements of the other outputs.
-        log: file that holds what the tool printed.
+        tool: name of the converter.
+        versions: versions of the converter and its main dependencies.
+        python: path of the Python interpreter it ran in.
+        attempt: which of the converter's ways was used, from 0.
+        sqnr_db: mean SQNR of the float outputs against the framework on one random sample, in dB; None if nothing could be
+            compared.
+        equal: share of equal elements of the other outputs, 0 to 1.
+        log: path of the converter's log.
     """
 
     framework: str

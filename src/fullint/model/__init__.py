@@ -1,1 +1,1 @@
-"""The in-memory model, its arithmetic, and the way to and from `.tflite` files."""
+"""The in-memory model, quantization arithmetic, and reading and writing `.tflite` files."""

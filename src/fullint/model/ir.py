@@ -1,10 +1,9 @@
-"""The in-memory model: objects that hold references, never indices into a file.
+"""The in-memory model: objects that refer to each other directly, without indices into a file.
 
     Model ── graphs ──> Graph ── ops ──> Op ── inputs, outputs ──> Tensor ── buffer ──> Buffer
 
-Nothing here reads or writes a file (see `tflite.read` and `tflite.write`), and nothing compares
-objects by name: two tensors are the same if and only if they are the same object. A constant
-shared by several tensors is one `Buffer` object that they all hold.
+Nothing here reads or writes files (see `tflite.read` and `tflite.write`), and nothing compares objects by name: two tensors
+are the same if and only if they are the same object. A constant shared by several tensors is one `Buffer` object.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ NUMPY_TYPES: dict[str, type[Any]] = {
     "complex64": np.complex64,
     "complex128": np.complex128,
 }
-"""TFLite element types that NumPy has too. Others ("string", "resource", "int4", …) have no view."""
+"""TFLite element type -> NumPy type. Types that NumPy lacks ("string", "resource", "int4", …) are missing."""
 
 FLOAT_TYPES = frozenset({"float32", "float16", "float64", "bfloat16", "float8_e4m3fn", "float8_e5m2"})
 
 
 @dataclass(eq=False, slots=True)
 class Buffer:
-    """Bytes of a constant, one-dimensional uint8. Shared constants share the object."""
+    """The bytes of a constant, as a one-dimensional uint8 array. Tensors that share a constant share this object."""
 
     data: Array
 
@@ -54,14 +53,14 @@ class Buffer:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Quant:
-    """Affine quantization: real = (q - zero_point) * scale, per tensor or along one axis.
+    """Affine quantization parameters: real = (q - zero_point) * scale, per tensor or along one axis.
 
     Attributes:
-        scale: float32, shape [1] or [channels]; empty when a file only records min and max.
-        zero_point: int64, the same shape.
-        axis: dimension of the tensor that `scale` runs along, 0 when per tensor.
-        min, max: recorded ranges, where a file has them.
-        details: anything else the format can say, kept as it came.
+        scale: float32, shape [1] or [channels]; empty if a file only records min and max.
+        zero_point: int64, same shape as `scale`.
+        axis: dimension of the tensor that `scale` runs along, 0 if per tensor.
+        min, max: ranges recorded in the file, or None.
+        details: the format's other quantization details, kept unchanged.
     """
 
     scale: Array
@@ -73,7 +72,7 @@ class Quant:
 
     @classmethod
     def of(cls, scale: float | Array, zero_point: int | Array = 0, axis: int = 0) -> Quant:
-        """Parameters from plain numbers or arrays; one zero point serves all channels."""
+        """Parameters from numbers or arrays; a single zero point is repeated for all channels."""
         s = np.atleast_1d(np.asarray(scale, np.float32))
         z = np.broadcast_to(np.asarray(zero_point, np.int64), s.shape).copy()
         return cls(s, z, axis)
@@ -84,7 +83,7 @@ class Quant:
         return self.scale.size > 1
 
     def same_as(self, other: Quant | None) -> bool:
-        """Equal scales, zero points and, per channel, axis."""
+        """Whether scales, zero points and, if per channel, the axis are equal."""
         return (
             other is not None
             and np.array_equal(self.scale, other.scale)
@@ -100,7 +99,7 @@ class Quant:
 
 @dataclass(eq=False, slots=True)
 class Tensor:
-    """A value of a graph. A constant has a `buffer`; a float constant's `quant` is the grid it lies on."""
+    """A value of a graph. A constant has a `buffer`; `quant` of a float constant holds parameters that represent it exactly."""
 
     name: str
     shape: tuple[int, ...]
@@ -121,7 +120,7 @@ class Tensor:
 
     @property
     def is_float(self) -> bool:
-        """Whether its elements are floating point numbers of any width."""
+        """Whether its type is a floating-point type of any width."""
         return self.dtype in FLOAT_TYPES
 
     @property
@@ -131,7 +130,7 @@ class Tensor:
 
     @property
     def array(self) -> Array:
-        """The constant's value, shape `shape`, dtype per `dtype` (a view, not to be written to)."""
+        """The constant's value with shape `shape` and type `dtype`, as a view that must not be written to."""
         if self.buffer is None:
             raise ValueError(f'tensor "{self.name}" is not a constant')
         view: Array = self.buffer.data.view(NUMPY_TYPES[self.dtype]).reshape(self.shape)
@@ -139,14 +138,14 @@ class Tensor:
 
 
 def constant(name: str, value: Array, quant: Quant | None = None) -> Tensor:
-    """A constant tensor from an array; its dtype is the array's."""
+    """A constant tensor with the value, shape and type of an array."""
     value = np.asarray(value)
     dtype = "bool" if value.dtype == np.bool_ else value.dtype.name
     return Tensor(name, tuple(value.shape), dtype, Buffer.of(value), quant)
 
 
 def twin(tensor: Tensor, name: str | None = None) -> Tensor:
-    """A new tensor of the same type and shape, holding no value."""
+    """A new tensor with the same type, shape and parameters, but without a constant value."""
     return Tensor(
         tensor.name if name is None else name,
         tensor.shape,
@@ -159,11 +158,10 @@ def twin(tensor: Tensor, name: str | None = None) -> Tensor:
 
 @dataclass(eq=False, slots=True)
 class Op:
-    """An operator: `kind` is TFLite's name of it ("CONV_2D"); an absent optional input is None.
+    """An operator: `kind` is TFLite's name for it ("CONV_2D"); a missing optional input is None.
 
-    `options` holds the fields of the schema's option table named `options_type`, with their names
-    in snake_case; a subgraph index among them is the Graph object. `extra` is the option table of
-    the format's second union, where an operator has one: (type, fields).
+    `options` has the fields of the schema's option table `options_type`, with names in snake_case; a subgraph index is
+    replaced by the Graph object. `extra` is the option table of the schema's second union, if any: (type, fields).
     """
 
     kind: str
@@ -180,32 +178,32 @@ class Op:
     intermediates: list[Tensor] | None = None
     debug_metadata_index: int = -1
     keep_float: bool = False
-    """Whether it stays float at the user's wish."""
+    """Whether the user asked to keep it in float."""
     origin: int = -1
-    """Index of the operator of the given file it comes from, -1 for one made by fullint."""
+    """Index in the input file of the operator it comes from, -1 for one that fullint added."""
 
     def input(self, index: int) -> Tensor | None:
-        """Input `index`, None where it is absent or not given."""
+        """The input at a position, or None if it is missing."""
         return self.inputs[index] if index < len(self.inputs) else None
 
     @property
     def output_name(self) -> str:
-        """Name of its first output, "" where it has none: how reports and refusals call it."""
+        """Name of its first output, by which reports and errors identify it; "" if it has none."""
         return self.outputs[0].name if self.outputs else ""
 
     def operands(self) -> Iterator[Tensor]:
-        """All tensors it touches, absent ones left out."""
+        """Its inputs, outputs and intermediates, without missing ones."""
         yield from (t for t in self.inputs if t is not None)
         yield from self.outputs
         yield from self.intermediates or ()
 
     def values(self) -> Iterator[Tensor]:
-        """Inputs and outputs: what it computes on (intermediates of an LSTM only carry parameters)."""
+        """Its inputs and outputs, without missing ones (intermediates of an LSTM only carry parameters)."""
         yield from (t for t in self.inputs if t is not None)
         yield from self.outputs
 
     def subgraphs(self) -> Iterator[Graph]:
-        """The graphs its options refer to."""
+        """The subgraphs that its options refer to."""
         fields = [*self.options.values(), *(self.extra[1].values() if self.extra else ())]
         for value in fields:
             yield from (g for g in (value if isinstance(value, list) else [value]) if isinstance(g, Graph))
@@ -223,7 +221,7 @@ class Graph:
     debug_metadata_index: int = -1
 
     def sync_tensors(self) -> None:
-        """Drop tensors that nothing refers to and append new ones, keeping the order."""
+        """Update `tensors`: drop unreferenced tensors and append new ones, keeping the order."""
         used: dict[Tensor, None] = dict.fromkeys(self.inputs)
         for op in self.ops:
             used.update(dict.fromkeys(op.operands()))
@@ -234,7 +232,7 @@ class Graph:
 
 @dataclass(eq=False, slots=True)
 class Signature:
-    """A named entry point: names of a graph's inputs and outputs."""
+    """A signature: a key, and names for the inputs and outputs of a graph."""
 
     key: str | None
     graph: Graph
@@ -244,7 +242,7 @@ class Signature:
 
 @dataclass(eq=False, slots=True)
 class Model:
-    """A whole file. `graphs[0]` is the one that runs."""
+    """The contents of a `.tflite` file. `graphs[0]` is the main graph."""
 
     graphs: list[Graph]
     signatures: list[Signature] = field(default_factory=list)
@@ -257,12 +255,12 @@ class Model:
 
     @property
     def main(self) -> Graph:
-        """The graph that runs."""
+        """The main graph, which an interpreter runs by default."""
         return self.graphs[0]
 
     @property
     def entries(self) -> list[Graph]:
-        """The graphs that are run with inputs from outside: the main one and those of signatures."""
+        """The graphs that an application runs: the main graph and those of signatures."""
         return list(dict.fromkeys([self.main, *(s.graph for s in self.signatures)]))
 
     def ops(self) -> Iterator[tuple[int, Op]]:
@@ -273,14 +271,14 @@ class Model:
 
 
 class Uses:
-    """Who makes and who reads each tensor of some graphs, as they are now (build a new one after changes)."""
+    """The producer and readers of each tensor of some graphs; create a new one after changes."""
 
     def __init__(self, *graphs: Graph) -> None:
         self.producer: dict[Tensor, Op] = {}
         self.readers: dict[Tensor, list[tuple[Op, int]]] = {}
         self.outputs = {t for graph in graphs for t in graph.outputs}
         self.sources: dict[Tensor, Tensor] | None = None
-        """What each tensor is an element-wise function of, once somebody has worked it out (`passes.lookup`)."""
+        """Cache of `passes.lookup`: the tensor that each tensor is an element-wise function of."""
         for graph in graphs:
             for op in graph.ops:
                 self.producer.update((t, op) for t in op.outputs)
@@ -289,10 +287,10 @@ class Uses:
                         self.readers.setdefault(t, []).append((op, i))
 
     def of(self, tensor: Tensor) -> list[tuple[Op, int]]:
-        """Its readers as (operator, input index)."""
+        """The readers of a tensor, as (operator, input position)."""
         return self.readers.get(tensor, [])
 
     def only_reader(self, tensor: Tensor) -> Op | None:
-        """The one operator that reads it, if it is read once and is no graph output."""
+        """The operator that reads a tensor, if it is read once and is not a graph output; else None."""
         readers = self.of(tensor)
         return readers[0][0] if len(readers) == 1 and tensor not in self.outputs else None

@@ -2,9 +2,8 @@
 
     q = clamp(round(r / scale) + zero_point, lo, hi)        r = (q - zero_point) * scale
 
-Rounding is to nearest; ties go to even here, away from zero in the kernels (no code differs but at
-exact ties). Activations are int8 in
-[-128, 127] with any zero point; weights are int8 in [-127, 127] with zero point 0; a bias is int32
+Rounding is to nearest; ties go to even here and away from zero in the kernels, so results differ only at exact ties.
+Activations are int8 in [-128, 127] with any zero point; weights are int8 in [-127, 127] with zero point 0; a bias is int32
 with scale s_in * s_w and zero point 0 (LiteRT 8-bit quantization specification).
 """
 
@@ -17,13 +16,13 @@ from fullint.model.ranges import Range
 
 INT8_MIN, INT8_MAX = -128, 127
 BIAS_MAX = 2**30
-"""Largest bias code allowed: half of int32, so that the accumulator has room (as TensorFlow does)."""
+"""Largest integer value of a bias: half the range of int32, to leave room in the accumulator (as in TensorFlow)."""
 WIDE_BIAS_MAX = 2**38
-"""The same for the int64 bias of int16 activations: the kernels' accumulators are rescaled as 48-bit numbers at best."""
+"""The same for the int64 bias with int16 activations: the kernels rescale accumulators as numbers of at most 48 bits."""
 SCALE_MIN, SCALE_MAX = 1e-36, 1e30
-"""Beyond these a scale, or its products, are no normal float32 numbers, or no multiplier of a kernel holds them."""
+"""Smallest and largest scale: beyond them, products of scales are not normal float32 numbers or exceed a kernel's multiplier."""
 TINY_RANGE = 1e-20
-"""A range narrower than this counts as nothing but zeros and gets a scale of its own."""
+"""A range narrower than this counts as all zeros and gets a default scale."""
 BLOCK_BYTES = 262_144
 RANGES = {
     "int8": (-128, 127),
@@ -32,14 +31,14 @@ RANGES = {
     "int32": (-(2**31), 2**31 - 1),
     "int64": (-(2**39), 2**39 - 1),
 }
-"""Smallest and largest code. An int64 bias is kept to 40 bits, as the int16 kernels' multipliers take it."""
+"""Smallest and largest integer value of each type. An int64 bias is limited to 40 bits by the int16 kernels' multipliers."""
 
 
 def activation_params(span: Range, dtype: str = "int8") -> Quant:
     """Parameters for values in a range [low, high]; 0 is always exactly representable.
 
     int8     scale = (high - low) / 255, zero_point = round(-128 - low / scale)
-    int16    scale = max(-low, high) / 32767, zero_point = 0 (the kernels demand it)
+    int16    scale = max(-low, high) / 32767, zero_point = 0 (required by the kernels)
     """
     low, high = span.with_zero()
     if high - low < TINY_RANGE:
@@ -52,14 +51,14 @@ def activation_params(span: Range, dtype: str = "int8") -> Quant:
 
 
 def representable(quant: Quant, dtype: str = "int8") -> Range:
-    """The smallest and largest real value that codes of `dtype` can hold under per-tensor parameters."""
+    """The smallest and largest real value that `dtype` can represent with per-tensor parameters."""
     s, z = float(quant.scale[0]), int(quant.zero_point[0])
     low, high = RANGES[dtype]
     return Range((low - z) * s, (high - z) * s)
 
 
 def as_activation(t: Tensor) -> tuple[Quant, str] | None:
-    """(parameters, type) an activation of codes has as int8 or int16: uint8 is int8 moved by 128."""
+    """(parameters, type) of a quantized activation as int8 or int16, or None; uint8 becomes int8 with zero point - 128."""
     if t.quant is None or t.quant.scale.size != 1:
         return None
     if t.dtype == "int16" and not t.quant.zero_point.any():
@@ -70,14 +69,14 @@ def as_activation(t: Tensor) -> tuple[Quant, str] | None:
 
 
 def quantize(values: Array, quant: Quant, dtype: str = "int8", *, narrow: bool = False) -> Array:
-    """Real values to codes of `dtype`, saturated; `narrow` keeps int8 within [-127, 127]."""
+    """Quantize real values to `dtype` with saturation; `narrow` limits int8 to [-127, 127]."""
     low, high = RANGES[dtype]
     low = -high if narrow else low
     if values.nbytes > 2 * BLOCK_BYTES and values.ndim > 1 and (not quant.per_channel or quant.axis == 0):
         return _by_rows(values, quant, dtype, narrow=narrow)
     scale, zero = _along(quant, values.ndim)
     wide = np.float64 if dtype in ("int32", "int64") else np.float32
-    with np.errstate(over="ignore"):  # a mask far outside saturates
+    with np.errstate(over="ignore"):  # values far outside, such as masks, saturate
         codes = np.asarray(np.divide(values, scale, dtype=wide))
     np.rint(codes, out=codes)
     codes += zero
@@ -87,7 +86,7 @@ def quantize(values: Array, quant: Quant, dtype: str = "int8", *, narrow: bool =
 
 
 def _by_rows(values: Array, quant: Quant, dtype: str, *, narrow: bool) -> Array:
-    """A large array in pieces that fit the processor's cache."""
+    """`quantize` for a large array, in pieces that fit the processor's cache."""
     out = np.empty(values.shape, dtype)
     rows = max(1, BLOCK_BYTES * len(values) // values.nbytes)
     for start in range(0, len(values), rows):
@@ -99,27 +98,27 @@ def _by_rows(values: Array, quant: Quant, dtype: str, *, narrow: bool) -> Array:
 
 
 def dequantize(codes: Array, quant: Quant) -> Array:
-    """Codes to real values, float32."""
+    """Dequantize integers to real values, float32."""
     scale, zero = _along(quant, codes.ndim)
     values: Array = ((codes.astype(np.float32) - zero.astype(np.float32)) * scale).astype(np.float32)
     return values
 
 
 def round_half_away(values: Array | float) -> Array:
-    """Nearest integer, ties away from zero (C's round)."""
+    """Round to the nearest integer, ties away from zero (C's round)."""
     v = np.asarray(values)
     nearest: Array = np.trunc(v + np.copysign(v.dtype.type(0.5) if v.dtype.kind == "f" else 0.5, v))
     return nearest
 
 
 def bias_scales(input_scale: float, scales: Array) -> Array:
-    """s_in * s_w in float32, the scale the kernels take a bias to have."""
+    """s_in * s_w in float32, the scale that the kernels assume for a bias."""
     product: Array = (np.float32(input_scale) * scales.astype(np.float32)).astype(np.float32)
     return product
 
 
 def scales_for_bias(scales: Array, input_scale: float, bias: Array, most: int = BIAS_MAX) -> Array:
-    """Weight scales, raised where the bias would pass `most` codes.
+    """Weight scales, increased where the integer bias would exceed `most`.
 
     |b| / (s_in * s_w) <= most    <=>    s_w >= |b| / (s_in * most)
     """

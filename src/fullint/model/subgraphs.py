@@ -1,10 +1,9 @@
-"""Graphs as functions: copied, called in place, and folded into one operator of fullint's own.
+"""Graphs as functions: copying, inlining, and fullint's own operator LOOKUP.
 
     LOOKUP(x) -> y   with a graph x' -> y' among its options
 
-stands for operators that together are one function of x (see `passes.lookup`). It never leaves the
-house: `expand_lookups` puts the operators back wherever a float model is written and run, and `emit` makes a
-table of it.
+stands for operators that together compute one function of x (see `passes.lookup`). It is never written to a file:
+`expand_lookups` restores the operators wherever a float model is written and run, and `emit` turns it into a table.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ FUNCTION = "function"
 
 
 def copy_ops(graph: Graph, known: Mapping[Tensor, Tensor], prefix: str = "") -> list[Op]:
-    """The operators of a graph over tensors of their own.
+    """Copy the operators of a graph, with new tensors; constants are shared.
 
     Args:
-        graph: what to copy.
-        known: tensors that stand for its own ones (arguments, results). Constants are shared.
-        prefix: put before the names of new tensors.
+        graph: the graph to copy.
+        known: tensors of the graph -> tensors to use in their place (arguments, results).
+        prefix: prefix for the names of new tensors.
     """
     tensors = dict(known)
 
@@ -43,7 +42,7 @@ def _named(t: Tensor, prefix: str) -> Tensor:
 
 
 def copy_graph(graph: Graph) -> Graph:
-    """A graph like another, with tensors of its own."""
+    """Copy a graph, with new tensors; constants are shared."""
     known = {t: t if t.is_constant else _named(t, "") for t in graph.tensors}
     for t in (*graph.inputs, *graph.outputs):
         known.setdefault(t, t if t.is_constant else _named(t, ""))
@@ -54,9 +53,12 @@ def copy_graph(graph: Graph) -> Graph:
 
 
 def copy_model(model: Model) -> tuple[Model, dict[Tensor, Tensor]]:
-    """A model like another, and which tensor stands for which: nothing done to the one is seen in the other.
+    """Copy a model, so that changes to one do not affect the other.
 
-    Constants' bytes are shared, and stay shared by the tensors that shared them.
+    Buffers are shared with the original, and by the tensors that shared them.
+
+    Returns:
+        The copy, and original tensor -> its copy.
     """
     tensors: dict[Tensor, Tensor] = {}
     graphs = {g: Graph(g.name, debug_metadata_index=g.debug_metadata_index) for g in below(model.main, *model.graphs)}
@@ -90,12 +92,12 @@ def _copy_op(op: Op, own: Callable[[Tensor], Tensor], graphs: Mapping[Graph, Gra
 
 
 def lookup(x: Tensor, y: Tensor, function: Graph) -> Op:
-    """LOOKUP of a function of one tensor."""
+    """A LOOKUP that computes `y` from `x` with the given function."""
     return Op(LOOKUP, [x], [y], {FUNCTION: function})
 
 
 def call(op: Op, x: Tensor, y: Tensor, shape: Sequence[int]) -> list[Op]:
-    """The operators a LOOKUP stands for, on an argument of another shape."""
+    """The operators that a LOOKUP stands for, applied to `x` of the given shape, with the result in `y`."""
     function: Graph = op.options[FUNCTION]
     ops = copy_ops(function, {function.inputs[0]: x, function.outputs[0]: y}, f"{op.outputs[0].name}/")
     for new in ops:
@@ -106,7 +108,7 @@ def call(op: Op, x: Tensor, y: Tensor, shape: Sequence[int]) -> list[Op]:
 
 
 def expand_lookups(model: Model) -> Model:
-    """The model with what each LOOKUP stands for in its place; the same object where there is none."""
+    """The model with each LOOKUP replaced by the operators it stands for; the same object if there is none."""
     if not any(op.kind == LOOKUP for _, op in model.ops()):
         return model
     graphs: dict[Graph, Graph] = {g: _called(g) for g in model.graphs}
@@ -129,14 +131,14 @@ def _called(graph: Graph) -> Graph:
 
 
 def _pointing(op: Op, graphs: Mapping[Graph, Graph]) -> Op:
-    """The operator with its subgraphs replaced."""
+    """The operator with its subgraphs replaced according to `graphs`."""
     if not any(g in graphs for g in op.subgraphs()):
         return op
     return replace(op, options=point_to(op.options, graphs))
 
 
 def point_to(options: Mapping[str, object], graphs: Mapping[Graph, Graph]) -> dict[str, object]:
-    """Options whose graphs are replaced."""
+    """Options with their subgraphs replaced according to `graphs`."""
     return {k: _point(v, graphs) for k, v in options.items()}
 
 
@@ -147,12 +149,12 @@ def _point(value: object, graphs: Mapping[Graph, Graph]) -> object:
 
 
 def reachable(model: Model) -> list[Graph]:
-    """Graphs that the main graph or a signature leads to, in the order they are met."""
+    """The graphs reachable from the main graph or a signature, in order of discovery."""
     return below(model.main, *(s.graph for s in model.signatures))
 
 
 def below(*roots: Graph) -> list[Graph]:
-    """Some graphs and those that their operators lead to, in the order they are met."""
+    """The given graphs and all subgraphs reachable from them, in order of discovery."""
     found: dict[Graph, None] = {}
     waiting = [*reversed(roots)]
     while waiting:

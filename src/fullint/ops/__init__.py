@@ -1,4 +1,4 @@
-"""The op table: `ROWS[kind]` is all fullint knows about an operator in int8."""
+"""The op table: `ROWS[kind]` is everything fullint knows about an operator in int8."""
 
 from dataclasses import replace
 

@@ -1,9 +1,8 @@
-"""What one row of the op table says.
+"""The structure of the op table's rows.
 
-A row is the whole truth about one operator in int8: the role of each operand, where the output's
-scale comes from, the operator version to stamp, and on which kernel set it is absent or wrong.
-Assignment, rewriting, verification and the reports all read rows; none knows an operator by name
-otherwise.
+A row is everything fullint knows about one operator in int8: the role of each operand, where the output's scale comes from,
+the operator version to write, and which kernel sets lack the operator or compute it wrong. Assignment, rewriting,
+verification and reports read rows instead of checking operator names.
 """
 
 from __future__ import annotations
@@ -16,58 +15,58 @@ from fullint.model.ir import Op, Quant, Tensor
 from fullint.ops.traits import UNKNOWN, Traits
 
 KERNEL_SETS = ("xnnpack", "builtin", "reference")
-"""LiteRT's default kernels (XNNPACK delegate over optimized ones), those without a delegate, and the
-reference implementations."""
+"""LiteRT's default kernels (the XNNPACK delegate, else optimized kernels), its kernels without a delegate, and the reference
+implementations."""
 
 
 class Role(Enum):
-    """What an operand is to the quantizer."""
+    """How an operand is quantized."""
 
     OWN = "own"  # an activation or a constant with its own scale and zero point
     SAME = "same"  # shares scale and zero point with the row's other SAME operands and outputs
     WEIGHT = "weight"  # a constant: int8 in [-127, 127], zero point 0, per channel along `axis`
     BIAS = "bias"  # a constant: int32, scale = input scale * weight scale
-    RAW = "raw"  # integers or booleans that stay as they are: indices, shapes, conditions
-    ANY = "any"  # read for its shape only; any type will do
-    TIED = "tied"  # flows into a value that other graphs or runs see, and has its parameters (see control)
-    DERIVED = "derived"  # the row's `derive` says its type and parameters: weights and state of recurrent operators
+    RAW = "raw"  # integers or booleans that are not quantized: indices, shapes, conditions
+    ANY = "any"  # only its shape is read, so any type is accepted
+    TIED = "tied"  # flows into a value shared with other graphs or runs, and has its parameters (see control_flow)
+    DERIVED = "derived"  # type and parameters come from the row's `derive`: weights and state of recurrent operators
 
 
 @dataclass(frozen=True)
 class Observed:
-    """The output's range is measured while calibrating."""
+    """The output's range is measured during calibration."""
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """The kernel demands these parameters of its output."""
+    """The kernel requires these parameters for its output."""
 
     scale: float
     zero_point: int
 
     @property
     def quant(self) -> Quant:
-        """The demanded int8 parameters."""
+        """The required int8 parameters."""
         return Quant.of(self.scale, self.zero_point)
 
     def of_type(self, dtype: str) -> Quant:
-        """The demanded parameters of an output of another type: int16 has 1/32768 wherever int8 has a fixed scale."""
+        """The required parameters for an output of type int8 or int16; for int16, the scale is always 1/32768."""
         return Quant.of(1 / 32768, 0) if dtype == "int16" else self.quant
 
 
 @dataclass(frozen=True)
 class Same:
-    """The output has the parameters of the SAME inputs."""
+    """The output has the same parameters as the SAME inputs."""
 
 
 @dataclass(frozen=True)
 class Raw:
-    """The output holds integers or booleans."""
+    """The output consists of integers or booleans that are not quantized."""
 
 
 @dataclass(frozen=True)
 class Tied:
-    """The output is a value that other graphs or runs see (see control)."""
+    """The output is a value shared with other graphs or runs (see control_flow)."""
 
 
 Output = Observed | Fixed | Same | Raw | Tied
@@ -75,12 +74,12 @@ Output = Observed | Fixed | Same | Raw | Tied
 
 @dataclass(frozen=True)
 class Given:
-    """What a `derive` is told: parameters of the data, the output, and the largest value of each state.
+    """The arguments of a row's `derive`.
 
     Attributes:
-        inputs: parameters of the operands that have some, by position.
+        inputs: position -> parameters, for operands that have some.
         output: parameters of the first output.
-        state: largest absolute value measured of each variable operand, by position.
+        state: position -> largest absolute value measured, for variable operands.
     """
 
     inputs: Mapping[int, Quant]
@@ -90,7 +89,12 @@ class Given:
 
 @dataclass(frozen=True)
 class Derived:
-    """What a `derive` says: (type, parameters) of operands by position, and of intermediates in order."""
+    """The result of a row's `derive`.
+
+    Attributes:
+        operands: position -> (type, parameters) of each derived operand.
+        intermediates: (type, parameters) of each intermediate tensor, in order.
+    """
 
     operands: Mapping[int, tuple[str, Quant]]
     intermediates: tuple[tuple[str, Quant], ...] = ()
@@ -98,7 +102,13 @@ class Derived:
 
 @dataclass(frozen=True)
 class Fault:
-    """A kernel set that lacks an operator (`absent`), or computes it wrongly, and how that is known."""
+    """A known fault of a kernel set.
+
+    Attributes:
+        what: the fault, as a sentence.
+        absent: whether the kernel set lacks the operator; otherwise, it computes wrong results.
+        when: whether the fault affects a given operator.
+    """
 
     what: str
     absent: bool = False
@@ -110,28 +120,27 @@ class OpRow:
     """One operator in int8.
 
     Attributes:
-        kind: TFLite's name.
-        inputs: the role of each input; the last one repeats for operators of any number of inputs.
+        kind: TFLite's name of the operator.
+        inputs: the role of each input; the last role repeats for further inputs.
         outputs: where each output's parameters come from; the last one repeats.
         version: operator version in int8, or a function of the int8 operator.
-        source: the kernel that makes the row true, in LiteRT's tree.
-        because: the one thing to know about it.
-        axis: dimension of the weights that channels run along.
-        weight, bias, data: positions of those operands, for operators that have weights.
-        fuses: activations the int8 kernel can apply to its output.
-        faults: kernel sets that lack it or get it wrong.
-        refuses: why an operator of this kind cannot be int8 after all, or None.
-        limits: why the kernel would refuse or abort on the scales an int8 operator has, or None.
-        saturates: input size beyond which the output does not change by half its step; such values
-            get no codes of their own.
-        steps: how far, in output steps, an int8 kernel may be from the rounded float result.
-        int16: operator version with int16 activations, 0 where no kernel takes them.
+        source: path in LiteRT's source tree of the kernel that the row describes.
+        because: the most important thing to know about it, for docs/ops.md.
+        axis: dimension of the weights that output channels run along.
+        weight, bias, data: positions of these operands, for operators with weights.
+        fuses: activations that the int8 kernel can apply to its output.
+        faults: kernel set -> fault, for kernel sets that lack it or compute it wrong.
+        refuses: operator -> why it cannot be int8, or None.
+        limits: int8 operator -> why the kernel would reject its scales or abort, or None.
+        saturates: absolute input value beyond which the output changes by less than half a step; larger values are clipped.
+        steps: largest difference, in output steps, between the int8 kernel and the rounded float result.
+        int16: operator version with int16 activations, 0 if no kernel supports them.
         int16_faults: the same as `faults`, with int16 activations.
-        derive: type and parameters of DERIVED operands.
-        demands_bias: whether the kernel refuses to go without one.
-        depthwise: whether each output channel reads one input channel only.
+        derive: computes type and parameters of the DERIVED operands.
+        demands_bias: whether the kernel requires a bias.
+        depthwise: whether each output channel reads only one input channel.
         converts_types: whether its input and output may have different types.
-        traits: what its function is like, whatever computes it.
+        traits: mathematical properties of its function.
     """
 
     kind: str
@@ -159,28 +168,28 @@ class OpRow:
     traits: Traits = UNKNOWN
 
     def role(self, index: int) -> Role:
-        """Role of input `index`."""
+        """The role of the input at a position."""
         return self.inputs[min(index, len(self.inputs) - 1)]
 
     def output(self, index: int) -> Output:
-        """Where output `index` takes its parameters from."""
+        """Where the parameters of the output at a position come from."""
         return self.outputs[min(index, len(self.outputs) - 1)]
 
     def version_of(self, op: Op) -> int:
-        """The version to stamp on an int8 or int16 operator."""
+        """The version to write for an int8 or int16 operator."""
         int8 = self.version(op) if callable(self.version) else self.version
         return max(int8, self.int16) if is_wide(op) else int8
 
     def fault(self, op: Op, kernels: str) -> Fault | None:
-        """The fault of a kernel set that this operator meets, if any."""
+        """The fault of a kernel set that affects this operator, or None."""
         found = self.faults.get(kernels)
-        if is_wide(op) and not (found and found.absent):  # what is not registered is so for every type
+        if is_wide(op) and not (found and found.absent):  # a missing operator is missing for every type
             found = self.int16_faults.get(kernels)
         return found if found and found.when(op) else None
 
 
 def is_wide(op: Op) -> bool:
-    """Whether an integer operator computes on int16 activations."""
+    """Whether an integer operator has int16 activations."""
     return any(t.dtype == "int16" and t.quant is not None for t in op.outputs) or any(
         t is not None and t.dtype == "int16" and t.quant is not None and not t.is_variable and not t.is_constant
         for t in op.inputs
@@ -188,20 +197,20 @@ def is_wide(op: Op) -> bool:
 
 
 def static(*positions: int) -> Callable[[Op], str | None]:
-    """A `refuses` that demands constants at these inputs."""
+    """A `refuses` that requires constants at these inputs."""
 
     def refuse(op: Op) -> str | None:
         for i in positions:
             t = op.input(i)
             if t is not None and not t.is_constant:
-                return f'its input {i} "{t.name}" is computed at run time; fullint takes a constant there so far'
+                return f'its input {i} "{t.name}" is computed at run time; fullint supports only a constant there'
         return None
 
     return refuse
 
 
 def scale_ratio(most: float) -> Callable[[Op], str | None]:
-    """A `limits` on how much coarser an input's scale may be than the output's."""
+    """A `limits` on the ratio of an input's scale to the output's."""
 
     def limit(op: Op) -> str | None:
         out = op.outputs[0].quant
@@ -209,14 +218,14 @@ def scale_ratio(most: float) -> Callable[[Op], str | None]:
             if t is not None and t.quant is not None and out is not None:
                 ratio = float(t.quant.scale[0]) / float(out.scale[0])
                 if not ratio < most:
-                    return f'the scale of "{t.name}" is {ratio:.3g} times the output\'s, the kernel takes less than {most:g}'
+                    return f'the scale of "{t.name}" is {ratio:.3g} times the output\'s; the kernel supports less than {most:g}'
         return None
 
     return limit
 
 
 def product_ratio(most: float) -> Callable[[Op], str | None]:
-    """A `limits` on input scale * weight scale against the output's: XNNPACK fails to build beyond it."""
+    """A `limits` on input scale * weight scale relative to the output scale, above which XNNPACK fails to build."""
 
     def limit(op: Op) -> str | None:
         quants = [t.quant for t in op.inputs if t is not None and t.quant is not None and t.dtype == "int8"]
@@ -224,26 +233,26 @@ def product_ratio(most: float) -> Callable[[Op], str | None]:
         if len(quants) == 2 and out is not None:
             ratio = float(quants[0].scale.max()) * float(quants[1].scale.max()) / float(out.scale[0])
             if not ratio < most:
-                return f"input scale * weight scale is {ratio:.3g} times the output's, XNNPACK takes less than {most:g}"
+                return f"input scale * weight scale is {ratio:.3g} times the output's; XNNPACK supports less than {most:g}"
         return None
 
     return limit
 
 
 def scale_below(most: float) -> Callable[[Op], str | None]:
-    """A `limits` on the scale of the inputs themselves."""
+    """A `limits` on the inputs' scales."""
 
     def limit(op: Op) -> str | None:
         for t in op.inputs:
             if t is not None and t.quant is not None and not float(t.quant.scale[0]) < most:
-                return f'the scale of "{t.name}" is {float(t.quant.scale[0]):.3g}, the kernel takes less than {most:g}'
+                return f'the scale of "{t.name}" is {float(t.quant.scale[0]):.3g}; the kernel supports less than {most:g}'
         return None
 
     return limit
 
 
 def rank(op: Op, index: int = 0) -> int:
-    """Rank of an input, 0 where it is absent."""
+    """Rank of an input, 0 if it is missing."""
     t = op.input(index)
     return len(t.shape) if t is not None else 0
 
@@ -252,9 +261,9 @@ CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
 
 CODES = ("int8", "uint8", "int16", "int4")
-"""Element types that stand for real numbers where they have a scale."""
+"""Element types that represent real values if they have a scale."""
 
 
 def codes(t: Tensor | None) -> bool:
-    """Whether a tensor's integers stand for real numbers."""
+    """Whether a tensor is quantized: integers with a scale, which represent real values."""
     return t is not None and t.dtype in CODES and t.quant is not None and t.quant.scale.size > 0

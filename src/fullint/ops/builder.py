@@ -1,4 +1,4 @@
-"""A terse way to make a model without TensorFlow, for tests and for anyone who wants one.
+"""A concise way to build a model without TensorFlow, for tests and examples.
 
     g = Builder()
     x = g.input(1, 8, 8, 3)
@@ -6,10 +6,9 @@
     g.output(g.op("SOFTMAX", g.dense(g.reshape(y, 1, -1), 10), beta=1.0))
     open("tiny.tflite", "wb").write(g.bytes())
 
-Weights come from the builder's own random generator, so the same calls give the same bytes. `op`
-makes any operator; it works out the output shape where that follows from the inputs and otherwise
-asks for it. A misspelt option is an error. The graph of another builder is a subgraph where an option
-(`body_subgraph_index=body.graph`) names it.
+Weights come from the builder's own random generator, so the same calls give the same bytes. `op` makes any operator; it
+infers the output shape of element-wise operators and requires it for others. An unknown option is an error. To use the graph
+of another builder as a subgraph, pass it as an option (`body_subgraph_index=body.graph`).
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _BOOLEAN = frozenset("LESS LESS_EQUAL GREATER GREATER_EQUAL EQUAL NOT_EQUAL LOGI
 
 
 class Builder:
-    """One model in the making; see the module's example."""
+    """Builds a model operator by operator; see the module's example."""
 
     def __init__(self, seed: int = 0, name: str = "main") -> None:
         self.graph = Graph(name=name)
@@ -44,7 +43,7 @@ class Builder:
         return f"{stem}_{n}" if n else stem
 
     def input(self, *shape: int, dtype: str = "float32", name: str | None = None) -> Tensor:
-        """A graph input. A dimension of -1 is dynamic and 1 for now."""
+        """Add a graph input. A dimension of -1 is dynamic, with size 1 in `shape`."""
         fixed = tuple(1 if n < 0 else n for n in shape)
         tensor = Tensor(name or self._name("input"), fixed, dtype)
         if fixed != tuple(shape):
@@ -53,12 +52,12 @@ class Builder:
         return tensor
 
     def const(self, value: Any, dtype: str = "float32", name: str | None = None) -> Tensor:
-        """A constant; Python numbers become `dtype`, arrays keep their own type."""
+        """Make a constant; Python numbers become `dtype`, arrays keep their own type."""
         array = np.asarray(value) if isinstance(value, np.ndarray | np.generic) else np.asarray(value, dtype)
         return constant(name or self._name("const"), array)
 
     def random(self, *shape: int, scale: float = 1.0) -> Tensor:
-        """A constant drawn from a normal distribution."""
+        """Make a constant with values from a normal distribution with standard deviation `scale`."""
         return self.const((self.rng.normal(size=shape) * scale).astype(np.float32), name=self._name("weights"))
 
     def op(
@@ -71,7 +70,7 @@ class Builder:
         name: str | None = None,
         **options: Any,
     ) -> Any:
-        """Any operator. Returns its output tensor, or a list of them where `outputs` > 1."""
+        """Add an operator. Returns its output tensor, or a list of them if `outputs` > 1."""
         given = tuple(shape) if shape is not None else _shape(kind, inputs)
         first = next((t for t in inputs if t is not None), None)
         element = dtype or ("bool" if kind in _BOOLEAN or first is None else _data_operand(kind, inputs, first).dtype)
@@ -92,7 +91,7 @@ class Builder:
         weights: Tensor | None = None,
         bias: Tensor | bool = True,
     ) -> Tensor:
-        """CONV_2D on NHWC. `bias`: True makes a random one, False one of zeros (LiteRT demands one)."""
+        """Add a CONV_2D in NHWC. `bias`: True makes a random one, False one of zeros (LiteRT requires a bias)."""
         channels = x.shape[3] // groups
         w = weights or self.random(filters, kernel, kernel, channels, scale=(kernel * kernel * channels) ** -0.5)
         b = self._bias(bias, w.shape[0]) or self.const(np.zeros(w.shape[0], np.float32))
@@ -110,7 +109,7 @@ class Builder:
         activation: str = "NONE",
         bias: Tensor | bool = True,
     ) -> Tensor:
-        """DEPTHWISE_CONV_2D on NHWC."""
+        """Add a DEPTHWISE_CONV_2D in NHWC."""
         channels = x.shape[3] * multiplier
         w = self.random(1, kernel, kernel, channels, scale=1 / kernel)
         shape = (*_spatial(x, (kernel, kernel), stride, padding), channels)
@@ -130,7 +129,7 @@ class Builder:
         weights: Tensor | None = None,
         bias: Tensor | bool = True,
     ) -> Tensor:
-        """TRANSPOSE_CONV with SAME padding: height and width grow by `stride`. Weights are [out, h, w, in]."""
+        """Add a TRANSPOSE_CONV with SAME padding: height and width grow by `stride`. Weights are [out, h, w, in]."""
         w = weights or self.random(filters, kernel, kernel, x.shape[3], scale=(kernel * kernel * x.shape[3]) ** -0.5)
         shape = (x.shape[0], x.shape[1] * stride, x.shape[2] * stride, w.shape[0])
         sizes = self.const(np.asarray(shape, np.int32))
@@ -146,7 +145,7 @@ class Builder:
         weights: Tensor | None = None,
         bias: Tensor | bool = True,
     ) -> Tensor:
-        """FULLY_CONNECTED on the last axis. Weights are [units, features]."""
+        """Add a FULLY_CONNECTED along the last axis. Weights are [units, features]."""
         w = weights or self.random(units, x.shape[-1], scale=x.shape[-1] ** -0.5)
         out: Tensor = self.op(
             "FULLY_CONNECTED",
@@ -160,7 +159,7 @@ class Builder:
         return out
 
     def reshape(self, x: Tensor, *shape: int) -> Tensor:
-        """RESHAPE; one dimension may be -1."""
+        """Add a RESHAPE; one dimension may be -1."""
         known = int(np.prod([n for n in shape if n >= 0]))
         full = tuple(x.size // known if n < 0 else n for n in shape)
         out: Tensor = self.op("RESHAPE", x, self.const(np.asarray(full, np.int32)), shape=full, new_shape=list(full))
@@ -171,7 +170,7 @@ class Builder:
         self.graph.outputs.extend(tensors)
 
     def model(self, signature: str | None = None) -> Model:
-        """The model as it stands. `signature` adds an entry point of that name."""
+        """The model as built so far. `signature` adds a signature with that key."""
         model = Model([self.graph])
         model.graphs = reachable(model)
         for graph in model.graphs:
@@ -208,7 +207,7 @@ class Builder:
 
 
 def _data_operand(kind: str, inputs: Sequence[Tensor | None], first: Tensor) -> Tensor:
-    """The operand whose element type the output has."""
+    """The operand that determines the output's element type."""
     position = {"SELECT": 1, "SELECT_V2": 1, "SPLIT": 1, "FILL": 1, "ONE_HOT": 2}.get(kind, 0)
     return inputs[position] or first
 
@@ -221,17 +220,17 @@ def _spatial(x: Tensor, kernel: Sequence[int], stride: int, padding: str) -> tup
 
 
 def _shape(kind: str, inputs: Sequence[Tensor | None]) -> tuple[int, ...]:
-    """Output shape where it follows from the inputs: element-wise operators."""
+    """The output shape of element-wise operators; TypeError for others."""
     shapes = [t.shape for t in inputs if t is not None]
     if kind in _BROADCAST:
         return np.broadcast_shapes(*shapes)
     if len(shapes) == 1:
         return shapes[0]
-    raise TypeError(f"{kind}: give its output `shape`")
+    raise TypeError(f"{kind}: the output shape cannot be inferred; give `shape`")
 
 
 def samples_like(model: Model, count: int, seed: int = 0) -> list[dict[str, Array]]:
-    """`count` random samples for a model's inputs: normal floats, small integers, booleans."""
+    """`count` random samples for a model's inputs: standard normal floats, integers 0 or 1, booleans."""
     rng = np.random.default_rng(seed)
 
     def draw(t: Tensor) -> Array:

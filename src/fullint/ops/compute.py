@@ -1,4 +1,4 @@
-"""Rows of the operators that multiply by weights."""
+"""Rows of the operators with weights, and BATCH_MATMUL."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ROWS = (
         (Observed(),),
         _conv_version,
         "kernels/conv.cc",
-        "the bias's scale is not checked: s_in * s_w must be written right",
+        "the kernel does not check the bias scale, which must be s_in * s_w",
         axis=0,
         weight=1,
         bias=2,
@@ -54,7 +54,7 @@ ROWS = (
         (Observed(),),
         3,
         "kernels/depthwise_conv.cc",
-        "channels run along the weights' last dimension",
+        "output channels run along the last dimension of the weights",
         axis=3,
         weight=1,
         bias=2,
@@ -70,7 +70,7 @@ ROWS = (
         (Observed(),),
         _dense_version,
         "kernels/fully_connected.cc",
-        "per channel since LiteRT knows it; TensorFlow Lite Micro may want --dense-per-tensor",
+        "per-channel weights; TensorFlow Lite Micro may need --dense-per-tensor",
         axis=0,
         weight=1,
         bias=2,

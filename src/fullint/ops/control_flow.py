@@ -1,11 +1,11 @@
-"""Values that cross from graph to graph: control flow and variables.
+"""Values shared between graphs: control flow and variables.
 
-    WHILE(x) -> y, body x' -> y', cond x'' -> go on?      x', x'', y are one value in turn; x and y' flow into it
-    IF(c, x) -> y, branches x' -> y', x'' -> y''          x', x'' are one value that x flows into; y' and y'' flow into y
-    ASSIGN_VARIABLE(v, x)   READ_VARIABLE(v) -> y          all y are one value that every x flows into
+    WHILE(x) -> y, body x' -> y', cond x'' -> continue?    x', x'', y are the same value; x and y' flow into it
+    IF(c, x) -> y, branches x' -> y', x'' -> y''           x', x'' are the same value, x flows into it; y', y'' flow into y
+    ASSIGN_VARIABLE(v, x)   READ_VARIABLE(v) -> y          all y are the same value, every x flows into it
 
-A `Tie` says it for one value: tensors that are it (hard: they cannot have other parameters), and edges
-that flow into it (soft: a requantize fits there).
+A `Tie` describes one such value: the tensors that are this value (hard: they must have the same parameters), and the edges
+that flow into it (soft: a requantize can be inserted there).
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ THEN, ELSE = "then_subgraph_index", "else_subgraph_index"
 
 @dataclass
 class Tie:
-    """One value that several graphs see."""
+    """A value shared between graphs.
+
+    Attributes:
+        anchor: one of the tensors that are this value.
+        hard: the others, which must have the same parameters.
+        soft: (operator, input position, tensor) of each edge that flows into it.
+    """
 
     anchor: Tensor
     hard: list[Tensor] = field(default_factory=list)
@@ -29,7 +35,7 @@ class Tie:
 
 
 def ties(model: Model, returns: MutableMapping[Graph, Op]) -> list[Tie]:
-    """Every float value that crosses; `returns` gets the RETURN of each subgraph."""
+    """The ties of all shared float values; `returns` is filled with subgraph -> its RETURN pseudo-operator."""
     entries = model.entries
     for graph in model.graphs:
         if graph not in entries:
@@ -69,7 +75,7 @@ def _branches(op: Op, returns: MutableMapping[Graph, Op]) -> list[Tie]:
 
 
 def variable_keys(model: Model) -> dict[Tensor, tuple[object, object]]:
-    """Resource tensor -> the variable it is a handle of."""
+    """Resource tensor -> (container, name) of the variable it is a handle for."""
     keys: dict[Tensor, tuple[object, object]] = {}
     for _, op in model.ops():
         if op.kind == "VAR_HANDLE":
@@ -96,4 +102,4 @@ def _variables(model: Model) -> dict[object, Tie]:
 
 
 RETURN = "RETURN"
-"""Kind of the pseudo-operator that reads a subgraph's outputs and hands them to the caller."""
+"""Type of the pseudo-operator that reads a subgraph's outputs and returns them to the caller."""

@@ -1,4 +1,4 @@
-"""Rows of control flow and state: operators that hand values from graph to graph or from run to run."""
+"""Rows of control flow and variables: operators that pass values between graphs or runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROWS = (
         (Tied(),),
         1,
         "kernels/while.cc",
-        "what a loop carries has one scale, before, in and after it; body and condition are rewritten together",
+        "each loop variable has one scale before, inside and after the loop; body and condition are rewritten together",
     ),
     OpRow(
         "IF",
@@ -19,7 +19,7 @@ ROWS = (
         (Tied(),),
         1,
         "kernels/if.cc",
-        "both branches read their arguments, and write their results, in one scale",
+        "both branches use the same scale for each argument and each result",
     ),
     OpRow(
         "READ_VARIABLE",
@@ -27,7 +27,7 @@ ROWS = (
         (Tied(),),
         1,
         "kernels/read_variable.cc",
-        "a variable has one scale, whoever writes it",
+        "a variable has one scale for all writers",
     ),
     OpRow(
         "ASSIGN_VARIABLE",

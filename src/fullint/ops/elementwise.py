@@ -1,4 +1,4 @@
-"""Rows of element-wise operators that have an int8 kernel; functions without one are look-ups, and a line in `traits`."""
+"""Rows of element-wise operators with an int8 kernel. Functions without one become look-ups and are listed in `traits`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _squares(op: Op) -> str | None:
     scales = [float(t.quant.scale[0]) for t in op.inputs if t is not None and t.quant is not None]
     out = op.outputs[0].quant
     if len(scales) == 2 and out is not None and not 4 * max(scales) ** 2 < 2**14 * float(out.scale[0]):
-        return "its operands are too near each other for their own sizes: the square of their steps passes the output's"
+        return "its input scales are too large for its output scale (4 max(s_in)^2 must be below 2^14 s_out)"
     return None
 
 
@@ -55,7 +55,7 @@ def _comparison(kind: str) -> OpRow:
         (Raw(),),
         2,
         "kernels/comparisons.cc",
-        "equal parameters on both sides make the comparison exact; the kernel wants scales below 1",
+        "equal parameters on both sides make the comparison exact; the kernel requires scales below 1",
         limits=scale_below(1.0),
     )
 
@@ -65,7 +65,7 @@ def _unary(kind: str, version: int, source: str, because: str = "", **more: obje
 
 
 def _fixed(kind: str, scale: float, zero: int, source: str, **more: object) -> OpRow:
-    because = f"the kernel demands scale {scale:g} and zero point {zero} of its output"
+    because = f"the kernel requires output scale {scale:g} and zero point {zero}"
     return OpRow(kind, (Role.OWN,), (Fixed(scale, zero),), 2, source, because, **more)  # type: ignore[arg-type]
 
 
@@ -82,10 +82,8 @@ ROWS = (
         "DIV",
         lambda op: 2 if _wide_broadcast(op) else 1,
         "kernels/internal/reference/div.h",
-        "written as a product: the kernel is wrong for small dividends, and a divisor of zero fails the run",
-        faults=dict.fromkeys(
-            KERNEL_SETS, Fault("a small dividend shifts by more than 31 bits and comes out at the end of the range")
-        ),
+        "written as a product: the kernel is wrong for small dividends, and a zero divisor is a run-time error",
+        faults=dict.fromkeys(KERNEL_SETS, Fault("a small dividend is shifted by more than 31 bits and saturates")),
     ),
     OpRow(
         "SQUARED_DIFFERENCE",
@@ -102,7 +100,7 @@ ROWS = (
             (Same(),),
             lambda op: 3 if _wide_broadcast(op) else 2,
             "kernels/maximum_minimum.cc",
-            "the kernel compares codes: unequal scales are accepted and silently wrong",
+            "the kernel compares integers: unequal scales are accepted and silently wrong",
         )
         for kind in ("MAXIMUM", "MINIMUM")
     ),
@@ -120,7 +118,7 @@ ROWS = (
         (Same(),),
         1,
         "kernels/one_hot.cc",
-        "on and off value are codes of the same parameters",
+        "on and off value share the output's parameters",
         refuses=static(2, 3),
     ),
     OpRow("SELECT_V2", (Role.RAW, Role.SAME, Role.SAME), (Same(),), 1, "kernels/select.cc"),
@@ -136,7 +134,7 @@ ROWS = (
     _unary("EXP", 2, "kernels/exp.cc"),
     _unary("LOG", 2, "kernels/elementwise.cc"),
     _unary("SQRT", 2, "kernels/elementwise.cc"),
-    _unary("RSQRT", 2, "kernels/elementwise.cc", "a code below the zero point fails the run", steps=2),
+    _unary("RSQRT", 2, "kernels/elementwise.cc", "a value below the zero point is a run-time error", steps=2),
     _unary("ABS", 2, "kernels/elementwise.cc"),
     _fixed("LOGISTIC", 1 / 256, -128, "kernels/activations.cc", saturates=7.0),
     _fixed("TANH", 1 / 128, 0, "kernels/activations.cc", saturates=4.0),
@@ -145,7 +143,7 @@ ROWS = (
         1 / 256,
         -128,
         "kernels/activations.cc",
-        converts_types=True,  # from int8 to int16 is a form of its own
+        converts_types=True,  # int8 input with int16 output is also supported
         faults={
             "reference": Fault(
                 "the reference kernel aborts the process where the sum of exp(x - max) reaches about 512",
@@ -160,7 +158,7 @@ ROWS = (
         (Observed(),),
         1,
         "kernels/cast.cc, kernels/add.cc, kernels/gather.cc",
-        "not an operator of TFLite's: CAST to int32, ADD 128, GATHER from a table of 256; any function of one tensor",
+        "not a TFLite operator: any function of one tensor, written as CAST to int32, ADD 128, GATHER from a table of 256",
     ),
     OpRow(
         "CAST",
@@ -168,9 +166,11 @@ ROWS = (
         (Observed(),),
         1,
         "kernels/quantize.cc",
-        "integers to numbers: int32 of scale 1, a QUANTIZE brings it to int8 and saturates",
+        "of plain integers to float: becomes int32 with scale 1, then a QUANTIZE to int8, which saturates",
         converts_types=True,
-        refuses=lambda op: None if (x := op.input(0)) is not None and x.dtype in _INTEGERS else "it casts from no integer type",
+        refuses=lambda op: (
+            None if (x := op.input(0)) is not None and x.dtype in _INTEGERS else "its input is not an integer type"
+        ),
     ),
     _fixed("L2_NORMALIZATION", 1 / 128, 0, "kernels/l2norm.cc", fuses=()),
 )

@@ -1,9 +1,9 @@
-"""The int16 column of the op table: operators whose kernels take int16 activations (zero point 0).
+"""The int16 column of the op table: operators whose kernels support int16 activations (zero point 0).
 
-The number is the version that says so, or 1 where the int8 version does; the row takes the larger of the
-two. Weights stay int8; a bias is int64. An operator that is not here computes in int8 between two
-QUANTIZE, or is a look-up with 65536 entries. (Source: LiteRT, converter/tools/versioning/op_version.cc
-and each kernel; the op table's test runs every one of them.)
+The number is the operator version that int16 requires, or 1 if it requires no more than int8 does; the higher of the two is
+written. Weights stay int8; a bias is int64. An operator that is not listed computes in int8 between two QUANTIZE, or becomes
+a look-up with 65536 entries. (Source: LiteRT, converter/tools/versioning/op_version.cc and each kernel; the op table's test
+runs all of them.)
 """
 
 from __future__ import annotations
@@ -68,5 +68,5 @@ INT16: dict[str, int] = {
     "MEAN": 3,
     **dict.fromkeys("WHILE IF READ_VARIABLE ASSIGN_VARIABLE".split(), 1),
 }
-"""LOG and RSQRT lose some 7 bits of int16 where they are steep: their tables have 512 entries. They are here for the places
-that int8 is too coarse for; with `--activations int16` they are look-ups of their own."""
+"""LOG and RSQRT lose about 7 of 16 bits where they are steep, since their kernels' tables have 512 entries. They are used
+where int8 is too coarse (mixed precision); with `--activations int16` they become look-ups instead."""

@@ -1,10 +1,10 @@
-"""How many multiply-accumulates an operator does: what its time is mostly made of.
+"""Number of multiply-accumulates of an operator, a measure of its cost.
 
 conv    MACs = output elements * kernel height * kernel width * input channels (per group)
 dense   MACs = output elements * input features
 LSTM    MACs = steps * elements of its matrices
 
-A WHILE's body turns as often as its data say: it is not counted.
+The body of a WHILE is not counted, since the number of iterations depends on the data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fullint.model.ir import Model, Op
 
 
 def macs(op: Op) -> int:
-    """Multiply-accumulates of one operator, 0 for those that do none to speak of."""
+    """Multiply-accumulates of one operator per run; 0 for operators without weights or matrix products."""
     w = op.input(1)
     if w is None or not op.outputs:
         return 0
@@ -39,5 +39,5 @@ def macs(op: Op) -> int:
 
 
 def total_macs(model: Model) -> int:
-    """Multiply-accumulates of the graph that runs."""
+    """Multiply-accumulates of the main graph per run."""
     return sum(macs(op) for op in model.main.ops)

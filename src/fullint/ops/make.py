@@ -1,4 +1,4 @@
-"""Operators made from the schema: options have its defaults, and a misspelt one is an error."""
+"""Make operators with the schema's default options; an unknown option is an error."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ CLAMPS = {
     ACTIVATIONS["RELU6"]: (0.0, 6.0),
     ACTIVATIONS["RELU_N1_TO_1"]: (-1.0, 1.0),
 }
-"""What fused activations let through."""
+"""Fused activation -> (smallest, largest) value of its output."""
 
 
 def make_op(kind: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor], **options: Any) -> Op:
-    """An operator whose options are the schema's defaults but for the ones given (snake_case).
+    """Make an operator; options that are not given (in snake_case) have the schema's defaults.
 
     Raises:
-        TypeError: an option that the operator does not have.
+        TypeError: the operator has no option of that name.
     """
     options_type = schema.options_type(kind)
     fields = dict(schema.option_fields(options_type)) if options_type != "NONE" else {}
@@ -37,12 +37,12 @@ def make_op(kind: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor
             raise TypeError(f'{kind} has no option "{name}"; it has: {", ".join(fields) or "none"}')
         fields[name] = value
     given = list(inputs)
-    while given and given[-1] is None:  # an optional input that is last is left out, not marked absent
+    while given and given[-1] is None:  # trailing missing inputs are left out
         given.pop()
     return Op(kind, given, list(outputs), fields, options_type, version=first_version(kind))
 
 
 def make_reshape(x: Tensor, out: Tensor) -> Op:
-    """RESHAPE from one tensor to the shape of another."""
+    """Make a RESHAPE of one tensor to the shape of another."""
     shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
     return make_op("RESHAPE", [x, shape], [out], new_shape=list(out.shape))

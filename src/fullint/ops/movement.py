@@ -1,7 +1,7 @@
-"""Rows of operators that move, pick or combine values without computing new ones, and of pooling.
+"""Rows of operators that move, select or combine values without computing new ones, and of pooling.
 
-Their kernels copy codes, so input and output must have the same scale and zero point: some check
-it, some are silently wrong otherwise.
+Their kernels copy integers, so input and output must have the same scale and zero point: some check it, others are silently
+wrong.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from fullint.model.ir import Op
 from fullint.ops.base import Fault, OpRow, Raw, Role, Same, rank, static
 
-_COPIES = "the kernel copies codes"
+_COPIES = "the kernel copies integers"
 
 
 def _move(
@@ -25,7 +25,7 @@ def _move(
     faults: Mapping[str, Fault] | None = None,
     refuses: Callable[[Op], str | None] = lambda op: None,
 ) -> OpRow:
-    """`inputs` has a letter per operand: s(ame), r(aw), a(ny)."""
+    """Make a row; `inputs` has one letter per operand: s(ame), r(aw), a(ny)."""
     roles = {"s": Role.SAME, "r": Role.RAW, "a": Role.ANY}
     return OpRow(
         kind,
@@ -40,7 +40,7 @@ def _move(
 
 
 def _by_rank(low: int, limit: int, high: int) -> Callable[[Op], int]:
-    """Version `low`, or `high` where the operand's rank passes `limit`."""
+    """A version function: `low`, or `high` if the input's rank exceeds `limit`."""
     return lambda op: high if rank(op) > limit else low
 
 
@@ -91,16 +91,16 @@ ROWS = (
     _move("UNPACK", "s", 2, "unpack.cc"),
     _move("SPLIT", "rs", 2, "split.cc"),
     _move("SPLIT_V", "srr", 2, "split_v.cc"),
-    _move("PAD", "sr", _by_rank(2, 4, 4), "pad.cc", "pads with the code of 0"),
-    _move("PADV2", "srs", _by_rank(2, 4, 4), "pad.cc", "the pad value is a code of the same parameters"),
-    _move("MIRROR_PAD", "sr", 2, "mirror_pad.cc", "unequal parameters are refused"),
+    _move("PAD", "sr", _by_rank(2, 4, 4), "pad.cc", "pads with the zero point"),
+    _move("PADV2", "srs", _by_rank(2, 4, 4), "pad.cc", "the pad value has the same parameters"),
+    _move("MIRROR_PAD", "sr", 2, "mirror_pad.cc", "unequal parameters are rejected"),
     _move(
         "TILE",
         "sr",
         3,
         "tile.cc",
         "unequal parameters are accepted and silently wrong",
-        faults={"reference": Fault("the reference kernels stop at version 2; int8 is version 3", absent=True)},
+        faults={"reference": Fault("the reference kernels support version 2 at most; int8 needs version 3", absent=True)},
     ),
     _move("BROADCAST_TO", "sr", 2, "broadcast_to.cc"),
     _move("REVERSE_V2", "sr", 3, "reverse.cc", "unequal parameters are accepted and silently wrong"),
@@ -110,20 +110,26 @@ ROWS = (
         "s",
         2,
         "depth_to_space.cc",
-        faults={"reference": Fault("the reference kernels stop at version 1; int8 is version 2", absent=True)},
+        faults={"reference": Fault("the reference kernels support version 1 at most; int8 needs version 2", absent=True)},
     ),
     _move("SPACE_TO_BATCH_ND", "srr", _batch_space_version, "space_to_batch_nd.cc"),
     _move("BATCH_TO_SPACE_ND", "srr", _batch_space_version, "batch_to_space_nd.cc"),
     _move("DYNAMIC_UPDATE_SLICE", "ssr", 1, "dynamic_update_slice.cc"),
-    _move("MAX_POOL_2D", "s", 2, "pooling.cc", "the kernel compares codes"),
-    _move("AVERAGE_POOL_2D", "s", 2, "pooling.cc", "the kernel averages codes without rescaling"),
+    _move("MAX_POOL_2D", "s", 2, "pooling.cc", "the kernel compares integers"),
+    _move("AVERAGE_POOL_2D", "s", 2, "pooling.cc", "the kernel averages integers without rescaling"),
     _move("RESIZE_NEAREST_NEIGHBOR", "sr", _resize_nearest_version, "resize_nearest_neighbor.cc"),
-    _move("RESIZE_BILINEAR", "sr", _resize_bilinear_version, "resize_bilinear.cc", "interpolates codes"),
-    _move("REDUCE_MAX", "sr", 2, "reduce.cc", "unequal parameters are refused", refuses=static(1)),
-    _move("REDUCE_MIN", "sr", 2, "reduce.cc", "unequal parameters are refused", refuses=static(1)),
+    _move(
+        "RESIZE_BILINEAR",
+        "sr",
+        _resize_bilinear_version,
+        "resize_bilinear.cc",
+        "the kernel interpolates integers without rescaling",
+    ),
+    _move("REDUCE_MAX", "sr", 2, "reduce.cc", "unequal parameters are rejected", refuses=static(1)),
+    _move("REDUCE_MIN", "sr", 2, "reduce.cc", "unequal parameters are rejected", refuses=static(1)),
     _move("TOPK_V2", "sr", 2, "topk_v2.cc", outputs=(Same(), Raw())),
-    _move("ARG_MAX", "sr", 2, "arg_min_max.cc", "the kernel compares codes", outputs=(Raw(),)),
-    _move("ARG_MIN", "sr", 2, "arg_min_max.cc", "the kernel compares codes", outputs=(Raw(),)),
-    _move("SHAPE", "a", 1, "shape.cc", "reads the shape only", outputs=(Raw(),)),
-    _move("RANK", "a", 1, "rank.cc", "reads the shape only", outputs=(Raw(),)),
+    _move("ARG_MAX", "sr", 2, "arg_min_max.cc", "the kernel compares integers", outputs=(Raw(),)),
+    _move("ARG_MIN", "sr", 2, "arg_min_max.cc", "the kernel compares integers", outputs=(Raw(),)),
+    _move("SHAPE", "a", 1, "shape.cc", "reads only the shape", outputs=(Raw(),)),
+    _move("RANK", "a", 1, "rank.cc", "reads only the shape", outputs=(Raw(),)),
 )

@@ -1,8 +1,8 @@
-"""Which operators the two public quantizers never make int8, whatever LiteRT's kernels take.
+"""Which operators two public quantizers never make int8, whatever LiteRT's kernels support.
 
-Source of the first: LiteRT, converter/ir/tfl_ops.td (operators without the trait QuantizableResult, or whose
-result type does not admit an int8 one). Of the second: ai-edge-quantizer 0.10, default_policy.py (static_wi8_ai8
-lists what it does quantize). Operators of integers and control flow are left out.
+Source for TensorFlow: LiteRT, converter/ir/tfl_ops.td (operators without the trait QuantizableResult, or whose result type
+does not allow int8). Source for ai-edge-quantizer: version 0.10, default_policy.py (static_wi8_ai8 lists what it
+quantizes). Operators on plain integers and control flow are left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OTHER_RULES = frozenset("IF WHILE CALL CALL_ONCE VAR_HANDLE READ_VARIABLE ASSIG
 
 
 def leaves_float(maker: str | None, kind: str) -> bool:
-    """Whether a converter never makes operators of this kind int8."""
+    """Whether a quantizer ("ai-edge-quantizer", else TensorFlow) never makes operators of this type int8."""
     if maker == "ai-edge-quantizer":
         return kind not in AI_EDGE_QUANTIZER_DOES | _OTHER_RULES
     return kind in TENSORFLOW_NEVER

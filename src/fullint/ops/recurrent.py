@@ -1,14 +1,14 @@
-"""Rows of operators with state of their own, whose weights and state have rules of their own.
+"""Rows of recurrent operators, whose weights and state have special rules.
 
 UNIDIRECTIONAL_SEQUENCE_LSTM, input and output int8, cell state int16:
 
     input weights        int8, scale |w|max / 127        bias  int32, scale s_in * s_w
     recurrent weights    int8                            projection bias  int32, scale s_hidden * s_w
     output state         int8, the output's parameters
-    cell state           int16, scale a power of two: 2^m / 32768 holds the largest cell value
+    cell state           int16, power-of-two scale 2^m / 32768 that covers the largest cell value
     peephole weights     int16, scale |w|max / 32767
-    intermediates        five; without layer normalization the kernel takes 2^-12 for the gates itself, and
-                         reads the fifth: the hidden state before the projection, int8 (else the output's)
+    intermediates        five; without layer normalization the kernel uses 2^-12 for the four gates and only
+                         reads the fifth: the hidden state before the projection, int8 (without one, the output's)
 
 SVDF, input and output int8, state int16:
 
@@ -31,7 +31,7 @@ _PROJECTION, _PROJECTION_BIAS, _OUTPUT_STATE, _CELL_STATE = 16, 17, 18, 19
 _LAYER_NORM = range(20, 24)
 _INT16_WEIGHTS = WeightSpec(bits=16)
 CELL_ROOM = 2.0
-"""Cell values are measured between runs, not within one; they get this much room."""
+"""Cell values are measured between runs, not within a run; the scale covers this multiple of the largest one."""
 
 
 def _lstm(op: Op, given: Given) -> Derived:
@@ -52,7 +52,7 @@ def _lstm(op: Op, given: Given) -> Derived:
         found[_PROJECTION_BIAS] = ("int32", Quant.of(hidden.scale[0] * np.float32(scales[_PROJECTION])))
     cell = max(given.state.get(_CELL_STATE, 1.0) * CELL_ROOM, 1.0)
     if (clip := op.options.get("cell_clip", 0.0)) > 0:
-        cell = max(min(cell, clip), 1.0)  # below, the kernel's tanh has no scale for it
+        cell = max(min(cell, clip), 1.0)  # the kernel's tanh does not support a smaller scale
     found[_OUTPUT_STATE] = ("int8", given.output)
     found[_CELL_STATE] = ("int16", Quant.of(2.0 ** (math.ceil(math.log2(cell)) - 15)))
     gates = tuple(("int16", Quant.of(2.0**-12)) for _ in range(4))
@@ -61,11 +61,11 @@ def _lstm(op: Op, given: Given) -> Derived:
 
 def _lstm_refuses(op: Op) -> str | None:
     if any(op.input(i) is not None for i in _LAYER_NORM):
-        return "it normalises its gates; the kernel then needs the gates' ranges, which nothing outside it can measure"
+        return "it has layer normalization, for which the kernel needs ranges of the gates, which cannot be measured from outside"
     if op.options.get("fused_activation_function") != 4:
-        return "its activation is not TANH, the only one of the integer kernel"
+        return "its activation is not TANH, the only one that the integer kernel supports"
     if any((w := op.input(i)) is not None and len(w.shape) != 2 for i in _RECURRENT_WEIGHTS):
-        return "its recurrent weights are diagonal; the integer kernel takes matrices"
+        return "its recurrent weights are diagonal; the integer kernel requires matrices"
     return static(*(i for i in range(1, 18)))(op)
 
 
@@ -86,7 +86,7 @@ def _svdf(op: Op, given: Given) -> Derived:
 
 def _svdf_refuses(op: Op) -> str | None:
     if op.options.get("fused_activation_function", 0) != 1:
-        return "its fused activation is not RELU, the only one the integer kernel takes (kernels/svdf.cc)"
+        return "its fused activation is not RELU, the only one that the integer kernel supports (kernels/svdf.cc)"
     return static(1, 2, 3)(op)
 
 
@@ -97,7 +97,7 @@ ROWS = (
         (Observed(),),
         3,
         "kernels/unidirectional_sequence_lstm.cc",
-        "int8 in and out, int16 cell state with a power of two for its scale",
+        "int8 input and output, int16 cell state with a power-of-two scale",
         derive=_lstm,
         refuses=_lstm_refuses,
         steps=6,
@@ -108,7 +108,7 @@ ROWS = (
         (Observed(),),
         3,
         "kernels/svdf.cc",
-        "int8 in and out, int16 state and time weights",
+        "int8 input and output, int16 state and time weights",
         derive=_svdf,
         refuses=_svdf_refuses,
         steps=3,

@@ -1,4 +1,4 @@
-"""Rows of the reductions that compute a new value."""
+"""Rows of reductions that compute new values."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ ROWS = (
         (Observed(),),
         2,
         "kernels/reduce.cc",
-        "written as MEAN times a constant, which is right on every kernel set",
+        "written as MEAN times a constant, which is correct on every kernel set",
         refuses=static(1),
-        faults={"reference": Fault("the reference kernel does not rescale: -1 for -32")},
+        faults={"reference": Fault("the reference kernel does not rescale: it returned -1 for -32")},
     ),
 )

@@ -183,25 +183,25 @@ RELEASES: dict[str, str] = {
     "WHILE": "1.15.0",
     "ZEROS_LIKE": "1.12.0",
 }
-"""Releases of version 1, 2, 3, … of an operator; "-" where a version was never released."""
+"""Operator -> the releases that introduced its versions 1, 2, 3, …; "-" for a version that was never released."""
 
 METADATA_KEY = "min_runtime_version"
 
 
 def release_of(kind: str, version: int) -> tuple[int, ...]:
-    """The release that first ran this version, as numbers; () where it is not recorded."""
+    """The first release that supports an operator version, as numbers; () if it is not recorded."""
     known = RELEASES.get(kind, "").split()
     text = known[version - 1] if 0 < version <= len(known) else "-"
     return () if text == "-" else tuple(int(part) for part in text.split("."))
 
 
 def first_version(kind: str) -> int:
-    """The lowest version that was released; 1 but for an operator or two."""
+    """The lowest version of an operator that was released, usually 1."""
     known = RELEASES.get(kind, "").split()
     return next((v + 1 for v, text in enumerate(known) if text != "-"), 1)
 
 
 def min_runtime_version(model: Model) -> str:
-    """The oldest runtime that has every operator of a model at its version."""
+    """The oldest runtime release that supports every operator version of a model."""
     newest = max((release_of(op.kind, op.version) for _, op in model.ops()), default=())
     return ".".join(str(part) for part in newest)

@@ -1,6 +1,6 @@
-"""What a legal model is: `structure_problems` returns a sentence for each broken rule and changes nothing.
+"""The structural rules of a valid model: `structure_problems` yields a sentence per broken rule, without changing the model.
 
-The structure is checked when a model is read and after each pass; what an all-integer model is, see `verification.contract`.
+The structure is checked when a model is read and after each pass. For the all-integer contract see `verification.contract`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ MAX_ELEMENTS = 2**31
 
 
 def check_structure(model: Model) -> None:
-    """Raise VerificationError where the structure is broken (a pass has a bug)."""
+    """Raise VerificationError if the structure is broken, which means that a pass has a bug."""
     problems = list(structure_problems(model))
     if problems:
         raise VerificationError(problems)
 
 
 def check_readable(model: Model, *, scales: bool = True) -> None:
-    """Raise ModelFormatError where a file's structure is broken; without `scales`, its parameters are not looked at."""
+    """Raise ModelFormatError if a file's structure is broken; `scales` says whether to check quantization parameters too."""
     problems = list(structure_problems(model, scales=scales))
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -36,7 +36,7 @@ def check_readable(model: Model, *, scales: bool = True) -> None:
 
 
 def structure_problems(model: Model, *, scales: bool = True) -> Iterator[str]:
-    """Every broken rule of structure."""
+    """Each broken structural rule, as a sentence."""
     for number, graph in enumerate(model.graphs):
         where = f"subgraph {number}: " if number else ""
         for problem in _graph_problems(graph, scales):
@@ -57,13 +57,13 @@ def _graph_problems(graph: Graph, scales: bool) -> Iterator[str]:
                 yield f'{name} reads "{t.name}" before anything writes it'
         for t in op.outputs:
             if t in produced or t in graph.inputs:
-                yield f'{name} writes "{t.name}", which is written already'
+                yield f'{name} writes "{t.name}", which is already written'
             if t.buffer is not None and not t.is_variable:
                 yield f'{name} writes the constant "{t.name}"'
         produced.update(op.outputs)
         ready.update(op.outputs)
         for t in op.operands():
-            if t not in known:  # new tensors are listed when the graph is synchronised
+            if t not in known:  # new tensors are added to the list by `sync_tensors`
                 known.add(t)
                 yield from _tensor_problems(t, scales)
     yield from (f'the graph output "{t.name}" is never written' for t in graph.outputs if t not in ready and not t.is_constant)
@@ -77,14 +77,14 @@ def _arity_problems(op: Op) -> Iterator[str]:
     spare = (Role.BIAS, Role.DERIVED, Role.TIED)
     required = 1 if optional else sum(role not in spare for role in row.inputs)
     if sum(op.input(i) is not None for i in range(required)) < required:
-        yield f"has {len(op.inputs)} inputs, needs {required}"
+        yield f"has {len(op.inputs)} inputs, but needs {required}"
     if row.outputs and not op.outputs and not isinstance(row.outputs[0], Tied):
         yield "has no output"
 
 
 def _tensor_problems(t: Tensor, scales: bool) -> Iterator[str]:
     if len(t.shape) > MAX_RANK or any(n < -1 for n in t.shape):
-        yield f'tensor "{t.name}" has the impossible shape {list(t.shape)}'
+        yield f'tensor "{t.name}" has the invalid shape {list(t.shape)}'
         return
     if t.size > MAX_ELEMENTS:
         yield f'tensor "{t.name}" of shape {list(t.shape)} has too many elements'
@@ -92,20 +92,20 @@ def _tensor_problems(t: Tensor, scales: bool) -> Iterator[str]:
     if t.buffer is not None and t.sparsity is None and t.dtype in NUMPY_TYPES:
         needed = t.size * np.dtype(NUMPY_TYPES[t.dtype]).itemsize
         if t.buffer.data.nbytes != needed:
-            yield f'the constant "{t.name}" {t.dtype}{list(t.shape)} needs {needed} bytes, the file has {t.buffer.data.nbytes}'
+            yield f'the constant "{t.name}" {t.dtype}{list(t.shape)} needs {needed} bytes, but has {t.buffer.data.nbytes}'
     if scales and t.quant is not None:
         yield from quant_problems(t, t.quant)
 
 
 def quant_problems(t: Tensor, quant: Quant) -> Iterator[str]:
-    """What is wrong with the parameters of a tensor, by themselves."""
+    """Each problem of a tensor's quantization parameters on their own, as a sentence."""
     if not quant.scale.size:
         return
     if quant.per_channel and not (0 <= quant.axis < len(t.shape) and quant.scale.size == t.shape[quant.axis]):
         yield f'tensor "{t.name}" has {quant.scale.size} scales along axis {quant.axis} of {list(t.shape)}'
     if t.dtype in RANGES:
         if not (np.isfinite(quant.scale).all() and (quant.scale >= 0).all()):
-            yield f'tensor "{t.name}" has a scale that is not a positive number'
+            yield f'tensor "{t.name}" has a scale that is negative, infinite or NaN'
         low, high = RANGES[t.dtype]
         if ((quant.zero_point < low) | (quant.zero_point > high)).any():
-            yield f'tensor "{t.name}" {t.dtype} has a zero point outside its type'
+            yield f'tensor "{t.name}" {t.dtype} has a zero point outside the range of its type'

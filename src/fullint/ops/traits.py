@@ -1,8 +1,8 @@
-"""The traits column of the op table: what an operator's function is like, whatever computes it, in integers or floats.
+"""The traits column of the op table: mathematical properties of an operator's function, independent of its kernels.
 
-Kinds without a row of their own have traits, too: a chain of element-wise operators is looked up in a table whether or not
-LiteRT has int8 kernels for its parts. What is not said here is not known, and nobody counts on it. The tests run every
-operator to prove what is said.
+Operators without a row have traits too: a chain of element-wise operators can become a look-up whether or not LiteRT has
+int8 kernels for its parts. A property that is not stated is not relied on. The tests prove each stated property by running
+the operator.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from fullint.model.ir import Op
 from fullint.model.ranges import Range
 
 BoundOf = Callable[[Range, Range, bool], "Range | None"]
-"""Bounds of the result, given those of both operands, and whether these are one tensor."""
+"""(bounds of both operands, whether they are the same tensor) -> bounds of the result, or None."""
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What is known of a function.
+    """Properties of a function; False or None means "not known".
 
     Attributes:
-        element_wise: each element of the result depends on the elements at its place alone.
-        unary: and on one tensor only.
+        element_wise: each element of the result depends only on the elements at the same position.
+        unary: it is a function of one tensor.
         compares: its result says which operand is larger, or whether they are equal.
-        moves: each value of the result is a value of the first SAME operand (or 0, where it pads), unchanged.
-        averages: each value of the result lies between the smallest and the largest of what it reads.
+        moves: each value of the result is an unchanged value of the first SAME operand (or 0, as padding).
+        averages: each value of the result lies between the smallest and the largest value it reads.
         monotone: a larger operand never gives a smaller result.
         not_negative: no value of the result is below 0.
-        homogeneous: f(s x) = s f(x) for s > 0, of its first operand.
-        keeps_channels: whether an operator leaves channels (the last dimension) apart; a flattened tensor repeats them.
-        adds: the sign of each of two terms that it adds up.
-        multiplies: whether it is a product, element by element.
-        softmax: each row is exp(x) over the sum of exp(x): what is far below the row's largest value counts for nothing.
-        steep: its slope grows without limit near 0.
-        passes_small: it makes small values of small values, so that where these are to be told apart, those have to be.
-        passes_means: a shift of its input's mean is seen in its output's.
-        reads_masks: it has operands that exporters fill with huge negative numbers, to mask.
-        bound: bounds of its result.
-        effects: it does more than to make its outputs: it stays, whoever reads them.
+        homogeneous: f(s x) = s f(x) for s > 0 in its first operand.
+        keeps_channels: operator -> whether it keeps channels (the last dimension) separate; flattening may repeat them.
+        adds: the signs of the two terms that it adds.
+        multiplies: it is an element-wise product.
+        softmax: each row is exp(x) divided by the sum of exp(x), so values far below the row's maximum have no effect.
+        steep: its slope grows without bound near 0.
+        passes_small: small inputs give small outputs, so distinguishing small outputs requires distinguishing small inputs.
+        passes_means: a shift of its input's mean shifts its output's mean.
+        reads_masks: exporters fill some of its operands with large negative numbers as masks.
+        bound: computes bounds of its result.
+        effects: it has side effects, so it is kept even if its outputs are not read.
         random: its result differs from run to run.
-        absent: kernel sets that do not register it, in float either.
+        absent: kernel sets that do not register it, not even in float.
     """
 
     element_wise: bool = False
@@ -75,26 +75,26 @@ def _move(**more: bool | Callable[[Op], bool]) -> Traits:
 
 
 def _as_they_are(op: Op) -> bool:
-    """Channels are where they were."""
+    """Whether input and output have the same channels."""
     x, out = op.input(0), op.outputs[0]
     return x is not None and bool(x.shape) and bool(out.shape) and x.shape[-1] == out.shape[-1]
 
 
 def _flattened(op: Op) -> bool:
-    """Channels are where they were, or repeated along a flattened dimension."""
+    """Whether the output has the same channels, or repeats them along a flattened dimension."""
     x, out = op.input(0), op.outputs[0]
     return x is not None and bool(x.shape) and bool(out.shape) and out.shape[-1] % x.shape[-1] == 0
 
 
 def _not_padded(op: Op) -> bool:
-    """Nothing is put beside the channels."""
+    """Whether the channel dimension is not padded."""
     x, pads = op.input(0), op.input(1)
     known = x is not None and bool(x.shape) and bool(op.outputs[0].shape) and pads is not None and pads.buffer is not None
     return known and pads is not None and not pads.array[-1].any()
 
 
 def _over_others(op: Op) -> bool:
-    """The reduction runs over other dimensions."""
+    """Whether the reduction is over dimensions other than the channels."""
     x, axes = op.input(0), op.input(1)
     if x is None or not x.shape or not op.outputs[0].shape or axes is None or axes.buffer is None:
         return False
@@ -218,9 +218,9 @@ TRAITS: dict[str, Traits] = {
 }
 
 UNKNOWN = Traits()
-"""Of kinds that nothing is said of."""
+"""The traits of operators that are not in the table."""
 
 
 def traits_of(kind: str) -> Traits:
-    """What is known of an operator's function."""
+    """The traits of an operator."""
     return TRAITS.get(kind, UNKNOWN)

@@ -1,4 +1,4 @@
-"""Preparation: the passes that bring a float model into the form the op table speaks of, in order."""
+"""Preparation: the passes, in order, that rewrite a float model with operators that the op table knows."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ FIRST: tuple[RewriteRule, ...] = (
     sum_as_mean,
     div_as_product,
 )
-"""Constants first, so that the folds see float32; the folds before activations are fused, since a
-fused activation ends a fold; what is written with other operators before chains are looked at."""
+"""Constants first, so that folds see float32; folds before activations are fused, since a fused activation prevents
+folding; rewrites with other operators before chains are collapsed into look-ups."""
 WIDE: tuple[RewriteRule, ...] = (difference_apart, prelu_apart, wide_lookup)
 """For 16-bit activations only."""
 LAST: tuple[RewriteRule, ...] = (fuse_activation, bias_apart, bias_vector)
@@ -86,14 +86,14 @@ def prepare(
     wide: bool = False,
     check: Callable[[Model], None] = check_structure,
 ) -> list[Change]:
-    """Run all of them in place; the structure is verified after each that did something.
+    """Run all passes in place; the structure is checked after each pass that changed something.
 
     Args:
-        model: with static shapes.
-        evaluate: the values of the outputs of a model of constants (the runtime's).
-        lookups: whether tables run on the target; if not, only what has no kernel becomes one.
+        model: a model with static shapes.
+        evaluate: runs a model without inputs and returns its outputs.
+        lookups: whether the target runs look-up tables; if not, only operators without a kernel become one.
         wide: whether activations are int16.
-        check: raises where the structure is broken.
+        check: raises an error if the structure is broken.
     """
     changes = sweep(model, inline_composite)
     changes += own_subgraphs(model)

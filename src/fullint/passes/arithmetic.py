@@ -1,4 +1,4 @@
-"""Operators without a right int8 kernel that another operator equals exactly.
+"""Operators without a correct int8 kernel, rewritten with operators that compute exactly the same.
 
 NEG(x)            =>   MUL(x, -1)
 SQUARE(x)         =>   MUL(x, x)
@@ -21,7 +21,7 @@ from fullint.passes.engine import No, Rewrite
 
 
 def neg_as_mul(op: Op, uses: Uses) -> Rewrite | No | None:
-    """NEG has an int8 kernel that ignores scales; a product with -1 has a right one everywhere."""
+    """NEG as MUL by -1: the int8 kernel of NEG ignores scales; that of MUL is correct on every kernel set."""
     if op.kind != "NEG" or not op.outputs[0].is_float:
         return None
     minus = constant(f"{op.outputs[0].name}/minus_one", np.float32(-1))
@@ -29,21 +29,21 @@ def neg_as_mul(op: Op, uses: Uses) -> Rewrite | No | None:
 
 
 def square_as_mul(op: Op, uses: Uses) -> Rewrite | No | None:
-    """SQUARE has no int8 kernel."""
+    """SQUARE as MUL: SQUARE has no int8 kernel."""
     if op.kind != "SQUARE" or not op.outputs[0].is_float or _reads_variable(op, uses):
         return None
     return Rewrite((op,), (make_op("MUL", [op.inputs[0], op.inputs[0]], op.outputs),), "SQUARE written as MUL of x by x")
 
 
 def _reads_variable(op: Op, uses: Uses) -> bool:
-    """Whether it squares what a READ_VARIABLE gives: XNNPACK crashes on a MUL of that by itself; a look-up it is, then."""
+    """Whether the input comes from a READ_VARIABLE: XNNPACK crashes on MUL(x, x) of it, so SQUARE becomes a look-up."""
     x = op.inputs[0]
     before = uses.producer.get(x) if x is not None else None
     return before is not None and before.kind == "READ_VARIABLE"
 
 
 def pow_as_itself(op: Op, uses: Uses) -> Rewrite | No | None:
-    """POW of a few exponents is an operator with a kernel; any other constant one is left to a look-up."""
+    """POW with exponent 2, 0.5 or -0.5 is another operator; other constant exponents become a look-up later."""
     x, e = op.input(0), op.input(1)
     if op.kind != "POW" or x is None or e is None or not op.outputs[0].is_float:
         return None
@@ -62,13 +62,13 @@ def pow_as_itself(op: Op, uses: Uses) -> Rewrite | No | None:
 
 
 def _power_of_constant(op: Op) -> Rewrite | No | None:
-    """POW(c, x) of one number is a function of x; of a vector, EXP(x log c)."""
+    """POW(c, x): with a scalar c a function of x, left to a look-up; with a vector, EXP(x log c)."""
     base, x, out = op.inputs[0], op.inputs[1], op.outputs[0]
     assert base is not None and x is not None
     if np.unique(base.array).size == 1 and x.shape == out.shape:
         return None
     if not (base.array > 0).all():
-        return No("its base is not positive and its exponent is computed at run time")
+        return No("its base is not positive, and its exponent is computed at run time")
     product = twin(out, f"{out.name}/product")
     log = constant(f"{out.name}/log", np.log(base.array).astype(np.float32))
     return Rewrite((op,), (make_op("MUL", [x, log], [product]), make_op("EXP", [product], [out])), "POW written as EXP(x log c)")
@@ -78,14 +78,14 @@ def _run_time_power(op: Op, uses: Uses) -> Rewrite | No:
     a, b, out = op.inputs[0], op.inputs[1], op.outputs[0]
     assert a is not None and b is not None
     if lower_bound(a, uses) <= 0:
-        return No("its base may be negative and its exponent is computed at run time")
+        return No("its base may be negative, and its exponent is computed at run time")
     log, product = twin(a, f"{out.name}/log"), twin(out, f"{out.name}/product")
     new = (make_op("LOG", [a], [log]), make_op("MUL", [b, log], [product]), make_op("EXP", [product], [out]))
     return Rewrite((op,), new, "POW written with LOG and EXP: its base is positive")
 
 
 def add_n_as_adds(op: Op, uses: Uses) -> Rewrite | No | None:
-    """ADD_N has no int8 kernel."""
+    """ADD_N as a chain of ADD: ADD_N has no int8 kernel."""
     if op.kind != "ADD_N" or not op.outputs[0].is_float:
         return None
     out, total = op.outputs[0], op.inputs[0]
@@ -98,22 +98,24 @@ def add_n_as_adds(op: Op, uses: Uses) -> Rewrite | No | None:
 
 
 def cast_of_bool(op: Op, uses: Uses) -> Rewrite | No | None:
-    """A condition as a number."""
+    """CAST of a boolean to float as a SELECT_V2 of 1 and 0."""
     x = op.input(0)
     if op.kind != "CAST" or x is None or x.dtype != "bool" or op.outputs[0].dtype != "float32":
         return None
     name = op.outputs[0].name
     one, zero = constant(f"{name}/one", np.float32(1)), constant(f"{name}/zero", np.float32(0))
-    return Rewrite((op,), (make_op("SELECT_V2", [x, one, zero], op.outputs),), "CAST of a boolean picks 1 or 0")
+    return Rewrite(
+        (op,), (make_op("SELECT_V2", [x, one, zero], op.outputs),), "CAST of a boolean written as SELECT_V2 of 1 and 0"
+    )
 
 
 def sum_as_mean(op: Op, uses: Uses) -> Rewrite | No | None:
-    """The reference kernel of int8 SUM is wrong; MEAN is right on every kernel set."""
+    """SUM as MEAN times the count: the reference int8 kernel of SUM is wrong; MEAN is correct on every kernel set."""
     x, axes = op.input(0), op.input(1)
     if op.kind != "SUM" or x is None or axes is None or not op.outputs[0].is_float:
         return None
     if axes.buffer is None or not x.shape:
-        return No("its axes are computed at run time, empty, or of a scalar")
+        return No("its axes are computed at run time, or its input is a scalar")
     count = int(np.prod([x.shape[int(a)] for a in np.unique(axes.array.reshape(-1) % max(len(x.shape), 1))]))
     out = op.outputs[0]
     mean = twin(out, f"{out.name}/mean")
@@ -126,7 +128,7 @@ def sum_as_mean(op: Op, uses: Uses) -> Rewrite | No | None:
 
 
 def l2_pool_as_average(op: Op, uses: Uses) -> Rewrite | No | None:
-    """L2_POOL_2D has no int8 kernel."""
+    """L2_POOL_2D as the root of an average of squares: it has no int8 kernel."""
     x = op.input(0)
     if op.kind != "L2_POOL_2D" or x is None or not op.outputs[0].is_float:
         return None
@@ -135,7 +137,7 @@ def l2_pool_as_average(op: Op, uses: Uses) -> Rewrite | No | None:
     options = {**op.options}
     fused = options.pop("fused_activation_function", 0)
     new = [make_op("MUL", [x, x], [square]), make_op("AVERAGE_POOL_2D", [square], [mean], **options)]
-    if fused == 3:  # the root is never negative, so RELU does nothing and RELU6 cuts at 6
+    if fused == 3:  # the root is never negative: RELU has no effect, RELU6 clips at 6
         root = twin(out, f"{out.name}/root")
         new += [make_op("SQRT", [mean], [root]), make_op("RELU6", [root], [out])]
     else:

@@ -1,7 +1,7 @@
-"""A bias is a vector with one value per output channel, and each convolution has one.
+"""Give each convolution a constant bias with one value per output channel.
 
 bias [1, 1, 1, C] or [1]      =>   bias [C]
-CONV_2D(x, w)                 =>   CONV_2D(x, w, zeros[C])      (XNNPACK takes no convolution without)
+CONV_2D(x, w)                 =>   CONV_2D(x, w, zeros[C])      (XNNPACK requires a bias)
 CONV_2D(x, w, b)              =>   ADD(CONV_2D(x, w), b)        b computed at run time
 """
 
@@ -16,7 +16,7 @@ from fullint.passes.engine import No, Rewrite
 
 
 def bias_vector(op: Op, uses: Uses) -> Rewrite | No | None:
-    """Give a float convolution a bias of the right shape."""
+    """Give a float convolution a bias of shape [channels]."""
     row = ROWS.get(op.kind)
     if row is None or row.bias is None or row.weight is None or not op.outputs[0].is_float:
         return None
@@ -29,9 +29,9 @@ def bias_vector(op: Op, uses: Uses) -> Rewrite | No | None:
     elif bias.shape == (channels,) or bias.buffer is None or bias.dtype != "float32":
         return None
     elif bias.size in (1, channels):
-        value, why = np.broadcast_to(bias.array.reshape(-1), (channels,)), "bias made a vector"
+        value, why = np.broadcast_to(bias.array.reshape(-1), (channels,)), "bias reshaped to a vector"
     else:
-        return No(f"a bias of {bias.size} values for {channels} channels")
+        return No(f"its bias has {bias.size} values for {channels} channels")
     inputs: list[Tensor | None] = [*op.inputs, *[None] * (row.bias + 1 - len(op.inputs))]
     name = bias.name if bias is not None else f"{op.outputs[0].name}/bias"
     inputs[row.bias] = constant(name, value)
@@ -39,7 +39,7 @@ def bias_vector(op: Op, uses: Uses) -> Rewrite | No | None:
 
 
 def bias_apart(op: Op, uses: Uses) -> Rewrite | None:
-    """A bias computed at run time has scale and zero point of its own, so it cannot be the kernel's."""
+    """Add a bias computed at run time with an ADD: it has its own scale and zero point, so the kernel cannot use it."""
     row = ROWS.get(op.kind)
     if row is None or row.bias is None or not op.outputs[0].is_float or not row.weight:
         return None

@@ -1,11 +1,11 @@
-"""Operators that stand for a graph are replaced by it; subgraphs get one caller each.
+"""Composites and calls replaced by their decomposition; each IF and WHILE gets its own copy of its subgraphs.
 
     STABLEHLO_COMPOSITE(x) -> y with a decomposition        =>    the operators of the decomposition
     IF(c, x, const) with branches                           =>    IF(c, x), the constant inside the branches
-    WHILE(x, const), the body hands the constant on         =>    WHILE(x), the constant inside
+    WHILE(x, const), the body returns the constant          =>    WHILE(x), the constant inside
 
-A constant that reaches a branch as an argument is no constant there, and a convolution with it has
-weights computed at run time; inside, it is one again.
+A constant that is passed to a subgraph as an argument is not a constant there, so a convolution that uses it has weights
+computed at run time. Moved into the subgraph, it is a constant again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fullint.reporting import Change
 
 
 def inline_composite(op: Op, uses: Uses) -> Rewrite | No | None:
-    """STABLEHLO_COMPOSITE and CALL are what they call."""
+    """Replace STABLEHLO_COMPOSITE and CALL by the operators of the graph they call."""
     if op.kind not in ("STABLEHLO_COMPOSITE", "CALL"):
         return None
     graph = next(op.subgraphs(), None)
@@ -30,7 +30,7 @@ def inline_composite(op: Op, uses: Uses) -> Rewrite | No | None:
     known = {**dict(zip(graph.inputs, (t for t in op.inputs if t is not None), strict=True))}
     ops: list[Op] = []
     for inner, out in zip(graph.outputs, op.outputs, strict=True):
-        if inner in known or inner.is_constant:  # handed through: it still needs a name of its own
+        if inner in known or inner.is_constant:  # passed through unchanged: the output still needs its own name
             ops.append(make_reshape(known.get(inner, inner), out))
         else:
             known[inner] = out
@@ -43,7 +43,7 @@ def inline_composite(op: Op, uses: Uses) -> Rewrite | No | None:
 
 
 def own_subgraphs(model: Model) -> list[Change]:
-    """Give every IF and WHILE graphs of its own, with constant arguments inside them. In place."""
+    """Give every IF and WHILE its own subgraphs, with constant arguments moved inside, in place."""
     changes: list[Change] = []
     waiting = reachable(model)
     while waiting:
@@ -57,7 +57,7 @@ def own_subgraphs(model: Model) -> list[Change]:
                 continue
             waiting += graph.ops[at].subgraphs()
             if inlined:
-                why = f"{inlined} constant arguments put inside"
+                why = f"{inlined} constant arguments moved inside"
                 changes.append(Change("own_subgraphs", op.origin, op.kind, op.output_name, why))
     model.graphs = reachable(model)
     for graph in model.graphs:
@@ -100,13 +100,13 @@ def _own_loop(op: Op, outer: Graph) -> tuple[Op, int]:
 
 
 def _swap(t: Tensor | None, loop: Op, values: dict[int, Tensor | None]) -> Tensor | None:
-    """What a reader of the loop's result reads, where that is a constant that went through."""
+    """The constant in place of a loop's result that passes it through; any other tensor unchanged."""
     found = next((i for i in values if loop.outputs[i] is t), None)
     return t if found is None else values[found]
 
 
 def _put_inside(graph: Graph, values: dict[int, Tensor | None]) -> None:
-    """Arguments become constants of the graph."""
+    """Turn arguments of a graph into constants inside it, in place."""
     if not values:
         return
     swap = {graph.inputs[i]: v for i, v in values.items()}

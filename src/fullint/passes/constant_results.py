@@ -1,6 +1,6 @@
-"""Operators that come down to a constant, a table, or nothing.
+"""Operators that reduce to a constant, a GATHER, or nothing.
 
-EMBEDDING_LOOKUP(ids, table)      =>     GATHER(table, ids)       (its kernel gives float, or one scale per row)
+EMBEDDING_LOOKUP(ids, table)      =>     GATHER(table, ids)       (its kernel returns float, or has one scale per row)
 ZEROS_LIKE(x)                     =>     constant zeros
 FAKE_QUANT(x)                     =>     x
 """
@@ -15,35 +15,37 @@ from fullint.passes.engine import Rewrite
 
 
 def embedding_as_gather(op: Op, uses: Uses) -> Rewrite | None:
-    """EMBEDDING_LOOKUP picks rows, as GATHER along axis 0 does."""
+    """EMBEDDING_LOOKUP as GATHER along axis 0: both select rows."""
     ids, table = op.input(0), op.input(1)
     if op.kind != "EMBEDDING_LOOKUP" or ids is None or table is None or not op.outputs[0].is_float:
         return None
-    return Rewrite((op,), (make_op("GATHER", [table, ids], op.outputs, axis=0),), "EMBEDDING_LOOKUP picks rows as GATHER does")
+    return Rewrite(
+        (op,), (make_op("GATHER", [table, ids], op.outputs, axis=0),), "EMBEDDING_LOOKUP written as GATHER along axis 0"
+    )
 
 
 def zeros_as_constant(op: Op, uses: Uses) -> Rewrite | None:
-    """ZEROS_LIKE of a tensor of known shape."""
+    """ZEROS_LIKE of a tensor with a known shape, as a constant."""
     out = op.outputs[0] if op.outputs else None
     if op.kind != "ZEROS_LIKE" or out is None or out.dtype != "float32" or any(n < 0 for n in out.shape):
         return None
-    return Rewrite((op,), (), "zeros are a constant", {out: constant(out.name, np.zeros(out.shape, np.float32))})
+    return Rewrite((op,), (), "ZEROS_LIKE replaced by a constant", {out: constant(out.name, np.zeros(out.shape, np.float32))})
 
 
 def fake_quant_as_nothing(op: Op, uses: Uses) -> Rewrite | None:
-    """FAKE_QUANT rounds to a grid; the integer model has one of its own there."""
+    """Remove FAKE_QUANT: the integer model rounds to its own scale there."""
     x = op.input(0)
     if op.kind != "FAKE_QUANT" or x is None:
         return None
-    return Rewrite((op,), (make_reshape(x, op.outputs[0]),), "the integer model rounds here itself")
+    return Rewrite((op,), (make_reshape(x, op.outputs[0]),), "FAKE_QUANT removed: the integer model rounds here itself")
 
 
 def without_empty(op: Op, uses: Uses) -> Rewrite | None:
-    """Operands of no elements are left out."""
+    """CONCATENATION without its empty operands."""
     if op.kind != "CONCATENATION" or not op.outputs[0].is_float or all(t is not None and t.size for t in op.inputs):
         return None
     inputs = [t for t in op.inputs if t is not None and t.size]
     if not inputs:
         return None
     new = Op(op.kind, [*inputs], op.outputs, {**op.options}, op.options_type, version=op.version)
-    return Rewrite((op,), (new,), "operands of no elements left out")
+    return Rewrite((op,), (new,), "empty operands removed")

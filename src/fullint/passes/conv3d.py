@@ -1,12 +1,12 @@
-"""Convolution over volumes as convolution over images.
+"""3D convolutions written as 2D convolutions.
 
 x [N, D, H, W, C], w [kd, kh, kw, C, F]
 GATHER depth windows     [N, D', kd, H, W, C]
-TRANSPOSE, RESHAPE       [N D', H, W, kd C]        the planes of a window are channels side by side
+TRANSPOSE, RESHAPE       [N D', H, W, kd C]        the planes of a window become channels
 CONV_2D with [F, kh, kw, kd C]                     =>    y [N, D', H', W', F]
 
-CONV_3D_TRANSPOSE goes the same way: plane d' of the result is made of the planes i with d' = stride i + k - pad,
-one for each k, or of a plane of zeros where there is none; then TRANSPOSE_CONV.
+CONV_3D_TRANSPOSE works the same way: plane d' of the result is computed from the planes i with d' = stride i + k - pad,
+one for each k, or from a plane of zeros if there is none; then TRANSPOSE_CONV.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from fullint.passes.engine import No, Rewrite
 
 
 def conv_3d_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
-    """CONV_3D has no int8 kernel."""
+    """CONV_3D as CONV_2D: it has no int8 kernel."""
     x, w = op.input(0), op.input(1)
     if op.kind != "CONV_3D" or x is None or w is None or not op.outputs[0].is_float:
         return None
     if w.buffer is None or w.dtype != "float32" or w.shape[3] != x.shape[4]:
-        return No("its weights are computed at run time, or grouped")
+        return No("its weights are computed at run time, or it is a grouped convolution")
     o, out = op.options, op.outputs[0]
     before, after = _depth_padding(op, x.shape[1], w.shape[0], out.shape[1])
     starts = np.arange(out.shape[1]) * o["stride_d"]
@@ -40,14 +40,14 @@ def conv_3d_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
 
 
 def conv_3d_transpose_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
-    """CONV_3D_TRANSPOSE has no int8 kernel."""
+    """CONV_3D_TRANSPOSE as TRANSPOSE_CONV: it has no int8 kernel."""
     if op.kind != "CONV_3D_TRANSPOSE" or len(op.inputs) < 3 or not op.outputs[0].is_float:
         return None
     w, x, o, out = op.inputs[1], op.inputs[2], op.options, op.outputs[0]
     if w is None or x is None or w.buffer is None or w.dtype != "float32" or any(n < 1 for n in out.shape):
-        return No("its weights or its size are computed at run time")
+        return No("its weights or its output size are computed at run time")
     if o["dilation_h_factor"] != 1 or o["dilation_w_factor"] != 1:
-        return No("TRANSPOSE_CONV, which it would be written with, has no dilation")
+        return No("it has a dilation, which TRANSPOSE_CONV does not support")
     depth, (n, _, h, wide, c), kd = x.shape[1], x.shape, w.shape[0]
     reach = (kd - 1) * o["dilation_d_factor"] + 1
     same = o.get("padding") != PADDING["VALID"]
@@ -79,7 +79,7 @@ def conv_3d_transpose_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
 
 
 def _windows(volume: Tensor, windows: Array, out: Tensor, sizes: tuple[int, int, int, int], ops: list[Op]) -> Tensor:
-    """Planes of each window side by side as channels: [N D', H, W, kd C]."""
+    """The planes of each window as channels: [N D', H, W, kd C]."""
     n, h, wide, c = sizes
     planes = (n, *windows.shape, h, wide, c)
     picked = _tensor(out, "windows", planes)
@@ -92,7 +92,7 @@ def _windows(volume: Tensor, windows: Array, out: Tensor, sizes: tuple[int, int,
 
 
 def _depth_padding(op: Op, depth: int, kernel: int, result: int) -> tuple[int, int]:
-    """Planes of zeros before and after, as SAME padding puts them."""
+    """Number of planes of zeros before and after, as in SAME padding."""
     if op.options.get("padding") == PADDING["VALID"]:
         return 0, 0
     reach = (kernel - 1) * op.options["dilation_d_factor"] + 1

@@ -4,8 +4,8 @@
     LOCAL_RESPONSE_NORMALIZATION(x)       =>   x * (bias + alpha * (x^2 . B))^-beta
                                                B[j, i] = 1 where |i - j| <= radius
 
-Ones are exact in int8, and the sums are made in int32: nothing is rounded but the result. (A sum along
-another axis than the last is transposed there and back.)
+Ones are exact in int8 and the sums are computed in int32, so only the result is rounded. (A sum along an axis other than
+the last is transposed there and back.)
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from fullint.passes.engine import No, Rewrite
 from fullint.passes.last_axis import along
 
 MOST_TERMS = 4096
-"""Longest axis: the matrix has its square in bytes."""
+"""Longest axis: the matrix takes its square in bytes."""
 
 
 def cumsum_as_dense(op: Op, uses: Uses) -> Rewrite | No | None:
-    """CUMSUM has no int8 kernel."""
+    """CUMSUM as FULLY_CONNECTED: it has no int8 kernel."""
     x, axis = op.input(0), op.input(1)
     if op.kind != "CUMSUM" or x is None or axis is None or not op.outputs[0].is_float:
         return None
@@ -31,7 +31,7 @@ def cumsum_as_dense(op: Op, uses: Uses) -> Rewrite | No | None:
     at = int(axis.array.reshape(-1)[0]) % len(x.shape)
     n = x.shape[at]
     if n > MOST_TERMS:
-        return No(f"it sums {n} elements; the matrix it would be written with has at most {MOST_TERMS} squared")
+        return No(f"it sums {n} elements; at most {MOST_TERMS} can be written as a matrix product")
     ones = np.tril(np.ones((n, n), np.float32), -1 if op.options.get("exclusive") else 0)
     if op.options.get("reverse"):
         ones = ones[::-1, ::-1]
@@ -41,7 +41,7 @@ def cumsum_as_dense(op: Op, uses: Uses) -> Rewrite | No | None:
 
 
 def _sums(x: Tensor, out: Tensor, matrix: Array, *, flat: bool) -> list[Op]:
-    """FULLY_CONNECTED along the last axis; `flat`: as rows of a matrix, since XNNPACK takes four dimensions at most."""
+    """FULLY_CONNECTED along the last axis; `flat`: reshaped to a matrix, since XNNPACK supports at most four dimensions."""
     weights, n = constant(f"{out.name}/ones", np.ascontiguousarray(matrix)), x.shape[-1]
     if not flat:
         return [make_op("FULLY_CONNECTED", [x, weights, None], [out], keep_num_dims=len(x.shape) != 2)]
@@ -50,13 +50,13 @@ def _sums(x: Tensor, out: Tensor, matrix: Array, *, flat: bool) -> list[Op]:
 
 
 def lrn_as_product(op: Op, uses: Uses) -> Rewrite | No | None:
-    """LOCAL_RESPONSE_NORMALIZATION has no int8 kernel."""
+    """LOCAL_RESPONSE_NORMALIZATION as CONV_2D, POW and MUL: it has no int8 kernel."""
     x = op.input(0)
     if op.kind != "LOCAL_RESPONSE_NORMALIZATION" or x is None or not op.outputs[0].is_float:
         return None
     out, n = op.outputs[0], x.shape[-1]
     if n > MOST_TERMS:
-        return No(f"it has {n} channels; the matrix it would be written with has at most {MOST_TERMS} squared")
+        return No(f"it has {n} channels; at most {MOST_TERMS} can be written as a matrix product")
     o = op.options
     apart = np.abs(np.arange(n)[:, None] - np.arange(n)[None, :])
     band = (apart <= o.get("radius", 0)).astype(np.float32) * np.float32(o.get("alpha", 0.0))
@@ -70,4 +70,4 @@ def lrn_as_product(op: Op, uses: Uses) -> Rewrite | No | None:
         make_op("POW", [total, exponent], [share]),
         make_op("MUL", [x, share], [out]),
     )
-    return Rewrite((op,), new, "LOCAL_RESPONSE_NORMALIZATION written as a product with a power of a sum of squares")
+    return Rewrite((op,), new, "LOCAL_RESPONSE_NORMALIZATION written as MUL, CONV_2D, POW, MUL")

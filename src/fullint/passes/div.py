@@ -1,15 +1,15 @@
-"""DIV becomes a product: the int8 DIV kernel is wrong where the dividend is small.
+"""DIV written as a product: the int8 DIV kernel is wrong for small dividends.
 
     a / c           =>   a * (1/c)                        c constant
-    a / b           =>   a * DIV(1, b)                    and DIV(1, b), a function of b, a look-up
-    without look-ups (a target that does not take them):
+    a / b           =>   a * DIV(1, b)                    DIV(1, b), a function of b, becomes a look-up
+    for targets without look-ups:
     a / b           =>   a * exp(-log(b))                 b provably positive
     a / b           =>   (a * b) * exp(-log(b * b))       otherwise
 
-Why: LiteRT's kernel shifts the quotient right by recip_shift + headroom - output_shift bits. For a
-dividend of a few steps that passes 31, the shift wraps, and -0.03 / 2 comes out as -11.9, on every
-kernel set (kernels/internal/reference/div.h; the op table's test shows it). LOG and EXP are table
-look-ups in int8, right over the whole range.
+Why: LiteRT's kernel shifts the quotient right by recip_shift + headroom - output_shift bits. For a dividend of a few
+steps, this exceeds 31, the shift wraps, and -0.03 / 2 gives -11.9, on every kernel set
+(kernels/internal/reference/div.h; the op table's test shows it). LOG and EXP are table look-ups in int8, correct over the
+whole range.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DEPTH = 12
 
 
 def div_as_product(op: Op, uses: Uses) -> Rewrite | No | None:
-    """Rewrite one float DIV to a product with 1 / b."""
+    """Rewrite a float DIV as a product with 1 / b."""
     a, b = op.input(0), op.input(1)
     if op.kind != "DIV" or a is None or b is None or not op.outputs[0].is_float:
         return None
@@ -38,16 +38,16 @@ def div_as_product(op: Op, uses: Uses) -> Rewrite | No | None:
             return No("it divides by a constant zero")
         factor = constant(f"{b.name}/inverse", inverse)
         new = make_op("MUL", [a, factor], [out], fused_activation_function=fused)
-        return Rewrite((op,), (new,), "division by a constant is a product")
+        return Rewrite((op,), (new,), "DIV by a constant written as MUL")
     if a.buffer is not None and a.size == 1 and float(a.array.reshape(-1)[0]) == 1 and b.shape == out.shape:
         return None
     one, share = constant(f"{out.name}/one", np.float32(1)), twin(b, f"{out.name}/inverse")
     ops = (make_op("DIV", [one, b], [share]), make_op("MUL", [a, share], [out], fused_activation_function=fused))
-    return Rewrite((op,), ops, "a quotient is a product with 1 / b: the int8 DIV kernel is wrong for small dividends")
+    return Rewrite((op,), ops, "DIV written as MUL with 1 / b: the int8 DIV kernel is wrong for small dividends")
 
 
 def inverse_as_exp(op: Op, uses: Uses) -> Rewrite | No | None:
-    """Rewrite DIV(1, b) with LOG and EXP, where there are no look-ups."""
+    """Rewrite DIV(1, b) with LOG and EXP, for targets without look-ups."""
     a, b = op.input(0), op.input(1)
     if op.kind != "DIV" or a is None or b is None or b.buffer is not None or not op.outputs[0].is_float:
         return None
@@ -70,7 +70,7 @@ def inverse_as_exp(op: Op, uses: Uses) -> Rewrite | No | None:
 
 
 def lower_bound(t: Tensor, uses: Uses, depth: int = _DEPTH) -> float:
-    """A number no value of `t` is below, as far as the graph tells; 0.0 means not negative, -inf unknown."""
+    """A lower bound on the values of `t`, derived from the graph; 0.0 means not negative, -inf unknown."""
     if t.buffer is not None:
         return float(t.array.min(initial=np.inf)) if t.dtype == "float32" else -np.inf
     op = uses.producer.get(t)

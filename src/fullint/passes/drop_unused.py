@@ -1,8 +1,8 @@
-"""Operators and tensors that no output depends on are dropped.
+"""Remove operators and tensors that no output depends on.
 
-    x -> CONV_2D -> y (nobody reads y, no output)      =>      (nothing)
+    x -> CONV_2D -> y (not read, not an output)      =>      (nothing)
 
-Operators with effects of their own (variables, hash tables, control flow, custom code) stay.
+Operators with side effects (variables, hash tables, control flow, custom code) stay.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fullint.reporting import Change
 
 
 def drop_unused(model: Model) -> list[Change]:
-    """Drop what has no effect, and tensors that nothing refers to any more."""
+    """Remove operators without effect on any output, and unreferenced tensors, in place."""
     changes: list[Change] = []
     for graph in model.graphs:
         needed = set(graph.outputs)

@@ -1,14 +1,14 @@
-"""Rewriting a graph: rules decide, one engine applies.
+"""The rewrite engine: rules decide, the engine applies.
 
 A rule looks at one operator and returns
-    None      not my pattern,
-    No        my pattern, but not here, and why (kept for the report),
-    Rewrite   the operators to take out, those to put in, and why.
+    None      the pattern does not match,
+    No        the pattern matches, but must not be rewritten here, and why (for the report),
+    Rewrite   the operators to remove, those to insert, and why.
 
-New operators write the tensors that the old ones wrote and others still read, so nothing else has
-to change. A tensor that becomes a constant, or gets another shape, travels in the rewrite: a rule that
-is refused, or overlaps with another one, has changed nothing. The engine applies all rewrites of a
-sweep that do not overlap, and sweeps again until nothing fires.
+New operators write the tensors that the old ones wrote and others still read, so nothing else has to change. A tensor that
+becomes a constant, or gets another shape, is part of the rewrite, so a rule whose rewrite is refused, or overlaps with
+another one, has changed nothing. The engine applies all rewrites of a sweep that do not overlap, and sweeps again until no
+rule fires.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Rewrite:
     """A change to a graph, as a value.
 
     Attributes:
-        old: operators to take out.
-        new: operators to put in their place.
-        why: for the report.
-        becomes: tensor -> what it takes its value, parameters and shape from.
+        old: operators to remove.
+        new: operators to insert in their place.
+        why: the reason, for the report.
+        becomes: tensor -> the tensor whose buffer, parameters and shape it takes over.
     """
 
     old: tuple[Op, ...]
@@ -41,13 +41,13 @@ class Rewrite:
 
 @dataclass(frozen=True)
 class No:
-    """A pattern that was recognised and left alone, and why."""
+    """A pattern that matches but is not rewritten; `why` is the reason, for the report."""
 
     why: str
 
 
 def private(end: Op, ops: Iterable[Op], uses: Uses) -> list[Op]:
-    """Those of some operators, readers first, whose results only `end` and each other read."""
+    """The operators whose results are read only by `end` and by each other; `ops` must list readers first."""
     gone = {end}
     found = []
     for op in ops:
@@ -60,7 +60,7 @@ def private(end: Op, ops: Iterable[Op], uses: Uses) -> list[Op]:
 
 RewriteRule = Callable[[Op, Uses], Rewrite | No | None]
 Evaluate = Callable[[Model], list[Array]]
-"""The runtime's values of the outputs of a model of constants."""
+"""Runs a model without inputs in the runtime, and returns its outputs."""
 
 
 def sweep(model: Model, rule: RewriteRule) -> list[Change]:
@@ -90,9 +90,9 @@ def _decide(graph: Graph, rule: RewriteRule) -> tuple[list[Rewrite], list[Change
     for op in graph.ops:
         verdict = rule(op, uses)
         if isinstance(verdict, Rewrite) and (kept := next((o for o in verdict.old if o.keep_float), None)):
-            verdict = No(f"{kept.kind} stays float, as asked")
+            verdict = No(f"{kept.kind} is kept in float, as requested")
         if isinstance(verdict, Rewrite) and (lost := _lost_grid(verdict)) is not None:
-            verdict = No(f'"{lost.name}" has a grid that the model brings along')
+            verdict = No(f'"{lost.name}" has quantization parameters from training')
         if isinstance(verdict, No):
             refused.append(_change(rule, op, verdict.why, done=False))
         elif verdict is not None and taken.isdisjoint(verdict.old):
@@ -102,14 +102,14 @@ def _decide(graph: Graph, rule: RewriteRule) -> tuple[list[Rewrite], list[Change
 
 
 def _lost_grid(r: Rewrite) -> Tensor | None:
-    """A value with parameters of its own that would no longer be computed."""
+    """A tensor with parameters of its own that the rewrite would no longer compute, or None."""
     made = {t for op in r.new for t in op.outputs}
     gone = (t for op in r.old for t in op.outputs if t.quant is not None and t.dtype == "float32" and t not in made)
     return next((t for t in gone if t not in r.becomes), None)
 
 
 def _apply(graph: Graph, found: Sequence[Rewrite]) -> None:
-    """Take the old operators out; the new ones stand where the last old one stood."""
+    """Replace the old operators; the new ones take the position of the last old one."""
     for r in found:
         for t, other in r.becomes.items():
             t.buffer, t.quant, t.shape, t.shape_signature = other.buffer, other.quant, other.shape, other.shape_signature

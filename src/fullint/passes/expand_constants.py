@@ -1,13 +1,12 @@
-"""Constants stored in a compressed type become float32.
+"""Expand constants stored in fewer bits to float32, and make infinite masks finite.
 
     const f16 -- DEQUANTIZE --> x          =>   const f32 x
-    const i8  -- DEQUANTIZE --> x          =>   const f32 x   (x remembers the grid it lies on)
+    const i8  -- DEQUANTIZE --> x          =>   const f32 x   (x keeps its int8 parameters)
     CONV_2D(f32, const i8 weights) (dynamic range)   =>   CONV_2D(f32, const f32 weights)
 
     SELECT_V2(mask, const -inf, x)         =>   SELECT_V2(mask, const -3.4e38, x)
 
-The float32 constant keeps the int8 parameters in `quant`: when it is quantized again on the same
-grid nothing is lost.
+The float32 constant keeps the int8 parameters in `quant`, so that quantizing it again with them loses nothing.
 """
 
 from __future__ import annotations
@@ -19,27 +18,27 @@ from fullint.model.numerics import dequantize
 from fullint.passes.engine import No, Rewrite
 
 MASKED = ("SELECT", "SELECT_V2", "ADD", "MAXIMUM", "PADV2", "CONCATENATION")
-"""Operators in which an infinite constant is a mask."""
+"""Operators in which an infinite constant serves as a mask."""
 HYBRID = frozenset("CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED TRANSPOSE_CONV BATCH_MATMUL GATHER EMBEDDING_LOOKUP".split())
 _STORED = ("int8", "uint8", "int16", "float16")
 
 
 def expand_dequantize(op: Op, uses: Uses) -> Rewrite | No | None:
-    """DEQUANTIZE of a constant is the constant itself."""
+    """Replace the DEQUANTIZE of a constant by a float32 constant."""
     if op.kind != "DEQUANTIZE" or op.inputs[0] is None or not op.inputs[0].is_constant:
         return None
     source, out = op.inputs[0], op.outputs[0]
     if source.buffer is None or source.sparsity is not None or source.dtype not in _STORED:
-        return No(f"a {source.dtype} constant that is sparse, external or packed is not expanded")
+        return No(f"its {source.dtype} constant is sparse, external or packed, and is not expanded")
     if out in uses.outputs:
-        return No("the constant is an output of the graph")
+        return No("its constant is an output of the graph")
     wide = _widen(source)
     wide.shape_signature = out.shape_signature
     return Rewrite((op,), (), f"{source.dtype} constant expanded to float32", {out: wide})
 
 
 def expand_hybrid(op: Op, uses: Uses) -> Rewrite | No | None:
-    """Integer constants under a float operator (dynamic-range weights) become float."""
+    """Expand the int8, uint8, int16 or float16 constants of a float operator (dynamic-range weights) to float32."""
     if op.kind not in HYBRID or not op.outputs or not op.outputs[0].is_float:
         return None
     stored = [i for i, t in enumerate(op.inputs) if t is not None and t.quant and t.dtype in _STORED and t.is_constant]
@@ -47,7 +46,7 @@ def expand_hybrid(op: Op, uses: Uses) -> Rewrite | No | None:
     if not stored:
         return None
     if any((t := op.inputs[i]) is None or t.buffer is None or t.sparsity is not None for i in stored):
-        return No("sparse or external constants are not expanded")
+        return No("its constants are sparse or external, and are not expanded")
     inputs = [_widen(t) if i in stored and t is not None else t for i, t in enumerate(op.inputs)]
     options = {**op.options}
     if "asymmetric_quantize_inputs" in options:
@@ -66,7 +65,7 @@ def _widen(source: Tensor) -> Tensor:
 
 
 def finite_masks(op: Op, uses: Uses) -> Rewrite | None:
-    """Minus infinity in a mask does its work as the smallest float32, too."""
+    """Replace infinity in a mask by the largest finite float32, which has the same effect."""
     if op.kind not in MASKED or not op.outputs[0].is_float:
         return None
     masks = [i for i, t in enumerate(op.inputs) if t is not None and t.buffer is not None and _has_infinity(t)]
@@ -77,7 +76,7 @@ def finite_masks(op: Op, uses: Uses) -> Rewrite | None:
         constant(t.name, np.clip(t.array, -limit, limit)) if i in masks and t is not None else t for i, t in enumerate(op.inputs)
     ]
     new = Op(op.kind, inputs, op.outputs, {**op.options}, op.options_type, op.extra, op.version)
-    return Rewrite((op,), (new,), "an infinite mask made finite")
+    return Rewrite((op,), (new,), "infinity in the mask replaced by the largest float32")
 
 
 def _has_infinity(t: Tensor) -> bool:

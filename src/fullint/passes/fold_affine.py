@@ -1,11 +1,11 @@
-"""Multiplications and additions of constants fold into the convolution beside them.
+"""Fold multiplications and additions of constants into the convolution before or after them.
 
     y = conv(x, W) + b                W: [out, ...] (DEPTHWISE: [..., out]), b: [out]
 
-after:    m * y + a   =  conv(x, W * m) + (b * m + a)        m, a: per output channel, or one number
-before:   conv(x * m) =  conv(x, W * m)                      m: per input channel, or one number
+after:    m * y + a   =  conv(x, W * m) + (b * m + a)        m, a: per output channel, or scalar
+before:   conv(x * m) =  conv(x, W * m)                      m: per input channel, or scalar
 
-A batch norm that the exporter left as MUL and ADD goes both ways like this. m = 1 / c for a DIV.
+This removes batch normalization that the exporter left as MUL and ADD. m = 1 / c for a DIV.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def fold_affine_after(op: Op, uses: Uses) -> Rewrite | No | None:
     if conv is None or conv.kind not in CONVS or conv.options.get("fused_activation_function"):
         return None
     if uses.only_reader(x) is not op:
-        return No("the convolution's output is read elsewhere too")
+        return No("the convolution's output has other readers")
     if (op.kind == "DIV" and swapped) or not _ready(conv):
         return None
     if op.outputs[0].shape != x.shape:
-        return No("the constant broadcasts the convolution's output")
+        return No("the constant broadcasts the convolution's output to another shape")
     channels = op.outputs[0].shape[-1]
     vector = _per_channel(c.array, x.shape, channels)
     if vector is None:
-        return No(f"the constant {list(c.shape)} does not run along the channels")
+        return No(f"the constant of shape {list(c.shape)} is not one value per channel")
     mul, add = _affine(op.kind, vector, swapped)
     if not np.isfinite(mul).all():
         return No("the factor is not finite")
@@ -68,25 +68,25 @@ def fold_mul_before(op: Op, uses: Uses) -> Rewrite | No | None:
         return None
     source, c, _ = match
     if uses.only_reader(x) is not op:
-        return No("the product is read elsewhere too")
+        return No("the product has other readers")
     if source.shape != x.shape or (op.kind == "TRANSPOSE_CONV" and x.shape[-1] != weights.shape[-1]):
-        return No("the multiplication broadcasts its input")
+        return No("the multiplication broadcasts its input to another shape")
     vector = _per_channel(c.array, x.shape, x.shape[-1])
     if vector is None:
-        return No(f"the constant {list(c.shape)} does not run along the channels")
+        return No(f"the constant of shape {list(c.shape)} is not one value per channel")
     factor = 1 / vector if mul.kind == "DIV" else vector
     if not np.isfinite(factor).all():
         return No("the factor is not finite")
     scaled = _scale_inputs(op, weights, factor)
     if scaled is None:
-        return No("a grouped convolution has its own input channels per group")
+        return No("it is a grouped convolution, whose groups have separate input channels")
     new = _with_weights(op, constant(weights.name, scaled.astype(np.float32)), op.input(row.bias or 0))
     new.inputs[row.data] = source
     return Rewrite((mul, op), (new,), f"{mul.kind} of a constant folded into the {op.kind} after it")
 
 
 def _scale_inputs(op: Op, weights: Tensor, factor: Array) -> Array | None:
-    """Weights times the factor of the input channel each of them meets."""
+    """The weights, each multiplied by the factor of its input channel; None for a grouped convolution."""
     w = weights.array
     if op.kind == "DEPTHWISE_CONV_2D":
         return w * np.repeat(factor, w.shape[3] // factor.size) if factor.size > 1 else w * factor
@@ -96,7 +96,7 @@ def _scale_inputs(op: Op, weights: Tensor, factor: Array) -> Array | None:
 
 
 def _with_constant(op: Op) -> tuple[Tensor, Tensor, bool] | None:
-    """(data, constant, constant comes first) of a binary operator with one float constant."""
+    """(data, constant, whether the constant is the first operand) of a binary operator with one float constant."""
     if op.kind not in ("ADD", "SUB", "MUL", "DIV") or len(op.inputs) != 2:
         return None
     a, b = op.inputs
@@ -123,7 +123,7 @@ def _affine(kind: str, c: Array, swapped: bool) -> tuple[Array, Array]:
 
 
 def _per_channel(c: Array, shape: tuple[int, ...], channels: int) -> Array | None:
-    """The constant as one value per channel, or None where it varies along another axis."""
+    """The constant as a vector of 1 or `channels` values, or None if it varies along another axis."""
     if c.size == 1:
         return c.reshape(1)
     if c.size == channels and c.shape[-1] == channels and c.ndim <= len(shape):
@@ -152,7 +152,7 @@ def _ready(conv: Op) -> bool:
 
 
 def _keeping_grid(weights: Tensor, w: Array, mul: Array) -> Tensor:
-    """The new weights; a grid survives when nothing was multiplied."""
+    """The new weights, which keep their int8 parameters if all factors are 1."""
     return constant(weights.name, w.astype(np.float32), weights.quant if (mul == 1).all() else None)
 
 

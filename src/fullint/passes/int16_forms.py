@@ -1,4 +1,4 @@
-"""Operators without an int16 kernel, written with ones that have it (16-bit activations only).
+"""Operators without an int16 kernel, written with operators that have one (for int16 activations only).
 
 SQUARED_DIFFERENCE(a, b)      =>   d = SUB(a, b); MUL(d, d)
 PRELU(x, alpha)               =>   ADD(RELU(x), MUL(MINIMUM(x, 0), alpha))
@@ -17,21 +17,21 @@ from fullint.passes.engine import Rewrite
 from fullint.passes.lookup import as_lookup
 
 COARSE = ("RSQRT", "LOG")
-"""Operators whose int16 kernel is not as exact as a table."""
+"""Operators whose int16 kernel is less accurate than a table."""
 
 
 def difference_apart(op: Op, uses: Uses) -> Rewrite | None:
-    """SQUARED_DIFFERENCE in two."""
+    """SQUARED_DIFFERENCE as SUB and MUL."""
     if op.kind != "SQUARED_DIFFERENCE" or not op.outputs[0].is_float:
         return None
     out = op.outputs[0]
     d = twin(out, f"{out.name}/difference")
     new = (make_op("SUB", op.inputs, [d]), make_op("MUL", [d, d], [out]))
-    return Rewrite((op,), new, "SQUARED_DIFFERENCE has no int16 kernel: SUB, MUL")
+    return Rewrite((op,), new, "SQUARED_DIFFERENCE has no int16 kernel: written as SUB, MUL")
 
 
 def prelu_apart(op: Op, uses: Uses) -> Rewrite | None:
-    """PRELU in four."""
+    """PRELU as RELU, MINIMUM, MUL and ADD."""
     x, alpha, out = op.input(0), op.input(1), op.outputs[0] if op.outputs else None
     if op.kind != "PRELU" or x is None or alpha is None or out is None or not out.is_float:
         return None
@@ -43,14 +43,14 @@ def prelu_apart(op: Op, uses: Uses) -> Rewrite | None:
         make_op("MUL", [below, alpha], [part]),
         make_op("ADD", [above, part], [out]),
     )
-    return Rewrite((op,), new, "PRELU has no int16 kernel: RELU, MINIMUM, MUL, ADD")
+    return Rewrite((op,), new, "PRELU has no int16 kernel: written as RELU, MINIMUM, MUL, ADD")
 
 
 def wide_lookup(op: Op, uses: Uses) -> Rewrite | None:
-    """A function of one tensor without an int16 kernel is a table."""
+    """A function of one tensor without an accurate int16 kernel, as a look-up table."""
     if not traits_of(op.kind).unary or op.kind in (LOOKUP, "CAST") or not op.outputs[0].is_float:
         return None
     row = ROWS.get(op.kind)
     if row is None or (row.int16 and op.kind not in COARSE):
         return None
-    return Rewrite((op,), (as_lookup([op]),), f"{op.kind} has no int16 kernel: a table")
+    return Rewrite((op,), (as_lookup([op]),), f"{op.kind} has no accurate int16 kernel: written as a look-up table")

@@ -1,8 +1,8 @@
-"""Operators that stay float at the user's wish: `--keep-float NAME|TYPE|INDEX,...`.
+"""Operators kept in float on request: `--keep-float NAME|TYPE|INDEX,...`.
 
-    i8 --DEQUANTIZE--> f32 --op--> f32 --QUANTIZE--> i8         neighbours that stay float share the pair
+    i8 --DEQUANTIZE--> f32 --op--> f32 --QUANTIZE--> i8         adjacent kept operators share one pair
 
-No pass touches them; the report and the certificate list them.
+No pass changes them; the report and the certificate list them.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from fullint.model.ir import Model, Op
 
 
 def choose(model: Model, wanted: str | int | Sequence[str | int] | None) -> list[Op]:
-    """Mark the operators that each item names, in place, and return them.
+    """Mark the operators that the items name, in place, and return them.
 
     Args:
-        model: as read.
-        wanted: items, or a string of items with commas between: the index of an operator of the main graph,
-            a type ("SOFTMAX", or the code of a custom operator), or the name of an output tensor.
+        model: the model as read.
+        wanted: items, as a sequence or joined by commas; each is the index of an operator of the main graph, a type
+            ("SOFTMAX", or the code of a custom operator), or the name of an output tensor.
 
     Raises:
-        UsageError: an item names no operator, or one with subgraphs.
+        UsageError: an item names no operator, or one that cannot be kept in float.
     """
     if wanted is None:
         return []
@@ -31,13 +31,13 @@ def choose(model: Model, wanted: str | int | Sequence[str | int] | None) -> list
     for item in items:
         ops = _named(model, str(item).strip())
         if not ops:
-            raise UsageError(f'keep_float: no operator on floats has the index, type or output name "{item}"')
+            raise UsageError(f'keep_float: no float operator has the index, type or output name "{item}"')
         found.update(dict.fromkeys(ops))
     for op in found:
         if any(op.subgraphs()):
-            raise UsageError(f'keep_float: {op.kind} "{op.output_name}" has subgraphs; name the operators inside')
+            raise UsageError(f'keep_float: {op.kind} "{op.output_name}" has subgraphs; name operators inside them instead')
         if op.kind in ("READ_VARIABLE", "ASSIGN_VARIABLE"):
-            raise UsageError(f"keep_float: {op.kind} only hands a variable's value on; name the operators that compute it")
+            raise UsageError(f"keep_float: {op.kind} only copies a variable; name the operators that compute its value")
         op.keep_float = True
     return list(found)
 

@@ -1,4 +1,4 @@
-"""Operators that only work along the last axis, along any.
+"""Apply an operator that works along the last axis only to any axis.
 
 f(x, axis)    =>    TRANSPOSE, f along the last axis, TRANSPOSE back
 """
@@ -14,12 +14,12 @@ from fullint.ops.make import make_op
 
 
 def along(x: Tensor, out: Tensor, axis: int, last: Callable[[Tensor, Tensor], list[Op]]) -> list[Op]:
-    """The operators of `last`, which work from one tensor to another along the last axis, with that axis brought there.
+    """Operators that apply `last` along `axis`, with a TRANSPOSE before and after if that is not the last axis.
 
     Args:
-        x, out: of the same rank.
-        axis: not negative.
-        last: makes the operators.
+        x, out: input and output tensors of the same rank.
+        axis: the axis, not negative.
+        last: (input, output) -> operators that work along the last axis.
     """
     rank = len(x.shape)
     if axis == rank - 1:

@@ -1,12 +1,12 @@
-"""Element-wise operators that together are one function of one tensor become one LOOKUP.
+"""Collapse chains of element-wise operators that depend on one tensor into one LOOKUP.
 
     x -> EXP -> ADD(1) -> LOG -> TANH -> y          =>    y = LOOKUP(x)     (mish, with its MUL by x)
     x -> FLOOR -> y                                 =>    y = LOOKUP(x)
     x -> ADD(3) -> RELU6 -> MUL(1/6) -> MUL(x)      =>    y = HARD_SWISH(x)
 
-An int8 tensor has 256 values, so any function of one is a table, exact to the rounding of its output:
-no operator of the chain needs an int8 kernel, and nothing is rounded in between. Where a table equals
-an operator that LiteRT has, it is recognised by its values and becomes that operator.
+An int8 tensor has 256 values, so any function of it is a table, exact up to the rounding of its output: no operator of the
+chain needs an int8 kernel, and nothing is rounded in between. A table that equals a LiteRT operator is recognised by its
+values and becomes that operator.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from fullint.reporting import Change
 _AFFINE = frozenset("ADD SUB MUL MAXIMUM MINIMUM RELU RELU6 RELU_N1_TO_1 RELU_0_TO_1 NEG".split())
 _ENDS = ("float32", "int32", "int64", "bool", "int8", "uint8", "int16")
 WORTH = 3
-"""As many operators as a look-up takes itself: from here on it is no slower, and more accurate."""
+"""A look-up costs as much as this many operators: for longer chains it is no slower, and more accurate."""
 _POINTS = np.linspace(-12, 12, 2049).astype(np.float32)
 _TOLERANCE = 1e-4
 
 
 def collapse(op: Op, uses: Uses) -> Rewrite | None:
-    """The chain that ends at an operator, where it ends one."""
+    """Collapse the chain that ends at this operator, if it ends one."""
     return _collapsed(op, uses, _wanted)
 
 
 def collapse_lacking(op: Op, uses: Uses) -> Rewrite | None:
-    """The same, only for chains that have an operator without a kernel: for targets that do not take tables."""
+    """The same, but only for chains with an operator that has no kernel: for targets without look-ups."""
     return _collapsed(op, uses, _lacking)
 
 
@@ -53,11 +53,15 @@ def _collapsed(op: Op, uses: Uses, wanted: Callable[[list[Op]], bool]) -> Rewrit
     if not (wanted(chain) or (len(gone) == len(chain) > 1 and end.dtype == "float32")):
         return None
     kinds = ", ".join(c.kind for c in chain)
-    return Rewrite(tuple(gone), (lookup(source, end, _function(chain, source, end)),), f"{kinds}: one function of one tensor")
+    return Rewrite(
+        tuple(gone),
+        (lookup(source, end, _function(chain, source, end)),),
+        f"{kinds}: a function of one tensor, written as one look-up",
+    )
 
 
 def _source(t: Tensor, uses: Uses) -> Tensor:
-    """The one tensor that `t` is an element-wise function of; itself where there is none further up."""
+    """The single tensor that `t` is an element-wise function of; `t` itself if there is none."""
     if uses.sources is None:
         uses.sources = {}
         for made, op in uses.producer.items():  # in execution order
@@ -80,7 +84,7 @@ def _one_source(t: Tensor, op: Op, known: Mapping[Tensor, Tensor]) -> Tensor:
 
 
 def _uniform(c: Tensor, out: Tensor) -> bool:
-    """Whether a constant is one number, however often it is written down."""
+    """Whether all elements of a constant are equal."""
     if c.dtype not in ("float32", "int32", "int64", "bool") or not c.size or len(c.shape) > len(out.shape):
         return False
     flat = c.array.reshape(-1)
@@ -88,14 +92,14 @@ def _uniform(c: Tensor, out: Tensor) -> bool:
 
 
 def _ends(end: Tensor, source: Tensor, uses: Uses) -> bool:
-    """Whether somebody reads the value who is not part of a longer chain from the same source."""
+    """Whether the value is an output, or has a reader outside any longer chain from the same source."""
     if end in uses.outputs:
         return True
     return any(not reader.outputs or _source(reader.outputs[0], uses) is not source for reader, _ in uses.of(end))
 
 
 def _chain(end: Tensor, source: Tensor, uses: Uses) -> list[Op]:
-    """The operators between, in an order they can be executed in."""
+    """The operators from `source` to `end`, in execution order."""
     found: set[Op] = set()
     waiting = [end]
     while waiting:
@@ -108,7 +112,7 @@ def _chain(end: Tensor, source: Tensor, uses: Uses) -> list[Op]:
 
 
 def lacks_kernel(op: Op) -> bool:
-    """Whether no kernel set computes it right in int8."""
+    """Whether no kernel set computes the operator correctly in int8."""
     row = ROWS.get(op.kind)
     if op.kind == "CAST":
         return (x := op.input(0)) is not None and x.is_float
@@ -125,7 +129,7 @@ def _wanted(chain: list[Op]) -> bool:
 
 
 def _function(chain: list[Op], source: Tensor, end: Tensor) -> Graph:
-    """The chain as a graph over scalars and tensors of any shape: constants are scalars."""
+    """The chain as a graph whose constants are scalars, so that it applies to tensors of any shape."""
     x, y = Tensor("x", source.shape, source.dtype), Tensor("y", end.shape, end.dtype)
     scalars: dict[Tensor, Tensor] = {source: x, end: y}
     for op in chain:
@@ -143,14 +147,14 @@ def _function(chain: list[Op], source: Tensor, end: Tensor) -> Graph:
 
 
 def as_lookup(chain: list[Op]) -> Op:
-    """Operators in order, from the first one's input to the last one's output, as one LOOKUP."""
+    """A chain of operators in execution order as one LOOKUP, from the first one's input to the last one's output."""
     x, y = chain[0].inputs[0], chain[-1].outputs[0]
     assert x is not None
     return lookup(x, y, _function(chain, x, y))
 
 
 def recognise(model: Model, evaluate: Evaluate, lookups: bool = True) -> list[Change]:
-    """Look-ups that are an operator of the runtime, by their values; those not worth a table are put back. In place."""
+    """Replace look-ups whose values equal a LiteRT operator, and restore chains not worth a table, in place."""
     wanted = _wanted if lookups else _lacking
     found = [(g, op) for g in model.graphs for op in g.ops if op.kind == LOOKUP]
     if not found:
@@ -162,7 +166,9 @@ def recognise(model: Model, evaluate: Evaluate, lookups: bool = True) -> list[Ch
         if known is not None:
             kind, options = known
             new = [make_op(kind, op.inputs, op.outputs, **options)]
-            changes.append(Change("recognise", op.origin, kind, op.outputs[0].name, "the chain has the values of this operator"))
+            changes.append(
+                Change("recognise", op.origin, kind, op.outputs[0].name, "the chain computes the same values as this operator")
+            )
         elif not wanted(op.options[FUNCTION].ops):
             x = op.inputs[0]
             assert x is not None
@@ -178,7 +184,7 @@ def recognise(model: Model, evaluate: Evaluate, lookups: bool = True) -> list[Ch
 
 
 def _names(lookups: list[Op], evaluate: Evaluate) -> dict[Op, tuple[str, dict[str, object]]]:
-    """The operator each float look-up is, where it is one."""
+    """Look-up -> (type, options) of the LiteRT operator with the same values; others are left out."""
     candidates: list[tuple[str, dict[str, object]]] = [
         ("HARD_SWISH", {}),
         ("GELU", {"approximate": False}),

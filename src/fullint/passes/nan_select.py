@@ -1,6 +1,6 @@
-"""Conditions that integers never meet.
+"""Remove tests for NaN, which integers never are.
 
-SELECT_V2(any(x != x), NaN, y)      =>    y           x is a number, or nothing is
+SELECT_V2(any(x != x), NaN, y)      =>    y
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _DEPTH = 8
 
 
 def nan_branch(op: Op, uses: Uses) -> Rewrite | None:
-    """SELECT of NaN where something is not a number."""
+    """Remove a SELECT that returns NaN if any input is NaN."""
     if op.kind not in ("SELECT", "SELECT_V2") or not op.outputs[0].is_float:
         return None
     condition, yes, y = op.inputs

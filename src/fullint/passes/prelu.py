@@ -1,12 +1,12 @@
-"""A PRELU written in parts is put together again.
+"""Recognise a PRELU that was written with several operators.
 
     SELECT(GREATER(x, 0), x, MUL(x, alpha))       =>    PRELU(x, alpha)
-    SELECT(LESS(x, 0), MUL(x, alpha), x)          =>    PRELU(x, alpha)         LEAKY_RELU where alpha is one number
+    SELECT(LESS(x, 0), MUL(x, alpha), x)          =>    PRELU(x, alpha)         LEAKY_RELU if alpha is a scalar
 
     ADD(RELU(x), MUL(alpha, NEG(RELU(NEG(x)))))   =>    PRELU(x, alpha)
 
-Converters of PyTorch models write it so, and a quantizer that knows no SELECT leaves the convolution
-before it in float; the third is how older Keras models say it.
+Converters of PyTorch models write the first two forms, and a quantizer that does not support SELECT leaves the convolution
+before them in float. Older Keras models use the third.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def prelu_as_itself(op: Op, uses: Uses) -> Rewrite | None:
 def _written(op: Op, x: Tensor, slopes: Tensor, gone: list[Op], parts: str) -> Rewrite:
     if (slopes.array == slopes.array.reshape(-1)[0]).all():
         leaky = make_op("LEAKY_RELU", [x], op.outputs, alpha=float(slopes.array.reshape(-1)[0]))
-        return Rewrite((*gone, op), (leaky,), f"{parts} are a LEAKY_RELU")
-    return Rewrite((*gone, op), (make_op("PRELU", [x, slopes], op.outputs),), f"{parts} are a PRELU")
+        return Rewrite((*gone, op), (leaky,), f"{parts} recognised as LEAKY_RELU")
+    return Rewrite((*gone, op), (make_op("PRELU", [x, slopes], op.outputs),), f"{parts} recognised as PRELU")
 
 
 def prelu_of_relus(op: Op, uses: Uses) -> Rewrite | None:
-    """Recognise the pattern of two RELU at its ADD."""
+    """Recognise the pattern with two RELU at its ADD."""
     if op.kind != "ADD" or op.options.get("fused_activation_function") or not op.outputs[0].is_float:
         return None
     for one, other in (op.inputs, op.inputs[::-1]):
@@ -74,7 +74,7 @@ def prelu_of_relus(op: Op, uses: Uses) -> Rewrite | None:
 
 
 def _back(t: Tensor | None, kinds: tuple[str, ...], uses: Uses) -> list[Op]:
-    """The operators of these kinds that lead to a tensor, the last first; fewer where they do not."""
+    """The operators of these types that lead to a tensor, last one first; stops at the first that does not match."""
     found: list[Op] = []
     for kind in kinds:
         op = uses.producer.get(t) if t is not None else None
@@ -90,7 +90,7 @@ def _zero(t: Tensor | None) -> bool:
 
 
 def _slopes(alpha: Tensor, x: Tensor) -> Tensor | None:
-    """The slopes as the PRELU kernels like them: of the rank of x without the batch."""
+    """The slopes in the rank of x without the batch, as the PRELU kernels require; None if they do not fit."""
     wanted = (1,) * (len(x.shape) - len(alpha.shape)) + alpha.shape
     if alpha.dtype != "float32" or len(wanted) != len(x.shape) or wanted[0] != 1:
         return None

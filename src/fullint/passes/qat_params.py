@@ -1,12 +1,12 @@
-"""Parameters that a model brings along from quantization-aware training or PT2E, taken over.
+"""Use the quantization parameters that a model contains from quantization-aware training or PT2E.
 
     x --QUANTIZE--> i8 --DEQUANTIZE--> y                =>   x, with these parameters
     x --FAKE_QUANT(min, max)--> y                       =>   x, with the parameters of [min, max]
-    const w --QUANTIZE--> i8 --DEQUANTIZE--> y          =>   const y on that grid, which it remembers
+    const w --QUANTIZE--> i8 --DEQUANTIZE--> y          =>   const y with these parameters in `quant`
 
-What such a model learned, it learned on these grids: they are honoured, and not measured again.
+Such a model was trained with these parameters, so they are kept and not measured again.
 
-FAKE_QUANT's grid (kernels/fake_quant.cc, NudgeQuantizationRange), with q_min = 0, or 1 where the range is narrow:
+FAKE_QUANT's parameters (kernels/fake_quant.cc, NudgeQuantizationRange), with q_min = 0, or 1 if the range is narrow:
 
     scale = (max - min) / (2^bits - 1 - q_min)          zero_point = round(q_min - min / scale), kept in [q_min, 2^bits - 1]
 """
@@ -32,7 +32,7 @@ _BITS = {"int4": 4, "uint4": 4, "int16": 16, "uint16": 16}
 
 
 def forget_float_params(model: Model) -> None:
-    """Parameters that a file gives to float values mean nothing (some converters leave them behind); in place."""
+    """Remove the quantization parameters of float activations, which some converters leave behind, in place."""
     for graph in model.graphs:
         for t in (*graph.inputs, *(t for op in graph.ops for t in op.outputs)):
             if t.dtype == "float32" and t.buffer is None:
@@ -40,13 +40,13 @@ def forget_float_params(model: Model) -> None:
 
 
 def apply_qat_params(model: Model) -> tuple[Pinned, list[Change]]:
-    """Take pairs of QUANTIZE and DEQUANTIZE and FAKE_QUANT out, in place.
+    """Remove pairs of QUANTIZE and DEQUANTIZE, and FAKE_QUANT, in place, and keep their parameters.
 
-    A value that has parameters now carries them (`quant` of a float tensor), so that no rewrite merges it away: it is rounded
-    and clamped there.
+    Each float tensor affected carries its parameters in `quant`, so that no rewrite removes the tensor: the integer model
+    must round and clamp there.
 
     Returns:
-        The parameters, with their type, that tensors are to have; and what was done.
+        Tensor -> the parameters and type it is to have; and the changes made.
     """
     pinned: Pinned = {}
     changes: list[Change] = []
@@ -60,9 +60,9 @@ def apply_qat_params(model: Model) -> tuple[Pinned, list[Change]]:
 
 
 def make_runnable(model: Model) -> list[Change]:
-    """What LiteRT does not run of such models, written so that it does, in place.
+    """Rewrite parts of such models that LiteRT does not run, in place.
 
-    const --FAKE_QUANT(narrow)--> w                  =>    const w on its grid
+    const --FAKE_QUANT(narrow)--> w                  =>    const w, rounded
     x --QUANTIZE--> i4, or i16 --DEQUANTIZE--> y     =>    x --FAKE_QUANT(min, max, bits)--> y
     """
     changes: list[Change] = []
@@ -78,7 +78,7 @@ def _of_constant(op: Op) -> bool:
 
 
 def _other_bits(graph: Graph) -> list[Change]:
-    """Pairs of QUANTIZE and DEQUANTIZE in codes that the QUANTIZE kernel does not make of floats."""
+    """Write pairs of QUANTIZE and DEQUANTIZE as FAKE_QUANT, where LiteRT cannot quantize float to their type."""
     changes = []
     uses = Uses(graph)
     for op in [o for o in graph.ops if o.kind == "DEQUANTIZE"]:
@@ -95,7 +95,15 @@ def _other_bits(graph: Graph) -> list[Change]:
         low, high = (first - zero) * scale, (first + 2.0**bits - 1 - zero) * scale
         options = {"min": low, "max": high, "num_bits": bits, "narrow_range": False}
         graph.ops[graph.ops.index(op)] = make_op("FAKE_QUANT", [x], op.outputs, **options)
-        changes.append(Change("made_runnable", op.origin, op.kind, op.output_name, f"LiteRT quantizes no floats to {q.dtype}"))
+        changes.append(
+            Change(
+                "made_runnable",
+                op.origin,
+                op.kind,
+                op.output_name,
+                f"LiteRT cannot quantize float to {q.dtype}: written as FAKE_QUANT",
+            )
+        )
         uses = Uses(graph)
         if maker is not None and not uses.of(q) and q not in uses.outputs:
             graph.ops.remove(maker)
@@ -103,7 +111,7 @@ def _other_bits(graph: Graph) -> list[Change]:
 
 
 _Take = Callable[[Op, Uses], "tuple[Tensor, Tensor, Quant, str, list[Op]] | None"]
-"""(value, what stands for it afterwards, its grid, the type of its codes, operators that go)."""
+"""Recognises a pattern: (its input, its output, parameters, integer type, operators to remove), or None."""
 
 
 def _swept(graph: Graph, pinned: Pinned, take: _Take) -> list[Change]:
@@ -123,19 +131,19 @@ def _swept(graph: Graph, pinned: Pinned, take: _Take) -> list[Change]:
         elif not _alone(x, gone, given, pinned, uses) or (kept := _joined(graph, x, y)) is None:
             if op.kind != "FAKE_QUANT":
                 continue
-            instead = _pair_of(x, y, quant)  # what others read stays as it is: only who reads y sees the grid
+            instead = _pair_of(x, y, quant)  # x has other readers: only readers of y see the rounded value
         else:
             pinned[kept], kept.quant = given, given[0]
         at = graph.ops.index(op)
         graph.ops[at : at + 1] = instead
         graph.ops = [o for o in graph.ops if o not in gone]
         uses = Uses(graph)
-        changes += [Change("honour", op.origin, op.kind, y.name, "the model brings these parameters along")]
+        changes += [Change("honour", op.origin, op.kind, y.name, "parameters from training used")]
     return changes
 
 
 def _alone(x: Tensor, gone: list[Op], given: tuple[Quant, str], pinned: Pinned, uses: Uses) -> bool:
-    """Whether nobody would see a value on another grid than the model gave him."""
+    """Whether `x` can get these parameters: it has no readers that the model gave other ones."""
     if x in pinned and pinned[x][0].same_as(given[0]):
         return True
     return x not in uses.outputs and all(reader in gone or _same_grid(reader, given) for reader, _ in uses.of(x))
@@ -153,7 +161,7 @@ def _pair_of(x: Tensor, y: Tensor, quant: Quant) -> list[Op]:
 
 
 def _move_constants(graph: Graph) -> None:
-    """TRANSPOSE of a constant that remembers its grid: converters write weights in their framework's layout."""
+    """Fold a TRANSPOSE of a constant with parameters: converters keep weights in the framework's layout."""
     for op in list(graph.ops):
         x, order = op.input(0), op.input(1)
         if op.kind != "TRANSPOSE" or x is None or x.buffer is None or x.quant is None or order is None or order.buffer is None:
@@ -167,7 +175,7 @@ def _move_constants(graph: Graph) -> None:
 
 
 def _upwards(graph: Graph, pinned: Pinned) -> None:
-    """What is only moved before it is rounded may be rounded before it is moved: no requantize is needed between."""
+    """Give a tensor that is only moved (TRANSPOSE, RESHAPE, …) the parameters of the result, which avoids a requantize."""
     uses = Uses(graph)
     for op in reversed(graph.ops):
         row = ROWS.get(op.kind)
@@ -188,7 +196,7 @@ def _fake_quant(op: Op, uses: Uses) -> tuple[Tensor, Tensor, Quant, str, list[Op
         return None
     if bits == 8:
         quant = fake_quant_params(low, high, narrow)
-    else:  # the range, with all codes of int8; moved to hold zero, as the kernel does
+    else:  # the range at full int8 resolution; shifted to contain zero, as the kernel does
         move = -max(low, 0.0) - min(high, 0.0)
         quant = activation_params(Range(low + move, high + move))
     return x, op.outputs[0], quant, "int8", [op]
@@ -196,14 +204,14 @@ def _fake_quant(op: Op, uses: Uses) -> tuple[Tensor, Tensor, Quant, str, list[Op
 
 def fake_quant_params(low: float, high: float, narrow: bool) -> Quant:
     """The int8 parameters of an 8-bit FAKE_QUANT."""
-    least, low32 = 1 if narrow else 0, np.float32(low)  # in float32, as the kernel: it decides ties
+    least, low32 = 1 if narrow else 0, np.float32(low)  # in float32, as in the kernel, so that ties round alike
     scale = (np.float32(high) - low32) / np.float32(255 - least)
     zero = min(max(int(round_half_away(np.float32(least) - low32 / scale)), least), 255)
     return Quant.of(scale, zero - 128)
 
 
 def _pair(op: Op, uses: Uses) -> tuple[Tensor, Tensor, Quant, str, list[Op]] | None:
-    """A DEQUANTIZE of what a QUANTIZE has just made of floats."""
+    """A QUANTIZE of a float tensor followed by a DEQUANTIZE."""
     q = op.input(0)
     maker = uses.producer.get(q) if op.kind == "DEQUANTIZE" and q is not None else None
     if q is None or maker is None or maker.kind != "QUANTIZE" or op.keep_float or maker.keep_float:
@@ -219,7 +227,7 @@ def _pair(op: Op, uses: Uses) -> tuple[Tensor, Tensor, Quant, str, list[Op]] | N
 
 
 def _on_grid(x: Tensor, quant: Quant, dtype: str) -> Tensor:
-    """The constant, rounded; int8 with zero point 0 is a grid that weights keep."""
+    """The constant rounded to these parameters; it keeps them in `quant` if they are int8 with zero point 0."""
     if dtype == "uint8":
         quant, dtype = replace(quant, zero_point=quant.zero_point - 128), "int8"
     values: Array = dequantize(quantize(x.array, quant, dtype), quant)
@@ -227,7 +235,7 @@ def _on_grid(x: Tensor, quant: Quant, dtype: str) -> Tensor:
 
 
 def _joined(graph: Graph, x: Tensor, y: Tensor) -> Tensor | None:
-    """One tensor for both: the one whose name an input or output of the graph needs. None where both are needed."""
+    """Merge two tensors into one, keeping an input or output of the graph; None if both are."""
     if x in graph.inputs or x in graph.outputs:
         if y in graph.outputs:
             return None

@@ -1,10 +1,10 @@
-"""Recurrent operators written with the one that has an integer kernel.
+"""BIDIRECTIONAL_SEQUENCE_LSTM written with UNIDIRECTIONAL_SEQUENCE_LSTM, which has an integer kernel.
 
     BIDIRECTIONAL_SEQUENCE_LSTM(x)   =>   f = UNIDIRECTIONAL_SEQUENCE_LSTM(x)
                                           b = REVERSE_V2(UNIDIRECTIONAL_SEQUENCE_LSTM(REVERSE_V2(x)))
                                           f, b    or, merged,    CONCATENATION(f, b)
 
-(Both directions keep their own state.)
+(Each direction keeps its own state.)
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from fullint.ops.make import make_op
 from fullint.passes.engine import No, Rewrite
 
 _SIDE = 17
-"""Operands of one direction: weights, peepholes, biases, projection."""
+"""Number of operands of one direction: weights, peepholes, biases, projection."""
 _FIRST_STATE, _AUX = 35, 39
 _FULL = 24
 
 
 def bidirectional_apart(op: Op, uses: Uses) -> Rewrite | No | None:
-    """Two directions, each an operator of its own."""
+    """Write each direction as an operator of its own."""
     x = op.input(0)
     if op.kind != "BIDIRECTIONAL_SEQUENCE_LSTM" or x is None or not op.outputs[0].is_float:
         return None

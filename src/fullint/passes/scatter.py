@@ -1,11 +1,11 @@
-"""Writing at indices, without sizes that depend on values and without zeros that are no codes.
+"""Operators that write at indices, rewritten with static shapes and correct zeros.
 
     CONCATENATION(SLICE(a, 0, [i, -1..]), x, SLICE(a, [i + 1, 0..], -1))  =>  DYNAMIC_UPDATE_SLICE(a, x, [i, 0..])
-    SCATTER_ND(constant indices, x, shape)          =>   GATHER(CONCATENATION(x, zeros), where each row comes from)
+    SCATTER_ND(constant indices, x, shape)          =>   GATHER(CONCATENATION(x, zeros), source of each row)
     SEGMENT_SUM(x, constant segments)               =>   a product with a matrix of 0 and 1
 
-The first is how converters write to a list inside a loop; the int8 kernels of the second and third would
-leave code 0 where nothing is written, which is not the number 0.
+Converters use the first form to write to a list inside a loop. The int8 kernels of the second and third leave the integer
+0 where nothing is written, which is not the real value 0.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ def list_update(op: Op, uses: Uses) -> Rewrite | None:
         make_op("DYNAMIC_UPDATE_SLICE", [a, x, at], op.outputs),
     )
     gone = private(op, [first, last], uses)
-    return Rewrite((*gone, op), new, "SLICE, SLICE, CONCATENATION are an update at an index")
+    return Rewrite((*gone, op), new, "SLICE, SLICE, CONCATENATION recognised as DYNAMIC_UPDATE_SLICE")
 
 
 def _joined(t: Tensor | None, uses: Uses) -> Op | None:
-    """The CONCATENATION of an index and constants that a start or size is."""
+    """The CONCATENATION or PACK of an index and constants that makes a start or size, or None."""
     op = uses.producer.get(t) if t is not None else None
     return op if op is not None and op.kind in ("CONCATENATION", "PACK") and op.inputs[0] is not None else None
 
 
 def _scalar(t: Tensor | None, uses: Uses) -> Tensor | None:
-    """The number behind a RESHAPE to [1]."""
+    """The scalar before a RESHAPE to [1]; otherwise the tensor itself."""
     op = uses.producer.get(t) if t is not None else None
     return op.inputs[0] if op is not None and op.kind in ("RESHAPE", "EXPAND_DIMS") else t
 
@@ -60,7 +60,7 @@ def _has_one(op: Op) -> bool:
 
 
 def scatter_as_gather(op: Op, uses: Uses) -> Rewrite | No | None:
-    """SCATTER_ND at constant indices."""
+    """SCATTER_ND at constant indices as GATHER."""
     if op.kind != "SCATTER_ND" or not op.outputs[0].is_float:
         return None
     indices, x, out = op.inputs[0], op.inputs[1], op.outputs[0]
@@ -70,10 +70,10 @@ def scatter_as_gather(op: Op, uses: Uses) -> Rewrite | No | None:
     rows, width = int(np.prod(out.shape[:depth])), int(np.prod(out.shape[depth:]))
     at = indices.array.reshape(-1, depth)
     if (at < 0).any() or (at >= np.asarray(out.shape[:depth])).any():
-        return No("an index lies outside of the result")
+        return No("an index is outside the result")
     places = np.ravel_multi_index(tuple(at.T), out.shape[:depth])
     if np.unique(places).size != places.size:
-        return No("it adds several values up at one index")
+        return No("it adds several values at the same index")
     source = np.full(rows, places.size, np.int32)
     source[places] = np.arange(places.size)
     flat, more, picked = (Tensor(f"{out.name}/{n}", (k, width), "float32") for n, k in _parts(places.size, rows))
@@ -84,7 +84,7 @@ def scatter_as_gather(op: Op, uses: Uses) -> Rewrite | No | None:
         make_op("GATHER", [more, constant(f"{out.name}/rows", source)], [picked], axis=0),
         make_reshape(picked, out),
     )
-    return Rewrite((op,), new, "SCATTER_ND at constant indices picks rows, of zeros where nothing is written")
+    return Rewrite((op,), new, "SCATTER_ND at constant indices written as GATHER")
 
 
 def _parts(given: int, rows: int) -> tuple[tuple[str, int], ...]:
@@ -92,7 +92,7 @@ def _parts(given: int, rows: int) -> tuple[tuple[str, int], ...]:
 
 
 def segment_sum_as_dense(op: Op, uses: Uses) -> Rewrite | No | None:
-    """SEGMENT_SUM and UNSORTED_SEGMENT_SUM with constant segments."""
+    """SEGMENT_SUM and UNSORTED_SEGMENT_SUM with constant segments as FULLY_CONNECTED."""
     if op.kind not in ("SEGMENT_SUM", "UNSORTED_SEGMENT_SUM") or not op.outputs[0].is_float:
         return None
     x, ids, out = op.inputs[0], op.inputs[1], op.outputs[0]
@@ -100,11 +100,13 @@ def segment_sum_as_dense(op: Op, uses: Uses) -> Rewrite | No | None:
         return No("its segments are computed at run time")
     n, count, width = x.shape[0], out.shape[0], int(np.prod(x.shape[1:]))
     member = (np.arange(count)[:, None] == ids.array[None, :]).astype(np.float32)
-    return Rewrite((op,), tuple(_product(x, out, member, n, width)), f"a sum of {count} segments is a product with 0 and 1")
+    return Rewrite(
+        (op,), tuple(_product(x, out, member, n, width)), f"sum of {count} segments written as a product with zeros and ones"
+    )
 
 
 def _product(x: Tensor, out: Tensor, member: Array, n: int, width: int) -> list[Op]:
-    """Member . x along the first axis."""
+    """The product member . x along the first axis; `member` is a matrix of zeros and ones."""
     swap = constant(f"{out.name}/swap", np.array([1, 0], np.int32))
     flat, turned, sums, back = (twin(out, f"{out.name}/{s}") for s in ("flat", "turned", "sums", "back"))
     flat.shape, turned.shape = (n, width), (width, n)

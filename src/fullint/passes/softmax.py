@@ -1,10 +1,10 @@
-"""A softmax written in parts is put together again.
+"""Recognise a SOFTMAX that was written with several operators.
 
     e = EXP(SUB(x, REDUCE_MAX(x, axis)));  DIV(e, SUM(e, axis))          =>    SOFTMAX(x)
     e = EXP(x);                            DIV(e, SUM(e, axis))          =>    SOFTMAX(x)
 
-One kernel with a fixed output, in place of five whose intermediate values need ranges of their own. An
-axis that is not the last is transposed there and back.
+One kernel with a fixed output scale replaces five operators whose intermediate values each need a range. An axis other
+than the last is transposed there and back.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def softmax_as_itself(op: Op, uses: Uses) -> Rewrite | None:
     x, before = _unshifted(shifted, axis, uses)
     gone = private(op, [summed, exp, *before], uses)
     new = along(x, op.outputs[0], axis, lambda a, b: [make_op("SOFTMAX", [a], [b], beta=1.0)])
-    return Rewrite((*gone, op), tuple(new), "EXP, SUM, DIV are a SOFTMAX")
+    return Rewrite((*gone, op), tuple(new), "EXP, SUM, DIV recognised as SOFTMAX")
 
 
 def _axis(reduction: Op, x: Tensor) -> int | None:
@@ -47,7 +47,7 @@ def _axis(reduction: Op, x: Tensor) -> int | None:
 
 
 def _unshifted(t: Tensor, axis: int, uses: Uses) -> tuple[Tensor, list[Op]]:
-    """What the maximum was taken off from, and the operators that did it."""
+    """The input before its maximum was subtracted, and the operators that subtract it."""
     sub = uses.producer.get(t)
     if sub is None or sub.kind != "SUB" or sub.options.get("fused_activation_function"):
         return t, []

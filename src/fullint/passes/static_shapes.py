@@ -1,10 +1,9 @@
-"""Dynamic batch sizes are fixed, and what was computed from shapes becomes constant.
+"""Fix dynamic dimensions, and fold what is computed from shapes and constants.
 
     x [-1, 28, 28, 1]                              =>    x [1, 28, 28, 1]
     SHAPE(x) -> STRIDED_SLICE -> PACK -> RESHAPE   =>    const -> RESHAPE
 
-Shapes behind a dynamic input come from the runtime itself, which knows each operator's rule; so do
-the values of operators whose inputs are all constant.
+The runtime computes the shapes that depend on a dynamic input, and the values of operators whose inputs are all constant.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ def fix_batch(
     """Give every tensor of the main graph a static shape, in place.
 
     Args:
-        model: as read.
-        batch: size of dynamic first dimensions.
-        shapes: whole shapes of some inputs by name; None stands for the only input.
+        model: the model as read.
+        batch: size for dynamic first dimensions.
         shapes_of: input shapes -> shape of each tensor of the file's main graph, in file order.
+        shapes: complete shapes of inputs by name; the name None stands for the only input.
 
     Raises:
-        UsageError: another dimension is dynamic, or the batch is fixed already at another size.
+        UsageError: another dimension is dynamic, or the batch is already fixed at another size.
     """
     graph = model.main
     given = _given(graph, shapes or {})
@@ -53,24 +52,24 @@ def fix_batch(
 
 
 def forget_signatures(model: Model) -> None:
-    """Every shape is static from now on, in place."""
+    """Remove all shape signatures, so that every shape is static, in place."""
     for g in model.graphs:
         for tensor in g.tensors:
             tensor.shape_signature = None
 
 
 def _given(graph: Graph, shapes: Mapping[str | None, tuple[int, ...]]) -> dict[Tensor, tuple[int, ...]]:
-    """The shapes that were asked for, checked against what the model allows."""
+    """The requested shapes by input tensor, checked against the model's shape signatures."""
     found = {}
     for name, shape in shapes.items():
         if name is None and len(graph.inputs) != 1:
-            raise UsageError(f"the model has {len(graph.inputs)} inputs: say which one has the shape, NAME={_comma(shape)}")
+            raise UsageError(f"--shape: the model has {len(graph.inputs)} inputs; name the one meant, NAME={_comma(shape)}")
         t = next((t for t in graph.inputs if name in (None, t.name)), None)
         if t is None:
-            raise UsageError(f'no input is named "{name}"; there are: {", ".join(t.name for t in graph.inputs)}')
+            raise UsageError(f'--shape: unknown input "{name}"; the inputs are: {", ".join(t.name for t in graph.inputs)}')
         signature = t.shape_signature or t.shape
         if len(shape) != len(signature) or any(s not in (-1, n) for s, n in zip(signature, shape, strict=True)):
-            raise UsageError(f'input "{t.name}" has the shape {list(signature)}, where -1 is open; {_comma(shape)} does not fit')
+            raise UsageError(f'--shape {_comma(shape)} does not fit input "{t.name}" of shape {list(signature)} (-1 = dynamic)')
         found[t] = shape
     return found
 
@@ -83,23 +82,23 @@ def _static(t: Tensor, batch: int) -> tuple[int, ...]:
     signature = t.shape_signature or t.shape
     if any(n < 0 for n in signature[1:]):
         raise UsageError(
-            f'input "{t.name}" has dynamic dimensions besides the batch: {list(signature)}; '
-            f"fix them with --shape {_comma(tuple(max(n, 1) for n in signature))}, with the sizes you need"
+            f'input "{t.name}" has dynamic dimensions other than the batch: {list(signature)}; '
+            f"fix them with --shape {_comma(tuple(max(n, 1) for n in signature))} (put in the sizes you need)"
         )
     if not signature or signature[0] >= 0:
         if batch != 1 and signature and signature[0] != batch:
-            raise UsageError(f'input "{t.name}" has a fixed batch of {signature[0]}; --batch {batch} needs a dynamic one')
+            raise UsageError(f'--batch {batch}: the batch of input "{t.name}" is not dynamic, but fixed at {signature[0]}')
         return t.shape
     return (batch, *signature[1:])
 
 
 def _unknown(t: Tensor) -> bool:
-    """Whether the file does not say the shape (a -1, or a tensor of unknown rank computed from shapes)."""
+    """Whether the shape contains -1, so that the file does not determine it."""
     return any(n < 0 for n in t.shape)
 
 
 def densify(model: Model) -> list[Change]:
-    """Put a DENSIFY in front of operators that read sparse constants, in place; folding then makes them dense."""
+    """Insert a DENSIFY before operators that read sparse constants, in place; `fold_constants` then expands them."""
     changes = []
     for graph in model.graphs:
         dense: dict[Tensor, Tensor] = {}
@@ -120,7 +119,7 @@ def densify(model: Model) -> list[Change]:
 
 
 def fold_constants(model: Model, evaluate: Evaluate) -> list[Change]:
-    """Replace operators that compute from constants and static shapes alone by their results, in place."""
+    """Replace operators that depend only on constants and static shapes by their results, in place."""
     graph = model.main
     for op in graph.ops:
         if op.kind in ("SHAPE", "RANK") and op.inputs[0] is not None and all(n >= 0 for n in op.inputs[0].shape):
@@ -134,7 +133,12 @@ def fold_constants(model: Model, evaluate: Evaluate) -> list[Change]:
         _evaluate(model, graph, folded, evaluate)
         gone = set(folded)
         graph.ops = [op for op in graph.ops if op not in gone]
-    return [Change("fold_constants", op.origin, op.kind, op.outputs[0].name, "computed once, here") for op in shape_ops + folded]
+    return [
+        Change(
+            "fold_constants", op.origin, op.kind, op.outputs[0].name, "computed in advance: depends on constants and shapes only"
+        )
+        for op in shape_ops + folded
+    ]
 
 
 def _constant_ops(graph: Graph) -> list[Op]:

@@ -1,12 +1,12 @@
-"""TensorFlow's own operators, which a converter leaves as Flex or custom ones, written with builtins.
+"""TensorFlow operators that a converter left as Flex or custom operators, written with TFLite builtins.
 
-    Flex Erf(x)                   =>   SIGN(x) (1 - polynomial(1 / (1 + 0.33 |x|)) EXP(-x^2))      and later one look-up
+    Flex Erf(x)                   =>   SIGN(x) (1 - polynomial(1 / (1 + 0.33 |x|)) EXP(-x^2))      later one look-up
     Flex Asin(x)                  =>   ATAN2(x, SQRT(1 - x^2))
     Flex AvgPool3D([N,D,H,W,C])   =>   AVERAGE_POOL_2D over [N D, H, W, C], then over [N, D, H' W', C]
 
-LiteRT cannot run such a model at all, so this comes before anything is measured; what is written is float arithmetic that
-equals TensorFlow's to about 1e-6. Averages: those of rows and of planes may be taken one after the other, padding included,
-since how many values a window holds is a product.
+LiteRT cannot run such a model at all, so this runs before calibration. The result is float arithmetic that equals
+TensorFlow's to about 1e-6. Pooling over planes and over rows and columns can be done in two steps, with padding, since the
+number of values in a window is the product of both.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ERFINV_FAR = (
 
 
 def without_tensorflow(model: Model) -> list[Change]:
-    """Write all that can be with builtins, in place."""
+    """Rewrite all supported TensorFlow operators with builtins, in place."""
     if not any(op.kind == "CUSTOM" for _, op in model.ops()):
         return []
     changes = [*sweep(model, unary_as_builtins), *sweep(model, pool_3d_as_2d)]
@@ -49,19 +49,19 @@ def without_tensorflow(model: Model) -> list[Change]:
 
 
 def tensorflow_name(op: Op) -> str:
-    """TensorFlow's name of an operator that is none of TFLite's; "" where it is."""
+    """TensorFlow's name of a custom operator ("FlexErf" -> "Erf"), or "" for a TFLite builtin."""
     return (op.custom_code or "").removeprefix(PREFIX) if op.kind == "CUSTOM" else ""
 
 
 class Formula:
-    """Builtins written one after the other, element by element."""
+    """Builds a chain of element-wise builtins with the shape of `out`."""
 
     def __init__(self, out: Tensor) -> None:
         self.out = out
         self.ops: list[Op] = []
 
     def do(self, kind: str, *inputs: Tensor | float, dtype: str = "float32") -> Tensor:
-        """The result of an operator; a number stands for a constant."""
+        """Append an operator and return its result; a float input becomes a constant."""
         given = [constant(f"{self.out.name}/{t:.4g}", np.float32(t)) if isinstance(t, float) else t for t in inputs]
         t = twin(self.out, f"{self.out.name}/{kind.lower()}{len(self.ops)}")
         t.dtype = dtype
@@ -69,7 +69,7 @@ class Formula:
         return t
 
     def polynomial(self, x: Tensor, factors: tuple[float, ...]) -> Tensor:
-        """Horner's rule, the constant term first."""
+        """Evaluate a polynomial by Horner's rule; `factors` starts with the constant term."""
         value: Tensor | float = factors[-1]
         for f in reversed(factors[:-1]):
             value = self.do("ADD", self.do("MUL", x, value), f)
@@ -129,16 +129,16 @@ UNARY: dict[str, Callable[[Formula, Tensor], Tensor]] = {
     "Sinh": lambda f, x: _exponentials(f, x, "SUB"),
     "Tan": lambda f, x: f.do("DIV", f.do("SIN", x), f.do("COS", x)),
 }
-"""TensorFlow's functions of one number that TFLite lacks."""
+"""TensorFlow's element-wise functions of one tensor that TFLite lacks."""
 
 
 POOLS = {"AvgPool3D": "AVERAGE_POOL_2D", "MaxPool3D": "MAX_POOL_2D"}
 WRITTEN = frozenset({*UNARY, *POOLS})
-"""Those of TensorFlow's operators that are written with builtins."""
+"""TensorFlow operators that can be written with builtins."""
 
 
 def unary_as_builtins(op: Op, uses: Uses) -> Rewrite | No | None:
-    """A function of one number."""
+    """Rewrite a function of one tensor."""
     write, x = UNARY.get(tensorflow_name(op)), op.input(0)
     if write is None or x is None:
         return None
@@ -153,7 +153,7 @@ def unary_as_builtins(op: Op, uses: Uses) -> Rewrite | No | None:
 
 
 def pool_3d_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
-    """AvgPool3D and MaxPool3D."""
+    """Rewrite AvgPool3D and MaxPool3D as two 2D poolings."""
     name, x = tensorflow_name(op), op.input(0)
     if name not in POOLS or x is None:
         return None
@@ -161,7 +161,7 @@ def pool_3d_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
     size: list[int] = said.get("ksize", [])
     stride: list[int] = said.get("strides", [])
     if len(x.shape) != 5 or len(size) != 5 or len(stride) != 5 or said.get("data_format", b"NDHWC") != b"NDHWC":
-        return No("its windows are not known, or channels come first")
+        return No("its attributes cannot be read, or its layout is not NDHWC")
     n, d, h, w, c = x.shape
     padding = said.get("padding", b"VALID").decode()
     out, ops = op.outputs[0], list[Op]()
@@ -193,7 +193,7 @@ def pool_3d_as_2d(op: Op, uses: Uses) -> Rewrite | No | None:
 
 
 def node_attributes(op: Op) -> dict[str, Any]:
-    """Attributes of a Flex operator's NodeDef (tensorflow/core/framework/node_def.proto): whole numbers, lists of them, bytes."""
+    """Attributes of a Flex operator's NodeDef (tensorflow/core/framework/node_def.proto): integers, integer lists, bytes."""
     from flatbuffers import flexbuffers
 
     if op.custom_options is None:
@@ -202,12 +202,12 @@ def node_attributes(op: Op) -> dict[str, Any]:
         node = bytes(flexbuffers.GetRoot(bytearray(op.custom_options.tobytes())).AsVector[1].AsStringBytes)
         entries = [dict(_fields(value)) for number, value in _fields(node) if number == 5]
         return {e[1].decode(): _attribute(e[2]) for e in entries}
-    except Exception:  # damaged options are as good as none
+    except Exception:  # damaged options count as missing
         return {}
 
 
 def _attribute(data: bytes) -> Any:
-    """An AttrValue: bytes (2), a number (3), a flag (5), or a list of numbers (1)."""
+    """The value of an AttrValue: bytes (field 2), an integer (3), a boolean (5), or a list of integers (1)."""
     for number, value in _fields(data):
         if number == 1:
             packed = [v for n, v in _fields(value) if n == 3]

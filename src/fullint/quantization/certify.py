@@ -1,4 +1,4 @@
-"""Certify: the written bytes checked, executed and compared; refused, or handed out with what a user should know."""
+"""The certify stage: verify, run and compare the written bytes, then accept them with warnings or refuse them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def certify(bench: Workbench, written: Written) -> Result:
     """The result with its certificate.
 
     Raises:
-        VerificationError: the file breaks a rule of the contract, or does not run as it should.
-        AccuracyError: it is too far from what it is compared with.
+        VerificationError: the file breaks a rule of the contract, or a kernel set does not run it correctly.
+        AccuracyError: its SQNR against the reference is too low.
     """
     certificate = _certificate(bench, written, bench.second_worker())
     return Result(written.data, report_result(bench, written, certificate, _judge(written, certificate)))
@@ -58,7 +58,7 @@ def _certificate(bench: Workbench, written: Written, other: WorkerProcess) -> Ce
 
 
 def _judge(written: Written, certificate: Certificate) -> tuple[str, ...]:
-    """Warnings; refuse a result that is too far from what it is compared with."""
+    """Warnings about the result; raises AccuracyError if its SQNR is too low."""
     calibrated = written.assigned.calibrated
     loaded = calibrated.prepared.loaded
 
@@ -69,7 +69,7 @@ def _judge(written: Written, certificate: Certificate) -> tuple[str, ...]:
     warnings = []
     if calibrated.loose and loaded.request.samples is None:
         count = len(calibrated.loose)
-        warnings.append(f"{count} ranges are bounds on sums, and the inputs were drawn: real ones may lose more; -c DATA tells")
+        warnings.append(f"{count} ranges are bounds on sums, judged on random inputs: real data may lose more; use -c DATA")
     options, every = loaded.options, loaded.request.require_every_output
     try:
         warnings += verdict(certificate, options.min_sqnr, options.per_tensor, worst, require_every_output=every)
@@ -82,16 +82,18 @@ def _judge(written: Written, certificate: Certificate) -> tuple[str, ...]:
 
 def _too_wide(calibrated: Calibrated) -> str:
     names = ", ".join(f'"{t.name}" ({why})' for t, why in list(calibrated.loose.items())[:4])
-    return f"bounds are too wide without samples: {names or 'values between float operators'}"
+    return f"without samples, these ranges are only bounds, and too wide: {names or 'values between float operators'}"
 
 
 def _of_inputs_and_outputs(calibrated: Calibrated) -> list[str]:
     model, options = calibrated.model, calibrated.prepared.loaded.options
     warnings = []
     if options.io != "auto" and not any(t.is_float for t in (*model.main.inputs, *model.main.outputs)):
-        warnings.append(f"io {options.io} has no effect: no input or output of the model is float")
+        warnings.append(f"io {options.io} has no effect: the model has no float input or output")
     for t in model.main.inputs:
         span = calibrated.ranges.get(t)
         if span is not None and span.low == span.high:
-            warnings.append(f'every sample of input "{t.name}" is {span.low:g}: that calibrates nothing')
+            warnings.append(
+                f'input "{t.name}" is {span.low:g} in every sample: its range cannot be calibrated; give varied samples'
+            )
     return warnings

@@ -18,7 +18,7 @@ from fullint.quantization.assignment import Assignment
 
 
 def blockers(model: Model) -> list[Blocker]:
-    """Every operator that cannot be integer, with its cause; empty when all can."""
+    """Every operator of a prepared model that cannot be integer; empty if all can."""
     return [b for number, op in model.ops() if (b := _blocker(number, op))]
 
 
@@ -33,44 +33,44 @@ def _blocker(number: int, op: Op) -> Blocker | None:
         return Blocker(number, op.origin, op.custom_code or op.kind, name, cause, ways)
 
     if op.kind == "CUSTOM" and (op.custom_code or "").startswith("Flex"):
-        cause = "TensorFlow itself computes it (flex), in float, and it is none of those that fullint writes with builtins"
-        way_out = "replace it in the network by operators that TFLite has (docs/ops.md), or cut it off"
+        cause = "TensorFlow computes it (Flex), in float, and fullint cannot rewrite it with builtins"
+        way_out = "replace it in the network by TFLite operators (docs/ops.md), or remove it from the model"
         return Blocker(number, op.origin, op.custom_code or "", op.output_name, cause, way_out)
     if op.kind == "CUSTOM":
-        return block("a custom operator has no integer kernel fullint knows", "cut it off, before or behind the network")
+        return block("a custom operator has no known integer kernel", "remove it and run it before or after the model")
     row = ROWS.get(op.kind)
     if row is None:
-        return block(_no_row(op), "replace it by operators of docs/ops.md, or cut it off")
+        return block(_no_row(op), "replace it by operators listed in docs/ops.md, or remove it from the model")
     if why := row.refuses(op):
-        return block(why, "make that operand a constant, or write the operator with ones that take two activations")
+        return block(why, "make that operand a constant, or use operators that accept two activations")
     for t in op.values():
         if t.is_float and t.dtype != "float32":
-            return block(f'"{t.name}" is {t.dtype}, which has no int8 form here', "export the model with float32 activations")
+            return block(f'"{t.name}" is {t.dtype}; only float32 can be quantized', "export the model with float32 activations")
         if t.buffer is not None and t.dtype == "float32" and not np.isfinite(t.array).all():
-            return block(f'its constant "{t.name}" holds values that are not finite', "replace them by large finite numbers")
+            return block(f'its constant "{t.name}" contains NaN or infinity', "replace these values by large finite numbers")
         if t.is_variable and row.derive is None:
-            return block(f'"{t.name}" is state kept between runs', "feed the state in and out instead")
+            return block(f'"{t.name}" is state kept between runs', "make the state an input and an output of the model")
     for i, x in enumerate(op.inputs):
         if x is not None and x.is_float and row.role(i) is Role.RAW:
-            return block(f'its input {i} "{x.name}" must be an integer', "give it an integer")
+            return block(f'its input {i} "{x.name}" is float, but must be an integer type', "cast it to int32 in the model")
     return None
 
 
 def _no_row(op: Op) -> str:
-    """Why an operator without a row cannot be integer, and one that passes usually rewrite was not."""
+    """Why an operator that is not in the op table cannot be integer, or was not rewritten by a pass."""
     if op.kind in IMPOSSIBLE:
         return IMPOSSIBLE[op.kind]
     known = form(op.kind)
     if op.kind in INTEGERS:
-        return "it computes on floats here; integers it would take"
-    return f"LiteRT has no int8 kernel for it, and it is not what becomes {known}" if known else "fullint does not know it"
+        return "it has float operands here; its kernel supports plain integers only"
+    return f"LiteRT has no int8 kernel for it; others are {known}, but not this one" if known else "fullint does not know it"
 
 
 def unmeasured(model: Model, ranges: Mapping[Tensor, Range]) -> list[Blocker]:
-    """Operators whose result no sample can reach: they are in a graph that the main graph does not run."""
+    """Operators without a measured range, because they are in a subgraph that running the model does not reach."""
     wanted = set(observed_tensors(model)) - set(ranges)
-    cause = "it is in a graph that running the model's inputs does not reach, so no sample gives it a range"
-    way_out = "make the graph a model of its own"
+    cause = "it is in a subgraph that running the model does not reach, so no sample gives it a range"
+    way_out = "make the subgraph a separate model"
     return [
         Blocker(number, op.origin, op.kind, op.outputs[0].name, cause, way_out)
         for number, op in model.ops()
@@ -79,7 +79,7 @@ def unmeasured(model: Model, ranges: Mapping[Tensor, Range]) -> list[Blocker]:
 
 
 def scale_blockers(model: Model, assignment: Assignment) -> list[Blocker]:
-    """Operators one of whose operands would have a scale that is no normal float32 number."""
+    """Operators with an operand whose scale would be outside [`SCALE_MIN`, `SCALE_MAX`]."""
     found = []
     for number, op in model.ops():
         if op.keep_float:
@@ -90,10 +90,8 @@ def scale_blockers(model: Model, assignment: Assignment) -> list[Blocker]:
                 continue
             scale = read.quant.scale
             worst = float(scale[np.argmax(np.abs(np.log(np.maximum(scale.astype(np.float64), 1e-60))))])
-            cause = (
-                f'the scale of its input {i} "{t.name}" would be {worst:.3g}, which float32 or a kernel\'s multiplier cannot hold'
-            )
-            way_out = "bring the values of its inputs and weights to a usual size"
+            cause = f'the scale of its input {i} "{t.name}" would be {worst:.3g}, outside what float32 or a multiplier can hold'
+            way_out = "rescale its inputs and weights to ordinary magnitudes"
             name = op.output_name
             found.append(Blocker(number, op.origin, op.kind, name, cause, way_out))
             break

@@ -1,4 +1,4 @@
-"""Half-quantized and faulty files made all integer, from the file alone where it says enough.
+"""`repair`: make half-quantized and faulty files all integer, without the float model and, where possible, without samples.
 
-Named after what it does, since `fullint.repair` is the call.
+The package is called `repairing` because `fullint.repair` is the function.
 """

@@ -1,12 +1,13 @@
-"""Ranges that follow from what the file says, without running anything on samples: interval arithmetic.
+"""Ranges derived from the file without samples, by interval arithmetic.
 
-    known        parameters of DEQUANTIZE and QUANTIZE, outputs of fixed parameters, constants
+    known        parameters of DEQUANTIZE and QUANTIZE, fixed output parameters, constants
     y = a + b    [a.low + b.low, a.high + b.high]
     y = f(x)     the values of f at 257 points of x's range, computed by the runtime
     y = W x + b  per channel: b + sum of w+ x.high + w- x.low          (sound; far too wide where many terms cancel)
 
-A bound is sound but for functions of one tensor, which may pass it between two of the points. It is called loose where
-the values are likely to stay far within it, so that codes are wasted. Loops and state have none: samples tell.
+All bounds are sound except those of functions of one tensor, which may exceed them between two of the points. A bound is
+called loose where actual values are likely to stay far inside it, which wastes quantization steps. Loops and state have no
+bounds: they need samples.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ from fullint.ops.make import CLAMPS
 from fullint.passes.engine import Evaluate
 
 MANY_TERMS = 8
-"""A sum of more terms than this hardly ever comes near its bound."""
+"""A sum of more terms than this hardly ever comes near its bound, so the bound is called loose."""
 POINTS = 257
 UNBOUNDED = 1e15
-"""A function that grows beyond it within its input's range (1 / x near 0) has no bound to speak of."""
+"""A function that exceeds this within its input's range (1 / x near 0) counts as unbounded."""
 
 
 @dataclass
 class Bounds:
-    """What follows.
+    """Ranges derived from the file, in real values.
 
     Attributes:
-        ranges: smallest and largest value each float activation can have.
-        loose: those that are much too wide, and why.
-        unknown: observed tensors that nothing bounds.
-        state: largest absolute value of variable operands of recurrent operators.
+        ranges: smallest and largest value of each float activation.
+        loose: tensors whose range is much too wide, and why.
+        unknown: tensors that need a range and have no bound.
+        state: largest absolute value of each variable operand of recurrent operators.
     """
 
     ranges: dict[Tensor, Range] = field(default_factory=dict)
@@ -53,8 +54,9 @@ def bounds(model: Model, known: Mapping[Tensor, Range], evaluate: Evaluate) -> B
     """Bounds of all float activations of a prepared model.
 
     Args:
-        known: ranges the file says.
-        evaluate: the values of the outputs of a model of constants.
+        model: the prepared model.
+        known: ranges given by the file.
+        evaluate: runs a model without inputs and returns its outputs.
     """
     work = _Work(known, evaluate, Uses(*model.graphs))
     for tie in ties(model, {}):
@@ -67,14 +69,14 @@ def bounds(model: Model, known: Mapping[Tensor, Range], evaluate: Evaluate) -> B
 
 
 class _Work:
-    """One walk over a model."""
+    """Walks over a model once, in execution order, and collects its `Bounds`."""
 
     def __init__(self, known: Mapping[Tensor, Range], evaluate: Evaluate, uses: Uses) -> None:
         self.result = Bounds(dict(known))
         self.known, self.evaluate, self.uses = set(known), evaluate, uses
 
     def graph(self, graph: Graph) -> None:
-        """All operators of a graph, in order."""
+        """Bound the outputs of all operators of a graph, in execution order."""
         for op in graph.ops:
             if op.kind == "IF":
                 self._branches(op)
@@ -85,7 +87,7 @@ class _Work:
                     self.result.ranges[t] = _clamped(found, op)
 
     def span(self, t: Tensor | None) -> Range | None:
-        """What is known of a tensor."""
+        """The range of a tensor, or None if it is unknown."""
         if t is None:
             return None
         if t.buffer is not None and t.dtype == "float32":
@@ -95,7 +97,7 @@ class _Work:
         return self.result.ranges.get(t)
 
     def tie(self, tie: Tie) -> None:
-        """A value that crosses graphs or runs holds what flows into it, where all of that is known beforehand."""
+        """Give a value that is shared between graphs or runs the union of its sources' ranges, if all are known."""
         spans = [self.span(t) for _, _, t in tie.soft]
         if spans and all(spans):
             span = Range.union_of(s for s in spans if s is not None)
@@ -162,7 +164,7 @@ class _Work:
         return None
 
     def _product(self, op: Op, spans: list[Range]) -> Range:
-        """Rows of a SOFTMAX add up to 1: their product with values is an average of them."""
+        """Bound of a BATCH_MATMUL; rows of a SOFTMAX add up to 1, so their product with values is an average."""
         left = self._through(op.inputs[0])
         if left is not None and traits_of(left.kind).softmax and not op.options.get("adj_x"):
             return spans[1].with_zero()
@@ -174,7 +176,7 @@ class _Work:
         return Range(min(ends), max(ends)).with_zero().scale(depth)
 
     def _through(self, t: Tensor | None) -> Op | None:
-        """The operator that made a value, through RESHAPE."""
+        """The operator that produced a tensor, looking through RESHAPE."""
         made = self.uses.producer.get(t) if t is not None else None
         while made is not None and made.kind == "RESHAPE" and made.inputs[0] is not None:
             x = made.inputs[0]
@@ -203,7 +205,7 @@ class _Work:
             self.result.loose[op.outputs[0]] = f"a sum of {terms} terms"
 
     def _function(self, op: Op, span: Range) -> Range | None:
-        """The values a function of one tensor takes over its input's range."""
+        """The range of a function of one tensor over its input's range, or None if it is unbounded."""
         points = np.linspace(span.low, span.high, POINTS).astype(np.float32)
         x, y = (
             constant("points", np.append(points, np.float32(min(max(0.0, span.low), span.high)))),
@@ -217,14 +219,14 @@ class _Work:
         return found if found.largest < UNBOUNDED else None
 
     def _recurrent(self, op: Op) -> Range | None:
-        """LSTM: |h| < 1; |c| grows by at most 1 a step, from 0 (state that is kept over runs may grow farther)."""
+        """Bound of an LSTM: |h| < 1; |c| grows by at most 1 per step from 0 (further, if state is kept between runs)."""
         x = op.inputs[0]
         if x is None or op.kind != "UNIDIRECTIONAL_SEQUENCE_LSTM":
             return None
         steps = x.shape[0 if op.options.get("time_major") else 1]
-        room = float(steps) / 2  # the row doubles what was measured between runs
+        room = float(steps) / 2  # the op table doubles what was measured between runs
         self.result.state |= {t: room for t in op.inputs if t is not None and t.is_variable}
-        self.result.loose[op.outputs[0]] = f"the cells of {steps} steps, from 0 on"
+        self.result.loose[op.outputs[0]] = f"the cell state over {steps} steps, starting from 0"
         weights = op.input(16)
         if weights is None or weights.buffer is None:
             return Range(-1.0, 1.0)

@@ -1,11 +1,11 @@
-"""Integer operators that are wrong, read as what the file says they mean; conversions that convert nothing, taken out.
+"""Lift: rewrite faulty integer operators as the float operators they stand for, and remove conversions without effect.
 
     i8 --CONV_2D(bias scale wrong)--> i8     =>     i8 --DEQUANTIZE--> CONV_2D --QUANTIZE--> i8
     u8 --CONV_2D--> u8 --CONV_2D--> u8       =>     u8 --DEQUANTIZE--> CONV_2D --> CONV_2D --QUANTIZE--> u8
     i8 (s, z) --QUANTIZE--> i8 (s, z)        =>     i8
 
-A lifted operator is an island of float with known parameters on all sides, as a converter leaves it; what makes
-those integer makes this one integer, too, and right.
+A lifted operator is a float island with known parameters on all sides, just as a converter leaves it, so the same stages
+make it integer again, correctly this time.
 """
 
 from __future__ import annotations
@@ -25,11 +25,15 @@ from fullint.ops.releases import first_version
 
 
 def lift(model: Model, ops: AbstractSet[Op], *, ends: bool) -> dict[Tensor, tuple[Quant, str]]:
-    """Read operators as float ones, in place, and return the parameters their float values are to have, with their type.
+    """Rewrite operators as float operators, in place.
 
     Args:
-        ops: the operators.
-        ends: whether inputs and outputs of the model that only they touch become float as well.
+        model: the model to change.
+        ops: the operators to lift.
+        ends: whether inputs and outputs of the model that only these operators use become float as well.
+
+    Returns:
+        Float tensor -> the parameters and type that it had, and is to have again.
     """
     pinned: dict[Tensor, tuple[Quant, str]] = {}
     for graph in model.graphs:
@@ -39,7 +43,7 @@ def lift(model: Model, ops: AbstractSet[Op], *, ends: bool) -> dict[Tensor, tupl
 
 
 class _Lifter:
-    """One graph."""
+    """Lifts the operators of one graph."""
 
     def __init__(
         self, model: Model, graph: Graph, ops: AbstractSet[Op], pinned: MutableMapping[Tensor, tuple[Quant, str]], *, ends: bool
@@ -50,7 +54,7 @@ class _Lifter:
         self.new: list[Op] = []
 
     def run(self) -> None:
-        """Rewrite the graph."""
+        """Rewrite the graph in place."""
         swapped: dict[Tensor, Tensor] = {}
         for t in self.graph.inputs if self.ends else ():
             if codes(t) and self.uses.of(t) and self._private(t):
@@ -80,7 +84,7 @@ class _Lifter:
         return all(reader in self.ops for reader, _ in self.uses.of(t))
 
     def _gone(self, t: Tensor) -> bool:
-        """Whether nobody needs the integers of a lifted operator's result any more."""
+        """Whether the integer form of a lifted operator's result is no longer needed."""
         return self._private(t) and (self.ends or t not in self.graph.outputs)
 
     def _twin(self, t: Tensor, name: str) -> Tensor:
@@ -117,7 +121,7 @@ class _Lifter:
 
 
 def _constant(op: Op, t: Tensor, role: Role, row: OpRow | None) -> Tensor:
-    """An integer constant as the numbers it stands for; int8 weights remember their grid."""
+    """An integer constant dequantized to float32; int8 weights with zero point 0 keep their parameters in `quant`."""
     quant = t.quant if t.quant is not None and t.quant.scale.size else None
     if role is Role.BIAS:
         says = quant is not None and np.isfinite(quant.scale).all() and (quant.scale > 0).all()
@@ -132,7 +136,7 @@ def _constant(op: Op, t: Tensor, role: Role, row: OpRow | None) -> Tensor:
 
 
 def _vector(bias: Array, op: Op, row: OpRow | None) -> Array:
-    """One value per output channel, where the shape can be made so."""
+    """The bias with shape [channels], if it has one value or one per channel; else unchanged."""
     w = op.input(row.weight) if row is not None and row.weight is not None else None
     channels = w.shape[row.axis] if w is not None and row is not None and row.axis is not None else bias.size
     if bias.size not in (1, channels):
@@ -142,7 +146,7 @@ def _vector(bias: Array, op: Op, row: OpRow | None) -> Array:
 
 
 def _product(op: Op, row: OpRow | None) -> Quant:
-    """s_in * s_w, for a bias that says no scale."""
+    """s_in * s_w, for a bias without a scale."""
     x, w = (op.input(row.data), op.input(row.weight or 0)) if row is not None else (None, None)
     if x is None or w is None or x.quant is None or w.quant is None:
         return Quant.of(1.0)
@@ -150,7 +154,7 @@ def _product(op: Op, row: OpRow | None) -> Quant:
 
 
 def _along_all(codes_: Array, quant: Quant) -> Array:
-    """A bias as numbers, whatever its shape: its scales run along its elements."""
+    """A bias of any shape dequantized to float32; per-channel scales run along its flattened elements."""
     flat = codes_.reshape(-1)
     scale = quant.scale if quant.scale.size in (1, flat.size) else quant.scale[:1]
     zero = quant.zero_point if quant.zero_point.size in (1, flat.size) else quant.zero_point[:1]
@@ -159,7 +163,7 @@ def _along_all(codes_: Array, quant: Quant) -> Array:
 
 
 def cancel(model: Model, conversions: Collection[Op]) -> None:
-    """Take out QUANTIZE between equal parameters, in place: its readers read its input."""
+    """Remove QUANTIZE operators between equal parameters, in place: readers of the output read the input."""
     for graph in model.graphs:
         replaced: dict[Tensor, Tensor] = {}
         for op in graph.ops:
@@ -182,7 +186,7 @@ def cancel(model: Model, conversions: Collection[Op]) -> None:
 
 
 def stamp_axes(ops: Collection[Op]) -> None:
-    """Put the scales of vectors along the only axis they have, in place."""
+    """Set the quantization axis of vectors to 0, the only one they have, in place."""
     for op in ops:
         for t in op.inputs:
             if t is not None and t.quant is not None and t.quant.scale.size in (1, *t.shape) and len(t.shape) <= 1:

@@ -1,12 +1,12 @@
-"""Repair: the fixes of the findings, applied; then verified, executed and certified as `quantize` does.
+"""`repair`: apply the fixes of the audit's findings, then verify, run and certify the result as `quantize` does.
 
     load -> select (audit; lift, cancel, keep) -> prepare -> ranges from the file -> decide -> build -> certify
 
-`REPAIR` lists the stages in order; most of them are those of `quantize`.
+`REPAIR` lists the stages in order; most are shared with `quantize`.
 
-A half-quantized file holds most of what is needed: the parameters around each float island, the weights, the
-biases. What lies inside an island follows from its neighbours or from bounds (`interval_bounds`); where nothing bounds a
-value, or the bounds are too wide, samples are asked for, and the half-quantized model itself is run on them.
+A half-quantized file contains most of what is needed: the parameters around each float island, the weights and the biases.
+Ranges inside an island are derived from its neighbours or from bounds (`interval_bounds`). Where there is no bound, or the
+bounds are too wide, samples are required, and the half-quantized model itself is run on them.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.version import __version__
 
 ALWAYS = {
-    Mend.STAMP: "what is written is stamped right",
-    Mend.SHAPE: "what is written has static shapes",
-    Mend.FOLLOW: "it goes, or stays, with the operators beside it",
+    Mend.STAMP: "a written model always has correct versions",
+    Mend.SHAPE: "a written model always has static shapes",
+    Mend.FOLLOW: "it depends on the operators next to it",
 }
-"""Fixes that are no choice, and why."""
+"""Fixes that cannot be skipped, and why."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class RepairPlan(Report):
     Attributes:
         fix: findings it would fix.
         leave: findings it would leave.
-        refused: why it would end without a result, operator by operator; empty where the file, and the samples if
-            there are any, say enough.
+        refused: the operators that would keep it from producing a result; empty if the file, with the samples if given,
+            is sufficient.
     """
 
     schema_version: int
@@ -60,21 +60,23 @@ class RepairPlan(Report):
     refused: tuple[Blocker, ...]
 
     def rows(self) -> list[dict[str, Any]]:
-        """The findings, and whether each would be fixed."""
+        """One row per finding, with whether it would be fixed."""
         return [{"fix": done, **vars(f)} for done, group in ((True, self.fix), (False, self.leave)) for f in group]
 
 
 @dataclass(frozen=True)
 class RepairReport(Report):
-    """Everything `repair` did.
+    """What `repair` did.
 
     Attributes:
-        status: "repaired", or "nothing-to-repair".
-        options: what was asked for: `repair(**options)` repeats the run.
-        fixed: the findings that were fixed, as they were in the given file.
-        left: what an audit of the result still finds.
-        assumptions: what the repair had to assume, in sentences.
-        result: the report of the conversion, with its certificate.
+        schema_version: version of the report's fields.
+        fullint: version of fullint.
+        status: "repaired" or "nothing-to-repair".
+        options: the options of the run: `repair(**options)` repeats it.
+        fixed: the findings that were fixed, as found in the input file.
+        left: the findings of an audit of the result.
+        assumptions: what the repair had to assume, as sentences.
+        result: the report of the quantization, with its certificate.
     """
 
     schema_version: int
@@ -87,7 +89,7 @@ class RepairReport(Report):
     result: QuantizeReport
 
     def rows(self) -> list[dict[str, Any]]:
-        """The findings, and whether each is fixed."""
+        """One row per finding, with whether it was fixed."""
         return [{"fixed": done, **vars(f)} for done, group in ((True, self.fixed), (False, self.left)) for f in group]
 
 
@@ -101,10 +103,10 @@ class Repaired:
 
 @takes(RepairOptions)
 def repair_plan(options: RepairOptions) -> RepairPlan:
-    """What `repair` would fix of what `audit` finds, what it would leave, and what would stop it. Nothing is written.
+    """Which findings `repair` would fix, which it would leave, and what would stop it. Nothing is written.
 
     Raises:
-        ModelFormatError, UsageError: a file that is no model; a rule nobody knows.
+        ModelFormatError, UsageError: the file is not a model; a rule is unknown.
     """
     request = _request(options)
     trail: list[Any] = []
@@ -121,10 +123,10 @@ def repair_plan(options: RepairOptions) -> RepairPlan:
 
 
 def wanted_rules(only: str | Sequence[str] | None, skip: str | Sequence[str] | None) -> list[Rule]:
-    """The rules to act on.
+    """The rules whose findings to fix: those in `only` (all by default) without those in `skip`.
 
     Raises:
-        UsageError: a rule nobody knows, or one that cannot be skipped.
+        UsageError: a rule is unknown, or cannot be skipped.
     """
     without = chosen_rules(skip) if skip is not None and skip != () else ()
     for rule in without:
@@ -135,16 +137,16 @@ def wanted_rules(only: str | Sequence[str] | None, skip: str | Sequence[str] | N
 
 @takes(RepairOptions)
 def repair(options: RepairOptions) -> Repaired:
-    """Make a half-quantized or faulty model all integer from the file alone, verified and executed.
+    """Make a half-quantized or faulty model all integer, from the file alone where possible; the result is verified and run.
 
-    Samples are needed where the file does not say enough, and judge the result otherwise.
+    Samples are required if the file lacks ranges; otherwise they are used to judge the result.
 
     Raises:
-        NotIntegerError: operators that cannot be integer, or whose ranges only samples can tell.
-        AccuracyError: the result's SQNR against the given model is below `min_sqnr`.
-        VerificationError: the result broke a rule of the contract.
-        SamplesError, ModelFormatError, UsageError, RuntimeFailure: bad samples, file, options, or a model the
-            runtime does not run.
+        NotIntegerError: an operator cannot be integer, or needs samples for its range.
+        AccuracyError: the result's SQNR against the input model is below `min_sqnr`.
+        VerificationError: the result breaks a rule of the contract.
+        SamplesError, ModelFormatError, UsageError, RuntimeFailure: the samples, the file or an option is invalid, or the
+            runtime does not run the model.
     """
     trail: list[Any] = []
     result: Result = run(REPAIR, _request(options), options.progress, trail)
@@ -152,7 +154,7 @@ def repair(options: RepairOptions) -> Repaired:
 
 
 def hand_on_sound(bench: Workbench, selected: Selected) -> Selected | Result:
-    """A file with nothing to fix is the result as it is; samples, if there are any, must fit it all the same."""
+    """Return the file unchanged if there is nothing to fix; samples, if given, are still checked."""
     if selected.planned:
         return selected
     if selected.request.samples is not None:
@@ -163,7 +165,7 @@ def hand_on_sound(bench: Workbench, selected: Selected) -> Selected | Result:
 
 
 DECIDE_REPAIR: tuple[Stage, ...] = (prepare, require_feasible, find_ranges, decide)
-"""From what was selected to the parameters of all tensors."""
+"""The stages from `Selected` to the parameters of all tensors."""
 REPAIR: tuple[Stage, ...] = (load, select, require_mendable, hand_on_sound, *DECIDE_REPAIR, build, certify)
 REPAIR_PLAN: tuple[Stage, ...] = (load, select, require_mendable, require_float, *DECIDE_REPAIR)
 
@@ -180,7 +182,7 @@ def _request(options: RepairOptions) -> RepairRequest:
 
 
 def _report(result: Result, options: RepairOptions, trail: Sequence[Any]) -> RepairReport:
-    """The report, from what the stages left behind."""
+    """The report, from the values that the stages returned (`trail`)."""
     selected = _selected(trail)
     calibrated = [value for value in trail if isinstance(value, Calibrated)]
     assumptions = (*selected.assumptions, *(a for c in calibrated[:1] for a in c.assumptions))

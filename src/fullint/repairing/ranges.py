@@ -1,8 +1,8 @@
-"""Ranges of a repair: what the file says, then what samples show, or what follows.
+"""Ranges for a repair: from the file first, then measured on samples or derived.
 
-parameters around each float island      known
-inside, with samples                     measured by running the given model
-inside, without                          what follows from neighbours, and bounds (`interval_bounds`)
+around each float island                 from the parameters in the file
+inside an island, with samples           measured by running the input model
+inside an island, without samples        derived from neighbours and bounds (`interval_bounds`)
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from fullint.repairing.interval_bounds import bounds
 from fullint.verification.kernel_outputs import real
 
 DRAWN = 16
-"""Inputs to judge a result on where there are no samples."""
+"""Number of random inputs that the result is judged on if there are no samples."""
 NAMED = 8
-"""Bounds that are named one by one among the assumptions."""
+"""How many loose bounds are listed among the assumptions."""
 
 
 def find_ranges(bench: Workbench, prepared: Prepared) -> Calibrated:
-    """Ranges of all values that need one.
+    """The stage that finds the range of every activation that needs one.
 
     Raises:
-        NotIntegerError: nothing in the file bounds a value, and there are no samples.
+        NotIntegerError: an activation has no bound, and there are no samples.
     """
     known = known_ranges(prepared)
     if prepared.loaded.request.samples is None:
@@ -44,16 +44,16 @@ def find_ranges(bench: Workbench, prepared: Prepared) -> Calibrated:
     wanted = _unknown(prepared.model, known)
     if not wanted:
         held = tuple(Held(samples, total=samples.count or 0) for samples in open_all(prepared.loaded, prepared.model))
-        return Calibrated(prepared, prepared.model, Measured(known), held)  # the file says all: all samples judge
+        return Calibrated(prepared, prepared.model, Measured(known), held)  # no calibration needed: all samples judge
     return _measure(bench, prepared, known, wanted)
 
 
 def _measure(bench: Workbench, prepared: Prepared, known: dict[Tensor, Range], wanted: list[Tensor]) -> Calibrated:
-    """Ranges of what is wanted, by running the given model."""
+    """Measure the ranges of the tensors in `wanted` by running the input model on the samples."""
     loaded, model = prepared.loaded, prepared.model
 
     def ready(number: int, sample: list[Array]) -> list[Array]:
-        """Codes as the numbers they stand for, where an input was lifted."""
+        """The sample with quantized values dequantized, for inputs that were lifted."""
         given = zip(sample, model.entries[number].inputs, loaded.entries[number].inputs, strict=True)
         return [real(a, t) if t.dtype != now.dtype else a for a, now, t in given]
 
@@ -61,13 +61,13 @@ def _measure(bench: Workbench, prepared: Prepared, known: dict[Tensor, Range], w
     with bench.stage("calibrate"):
         done = calibrate_entries(model, samples, Wanted(wanted), bench.worker, loaded.options.workers, bench.progress, ready)
     measured = replace(done.stats.measured, ranges={**done.stats.ranges, **known})
-    said = f"the ranges of {len(wanted)} values were measured by running the given model on the samples"
+    said = f"{len(wanted)} ranges were measured by running the given model on the samples"
     warnings = warn_of_unseen(done.stats.unseen)
     return Calibrated(prepared, model, measured, done.held, warnings=warnings, assumptions=(said,), digest=done.digest)
 
 
 def _follow(bench: Workbench, prepared: Prepared, known: dict[Tensor, Range]) -> Calibrated:
-    """Ranges without samples; inputs are drawn to judge the result on."""
+    """Derive ranges without samples; random inputs are drawn to judge the result on."""
     model, entries = prepared.model, prepared.loaded.entries
     with bench.stage("bounds"):
         found = bounds(model, known, bench.evaluate)
@@ -76,8 +76,8 @@ def _follow(bench: Workbench, prepared: Prepared, known: dict[Tensor, Range]) ->
     if unbounded:
         raise NotIntegerError(_unbounded(model, unbounded))
     loose = {t: why for t, why in found.loose.items() if t in wanted}
-    assumptions = [f"the ranges of {len(wanted)} values follow from their neighbours and from bounds"] if wanted else []
-    assumptions += [f'"{t.name}": its range is a bound on {why}' for t, why in list(loose.items())[:NAMED]]
+    assumptions = [f"{len(wanted)} ranges were derived from neighbours and bounds"] if wanted else []
+    assumptions += [f'the range of "{t.name}" is a bound on {why}' for t, why in list(loose.items())[:NAMED]]
     held = []
     for entry in entries:
         own = entry.view(model)
@@ -85,7 +85,7 @@ def _follow(bench: Workbench, prepared: Prepared, known: dict[Tensor, Range]) ->
         inputs = slots(own, entry.inputs)
         last = next(iter(draw_samples(inputs, spans, 1)))
         held.append(Held(draw_samples(inputs, spans, DRAWN), total=DRAWN, drawn=True, last=last))
-    assumptions.append(f"judged on {DRAWN} inputs drawn from what each input can hold: no samples were given")
+    assumptions.append(f"the result was judged on {DRAWN} random inputs within the input ranges: no samples were given")
     return Calibrated(
         prepared,
         model,
@@ -102,7 +102,7 @@ def _coded(t: Tensor) -> Range | None:
 
 
 def known_ranges(prepared: Prepared) -> dict[Tensor, Range]:
-    """Ranges of float activations that have parameters in the file."""
+    """Ranges of the float activations for which the file has parameters."""
     model = prepared.model
     found = {t: representable(*given) for t, given in prepared.pinned.items()}
     uses = Uses(*model.graphs)
@@ -110,7 +110,7 @@ def known_ranges(prepared: Prepared) -> dict[Tensor, Range]:
         asked = [as_activation(op.outputs[0]) if op.kind == "QUANTIZE" else None for op, _ in uses.of(t)]
         first = asked[0] if asked and t not in uses.outputs else None
         if first is not None and all(a is not None and first[0].same_as(a[0]) and first[1] == a[1] for a in asked):
-            found[t] = representable(*first)  # where others read it, too, the QUANTIZE may cut off what they see
+            found[t] = representable(*first)  # for other readers, the QUANTIZE might clip the range
     for _, op in model.ops():
         if (span := given_range(op)) is not None:
             found[op.outputs[0]] = span
@@ -118,7 +118,7 @@ def known_ranges(prepared: Prepared) -> dict[Tensor, Range]:
 
 
 def _unknown(model: Model, known: Mapping[Tensor, Range]) -> list[Tensor]:
-    """Values whose ranges are needed and not in the file; within a part that stays float none is."""
+    """Tensors whose ranges are needed but not in the file; tensors inside a part that stays float need none."""
     uses = Uses(*model.graphs)
     inside = {
         t
@@ -130,7 +130,7 @@ def _unknown(model: Model, known: Mapping[Tensor, Range]) -> list[Tensor]:
 
 
 def _unbounded(model: Model, unknown: Sequence[Tensor]) -> list[Blocker]:
-    """One refusal for each operator that makes, or first reads, a value nothing bounds."""
+    """One blocker for each operator that produces, or first reads, a tensor without a bound."""
     uses = Uses(*model.graphs)
     blocked: dict[Op, Blocker] = {}
     for t in unknown:
@@ -138,9 +138,9 @@ def _unbounded(model: Model, unknown: Sequence[Tensor]) -> list[Blocker]:
         if op is None:
             continue
         number = next(i for i, g in enumerate(model.graphs) if op in g.ops)
-        cause = f'nothing in the file bounds "{t.name}"'
+        cause = f'the file gives no range for "{t.name}", and none can be derived'
         which = op.origin if not number and op.origin >= 0 else op.output_name or op.kind
-        end = any(t in g.inputs for g in model.graphs)  # an int8 input needs a range, whoever reads it
+        end = any(t in g.inputs for g in model.graphs)  # an int8 input needs a range, whatever reads it
         way_out = GIVE_SAMPLES if end else f"{GIVE_SAMPLES}; or leave it in float: --keep-float {which}"
         blocked.setdefault(op, Blocker(number, op.origin, op.kind, op.output_name, cause, way_out))
     return list(blocked.values())

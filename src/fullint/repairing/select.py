@@ -1,6 +1,6 @@
-"""Select: which findings a repair acts on and which it leaves, and the model with the faulty operators lifted.
+"""The select stage: choose the findings to fix and lift the faulty operators.
 
-Loaded --audit--> findings --fix or leave--> Selected: faulty operators read as what the file means, in float
+Loaded --audit--> findings --fix or leave--> Selected: faulty operators rewritten in float, as the file defines them
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ QUANTIZE_AGAIN = "quantize the float model again"
 
 @dataclass(frozen=True)
 class RepairRequest(Request):
-    """A request with what only a repair is asked.
+    """A request with the options that only `repair` has.
 
     Attributes:
         rules: names of the rules whose findings to fix.
@@ -49,9 +49,9 @@ class Selected(Loaded):
     """The model with faulty operators lifted.
 
     Attributes:
-        planned: findings that are to be fixed, by the operator or tensor they are about.
-        left: indices in the given file of operators that stay float.
-        beyond: why operators cannot be mended; where there are some, nothing has been lifted.
+        planned: the findings to fix.
+        left: indices, in the input file, of operators that stay float.
+        beyond: the operators that cannot be repaired, with the cause; if there are any, no operator has been lifted.
     """
 
     planned: tuple[Finding, ...] = ()
@@ -60,22 +60,22 @@ class Selected(Loaded):
 
     @property
     def fixed(self) -> list[Finding]:
-        """The findings that are gone afterwards: all that were planned, but for conversions beside what stays float."""
+        """The planned findings without those about conversions next to an operator that stays float."""
         return [f for f in self.planned if self.left.isdisjoint(f.evidence.get("beside", ()))]
 
 
 @dataclass(frozen=True)
 class _Verdict:
-    """What is to be done with each operator.
+    """What to do with each operator.
 
     Attributes:
         planned: findings to fix.
-        keep: operators that stay as they are.
-        lifted: operators to be read as what they mean, by the rule that says so.
-        cancelled: conversions to take out.
-        stamped: operators one of whose vectors has its scales along the wrong axis.
-        beyond: why operators cannot be mended.
-        float_io: whether inputs and outputs are to stay float.
+        keep: operators to leave as they are.
+        lifted: operators to lift -> the rule that requires it.
+        cancelled: conversions to remove.
+        stamped: operators with a vector whose scales run along the wrong axis.
+        beyond: operators that cannot be repaired -> their blocker.
+        float_io: whether inputs and outputs stay float.
     """
 
     planned: tuple[Finding, ...]
@@ -88,11 +88,11 @@ class _Verdict:
 
 
 def select(bench: Workbench, loaded: Loaded) -> Selected:
-    """Part the findings in those to act on and those to leave, and lift what is faulty.
+    """Divide the findings into those to fix and those to leave, and lift the faulty operators.
 
     Raises:
         UsageError: nothing in the file is quantized.
-        ModelFormatError: what is not mended keeps the file from being read.
+        ModelFormatError: a fault that is not fixed makes the file unreadable.
     """
     request = loaded.request
     assert isinstance(request, RepairRequest)
@@ -105,7 +105,7 @@ def select(bench: Workbench, loaded: Loaded) -> Selected:
         granularity = Granularity(_one_scale_per_tensor(request.weights, facts))
     verdict = _decide(found, request.rules, facts)
     if any(rule.name == "not-quantized" for _, rule, _ in found):
-        raise UsageError("nothing in the file is quantized: it is a float model; fullint quantize makes it all integer")
+        raise UsageError("nothing in the file is quantized, so there is nothing to repair: use fullint quantize")
     if verdict.beyond:
         return Selected(**vars(loaded), planned=verdict.planned, beyond=tuple(verdict.beyond.values()))
     selected = _mend(bench, loaded, model, verdict, _options(options, verdict), granularity)
@@ -114,7 +114,7 @@ def select(bench: Workbench, loaded: Loaded) -> Selected:
 
 
 def require_mendable(bench: Workbench, selected: Selected) -> Selected:
-    """Raise NotIntegerError where an operator cannot be mended."""
+    """Raise NotIntegerError if an operator cannot be repaired."""
     if selected.beyond:
         raise NotIntegerError(list(selected.beyond))
     return selected
@@ -125,7 +125,7 @@ def _options(options: QuantizeOptions, verdict: _Verdict) -> QuantizeOptions:
 
 
 def _decide(found: Sequence[tuple[Op | Tensor, Rule, Found]], rules: Collection[str], facts: Facts) -> _Verdict:
-    """What each finding asks for. Nothing is changed."""
+    """Decide what to do about each finding, without changing the model."""
     planned: list[Finding] = []
     keep = {op for op in facts.place if op.keep_float}
     lifted: dict[Op, Rule] = {}
@@ -156,7 +156,7 @@ def _decide(found: Sequence[tuple[Op | Tensor, Rule, Found]], rules: Collection[
 
 
 def _left(what: Op | Tensor, rule: Rule) -> set[Op]:
-    """What is not to be fixed stays as it is."""
+    """The operator to leave as it is because its finding is not to be fixed, if any."""
     stays = rule.mend in (Mend.LIFT, Mend.CANCEL) or Scope.FLOAT in rule.scopes
     return {what} if stays and isinstance(what, Op) else set()
 
@@ -164,7 +164,7 @@ def _left(what: Op | Tensor, rule: Rule) -> set[Op]:
 def _mend(
     bench: Workbench, loaded: Loaded, model: Model, verdict: _Verdict, options: QuantizeOptions, granularity: Granularity
 ) -> Selected:
-    """Act on the model, which is this stage's own."""
+    """Apply the verdict to the model, which is this stage's own copy."""
     for op in verdict.keep:
         op.keep_float = True
     lifted = verdict.lifted
@@ -174,9 +174,9 @@ def _mend(
     faulty = sorted({rule.name for op, rule in lifted.items() if not rule.right and any(map(codes, op.values()))})
     assumptions, reference, entries = loaded.assumptions, "the given model", loaded.entries
     if faulty:
-        reference = "the given model, its faulty operators read as the file says"
+        reference = "the given model, with its faulty operators corrected"
         assumptions += (
-            f"{', '.join(faulty)}: the numbers in the file are taken at their word, whatever a runtime makes of them",
+            f"{', '.join(faulty)}: the parameters in the file are taken as intended, even where a runtime ignores them",
         )
     if faulty or verdict.stamped:
         entries = tuple(Entry.of(model, e.number, bench.file(e.view(model))) for e in entries)
@@ -203,11 +203,11 @@ def _blocker(facts: Facts, op: Op, cause: str, way_out: str) -> Blocker:
 
 
 def _beyond_mending(op: Op) -> str | None:
-    """Why an operator cannot be read as what it means, or None."""
+    """Why an operator cannot be lifted, or None."""
     if any(t.is_variable for t in op.values()):
-        return "its state is integer, and means nothing by itself"
+        return "its state is integer and cannot be dequantized"
     bad = [t for t in op.values() if codes(t) and t.quant is not None and not _sound(t.quant)]
-    return f'the scale of "{bad[0].name}" says nothing' if bad else None
+    return f'the scale of "{bad[0].name}" is invalid' if bad else None
 
 
 def _sound(quant: Quant) -> bool:
@@ -221,11 +221,11 @@ def _computes_in_int16(facts: Facts) -> bool:
 
 
 def _one_scale_per_tensor(weights: str, facts: Facts) -> bool:
-    """Whether weights get one scale each: as asked, or as the whole file has it."""
+    """Whether weights get one scale per tensor: as requested, or as in the whole file."""
     return weights == "per-tensor" or (weights == "auto" and facts.per_tensor and _int8_weights(facts))
 
 
 def _int8_weights(facts: Facts) -> bool:
-    """Whether the file has int8 weights, whose scales can be followed."""
+    """Whether the file has quantized int8 weights, whose granularity can be kept."""
     found: list[Any] = [weighted(op) for op in facts.place]
     return any(w is not None and w[2].dtype == "int8" and codes(w[2]) for w in found)

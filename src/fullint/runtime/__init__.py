@@ -1,1 +1,1 @@
-"""Everything that runs a model: worker processes, the interpreter, LiteRT's C API."""
+"""Running models: worker processes, LiteRT's interpreter, and LiteRT's C API."""

@@ -1,4 +1,4 @@
-"""What a benchmark asks of a worker, apart from `messages`, since nothing else needs it."""
+"""Messages of a benchmark to its worker; kept apart from `messages`, since only benchmarks use them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ InputShapes = Sequence[tuple[tuple[int, ...], str]]
 
 
 Opened = tuple[float, list[InputShapes]]
-"""(seconds it took, (shape, type) of each input of each model)."""
+"""(seconds that opening took, (shape, type) of each input of each model)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OpenCompiled(Message[Opened]):
-    """Compile models that run one after the other, by LiteRT's C API; those with the profiler are kept beside those without."""
+    """Compile models with LiteRT's C API, to be run one after the other; a set with and one without profiler is kept."""
 
     paths: Sequence[str]
     kernels: str
@@ -28,7 +28,7 @@ class OpenCompiled(Message[Opened]):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OpenPlain(Message[Opened]):
-    """The same of one model in the interpreter, which has no profiler, but takes delegates from a library."""
+    """Open one model in the interpreter, which has no profiler but can load a delegate from a library."""
 
     path: str
     kernels: str
@@ -39,16 +39,20 @@ class OpenPlain(Message[Opened]):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fill(Message[None]):
-    """Put inputs in the buffers of each model, of those with the profiler too."""
+    """Copy inputs to the buffers of each open model."""
 
     arrays: Sequence[Sequence[Array]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Loop(Message[list[float]]):
-    """Seconds of each run of all models: at least `runs` and `least` seconds of them, at most `most` seconds.
+    """Run all models and return the seconds of each run.
 
-    `delay`: seconds of rest before each.
+    Attributes:
+        runs: minimum number of runs.
+        least: minimum total time, in seconds.
+        most: maximum total time, in seconds.
+        delay: seconds to wait before each run.
     """
 
     runs: int
@@ -59,21 +63,21 @@ class Loop(Message[list[float]]):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ProfileRuns(Message[float]):
-    """Runs of the models with the profiler; seconds of one. `keep`: count them in."""
+    """Run the models with the profiler and return the mean seconds per run; `keep` adds the events to the profile."""
 
     runs: int
     keep: bool = True
 
 
 Profile = tuple[list[tuple[Any, ...]], list[float], float]
-"""(rows in order of execution, seconds of each run by them, mean seconds of a run by the clock)."""
+"""(rows in order of execution, seconds of each run by its rows, mean seconds per run by the clock)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Profiles(Message[list[Profile]]):
-    """The profile of each model."""
+    """Return the profile of each model."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Memory(Message[int]):
-    """Resident bytes of the worker."""
+    """Return the worker's resident memory in bytes."""

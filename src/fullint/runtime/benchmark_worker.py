@@ -1,4 +1,4 @@
-"""The worker's side of a benchmark: models in LiteRT's C API or the interpreter, run and profiled."""
+"""The worker's side of a benchmark: runs and profiles models in LiteRT's C API or in the interpreter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fullint.runtime.litert_c_api import Native, summed
 
 
 class BenchmarkWorker:
-    """Answers a benchmark's messages; `BENCHMARK_HANDLERS` says which method answers which."""
+    """Answers a benchmark's messages; `BENCHMARK_HANDLERS` maps each message to its method."""
 
     def __init__(self) -> None:
         self.chain: list[Any] = []
@@ -73,7 +73,7 @@ class BenchmarkWorker:
         try:
             pages = int(Path("/proc/self/statm").read_text().split()[1])
         except OSError:
-            return 0  # the system does not tell
+            return 0  # not available on this system
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 

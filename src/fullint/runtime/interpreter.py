@@ -1,4 +1,4 @@
-"""LiteRT's interpreter from the wheel. The only module that imports it, and only worker processes run it."""
+"""LiteRT's interpreter from the Python wheel. Only this module imports it, and only worker processes run it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def open_interpreter(path: str, kernels: str, threads: int, shapes: Sequence[Seq
     """An allocated interpreter on one kernel set.
 
     Args:
-        path: the model's file.
+        path: path of the model's file.
         kernels: "xnnpack", "builtin" or "reference".
-        threads: threads of one inference.
-        shapes: shape of each graph input, where it differs from the file's.
+        threads: number of threads of one inference.
+        shapes: shape of each graph input, if they differ from the file's.
     """
     from ai_edge_litert import interpreter as litert
 
@@ -34,14 +34,14 @@ def open_interpreter(path: str, kernels: str, threads: int, shapes: Sequence[Seq
 
 
 def invoke(runner: Any, arrays: Sequence[Array]) -> None:
-    """Set the inputs, in graph order, and run."""
+    """Set the inputs, in graph order, and run the model once."""
     for detail, array in zip(runner.get_input_details(), arrays, strict=True):
         runner.set_tensor(detail["index"], array)
     runner.invoke()
 
 
 class PlainModel:
-    """A model in the interpreter, perhaps with a delegate from a library; speaks as `Native` does."""
+    """A model in the interpreter, optionally with a delegate from a library; has the interface of `Native`."""
 
     def __init__(self, path: str, kernels: str, threads: int, library: str | None, options: dict[str, str]) -> None:
         from ai_edge_litert import interpreter as litert
@@ -53,7 +53,7 @@ class PlainModel:
             try:
                 self.delegate = litert.load_delegate(library, options)
             except (OSError, ValueError) as e:
-                raise RuntimeError(f"the delegate {library} does not load: {str(e) or 'it refuses its options'}") from e
+                raise RuntimeError(f"the delegate {library} cannot be loaded: {str(e) or 'it refuses its options'}") from e
             self.runner = litert.Interpreter(path, num_threads=threads, experimental_delegates=[self.delegate])
             self.runner.allocate_tensors()
         self.init_seconds = time.perf_counter() - start

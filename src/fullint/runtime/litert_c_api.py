@@ -1,8 +1,8 @@
-"""LiteRT's C API, as far as running a model with its profiler needs: the one module that knows its calls and layouts.
+"""The part of LiteRT's C API that runs a model with the profiler; only this module knows its functions and layouts.
 
-The wheel's `libLiteRt.so` exports it; ctypes is enough. It runs in a child process (`worker`), since a wrong call ends
-the process. The library is asked for every symbol when it is opened, and the layouts below are those the headers assert
-for 64-bit platforms: where either does not fit, a sentence says so.
+The wheel's `libLiteRt.so` exports it; ctypes calls it. It runs in a child process (`worker`), since a wrong call ends the
+process. Opening the library checks that it has every symbol, and that the structures below have the sizes that the headers
+assert for 64-bit platforms; if not, an error says so.
 
     environment, model, options(CPU, profiling, kernel mode, threads) -> compiled model -> buffers -> run, events
 
@@ -44,14 +44,14 @@ ELEMENTS = {
 DEFAULT, OPERATOR, DELEGATE_OPERATOR, DELEGATE_PROFILED, TELEMETRY = 1, 2, 4, 8, 32
 """Kinds of profiler events (litert_profiler_event.h)."""
 FLAGS = 0x1 | 0x2
-"""QS8 and QU8: the interpreter turns them on by itself, the compiled model does not."""
+"""QS8 and QU8: the interpreter enables them by default, the compiled model does not."""
 CUT_OFF = 0.5
-"""Microseconds a delegate's event lacks on average: XNNPACK subtracts its clock's two readings and cuts the difference to whole
-microseconds (runtime.c, xnn_get_elapsed_time). The runtime's own events are differences of whole readings: no bias."""
+"""Microseconds that a delegate's event is too short on average: XNNPACK truncates the difference of two clock readings to whole
+microseconds (runtime.c, xnn_get_elapsed_time). The runtime's own events are differences of truncated readings: no bias."""
 INVOKE = "Invoke"
 KINDS = tuple(1 << i for i in range(10))
 TOO_LONG = 10**12
-"""Microseconds; more is no time but other memory read as one."""
+"""Microseconds; a larger value is not a time, but other memory misread as one."""
 MODES = {"xnnpack": "delegate", "builtin": "builtin", "reference": "reference"}
 SYMBOLS = (
     "LiteRtCreateEnvironment LiteRtCreateModelFromFile LiteRtCreateOptions LiteRtSetOptionsHardwareAccelerators"
@@ -93,7 +93,7 @@ class Event(ctypes.Structure):
 
 
 OLDEST, NEWEST = (2, 1), (2, 3)
-"""Releases of the wheel whose layouts were seen to be these."""
+"""Oldest and newest release of the wheel known to have these layouts."""
 _SIZES = ((Layout, 68), (TensorType, 72), (Event, 104))
 
 
@@ -101,7 +101,7 @@ def library() -> Any:
     """The loaded library.
 
     Raises:
-        RuntimeFailure: it is not there, lacks a symbol, or the platform's layouts are others.
+        RuntimeFailure: it cannot be loaded, lacks a symbol, or the platform has other layouts.
     """
     spec = importlib.util.find_spec("ai_edge_litert")
     folder = Path(spec.submodule_search_locations[0]) if spec is not None and spec.submodule_search_locations else Path()
@@ -109,23 +109,24 @@ def library() -> Any:
     try:
         found = ctypes.CDLL(str(folder / name))
     except OSError as e:
-        raise RuntimeFailure(f"profiles need LiteRT's C API, and the wheel's {name} does not load: {e}") from e
+        raise RuntimeFailure(f"profiling needs LiteRT's C API, but the wheel's {name} cannot be loaded: {e}") from e
     release = importlib.metadata.version("ai-edge-litert")
     if tuple(int(n) for n in release.split(".")[:2] if n.isdecimal()) < OLDEST:
-        raise RuntimeFailure(f"profiles need ai-edge-litert {_dotted(OLDEST)} or later, this is {release}")
+        raise RuntimeFailure(f"profiling needs ai-edge-litert {_dotted(OLDEST)} or later; {release} is installed")
     missing = [s for s in SYMBOLS if not hasattr(found, s)]
     wrong = [t.__name__ for t, size in _SIZES if ctypes.sizeof(t) != size]
     if missing or wrong:
         what = f"lacks {', '.join(missing[:3])}" if missing else f"has other layouts ({', '.join(wrong)})"
         raise RuntimeFailure(
-            f"profiles need LiteRT's C API, and {release} {what}; {_dotted(OLDEST)} to {_dotted(NEWEST)} are known to fit"
+            f"profiling needs LiteRT's C API, but ai-edge-litert {release} {what}; "
+            f"{_dotted(OLDEST)} to {_dotted(NEWEST)} are known to work"
         )
     return found
 
 
 def _unknown() -> str:
     release = importlib.metadata.version("ai-edge-litert")
-    return f"ai-edge-litert is {release}; {_dotted(OLDEST)} to {_dotted(NEWEST)} are known to fit"
+    return f"ai-edge-litert {release} is installed; {_dotted(OLDEST)} to {_dotted(NEWEST)} are known to work"
 
 
 def _dotted(release: Sequence[int]) -> str:
@@ -133,7 +134,7 @@ def _dotted(release: Sequence[int]) -> str:
 
 
 class Happening(NamedTuple):
-    """An event: `start` and `us` in microseconds, `node` its index (or that in the delegate's kernel) and of its subgraph."""
+    """A profiler event: `start` and `us` in microseconds; `node` is its index in the subgraph or in the delegate's kernel."""
 
     tag: str
     kind: int
@@ -144,7 +145,7 @@ class Happening(NamedTuple):
 
 
 class Native:
-    """One model, compiled, its buffers filled."""
+    """A compiled model with its input and output buffers."""
 
     def __init__(self, path: str, kernels: str, threads: int, *, profiling: bool) -> None:
         self.lib = library()
@@ -186,7 +187,7 @@ class Native:
             kind = TensorType()
             self._call("LiteRtGetRankedTensorType", tensor, ctypes.byref(kind))
             if (kind.layout.rank & 0x7F) > DIMS or kind.element not in ELEMENTS:
-                raise RuntimeFailure(f"LiteRT's C API gives a tensor type that fullint does not know: {_unknown()}")
+                raise RuntimeFailure(f"LiteRT's C API returned an unknown tensor type: {_unknown()}")
             for d in range(kind.layout.rank & 0x7F):
                 kind.layout.dims[d] = max(kind.layout.dims[d], 1)
             needs = self._new(
@@ -197,14 +198,14 @@ class Native:
         return buffers, types
 
     def fill(self, arrays: Sequence[Array]) -> None:
-        """Put the inputs in their buffers."""
+        """Copy the inputs to their buffers."""
         for i, array in enumerate(arrays):
             data = np.ascontiguousarray(array).tobytes()
             size, place = ctypes.c_size_t(), ctypes.c_void_p()
             buffer = ctypes.c_void_p(self.inputs[i])
             self._call("LiteRtGetTensorBufferSize", buffer, ctypes.byref(size))
             if len(data) > size.value:
-                raise RuntimeFailure(f"input {i} takes {size.value} bytes, {len(data)} were given")
+                raise RuntimeFailure(f"input {i} has {size.value} bytes, but {len(data)} were given")
             self._call("LiteRtLockTensorBuffer", buffer, ctypes.byref(place), WRITE)
             ctypes.memmove(place, data, len(data))
             self._call("LiteRtUnlockTensorBuffer", buffer)
@@ -214,7 +215,7 @@ class Native:
         return [(tuple(t.layout.dims[: t.layout.rank & 0x7F]), ELEMENTS.get(t.element, "float32")) for t in self.input_types]
 
     def run(self) -> float:
-        """One inference; its seconds."""
+        """Run one inference and return its seconds."""
         start = time.perf_counter()
         status = self.lib.LiteRtRunCompiledModel(
             self.compiled,
@@ -226,29 +227,29 @@ class Native:
         )
         seconds = time.perf_counter() - start
         if status:
-            raise RuntimeFailure(f"LiteRT fails to run the model (LiteRtRunCompiledModel: status {status})")
+            raise RuntimeFailure(f"LiteRT failed to run the model (LiteRtRunCompiledModel: status {status})")
         return seconds
 
     def start(self) -> None:
-        """Events are kept from now on."""
+        """Start recording events."""
         self._call("LiteRtResetProfiler", self.profiler)
         self._call("LiteRtStartProfiler", self.profiler)
 
     def events(self) -> list[Happening]:
-        """The events since `start`; keeping stops."""
+        """Stop recording and return the events since `start`."""
         self._call("LiteRtStopProfiler", self.profiler)
         count = self.kept()
         events = (Event * max(count, 1))()
         self._call("LiteRtGetProfilerEvents", self.profiler, ctypes.c_int(count), events)
         if any(e.elapsed > TOO_LONG or e.kind not in KINDS for e in events[:count]):
-            raise RuntimeFailure(f"the profiler's events make no sense: {_unknown()}")
+            raise RuntimeFailure(f"the profiler's events cannot be read: {_unknown()}")
         return [
             Happening((e.tag or b"").decode(errors="replace"), e.kind, e.start, _us(e), e.metadata1, e.metadata2)
             for e in events[:count]
         ]
 
     def kept(self) -> int:
-        """How many events there are by now."""
+        """The number of events recorded so far."""
         count = ctypes.c_int()
         self._call("LiteRtGetNumProfilerEvents", self.profiler, ctypes.byref(count))
         return count.value
@@ -261,7 +262,7 @@ class Native:
     def _call(self, name: str, *arguments: Any) -> None:
         status = getattr(self.lib, name)(*arguments)
         if status:
-            raise RuntimeFailure(f"{name} ends with status {status}")
+            raise RuntimeFailure(f"{name} returned status {status}")
 
 
 def _us(e: Event) -> float:
@@ -271,16 +272,17 @@ def _us(e: Event) -> float:
 def summed(
     runs: Sequence[Sequence[Happening]],
 ) -> tuple[list[tuple[str, int, int, int, bool, float, float, int]], list[float]]:
-    """The events of some runs put together.
+    """Combine the events of several runs.
+
+    If all runs have the same sequence of operators, times are averaged position by position. If a loop iterated a different
+    number of times, equal operators are summed wherever they occur.
 
     Args:
-        runs: the events of each run, as `Native.events` gives them.
+        runs: the events of each run, from `Native.events`.
 
     Returns:
-        (tag, kind, index, subgraph, whether it ran inside another operator, microseconds of a run, of the first call, calls
-        a run) of operators, in order; and the seconds of each run, all operators together but those inside others.
-
-    Runs look alike unless a loop turns more or less often; then equal operators are summed wherever they come.
+        (tag, kind, index, subgraph, whether it ran inside another operator, mean microseconds per run, microseconds of the
+        first call, calls per run) of each operator, in order; and the seconds of each run, without nested operators.
     """
     series = [_nested(run) for run in runs]
     keys = [[(e.tag, e.kind, e.node, e.subgraph, inside) for e, inside in run] for run in series]
@@ -298,8 +300,8 @@ def summed(
 def _nested(run: Sequence[Happening]) -> list[tuple[Happening, bool]]:
     """Each operator's event, and whether it ran inside another operator (WHILE, IF).
 
-    A graph that runs begins with an event "Invoke" and ends with one for telemetry; the first is the main graph. A
-    delegate's events have no time of their own, only this place.
+    Each graph that runs begins with an event "Invoke" and ends with a telemetry event; the first one is the main graph. A
+    delegate's events have no start time of their own, only their position in this sequence.
     """
     found, depth = [], 0
     for e in run:
@@ -312,7 +314,7 @@ def _nested(run: Sequence[Happening]) -> list[tuple[Happening, bool]]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """The runtime writes lines of its own to the standard error stream; they belong to nobody here."""
+    """Discard what the runtime writes to standard error."""
     sys.stderr.flush()
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

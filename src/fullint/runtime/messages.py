@@ -1,9 +1,9 @@
-"""What the user's side asks of a worker, as values. Each message has one answer, whose type it names.
+"""Messages to a worker. Each message has one answer, whose type is its type parameter.
 
     frames = worker.call(Run(arrays))            Message[list[Array]]  ->  list[Array]
 
-Samples are the exception: `Sample` has no answer of its own, so that the next one can be sent at once; what went wrong
-with one is the answer to `FinishMeasuring`.
+`Sample` is the exception: it has no answer, so that the next one can be sent at once. An error in a sample is reported as
+the answer to `FinishMeasuring`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Shape = Sequence[int]
 
 
 class Message(Generic[Answer_co]):
-    """Asks for an answer of a type."""
+    """Base class of messages; the type parameter is the type of the answer."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,10 +28,10 @@ class Open(Message[None]):
     """Load a model, to be run by `Run`.
 
     Attributes:
-        path: the model's file.
+        path: path of the model's file.
         kernels: "xnnpack", "builtin" or "reference".
-        threads: of one inference.
-        shapes: shape of each graph input, where it differs from the file's.
+        threads: number of threads of one inference.
+        shapes: shape of each graph input, if they differ from the file's.
     """
 
     path: str
@@ -42,14 +42,14 @@ class Open(Message[None]):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Run(Message[list[Array]]):
-    """One inference of the open model: arrays in, outputs back, both in graph order."""
+    """Run the open model once: input arrays in graph order -> output arrays in graph order."""
 
     arrays: Sequence[Array]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Latency(Message[list[float]]):
-    """Seconds of each of `runs` inferences of the open model, after one that does not count."""
+    """Return the seconds of each of `runs` inferences of the open model, after one warm-up run."""
 
     arrays: Sequence[Array]
     runs: int
@@ -57,27 +57,27 @@ class Latency(Message[list[float]]):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DelegateNodes(Message[list[tuple[list[int], list[int]]]]):
-    """(inputs, outputs) of each node XNNPACK has in the graph that runs, as tensor indices."""
+    """Return (inputs, outputs) of each XNNPACK node in the running graph, as tensor indices."""
 
     path: str
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TensorShapes(Message[list[tuple[int, ...]]]):
-    """The shape every tensor of the main graph has once the inputs have theirs; by tensor index."""
+    """Return the shape of every tensor of the main graph, by tensor index, for given input shapes."""
 
     path: str
     shapes: Sequence[Shape] | None = None
 
 
 class Accumulator(Protocol):
-    """Takes in what a model gives for sample after sample; made where the samples come from, filled in the worker."""
+    """Collects a model's outputs, sample by sample; created by the parent process, filled in the worker."""
 
     def add(self, index: int, outputs: Sequence[Array]) -> None:
-        """Take in the outputs of one run, in graph order; `index` is the sample's number."""
+        """Add the outputs of one run, in graph order; `index` is the sample's number."""
 
     def merge(self, other: Any) -> Accumulator:
-        """What both have taken in, whatever the order."""
+        """What both have collected; the order does not matter."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,9 +86,9 @@ class Measure(Message[None]):
 
     Attributes:
         path: the model's file.
-        threads: samples run at the same time.
-        accumulator: an empty one, which takes in the outputs.
-        together: all threads work on one sample after the other, instead of each on a sample of its own.
+        threads: number of threads.
+        accumulator: an empty accumulator, which collects the outputs.
+        together: whether all threads work on one sample at a time, instead of each on its own sample.
     """
 
     path: str
@@ -99,7 +99,7 @@ class Measure(Message[None]):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sample:
-    """One sample to be measured; it has no answer."""
+    """One sample to measure; it has no answer."""
 
     index: int
     arrays: Sequence[Array]
@@ -107,4 +107,4 @@ class Sample:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FinishMeasuring(Message[Accumulator]):
-    """The end of the samples; the answer is the accumulator, filled."""
+    """End the samples and return the filled accumulator."""

@@ -1,11 +1,11 @@
-"""Running models: the user's side. Every interpreter lives in a child process.
+"""Running models, user's side: every interpreter runs in a child process.
 
     with WorkerProcess() as worker:
         worker.call(Open(path, "reference", 1))
         outputs = worker.call(Run(arrays))
 
-A crash there (a segmentation fault, an abort) is an exception here. The child starts while its first
-command is being made up; importing NumPy and the runtime takes it a tenth of a second.
+A crash in the child (a segmentation fault, an abort) becomes an exception here. The child starts while the first message is
+prepared; importing NumPy and the runtime takes it a tenth of a second.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ from fullint.model.tflite import write_file
 from fullint.runtime.messages import Answer, Message, Sample
 
 F_SETPIPE_SZ, PIPE_BYTES = 1031, 2**20
-"""Linux: a sample goes through a pipe of a megabyte in one piece, not in ten."""
+"""Linux: enlarge the pipe to 1 MiB, so that a sample is passed in one piece and not in many."""
 _BOOT = "import sys; sys.path[:] = filter(None, sys.path); from fullint.runtime.worker import main; main()"
-"""Without the current folder in the path: a file of the user's named like a module must not be imported."""
+"""The current folder is removed from the path, so that a user's file with the name of a module is not imported."""
 _NOISE = ("INFO:", "WARNING:", "W0000", "I0000", "VERBOSE:")
 
 
 class WorkerProcess:
-    """One child process that answers messages."""
+    """A child process that answers messages; `what` names the model in error messages."""
 
     def __init__(self, what: str = "the model") -> None:
         self.what = what
         self.waiting: deque[type[Any]] = deque()
-        """Kinds of the messages not yet answered, the oldest first."""
+        """Types of the messages not yet answered, oldest first."""
         self.patience: float | None = None
-        """Seconds to wait for an answer; None waits for ever."""
+        """Seconds to wait for an answer; None means no limit."""
         self._start()
 
     def restart(self) -> None:
-        """A new child in place of one that has crashed or failed; answers not received are lost."""
+        """Replace a crashed or failed child by a new one; pending answers are lost."""
         self.close()
         self.waiting.clear()
         self._start()
@@ -79,7 +79,7 @@ class WorkerProcess:
         self.close()
 
     def send(self, message: Message[Answer]) -> None:
-        """Ask; `receive` waits for the answer."""
+        """Send a message; `receive` waits for its answer."""
         self.waiting.append(type(message))
         self._write(message, flush=True)
 
@@ -97,13 +97,13 @@ class WorkerProcess:
             raise self._crash() from e
 
     def receive(self, asked: type[Message[Answer]]) -> Answer:
-        """The answer to the oldest message not yet answered.
+        """Wait for the answer to the oldest message not yet answered.
 
         Args:
-            asked: the kind of that message, which says what the answer is.
+            asked: the type of that message, which determines the type of the answer.
 
         Raises:
-            RuntimeFailure: the runtime refused, the child crashed, or it took longer than `patience`.
+            RuntimeFailure: the runtime rejected the request, the child crashed, or it took longer than `patience`.
         """
         kind = self.waiting.popleft()
         assert kind is asked, f"{kind.__name__} is to be answered next, not {asked.__name__}"
@@ -122,30 +122,30 @@ class WorkerProcess:
             done, value = pickle.load(self._process.stdout)
         except (EOFError, pickle.UnpicklingError) as e:
             if late.is_set():
-                raise RuntimeFailure(f"{self.what} did not come to an end in {self.patience:.0f} s", crashed=True) from e
+                raise RuntimeFailure(f"{self.what} did not finish within {self.patience:.0f} s", crashed=True) from e
             raise self._crash() from e
         finally:
             if timer is not None:
                 timer.cancel()
         if not done:
-            raise RuntimeFailure(f"LiteRT refuses {self.what}: {value}")
+            raise RuntimeFailure(f"LiteRT rejects {self.what}: {value}")
         answer: Answer = value
         return answer
 
     def call(self, message: Message[Answer]) -> Answer:
-        """Send and receive."""
+        """Send a message and wait for its answer."""
         self.send(message)
         return self.receive(type(message))
 
     def peak_memory(self) -> int:
-        """Largest resident size of the child so far, bytes (0 where the system does not tell)."""
+        """Peak resident memory of the child so far, in bytes (0 if the system does not report it)."""
         with contextlib.suppress(OSError, ValueError):
             text = Path(f"/proc/{self._process.pid}/status").read_text()
             return 1024 * next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM"))
         return 0
 
     def close(self) -> None:
-        """End the child."""
+        """End the child process."""
         with contextlib.suppress(OSError):
             if self._process.stdin is not None:
                 self._process.stdin.close()
@@ -169,7 +169,7 @@ class WorkerProcess:
 
 @contextlib.contextmanager
 def model_file(model: bytes | Model) -> Iterator[str]:
-    """A temporary file that holds a model, for the runtime to map."""
+    """A temporary file with a model, for the runtime to map into memory."""
     with tempfile.NamedTemporaryFile(prefix="fullint-", suffix=".tflite") as f:
         try:
             if isinstance(model, Model):
@@ -178,10 +178,10 @@ def model_file(model: bytes | Model) -> Iterator[str]:
                 f.write(model)
                 f.flush()
         except OSError as e:
-            raise UsageError(f"a temporary file cannot be written in {tempfile.gettempdir()}: {e.strerror or e}") from e
+            raise UsageError(f"cannot write a temporary file in {tempfile.gettempdir()}: {e.strerror or e}") from e
         yield f.name
 
 
 def _import_path() -> str:
-    """So that the child finds the same fullint and the same packages as this process."""
+    """PYTHONPATH for the child, so that it finds the same fullint and the same packages as this process."""
     return os.pathsep.join([str(Path(__file__).parents[2]), *(p for p in sys.path if p)])

@@ -1,8 +1,8 @@
-"""Running models: the side of the worker process.
+"""Running models, worker's side.
 
-Some models crash the runtime, so nothing runs in the user's process: `process.WorkerProcess` starts this module's `main`
-in a process of its own and speaks to it over two pipes, one pickled message (`messages`) after another. The answer to a
-message is (True, what it asks for) or (False, what went wrong).
+Some models crash the runtime, so nothing runs in the user's process: `process.WorkerProcess` starts this module's `main` in
+a child process and communicates with it over two pipes, one pickled message (`messages`) after another. The answer to a
+message is (True, result) or (False, error message).
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from fullint.runtime.sample_runner import SampleRunner
 
 SAMPLES_AHEAD = 4
 DELEGATE_NODE = "DELEGATE"
-"""What the interpreter calls an operator of a delegate."""
+"""The interpreter's name for a delegate's node."""
 
 
 class Worker:
-    """Answers messages; `HANDLERS` says which method answers which."""
+    """Answers messages; `HANDLERS` maps each message to its method."""
 
     def __init__(self) -> None:
         self.runner: Any = None
         self.samples: SampleRunner | None = None
         self.benchmark: Any = None
-        """What answers a benchmark's messages, once one has come."""
+        """Answers a benchmark's messages; created with the first one."""
 
     def answer(self, message: Any) -> Any:
         handler = HANDLERS.get(type(message))
@@ -48,7 +48,7 @@ class Worker:
         return self.benchmark.answer(message)
 
     def open(self, m: messages.Open) -> None:
-        self.runner = None  # the old model's memory first
+        self.runner = None  # frees the old model's memory first
         self.runner = open_interpreter(m.path, m.kernels, m.threads, m.shapes)
 
     def run(self, m: messages.Run) -> list[Array]:
@@ -81,12 +81,12 @@ class Worker:
 
     def sample(self, m: messages.Sample) -> None:
         if self.samples is None:
-            raise RuntimeError("a sample came, and nothing is being measured")
+            raise RuntimeError("a sample was sent, but no measurement was started")
         self.samples.put(m.index, m.arrays)
 
     def finish_measuring(self, m: messages.FinishMeasuring) -> messages.Accumulator:
         if self.samples is None:
-            raise RuntimeError("nothing was being measured")
+            raise RuntimeError("no measurement was started")
         samples, self.samples = self.samples, None
         return samples.finish()
 
@@ -104,20 +104,20 @@ HANDLERS: dict[type[Any], Callable[[Worker, Any], Any]] = {
 
 
 def main() -> None:
-    """Serve commands from standard input until it ends."""
+    """Answer messages from standard input until it ends."""
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what the runtime prints must not get between the replies
-    import ai_edge_litert.interpreter  # noqa: F401 - loaded while the parent makes up its first command
+    os.dup2(2, 1)  # the runtime's prints must not mix with the answers
+    import ai_edge_litert.interpreter  # noqa: F401 - loaded while the parent prepares its first message
 
     serve(source, sink)
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """The loop: read a message, do what it asks, answer. A sample has no answer.
+    """The main loop: read a message, handle it, and answer it; samples have no answer.
 
-    Messages are read ahead by a thread, so that the parent is not stuck sending while this side is
-    stuck answering; only so many samples ahead, so that they do not pile up.
+    A thread reads messages ahead, so that the parent does not block on sending while this side blocks on answering. At most
+    `SAMPLES_AHEAD` samples are read ahead, to limit memory.
     """
     waiting: queue.Queue[Any] = queue.Queue()
     room = threading.Semaphore(SAMPLES_AHEAD)

@@ -1,1 +1,1 @@
-"""Is it all integer, and does it still work: the contract, the certificate, what is accepted and why not."""
+"""Whether a result is all integer and still accurate: the contract, the certificate, and acceptance."""

@@ -1,4 +1,4 @@
-"""What a certificate means for the user: refused, or handed out with warnings."""
+"""Whether a result is accepted, with warnings, or refused, judged by its certificate."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fullint.verification.report import Certificate, OutputQuality
 WARN_SQNR = 15.0
 WARN_EQUAL = 0.9
 LOST_SQNR = 1.0
-"""An output below it is as much noise as signal: no mean over outputs makes up for that."""
+"""dB. An output below this has as much noise as signal; the result is refused whatever the mean."""
 NO_SIGNAL, FEW_STEPS = -100.0, 2.0
-"""An output that is zero everywhere has no SQNR worth the name; a step or two beside it, it is not lost."""
+"""The SQNR of an output that is zero everywhere means nothing; an error of up to two steps is accepted there."""
 LIMIT_SLACK = 1.0
-"""dB. A result this near to what its outputs' steps allow has lost nothing on the way."""
+"""dB. A result this close to the limit set by fixed output scales is accepted."""
 
 
 def verdict(
@@ -25,45 +25,45 @@ def verdict(
     *,
     require_every_output: bool = False,
 ) -> list[str]:
-    """Warnings about a result.
+    """Accept or refuse a result; returns warnings about it.
 
     Args:
         certificate: of the result.
-        min_sqnr: dB the mean must reach, unless it was never calibrated or fixed steps do not allow it.
-        per_tensor: whether per-channel weights are still to be tried.
-        worst: the operators that lose most, found only when they are needed.
-        require_every_output: whether every output must reach it, not only the mean.
+        min_sqnr: dB the mean SQNR must reach, unless calibration was synthetic or a fixed output scale does not allow it.
+        per_tensor: whether the weights are per-tensor, so that per-channel ones can be suggested.
+        worst: returns the operators that lose most accuracy; called only if needed.
+        require_every_output: whether every output must reach `min_sqnr`, not only the mean.
 
     Raises:
-        AccuracyError: the mean is below `min_sqnr`, or an output is lost altogether.
+        AccuracyError: the mean is below `min_sqnr`, or an output is below `LOST_SQNR`.
     """
     warnings = []
     if not certificate.held_back:
-        warnings.append("fewer than ten samples: the certificate uses the samples that calibrated")
+        warnings.append("fewer than ten samples: the certificate uses the calibration samples; give at least ten")
     if certificate.uncalibrated:
-        warnings.append("calibrated on random numbers: the result is for speed trials only, and min_sqnr was not applied")
+        warnings.append("calibrated on random numbers: use the result for speed tests only; min_sqnr was not applied")
     warnings += [_unequal(o) for o in certificate.outputs if o.equal is not None and o.equal < WARN_EQUAL]
     sqnr = certificate.sqnr_db
     weak = [o for o in certificate.outputs if _below(o, max(WARN_SQNR, min_sqnr))]
     if sqnr is None or not weak:
         low = sqnr is not None and sqnr < WARN_SQNR
-        return [*warnings, f"SQNR {sqnr:.1f} dB is all that outputs of fixed steps allow on these samples"] if low else warnings
+        return [*warnings, f"SQNR {sqnr:.1f} dB is the most that fixed output scales allow on these samples"] if low else warnings
     named = "; ".join(worst()) or "no operator stands out"
     floor = min_sqnr if require_every_output else min(min_sqnr, LOST_SQNR)
     failed = weak if sqnr < min_sqnr else [o for o in weak if _below(o, floor)]
     if failed and not certificate.uncalibrated:
-        ways = "more or more typical samples, a lower --min-sqnr" + (", per-channel weights" if per_tensor else "")
+        ways = "more, or more typical, samples; a lower --min-sqnr" + ("; per-channel weights" if per_tensor else "")
         outputs = ", ".join(f'"{o.name}" {o.sqnr_db:.1f} dB' for o in failed)
         raise AccuracyError(
-            f"the result is too far from {certificate.reference}: {outputs} (at least {min_sqnr:g} asked for)\n"
-            f"  where it is lost: {named}\n  try: {ways}"
+            f"the SQNR against {certificate.reference} is too low: {outputs} (min_sqnr is {min_sqnr:g} dB)\n"
+            f"  most accuracy is lost at: {named}\n  try: {ways}"
         )
     outputs = ", ".join(f'"{o.name}" {o.sqnr_db:.1f} dB' for o in weak)
-    return [*warnings, f"below {max(WARN_SQNR, min_sqnr):g} dB: {outputs}; where it is lost: {named}"]
+    return [*warnings, f"SQNR below {max(WARN_SQNR, min_sqnr):g} dB: {outputs}; most accuracy is lost at: {named}"]
 
 
 def _below(o: OutputQuality, floor: float) -> bool:
-    """Whether an output is farther from float than asked, although its steps would allow better."""
+    """Whether an output's SQNR is below `floor`, although its scale would allow more."""
     if o.sqnr_db is None or o.sqnr_db >= floor or (o.limit_db is not None and o.sqnr_db >= o.limit_db - LIMIT_SLACK):
         return False
     if o.sqnr_db > NO_SIGNAL or o.step is None or o.largest_error is None:
@@ -73,4 +73,4 @@ def _below(o: OutputQuality, floor: float) -> bool:
 
 def _unequal(o: OutputQuality) -> str:
     assert o.equal is not None
-    return f'output "{o.name}" equals the float model\'s in {100 * o.equal:.1f} % of its elements only'
+    return f'only {100 * o.equal:.1f} % of the elements of output "{o.name}" equal the float model\'s'

@@ -1,10 +1,10 @@
-"""The certificate: the written bytes verified, executed on every kernel set, and compared with float.
+"""The certificate: the written bytes verified, run on every kernel set, and compared with the float model.
 
-    SQNR = 10 log10( sum ref^2 / sum (ref - out)^2 )  dB      all samples together, per output
+    SQNR = 10 log10( sum ref^2 / sum (ref - out)^2 )  dB      over all samples together, per output
 
-The float model and the result run in processes of their own. XNNPACK runs all held-back samples; the
-other kernel sets, which are slow, as many as their multiply-accumulates allow. Where a set lacks an
-operator or is known to get one wrong, the op table says so, and so does the certificate.
+The float model and the result run in child processes. XNNPACK runs all held-back samples; the other kernel sets are slow
+and run as many as the model's multiply-accumulates allow. Where a kernel set lacks an operator or is known to compute one
+wrong, the op table and the certificate say so.
 """
 
 from __future__ import annotations
@@ -36,25 +36,27 @@ SLOW_SET_SAMPLES = 4
 FIRST_SAMPLES, THREADS = 8, 2
 """The reference kernels do about a giga-MAC per second; one sample is always run."""
 CHECKED = (
-    "no float operand or result, but for operators that were asked to stay float",
-    "weights int8 in [-127, 127] with zero point 0, biases int32 (int64 beside int16) with scale s_in * s_w",
-    "shared and fixed scales as the kernels demand",
-    "no constant shared by tensors of different parameters",
+    "no float operand or result, except for operators kept in float on request",
+    "weights int8 in [-127, 127] with zero point 0, biases int32 (int64 with int16 activations) with scale s_in * s_w",
+    "shared and fixed scales as the kernels require",
+    "no constant shared by tensors with different parameters",
     "static shapes",
     "operator versions",
 )
 DISAGREEMENT_DB = 6.0
 WRONG_DB, UNEVEN_DB = 10.0, 20.0
-"""A kernel set below `WRONG_DB`, this much farther from float than XNNPACK, and elsewhere in more than `FAR_SHARE` of its
-values computes something else. Below `UNEVEN_DB` it is named: operators that divide or compare make much of a step."""
+"""A kernel set is wrong if its SQNR is below `WRONG_DB`, `DISAGREEMENT_DB` below XNNPACK's, and more than `FAR_SHARE` of its
+values differ from XNNPACK's by more than `FAR_STEPS`. Below `UNEVEN_DB` the difference is only reported: operators that
+divide or compare amplify a difference of one step."""
 PATIENCE, SLOWER = 20.0, 200.0
-"""Seconds a loop may take, and how many times the float model's time more: a condition that integers never meet has no end."""
+"""Time limit for models with loops: `PATIENCE` seconds plus `SLOWER` times the float model's time. A loop condition that
+integer values never meet would run forever."""
 FAR_SHARE = 0.1
 
 
 @dataclass
 class Trial:
-    """The result on one kernel set, while samples come in."""
+    """The result's figures on one kernel set, accumulated over samples."""
 
     name: str
     samples: int = 0
@@ -62,11 +64,11 @@ class Trial:
     steps: int = 0
     values: int = 0
     far: int = 0
-    """Values compared with XNNPACK's, and those more than `FAR_STEPS` steps from them."""
+    """Number of values that differ from XNNPACK's by more than `FAR_STEPS` steps, out of `values` compared."""
 
     @property
     def sqnr(self) -> float | None:
-        """Mean over the float outputs."""
+        """Mean SQNR of the float outputs, in dB."""
         return mean_sqnr(self.scores)
 
 
@@ -87,22 +89,22 @@ def certify(
     kept: Mapping[tuple[int, int], str] | None = None,
     check: bool = True,
 ) -> Certificate:
-    """Verify and execute a result.
+    """Verify and run a result.
 
     Args:
         original: path of the model it was made from.
-        given: its inputs and outputs, which say how to read them where they are quantized.
-        result: `data` as read again.
-        data: the bytes to be handed out.
-        held: samples, in graph input order, as the original takes them.
-        worker, other: child processes, free for use.
+        given: inputs and outputs of that model; their parameters dequantize what is quantized there.
+        result: the model as read back from `data`.
+        data: the bytes that will be written.
+        held: samples in the original's types, arrays in graph input order.
+        worker, other: idle child processes.
         held_back: whether the samples took no part in calibration.
-        drawn: whether they were drawn, and nobody gave them.
+        drawn: whether the samples are random because none were given.
         uncalibrated: whether the ranges come from synthetic samples.
-        float_io: whether float inputs and outputs were asked for.
+        float_io: whether float inputs and outputs were requested.
         reference: what the original is, in words.
-        check: whether the contract is still to be checked.
-        kept: (graph, index) of operators of the result that may be float -> their description, "" for borders.
+        check: whether to check the contract.
+        kept: (graph, index) of operators of the result that may be float -> their description, "" for conversions.
 
     Raises:
         VerificationError: a rule of the contract is broken, or a kernel set disagrees for no known reason.
@@ -133,7 +135,7 @@ def certify(
 
 
 class _Run:
-    """One certification's executions."""
+    """Runs the original and the result on the samples, and collects one `Trial` per kernel set."""
 
     def __init__(
         self,
@@ -155,10 +157,10 @@ class _Run:
         self.classes = [_looks_like_classes(t) for t in result.main.outputs]
 
     def compare(self, held: Iterable[Sequence[Array]]) -> None:
-        """Run everything, both children busy.
+        """Run everything, keeping both child processes busy.
 
-        worker     float on the first samples, XNNPACK on them      float on the rest
-        other   reference, builtin on a few of them              XNNPACK on the rest
+        worker     float model, then XNNPACK on the first samples     float model on the rest
+        other      reference, builtin on a few of them                XNNPACK on the rest
         """
         budget = max(1, min(SLOW_SET_SAMPLES, SLOW_SET_MACS // max(total_macs(self.result), 1)))
         samples = iter(held)
@@ -192,7 +194,7 @@ class _Run:
                 self._add(self.alike[name], reference, result)
 
     def _rest(self, samples: Iterator[Sequence[Array]], shapes: list[tuple[int, ...]]) -> None:
-        """The samples that are left: the float model and the result side by side."""
+        """Run the float model and the result in parallel on the remaining samples."""
         opened = False
         for sample in samples:
             if not opened:
@@ -204,11 +206,11 @@ class _Run:
             self._add(self.trials["xnnpack"], self.worker.receive(Run), result)
 
     def _inputs(self, sample: Sequence[Array]) -> list[Array]:
-        """A sample of the original as the result takes it."""
+        """A sample for the original, converted to the result's input types."""
         return integer_inputs(self.result, sample, self.ends)
 
     def _call(self, worker: WorkerProcess, message: Message[Answer]) -> Answer:
-        """Ask the result on XNNPACK, where no failure is forgiven."""
+        """Run the result on XNNPACK; any failure is a VerificationError."""
         try:
             return worker.call(message)
         except RuntimeFailure as e:
@@ -217,10 +219,10 @@ class _Run:
     def _check(self, reference: Sequence[Array], outputs: Sequence[Array]) -> None:
         for t, ref, out in zip(self.given, reference, outputs, strict=True):
             if ref.dtype.kind == "f" and not np.isfinite(ref).all():
-                raise SamplesError(f'a sample of the certificate drives output "{t.name}" to a value that is not finite')
+                raise SamplesError(f'on a held-back sample, output "{t.name}" of the float model is not finite')
             if ref.shape != out.shape:
                 raise VerificationError(
-                    [f'output "{t.name}" has shape {list(out.shape)}, the float model gives {list(ref.shape)}']
+                    [f'output "{t.name}" has shape {list(out.shape)}, but {list(ref.shape)} in the float model']
                 )
 
     def _add(self, trial: Trial, reference: Sequence[Array], outputs: Sequence[Array]) -> None:
@@ -231,7 +233,7 @@ class _Run:
             score.add(real(ref, self.given[i]), real(out, tensor), self.classes[i], self.grids[i])
 
     def kernel_sets(self) -> tuple[KernelSet, ...]:
-        """The verdict per kernel set; an unexplained failure or disagreement is an error."""
+        """The verdict for each kernel set; an unexplained failure or disagreement is a VerificationError."""
         return tuple(self._verdict(name) for name in KERNEL_SETS)
 
     def _verdict(self, name: str) -> KernelSet:
@@ -245,7 +247,7 @@ class _Run:
         base = mean_sqnr(self.trials["xnnpack"].scores)
         own = trial.sqnr if trial.sqnr is not None else math.inf
         apart = own < UNEVEN_DB and trial.steps > FAR_STEPS and self._apart(name)
-        text = f"the {name} kernels give {own:.1f} dB where XNNPACK gives {base:.1f} dB" if apart else ""
+        text = f"the {name} kernels reach {own:.1f} dB, XNNPACK {base:.1f} dB" if apart else ""
         if apart and not wrong and own < WRONG_DB and trial.far > FAR_SHARE * trial.values:
             raise VerificationError([text])
         facts = (*facts, text) if apart and not wrong else facts
@@ -253,13 +255,13 @@ class _Run:
         return KernelSet(name, status, trial.samples, trial.sqnr, trial.steps, facts)
 
     def _apart(self, name: str) -> bool:
-        """Whether a slow set is much farther from float than XNNPACK on the same samples."""
+        """Whether a slow kernel set is `DISAGREEMENT_DB` below XNNPACK on the same samples."""
         base, own = self.alike[name].sqnr, self.trials[name].sqnr
         return base is not None and own is not None and own < base - DISAGREEMENT_DB
 
 
 class _Slow:
-    """The result on the kernel sets that are slow, started now and waited for later."""
+    """Runs the result on the slow kernel sets: started at once, collected later."""
 
     def __init__(self, names: Sequence[str], worker: WorkerProcess, path: str, samples: Sequence[list[Array]]) -> None:
         self.worker, self.path, self.samples = worker, path, samples
@@ -267,14 +269,14 @@ class _Slow:
         self._start()
 
     def _start(self) -> None:
-        with contextlib.suppress(RuntimeFailure):  # receiving says what happened
+        with contextlib.suppress(RuntimeFailure):  # `receive` reports the failure
             for name in self.waiting:
                 self.worker.send(Open(self.path, name, 1))
                 for sample in self.samples:
                     self.worker.send(Run(sample))
 
     def outputs(self, failures: dict[str, RuntimeFailure]) -> list[list[Array]]:
-        """Outputs of the next kernel set, sample by sample; a failure is put among `failures`."""
+        """Outputs of the next kernel set, one list per sample; a failure is added to `failures`."""
         name = self.waiting.pop(0)
         found: list[list[Array]] = []
         for index in range(len(self.samples) + 1):
@@ -293,7 +295,7 @@ class _Slow:
 
 
 def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:
-    """What the op table knows against a kernel set: (operators it lacks, operators it gets wrong)."""
+    """Known faults of a kernel set for this model: (operators it lacks, operators it computes wrong), as sentences."""
     absent: dict[str, None] = {}
     wrong: dict[str, None] = {}
     for _, op in model.ops():
@@ -307,9 +309,9 @@ def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:
 
 
 def _grid(result: Model, t: Tensor) -> Quant | None:
-    """int8 parameters of an output that its kernel has fixed, seen through the border's QUANTIZE or DEQUANTIZE.
+    """int8 parameters of an output that its kernel fixes, before a final QUANTIZE or DEQUANTIZE.
 
-    Other parameters are fullint's own choice, and no excuse for what they cost.
+    None for parameters that fullint chose: those set no limit on the accuracy.
     """
     made_by = next((op for op in result.main.ops if t in op.outputs and op.kind in CONVERSIONS), None)
     inner = made_by.inputs[0] if made_by is not None else t
@@ -319,7 +321,7 @@ def _grid(result: Model, t: Tensor) -> Quant | None:
 
 
 def _is_fixed(result: Model, t: Tensor) -> bool:
-    """Whether a kernel has demanded a tensor's parameters, or those of the one it was copied from."""
+    """Whether a kernel fixes the parameters of a tensor, or of the tensor that it was copied from."""
     made_by = {o: op for op in result.main.ops for o in op.outputs}
     while (op := made_by.get(t)) is not None and (row := ROWS.get(op.kind)) is not None:
         rule = row.output(op.outputs.index(t))
@@ -348,7 +350,7 @@ _WORST = ("faulty", "absent", "ran")
 
 
 def join_certificates(certificates: Sequence[Certificate]) -> Certificate:
-    """One certificate of several: all outputs, the mean of their figures, the worst of each kernel set."""
+    """Combine certificates: all outputs, the mean of their figures, and the worst status of each kernel set."""
     first = certificates[0]
     if len(certificates) == 1:
         return first

@@ -1,7 +1,7 @@
-"""What an all-integer model is: `contract_problems` returns a sentence for each broken rule and changes nothing.
+"""The all-integer contract: `contract_problems` yields a sentence per broken rule, without changing the model.
 
-It is checked on the bytes that are about to be handed out, read again. What a legal model is at all, see `ops.structure`;
-what each operator has to keep to, `operator_checks`.
+It is checked on the bytes that will be written, read back. `ops.structure` checks what a legal model is;
+`operator_checks` what each operator must satisfy.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from fullint.verification.operator_checks import CHECKS
 
 
 def contract_problems(model: Model, float_io: bool = False, kept: Collection[tuple[int, int]] = frozenset()) -> Iterator[str]:
-    """Every operator or tensor that breaks the all-integer contract.
+    """Each operator or tensor that breaks the all-integer contract, as a sentence.
 
     Args:
-        model: as read from the bytes that will be handed out.
-        float_io: whether one QUANTIZE per graph input and one DEQUANTIZE per output may touch float.
-        kept: (graph, index) of operators that may be float, since they were asked for.
+        model: as read from the bytes that will be written.
+        float_io: whether one QUANTIZE per graph input and one DEQUANTIZE per graph output may touch float.
+        kept: (graph, index) of operators that may be float because `keep_float` names them.
     """
     yield from structure_problems(model)
     entries = model.entries
@@ -50,19 +50,19 @@ def _static_problems(t: Tensor) -> Iterator[str]:
     if any(n < 0 for n in (*t.shape, *(t.shape_signature or ()))):
         yield f'tensor "{t.name}" has a dynamic shape'
     if t.dtype == "int8" and t.quant is not None and not (t.quant.scale > 0).all():
-        yield f'tensor "{t.name}" has a scale of zero'
+        yield f'tensor "{t.name}" has a scale that is not positive'
 
 
 def _sharing_problems(a: Tensor, b: Tensor) -> Iterator[str]:
     same = a.dtype == b.dtype and (a.quant is b.quant or (a.quant is not None and a.quant.same_as(b.quant)))
     zeros = a.dtype == b.dtype == "int32" and a.buffer is not None and not a.buffer.data.any()
     if a is not b and not same and not zeros:
-        yield f'the constants "{a.name}" and "{b.name}" share bytes but not type and parameters'
+        yield f'the constants "{a.name}" and "{b.name}" share a buffer but differ in type or parameters'
 
 
 def _op_problems(op: Op) -> Iterator[str]:
     floats = [t for t in op.values() if t.is_float]
     if floats:
-        yield f'touches float tensor "{floats[0].name}"'
+        yield f'has the float operand "{floats[0].name}"'
         return
     yield from (breach.text for check in CHECKS.values() if (breach := check(op)) is not None)

@@ -1,4 +1,4 @@
-"""Outputs and inputs of integer models as numbers, and how far codes of two runs are apart."""
+"""Inputs and outputs of integer models as real values, and how far the outputs of two runs differ."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fullint.model.ir import Array, Model, Tensor
 from fullint.model.numerics import dequantize, quantize
 
 FAR_STEPS = 2
-"""Codes of two kernel sets may be this far apart."""
+"""Integer outputs of two kernel sets may differ by this many steps."""
 
 
 def real(value: Array, tensor: Tensor | None) -> Array:
-    """An output's real values: dequantized where it is quantized."""
+    """An output's real values: dequantized if it is quantized."""
     quantized = tensor is not None and tensor.quant is not None and tensor.quant.scale.size == 1
     if quantized and value.dtype in (np.int8, np.uint8, np.int16):
         assert tensor is not None and tensor.quant is not None
@@ -23,10 +23,12 @@ def real(value: Array, tensor: Tensor | None) -> Array:
 
 
 def integer_inputs(result: Model, sample: Sequence[Array], given: Sequence[Tensor] | None = None) -> list[Array]:
-    """A sample as an integer model takes it: quantized, in the shape of its inputs.
+    """A sample in the types and shapes of an integer model's inputs.
 
     Args:
-        given: the inputs the sample was made for, which say what its integers stand for.
+        result: the integer model.
+        sample: arrays in graph input order.
+        given: the inputs the sample was made for, whose parameters dequantize it where the types differ.
     """
     ready = []
     sources: Sequence[Tensor | None] = given if given is not None else [None] * len(sample)
@@ -40,7 +42,7 @@ def integer_inputs(result: Model, sample: Sequence[Array], given: Sequence[Tenso
 
 
 def largest_steps(a: Sequence[Array], b: Sequence[Array]) -> int:
-    """Largest difference of codes; float outputs do not count."""
+    """Largest difference between integer outputs, in steps; float outputs are ignored."""
     worst = 0
     for x, y in zip(a, b, strict=True):
         if x.dtype in (np.int8, np.uint8, np.int16) and x.shape == y.shape:
@@ -49,7 +51,7 @@ def largest_steps(a: Sequence[Array], b: Sequence[Array]) -> int:
 
 
 def count_far(a: Sequence[Array], b: Sequence[Array]) -> int:
-    """Values that differ by more than `FAR_STEPS` codes; any other integer or boolean that differs at all."""
+    """Number of quantized values that differ by more than `FAR_STEPS`, and of all other values that differ at all."""
     count = 0
     for x, y in zip(a, b, strict=True):
         if x.shape == y.shape:

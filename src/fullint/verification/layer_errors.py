@@ -1,7 +1,7 @@
-"""Where accuracy is lost: every tensor of the float model beside the same tensor of the result.
+"""Where accuracy is lost: every activation of the float model compared with the same activation of the result.
 
-Each operator's output is compared in real values. The operators are named that add most to the ratio
-of noise to signal, against the noisiest of their inputs.
+The outputs are compared in real values. The operators reported are those whose output adds most to the noise-to-signal
+ratio of their noisiest input.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ WORST = 3
 
 
 def worst_operators(model: Model, result: Model, integer: Mapping[Tensor, Tensor], sample: Sequence[Array] | None) -> list[str]:
-    """The operators that lose most, worst first, as sentences.
+    """The `WORST` operators that lose most accuracy, worst first, as sentences; empty if they cannot be found.
 
     Args:
         model: the prepared float model.
         result: the integer model made of it.
-        integer: float activation of `model` -> its form in `result`.
+        integer: float activation of `model` -> the integer tensor in `result`.
         sample: one sample in graph input order.
     """
     if sample is None:
@@ -51,7 +51,7 @@ def worst_operators(model: Model, result: Model, integer: Mapping[Tensor, Tensor
                 lost.append((noise[t] - before, before, op, t))
     lost.sort(key=lambda item: -item[0])
     return [
-        f'op {op.origin} {op.kind} "{t.name}" ({_decibels(before)} before it, {_decibels(noise[t])} after)'
+        f'op {op.origin} {op.kind} "{t.name}" ({_decibels(before)} at its inputs, {_decibels(noise[t])} at its output)'
         for more, before, op, t in lost[:WORST]
         if more > 0
     ]

@@ -1,6 +1,6 @@
-"""How near one output is to another.
+"""How close one output is to another.
 
-SQNR = 10 log10( sum ref^2 / sum (ref - out)^2 )  dB      all samples together
+SQNR = 10 log10( sum ref^2 / sum (ref - out)^2 )  dB      over all samples together
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fullint.model.numerics import dequantize, quantize
 
 @dataclass
 class Score:
-    """Sums of one output over samples."""
+    """One output's sums over samples, from which its figures are computed."""
 
     signal: float = 0.0
     noise: float = 0.0
@@ -29,9 +29,13 @@ class Score:
     equal: int = 0
 
     def add(self, reference: Array, output: Array, classes: bool = False, grid: Quant | None = None) -> None:
-        """One sample: the float model's output and the result's, both real values.
+        """Add one sample.
 
-        `grid` is the result's own: what rounding alone would cost is added up too.
+        Args:
+            reference: the reference model's output, as real values.
+            output: the result's output, as real values.
+            classes: whether to count rows with the same largest entry.
+            grid: the output's parameters, if the error of rounding to them alone is wanted (`limit`).
         """
         if reference.dtype.kind != "f":
             self.elements += reference.size
@@ -50,14 +54,14 @@ class Score:
 
     @property
     def sqnr(self) -> float | None:
-        """dB; 200 where there is no error at all; None for integer outputs."""
+        """SQNR in dB, from -200 to 200 (no error); None for integer outputs."""
         if self.elements:
             return None
         return _decibels(self.signal, self.noise)
 
     @property
     def limit(self) -> float | None:
-        """The SQNR of the float output rounded to the result's own steps: no int8 output can do better."""
+        """SQNR in dB of the reference output rounded to the result's scale, the best any int8 output can reach."""
         return _decibels(self.signal, self.rounding) if self.rounding else None
 
 
@@ -71,6 +75,6 @@ def mean_sqnr(scores: Iterable[Score]) -> float | None:
 
 
 def joined_quality(figures: Iterable[float | None]) -> float | None:
-    """Mean of those that are figures."""
+    """Mean of the figures that are not None, or None if there are none."""
     known = [f for f in figures if f is not None]
     return sum(known) / len(known) if known else None

@@ -1,9 +1,9 @@
-"""What an operator on integers must keep to. The contract demands all of it; a rule of the audit adds cause, page and fix.
+"""What an integer operator must satisfy. The contract requires all of it; the audit adds a cause, a manual page and a fix.
 
-    bias     int32 (int64 beside int16), a vector, scale s_in * s_w, zero point 0
+    bias     int32 (int64 with int16 activations), a vector, scale s_in * s_w, zero point 0
     weights  int8 in [-127, 127], zero point 0, scales along the kernel's axis
-    scales   shared where the kernel copies codes, the kernel's own where it demands one, within what multipliers hold
-    types    together what some kernel takes, stamped with a version that knows them
+    scales   equal where the kernel copies values, the kernel's own where it fixes one, within what multipliers represent
+    types    a combination that some kernel accepts, with an operator version that supports it
 
 Each check looks at one operator and returns a `Breach`, or None.
 """
@@ -28,18 +28,18 @@ from fullint.ops.structure import quant_problems
 BIAS_SCALE_TOLERANCE = 1e-5
 """Relative. A float32 product is exact to 6e-8; LiteRT itself does not check int8 convolutions."""
 NEARLY = 0.01
-"""A bias whose scale is off by less, relatively, was rounded somewhere; it is no mistake that anybody sees."""
+"""Relative. A bias scale that is off by less is the result of rounding; it has no visible effect."""
 
 
 @dataclass(frozen=True)
 class Breach:
-    """A rule that an operator breaks.
+    """How an operator breaks a rule.
 
     Attributes:
-        text: how, without a full stop, with the names that matter.
-        evidence: the numbers behind it, as JSON takes them.
-        tensor: what is wrong, where it is one operand.
-        harmless: whether the operator computes what the file says all the same.
+        text: a sentence without a full stop that names the tensors involved.
+        evidence: the numbers behind it, as JSON values.
+        tensor: the operand that is wrong, if it is a single one.
+        harmless: whether the operator still computes what the file says.
     """
 
     text: str
@@ -52,7 +52,7 @@ Check = Callable[[Op], Breach | None]
 
 
 def malformed_parameters(op: Op) -> Breach | None:
-    """Parameters that cannot be."""
+    """Invalid quantization parameters of an operand."""
     for t in op.values():
         if t.quant is not None and t.quant.scale.size and (codes(t) or t.dtype in ("int32", "int64")):
             problem = next(quant_problems(t, t.quant), None) or _impossible(t, t.quant)
@@ -67,19 +67,19 @@ def _impossible(t: Tensor, quant: Quant) -> str | None:
     if quant.scale.size == 1 and t.shape and quant.axis >= len(t.shape):  # LiteRT refuses the file
         return f'tensor "{t.name}" has a scale along axis {quant.axis} of {list(t.shape)}'
     if t.dtype == "int16" and quant.zero_point.any() and not t.is_constant:
-        return f'tensor "{t.name}" is int16 with a zero point; the kernels take 0'
+        return f'tensor "{t.name}" is int16 with a zero point other than 0; the kernels require 0'
     return None
 
 
 def weight_axis(op: Op) -> Breach | None:
-    """Scales of weights along another dimension than the kernel takes."""
+    """Scales of weights along another dimension than the kernel requires."""
     found = weighted(op)
     if found is None or integer_row(op) is None:
         return None
     row, _, w, _ = found
     if w.quant is None or not w.quant.per_channel or w.quant.axis == row.axis:
         return None
-    text = f'the scales of its weights "{short(w)}" run along axis {w.quant.axis}, the kernel takes {row.axis}'
+    text = f'the scales of its weights "{short(w)}" run along axis {w.quant.axis}; the kernel requires axis {row.axis}'
     return Breach(text, {"axis": w.quant.axis, "wanted": row.axis}, w)
 
 
@@ -92,19 +92,19 @@ def bias_type(op: Op) -> Breach | None:
     wanted = ("int64", "int32") if x.dtype == "int16" else ("int32",)
     if b is None or b.dtype in wanted:
         return None
-    return Breach(f'its bias "{short(b)}" is {b.dtype}, the kernel takes {wanted[0]}', {"is": b.dtype, "wanted": wanted[0]}, b)
+    return Breach(f'its bias "{short(b)}" is {b.dtype}; the kernel requires {wanted[0]}', {"is": b.dtype, "wanted": wanted[0]}, b)
 
 
 def bias_width(op: Op) -> Breach | None:
-    """An int32 bias beside int16 activations: LiteRT takes it, fullint hands out int64."""
+    """An int32 bias with int16 activations: LiteRT accepts it, but fullint writes int64."""
     found = weighted(op)
     if found is None or found[3] is None or integer_row(op) is None or found[1].dtype != "int16" or found[3].dtype != "int32":
         return None
-    return Breach(f'its bias "{short(found[3])}" is int32, beside int16 it must be int64', tensor=found[3])
+    return Breach(f'its bias "{short(found[3])}" is int32; with int16 activations it must be int64', tensor=found[3])
 
 
 def bias_shape(op: Op) -> Breach | None:
-    """A bias of another shape than [channels]; of float operators, too."""
+    """A bias whose shape is not [channels]; float operators are checked too."""
     found = weighted(op)
     if found is None or found[3] is None or found[0].axis is None:
         return None
@@ -113,20 +113,20 @@ def bias_shape(op: Op) -> Breach | None:
     channels = w.shape[row.axis] if len(w.shape) > row.axis else 0
     if b.shape == (channels,) or not channels:
         return None
-    text = f'its bias "{short(b)}" has the shape {list(b.shape)}, the kernel takes [{channels}]'
+    text = f'its bias "{short(b)}" has shape {list(b.shape)}; the kernel requires [{channels}]'
     return Breach(text, {"shape": list(b.shape), "channels": channels}, b)
 
 
 def missing_bias(op: Op) -> Breach | None:
-    """A convolution without the bias that LiteRT demands."""
+    """A convolution without the bias that LiteRT requires."""
     row = integer_row(op)
     if row is None or not row.demands_bias or row.bias is None or op.input(row.bias) is not None:
         return None
-    return Breach("it has no bias; LiteRT demands one")
+    return Breach("it has no bias; LiteRT requires one")
 
 
 def bias_scale(op: Op) -> Breach | None:
-    """A bias with another scale than the product of the scales it is added to, or with a zero point."""
+    """A bias whose scale is not s_in * s_w, or whose zero point is not 0."""
     found = weighted(op)
     if found is None or found[3] is None or integer_row(op) is None:
         return None
@@ -135,29 +135,29 @@ def bias_scale(op: Op) -> Breach | None:
     if b is None or data is None or not codes(w) or w.quant is None or b.dtype not in ("int32", "int64"):
         return None
     if b.quant is None or not b.quant.scale.size:
-        return Breach(f'its bias "{short(b)}" says no scale', {"is": None}, b, harmless=True)
+        return Breach(f'its bias "{short(b)}" has no scale', {"is": None}, b, harmless=True)
     if not (np.isfinite(b.quant.scale).all() and (b.quant.scale > 0).all()):
         return None  # malformed
     expected = bias_scales(float(data.scale[0]), w.quant.scale)
     if b.quant.scale.size not in (1, expected.size):
-        return Breach(f'its bias "{short(b)}" has {b.quant.scale.size} scales, the weights have {expected.size}', tensor=b)
+        return Breach(f'its bias "{short(b)}" has {b.quant.scale.size} scales, the weights {expected.size}', tensor=b)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.broadcast_to(expected / b.quant.scale, np.broadcast_shapes(expected.shape, b.quant.scale.shape))
     worst = int(np.argmax(np.abs(ratio - 1)))
     off, zero = abs(float(ratio[worst]) - 1), bool((b.quant.zero_point != 0).any())
     if not zero and off <= BIAS_SCALE_TOLERANCE:
-        one = f'its bias "{short(b)}" has one scale for the {expected.size} of the weights'
+        one = f'its bias "{short(b)}" has one scale, but the weights have {expected.size}'
         return None if b.quant.scale.size == expected.size else Breach(one, tensor=b, harmless=True)
     of = (float(np.broadcast_to(b.quant.scale, ratio.shape)[worst]), float(np.broadcast_to(expected, ratio.shape)[worst]))
     empty = b.buffer is not None and not b.buffer.data.any()
-    said = "zero point is not 0" if zero else f"it counts for {ratio[worst]:.3g} times what the file says"
-    text = f'its bias "{short(b)}" has scale {of[0]:.6g}, s_in * s_w is {of[1]:.6g}: {"it is zero" if empty else said}'
+    said = "zero point is not 0" if zero else f"it counts {ratio[worst]:.3g} times what the file says"
+    text = f'its bias "{short(b)}" has scale {of[0]:.6g}, but s_in * s_w is {of[1]:.6g}: {"it is zero" if empty else said}'
     evidence = {"channel": worst, "is": of[0], "expected": of[1], "ratio": float(ratio[worst])}
     return Breach(text, evidence, b, harmless=not zero and (off < NEARLY or empty))
 
 
 def weight_zero_point(op: Op) -> Breach | None:
-    """int8 weights with a zero point."""
+    """int8 weights with a zero point other than 0."""
     found = weighted(op)
     if found is None or integer_row(op) is None or not codes(found[2]) or found[2].dtype != "int8":
         return None
@@ -167,32 +167,32 @@ def weight_zero_point(op: Op) -> Breach | None:
     if not points.any():
         return None
     worst = int(points[np.argmax(np.abs(points))])
-    text = f'the zero point of its weights "{short(w)}" is {worst}, the kernel takes 0'
+    text = f'the zero point of its weights "{short(w)}" is {worst}; the kernel requires 0'
     return Breach(text, {"zero_point": worst, "constant": w.is_constant}, w)
 
 
 def weight_type(op: Op) -> Breach | None:
-    """Data or weights without a scale, or weights of another type than int8: LiteRT runs int4 ones, fullint hands out int8."""
+    """Data or weights without a scale, or weights that are not int8 (LiteRT also runs int4, but fullint writes int8)."""
     row = integer_row(op)
     if row is None or row.weight is None:
         return None
     x, w = op.input(row.data), op.input(row.weight)
     if x is None or w is None or x.quant is None or w.quant is None:
         return Breach("it has no scales for its data or weights")
-    return None if w.dtype == "int8" else Breach(f'its weights "{short(w)}" are {w.dtype}, fullint\'s contract is int8', tensor=w)
+    return None if w.dtype == "int8" else Breach(f'its weights "{short(w)}" are {w.dtype}; the contract is int8', tensor=w)
 
 
 def raw_codes(op: Op) -> Breach | None:
-    """int8 operands without a scale beside a result that has one; a CAST takes them so."""
+    """An int8 operand without a scale in an operator whose result has one; only CAST may mix them."""
     row = integer_row(op)
     if row is None or row.role(row.data) is Role.RAW or all(t.quant is None for t in op.outputs):
         return None
     raw = next((t for t in op.values() if t.dtype == "int8" and t.quant is None), None)
-    return Breach(f'it mixes raw int8 "{short(raw)}" and quantized int8', tensor=raw) if raw is not None else None
+    return Breach(f'it mixes int8 without a scale ("{short(raw)}") and quantized int8', tensor=raw) if raw is not None else None
 
 
 def weight_range(op: Op) -> Breach | None:
-    """Constant int8 weights with the code -128."""
+    """Constant int8 weights that contain -128."""
     found = weighted(op)
     if found is None or integer_row(op) is None:
         return None
@@ -204,16 +204,16 @@ def weight_range(op: Op) -> Breach | None:
 
 
 def shared_scales(op: Op) -> Breach | None:
-    """Operands that must share scale and zero point, and do not."""
+    """Operands that must share scale and zero point, but do not."""
     row = integer_row(op)
     group = same_group(op, row) if row is not None and op.kind not in CONVERSIONS else []
-    if not any(t in group for t in op.outputs) or any(t.is_float for t in group):  # comparisons know the scales of both sides
+    if not any(t in group for t in op.outputs) or any(t.is_float for t in group):  # comparisons handle a scale per side
         return None
     return unequal([(t, quant) for t in group if (quant := plain(t)) is not None])
 
 
 def unequal(known: list[tuple[Tensor, Quant]]) -> Breach | None:
-    """The first of some tensors whose parameters are not those of the first one."""
+    """The first tensor whose parameters differ from those of the first in the list."""
     other = next(((t, q) for t, q in known if not q.same_as(known[0][1])), None)
     if other is None:
         return None
@@ -223,7 +223,7 @@ def unequal(known: list[tuple[Tensor, Quant]]) -> Breach | None:
 
 
 def fixed_scale(op: Op) -> Breach | None:
-    """An integer output that has other parameters than its kernel works with."""
+    """An integer output whose parameters are not those that its kernel fixes."""
     row = integer_row(op)
     for i, t in enumerate(op.outputs if row is not None else ()):
         if not t.is_float and row is not None and (breach := demanded_scale(op, row, i, plain(t))) is not None:
@@ -232,33 +232,33 @@ def fixed_scale(op: Op) -> Breach | None:
 
 
 def demanded_scale(op: Op, row: OpRow, index: int, given: Quant | None) -> Breach | None:
-    """Parameters of an output beside those that its kernel demands."""
+    """Parameters of an output that differ from those that its kernel fixes."""
     rule, t, x = row.output(index), op.outputs[index], op.input(0)
     if not isinstance(rule, Fixed) or given is None or (x is not None and x.dtype != t.dtype):
         return None
     demanded = rule.of_type("int16" if t.dtype == "int16" else "int8")
     if given.same_as(demanded):
         return None
-    text = f"its output has {given}, the kernel demands {demanded}"
+    text = f"its output has {given}; the kernel requires {demanded}"
     return Breach(text, {"given": show(given), "demanded": show(demanded)}, t)
 
 
 def scales_in_range(op: Op) -> Breach | None:
-    """Scales, or ratios of them, that no multiplier holds."""
+    """Scales, or ratios of scales, that the kernel's multipliers cannot represent."""
     row = integer_row(op)
     if row is None or not op.outputs or not all(codes(t) for t in op.outputs):
         return None
     for t in op.values():
         worst = float(t.quant.scale.max()) if codes(t) and t.quant is not None else 1.0
         if SCALE_MAX < worst < math.inf:
-            text = f'"{short(t)}" has scale {worst:.3g}: no multiplier holds it, and nothing else survives beside it'
+            text = f'"{short(t)}" has scale {worst:.3g}: no multiplier can represent it, and all other values would round to zero'
             return Breach(text, {"scale": worst}, t)
     why = row.limits(op)
     return Breach(why) if why else None
 
 
 def version(op: Op) -> Breach | None:
-    """A version below the one that knows the operator's types."""
+    """A version lower than the operator's types require."""
     row = integer_row(op)
     kinds = {t.dtype for t in op.values() if codes(t) and not t.is_constant and not t.is_variable}
     if row is None or not op.outputs or len(kinds) != 1 or any(t.is_float for t in op.values()):
@@ -266,19 +266,19 @@ def version(op: Op) -> Breach | None:
     needed = row.version_of(op)
     if op.version >= needed:
         return None
-    text = f"it is stamped version {op.version}, its types need {needed}"
+    text = f"its version is {op.version}, but its types require {needed}"
     return Breach(text, {"version": op.version, "needed": needed}, harmless=True)
 
 
 def kernel_types(op: Op) -> Breach | None:
-    """Operands of types that no kernel takes together, or a kind without an integer kernel; of float operators, too."""
+    """Types that no kernel accepts together, or an operator without an integer kernel; float operators are checked too."""
     if op.kind in CONVERSIONS:
         return None
     row = ROWS.get(op.kind)
     kinds = _real_types(op, row)
     if len(kinds) > 1:
         (a, x), (b, y) = list(kinds.items())[:2]
-        return Breach(f'it has {a} "{short(x)}" beside {b} "{short(y)}"', {"types": sorted(kinds)})
+        return Breach(f'it mixes {a} "{short(x)}" and {b} "{short(y)}"', {"types": sorted(kinds)})
     if any(t.is_float for t in op.values()):
         return None
     if row is None:
@@ -286,12 +286,12 @@ def kernel_types(op: Op) -> Breach | None:
     if row.derive is not None and (wrong := _derived_types(op, row)) is not None:
         return wrong
     if integer_row(op) is not None and is_wide(op) and not row.int16:
-        return Breach(f"LiteRT has no {op.kind} with int16 activations ({row.source})", {"types": ["int16"]})
+        return Breach(f"LiteRT has no {op.kind} kernel for int16 activations ({row.source})", {"types": ["int16"]})
     return None
 
 
 def _real_types(op: Op, row: OpRow | None) -> dict[str, Tensor]:
-    """Element types of the operands that stand for real numbers, constants of weights left out."""
+    """Element types of the operands that represent real values, without weights and biases -> an operand of each type."""
     found: dict[str, Tensor] = {}
     if row is None or row.converts_types:
         return found
@@ -314,7 +314,7 @@ def _real_types(op: Op, row: OpRow | None) -> dict[str, Tensor]:
 
 
 def _derived_types(op: Op, row: OpRow) -> Breach | None:
-    """Weights or state of a recurrent operator in a type that the kernel does not take."""
+    """Weights or state of a recurrent operator in a type that the kernel does not accept."""
     given = {i: t.quant for i, t in enumerate(op.inputs) if codes(t) and t is not None and t.quant is not None}
     out = op.outputs[0].quant
     if row.derive is None or out is None or 0 not in given or row.refuses(op):
@@ -323,18 +323,18 @@ def _derived_types(op: Op, row: OpRow) -> Breach | None:
         t = op.input(i)
         if t is not None and t.dtype != dtype:
             what = "state" if t.is_variable else "constant"
-            text = f'its {what} "{short(t)}" is {t.dtype}, LiteRT\'s kernel takes {dtype}'
+            text = f'its {what} "{short(t)}" is {t.dtype}; LiteRT\'s kernel requires {dtype}'
             return Breach(text, {"input": i, "types": [t.dtype]}, t)
     return None
 
 
 def _no_kernel(op: Op) -> Breach | None:
-    """A quantized operator of a kind that has no integer kernel."""
+    """A quantized operator of a type that has no integer kernel."""
     coded = [t for t in op.values() if codes(t) and not t.is_variable]
     if not coded or op.kind in CODES_TAKEN or op.kind in INTEGERS:
         return None
     dtype = coded[0].dtype
-    return Breach(f"LiteRT has no kernel of {op.kind} that knows the scales of {dtype}", {"types": [dtype]})
+    return Breach(f"LiteRT has no {op.kind} kernel for quantized {dtype}", {"types": [dtype]})
 
 
 CHECKS: Mapping[str, Check] = {
@@ -355,17 +355,17 @@ CHECKS: Mapping[str, Check] = {
     "scale-out-of-range": scales_in_range,
     "op-version-low": version,
 }
-"""The checks, by the audit's rule that looks with each. `weight-axis` is part of malformed-scale; what `weight-type`,
-`raw-codes` and `bias-width` find may run, so that the audit leaves it alone; it is not handed out."""
+"""Rule of the audit -> its check. `weight-axis` is part of malformed-scale. Operators that `weight-type`, `raw-codes` and
+`bias-width` report may run, so the audit does not mention them, but fullint never writes them."""
 
 
 def short(t: Tensor, most: int = 48) -> str:
-    """A tensor's name in a sentence: exporters make them of hundreds of letters."""
+    """A tensor's name, cut to its last `most` characters: exporters make names of hundreds of them."""
     return t.name if len(t.name) <= most else f"…{t.name[1 - most :]}"
 
 
 def show(quant: Quant) -> dict[str, Any]:
-    """Parameters as evidence."""
+    """Quantization parameters as JSON values for `evidence`."""
     if quant.per_channel:
         return {"scales": quant.scale.size, "smallest": float(quant.scale.min()), "largest": float(quant.scale.max())}
     return {"scale": float(quant.scale[0]), "zero_point": int(quant.zero_point[0])}

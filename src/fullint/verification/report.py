@@ -1,4 +1,4 @@
-"""What a certificate says, as frozen dataclasses."""
+"""The certificate as frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class KernelSet:
-    """How the result did on one kernel set.
+    """The result on one of LiteRT's kernel sets.
 
     Attributes:
         name: "xnnpack", "builtin" or "reference".
-        status: "ran", "absent" (it lacks an operator) or "faulty" (a known fault of its kernels).
-        samples: how many samples it ran.
-        sqnr_db: mean over the outputs, against the float model, on those samples.
-        disagreement_steps: largest difference of its outputs from XNNPACK's, in output steps.
-        facts: what is known of its kernels for the operators of this model.
+        status: "ran", "absent" (it lacks an operator) or "faulty" (one of its kernels has a known fault).
+        samples: number of samples it ran.
+        sqnr_db: mean SQNR of the outputs against the reference, in dB, on those samples.
+        disagreement_steps: largest difference from XNNPACK's outputs, in output steps.
+        facts: what is known about its kernels for the operators of this model.
     """
 
     name: str
@@ -28,17 +28,17 @@ class KernelSet:
 
 @dataclass(frozen=True)
 class OutputQuality:
-    """One output against the float model.
+    """One output compared with the reference.
 
     Attributes:
         name: tensor name.
         sqnr_db: 10 log10(sum ref^2 / sum err^2) over all samples; None for integer outputs.
-        limit_db: where the kernel fixes this output's steps, the SQNR of the float output rounded to them:
-            what int8 can do at best.
-        largest_error: largest absolute difference, in the output's own unit.
-        top1_agreement: share of rows whose largest entry is the same, where the output looks like classes.
-        step: the output's own step, where it is quantized.
-        equal: share of equal elements, for integer and boolean outputs.
+        limit_db: the SQNR of the reference output rounded to the output's scale, where the kernel fixes that scale: the
+            best that int8 can do.
+        largest_error: largest absolute difference, in real units.
+        top1_agreement: share of rows with the same largest entry, 0 to 1, where the output looks like class scores.
+        step: the output's scale, where it is quantized.
+        equal: share of equal elements, 0 to 1, for integer and boolean outputs.
     """
 
     name: str
@@ -52,13 +52,20 @@ class OutputQuality:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was checked on the very bytes that were handed out, and what came of it.
+    """What was checked on the bytes that were written, and the results.
 
     Attributes:
-        integer: whether every operator is integer; with `except_for`, every other one.
-        except_for: operators that stay float because the user asked for it.
-        drawn: whether the samples were drawn from what the inputs can hold, and nobody gave them.
-        reference: what the outputs were compared with.
+        integer: whether every operator is integer, apart from those in `except_for`.
+        except_for: operators that stay float because `keep_float` names them.
+        checks: the rules of the contract that were checked, as sentences.
+        samples: number of samples that were compared.
+        held_back: whether those samples took no part in calibration.
+        drawn: whether no samples were given, so that random inputs within the inputs' ranges were used.
+        uncalibrated: whether calibration used random numbers (`synthetic`).
+        reference: the model that the outputs were compared with, in words.
+        sqnr_db: mean SQNR of the outputs on XNNPACK, in dB; None if no output is float.
+        outputs: each output compared with the reference.
+        kernel_sets: the result on each kernel set.
     """
 
     integer: bool

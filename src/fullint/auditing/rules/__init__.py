@@ -1,4 +1,4 @@
-"""The rules of `audit`, in order: of those for float operators, the first that finds something explains one."""
+"""The rules of `audit`, in order: a float operator gets the finding of the first rule that explains it."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ BY_ITSELF: tuple[Rule, ...] = (
     fixed_output_scale.RULE,
     shared_constant_conflict.RULE,
 )
-"""Reasons that lie in the operator itself, the hardest first."""
+"""Rules whose cause lies in the operator itself, the hardest to fix first."""
 
 
 def reason(op: Op, facts: Facts) -> str | None:
-    """Name of the rule that explains a float operator by itself."""
+    """Name of the rule that finds the cause of a float operator in the operator itself, or None."""
     if op not in facts.reasons:
         facts.reasons[op] = next((r.name for r in BY_ITSELF if Scope.FLOAT in r.scopes and r.find(op, facts)), None)
     return facts.reasons[op]

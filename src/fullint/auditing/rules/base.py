@@ -1,14 +1,14 @@
-"""What a finding is, what a rule is, and what rules are told about the model they look at.
+"""What a rule is, what it finds, and the facts about the model that it is given.
 
-A rule is a module of its own: its text is its manual page (`fullint explain NAME`), its `RULE` says the
-rest. Rules look and never touch; what they find is a value that `repair` can act on.
+Each rule is a module: its docstring is the manual page (`fullint explain NAME`), its `RULE` holds the rest. Rules only
+look; what they find is a value that `repair` can act on.
 
-    scope      looks at                                      how many rules may find something
-    FLOAT      operators that compute on floats               one: the first cause in `rules.RULES`
-    BORDER     QUANTIZE and DEQUANTIZE that touch floats      one
-    INTEGER    operators without a float operand              any number
-    END        inputs and outputs of graphs                   any number
-    EVERY      operators, whatever they compute on            any number
+    scope      looks at                                      findings
+    FLOAT      operators that compute in float               one: of the first rule in `rules.RULES` that applies
+    BORDER     QUANTIZE and DEQUANTIZE that touch floats     one
+    INTEGER    operators without a float operand             any number
+    END        inputs and outputs of graphs                  any number
+    EVERY      all operators                                 any number
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ class Mend(Enum):
     """How `repair` fixes what a rule finds."""
 
     QUANTIZE = "quantize"  # the float operator becomes integer
-    LIFT = "lift"  # the integer operator is read as what it means, in float, and becomes integer again
-    CANCEL = "cancel"  # the conversion is taken out
+    LIFT = "lift"  # the integer operator is rewritten as the float operator it stands for, then quantized again
+    CANCEL = "cancel"  # the conversion is removed
     ENDS = "ends"  # inputs and outputs become integer
-    STAMP = "stamp"  # the version is put right
-    SHAPE = "shape"  # open dimensions are fixed
-    FOLLOW = "follow"  # it goes when its neighbours are mended
+    STAMP = "stamp"  # the version is corrected
+    SHAPE = "shape"  # dynamic dimensions are fixed
+    FOLLOW = "follow"  # it disappears when its neighbours are fixed
     NONE = "none"
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a rule has to say about one operator or tensor.
+    """What a rule found about one operator or tensor.
 
     Attributes:
-        cause: a sentence without a full stop, with the names that matter.
-        fix: what mends it, as an instruction.
-        evidence: the numbers behind the cause, as JSON takes them.
-        level, mend: where they differ from the rule's.
+        cause: a sentence without a full stop that names the tensors and operators involved.
+        fix: what to do about it, as an instruction.
+        evidence: the numbers behind the cause, as JSON values.
+        level, mend: set where they differ from the rule's own.
     """
 
     cause: str
@@ -72,24 +72,24 @@ class Found:
 
     @classmethod
     def of(cls, breach: Breach, fix: str, level: str | None = None, mend: Mend | None = None) -> Found:
-        """What the contract has found, with its remedy."""
+        """A breach of the contract as a finding, with its fix."""
         return cls(breach.text, fix, breach.evidence, level, mend)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule.
+    """A rule of the audit.
 
     Attributes:
-        name: its code.
-        level: "error": not integer, or wrong; "warning": it will hurt; "note": worth knowing.
+        name: its name, such as "float-io".
+        level: "error" (not integer, or wrong), "warning" (costs time, memory or portability) or "note".
         scopes: what it looks at.
         mend: how `repair` fixes it.
-        safe: whether the fix leaves what the model computes as it is, but for rounding.
-        find: what it has to say about an operator.
-        find_end: the same for an input or output of a graph that is entered from outside.
+        safe: whether the fix changes the model's results by no more than rounding.
+        find: operator -> what it found, or None.
+        find_end: the same for an input or output of an entry graph.
         page: the manual page.
-        right: whether what it finds in an integer operator computes what the file says all the same.
+        right: whether the integer operators it reports still compute what the file says.
     """
 
     name: str
@@ -104,48 +104,48 @@ class Rule:
 
     @property
     def summary(self) -> str:
-        """The first line of its page, without the name."""
+        """The first line of its manual page, without the name."""
         return (self.page or "").strip().splitlines()[0].partition(": ")[2]
 
 
 class Facts:
-    """A model, and what rules ask about it again and again."""
+    """A model with the facts that several rules need, computed once."""
 
     def __init__(self, model: Model, runtime: tuple[int, ...] | None = None) -> None:
         self.model, self.runtime = model, runtime
         self.uses = Uses(*model.graphs)
         self.place = {op: (number, graph) for number, graph in enumerate(model.graphs) for op in graph.ops}
         self.holders: dict[Buffer, list[tuple[Op, int]]] = {}
-        """Who reads each constant, by its bytes."""
+        """Buffer of a constant -> the operators that read it, with the input's position."""
         for op in self.place:
             for i, t in enumerate(op.inputs):
                 if t is not None and t.buffer is not None:
                     self.holders.setdefault(t.buffer, []).append((op, i))
         self.quantized = any(codes(t) and not t.is_constant for op in self.place for t in op.outputs)
-        """Whether any operator computes on integers with scales: the model went through a quantizer."""
+        """Whether any activation is quantized, so that the model went through a quantizer."""
         self.per_tensor = not any(t.quant is not None and t.quant.per_channel for op in self.place for t in op.operands())
-        """Whether all weights of the file have one scale each."""
+        """Whether no tensor of the file is quantized per channel."""
         self.maker = _maker(model)
         self.reasons: dict[Op, str | None] = {}
-        """Rules that explain operators by themselves, once somebody has asked."""
+        """Cache of `rules.reason`."""
         self.callers = {g: op for op in self.place for g in op.subgraphs()}
         self.total_macs = sum(macs(op) for op in self.place)
 
     def params(self, t: Tensor) -> Quant | None:
-        """Parameters the file knows for a float activation: of the DEQUANTIZE that makes it or a QUANTIZE that reads it."""
+        """Parameters of a float activation, from the DEQUANTIZE that produces it or a QUANTIZE that reads it."""
         made = self.uses.producer.get(t)
         if made is not None and made.kind == "DEQUANTIZE" and (q := plain(made.inputs[0])) is not None:
             return q
         return next((q for op, _ in self.uses.of(t) if op.kind == "QUANTIZE" and (q := plain(op.outputs[0])) is not None), None)
 
     def float_neighbours(self, op: Op) -> list[Op]:
-        """Operators that compute in float and hand it values, or read what it makes."""
+        """Float operators that produce an input of this one, or read its outputs."""
         near = [p for t in activations(op) if (p := self.uses.producer.get(t)) is not None]
         near += [reader for t in op.outputs if t.is_float for reader, _ in self.uses.of(t)]
         return [n for n in dict.fromkeys(near) if n is not op and n.kind not in CONVERSIONS]
 
     def bias_scale(self, op: Op) -> Quant | None:
-        """s_in * s_w, the parameters a bias would need, if its data has parameters."""
+        """s_in * s_w, the parameters the bias needs, or None if those of the input are unknown."""
         row = ROWS.get(op.kind)
         x, w = (op.input(row.data), op.input(row.weight or 0)) if row and row.bias is not None else (None, None)
         if row is None or x is None or w is None:
@@ -155,7 +155,7 @@ class Facts:
         return None if given is None or scales is None else Quant.of(bias_scales(float(given.scale[0]), scales))
 
     def weight_scale(self, w: Tensor, row: OpRow) -> Any:
-        """Scales weights have, or would get: one per channel unless the whole file has one each."""
+        """Scales the weights have or would get: per channel, unless the whole file is quantized per tensor."""
         if w.quant is not None and w.quant.scale.size and not w.is_float:
             return w.quant.scale
         if w.buffer is None or w.dtype != "float32" or w.sparsity is not None:
@@ -165,28 +165,28 @@ class Facts:
 
 
 def activations(op: Op) -> list[Tensor]:
-    """Float operands that are no constants."""
+    """The float inputs of an operator that are not constants."""
     return [t for t in op.inputs if t is not None and t.is_float and not t.is_constant]
 
 
 def float_constants(op: Op) -> list[tuple[int, Tensor]]:
-    """Float constants an operator reads, with their positions."""
+    """The float32 constants an operator reads, with their positions."""
     return [(i, t) for i, t in enumerate(op.inputs) if t is not None and t.dtype == "float32" and t.buffer is not None]
 
 
 def name_of(op: Op) -> str:
-    """An operator in a sentence."""
+    """An operator as messages name it: index and type."""
     return f"op {op.origin} {op.custom_code or op.kind}"
 
 
 def names_of(ops: list[Op], most: int = 4) -> str:
-    """Some operators in a sentence."""
+    """Operators as messages list them, the first `most` by name."""
     more = f" and {len(ops) - most} more" if len(ops) > most else ""
     return ", ".join(name_of(op) for op in ops[:most]) + more
 
 
 def _maker(model: Model) -> str | None:
-    """Who quantized the file, as far as its names show."""
+    """The tool that quantized the file, guessed from tensor names and the description, or None."""
     conversions = [op.output_name for g in model.graphs for op in g.ops if op.kind in CONVERSIONS]
     if conversions and all(n.endswith(("_quantized", "_dequant", "_requant")) for n in conversions):
         return "ai-edge-quantizer"

@@ -1,20 +1,20 @@
-"""bias-not-vector: The bias is no vector with one value per output channel.
+"""bias-not-vector: The bias is not a vector with one value per output channel.
 
 What it does:
-    Finds operators with weights whose bias has another shape than [channels].
+    Finds operators with weights whose bias does not have shape [channels].
 
 Why it matters:
-    The integer kernels take a vector. Where an ADD of a constant [1, 1, 1, C] was folded into a convolution, the
-    converter could not quantize it and left the convolution in float, or the runtime refuses the model.
+    The integer kernels require a vector. Where an ADD of a constant [1, 1, 1, C] was folded into a convolution, the
+    converter either could not quantize the bias and left the convolution in float, or wrote a model the runtime rejects.
 
 Seen in:
-    Convolution without bias followed by an addition, exported by hand-written graph code.
+    Convolutions without bias followed by an addition, exported by hand-written graph code.
 
 Example:
-    op 5 CONV_2D "conv": its bias "add/y" has the shape [1, 1, 1, 64], the kernel takes [64]
+    op 5 CONV_2D "conv": its bias "add/y" has shape [1, 1, 1, 64]; the kernel requires [64]
 
 Fix (safe):
-    The constant is reshaped; one value stands for all channels.
+    The constant is reshaped; a single value is repeated for all channels.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from fullint.verification.operator_checks import bias_shape
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """A bias of another shape than [channels]."""
+    """A bias whose shape is not [channels]."""
     breach = bias_shape(op)
-    return Found.of(breach, "make it a vector") if breach else None
+    return Found.of(breach, "reshape it to a vector") if breach else None
 
 
 RULE = Rule("bias-not-vector", "error", (Scope.FLOAT, Scope.INTEGER), Mend.LIFT, True, __doc__, find)

@@ -1,20 +1,20 @@
-"""control-flow-boundary: A float value crosses from one graph to another.
+"""control-flow-boundary: A float value passes between graphs.
 
 What it does:
-    Finds WHILE, IF, CALL and STABLEHLO_COMPOSITE with float operands.
+    Finds WHILE, IF, CALL and STABLEHLO_COMPOSITE with float operands, and float operators inside a composite.
 
 Why it matters:
-    Inside and outside have to agree on a scale. Converters quantize graph by graph: they leave the border in float,
-    with a DEQUANTIZE before it and a QUANTIZE as the first operator of the branch, or do not look inside at all.
+    Both sides must use the same scale. Converters quantize one graph at a time: they leave the boundary in float, with
+    a DEQUANTIZE before it and a QUANTIZE as the first operator of the branch, or do not quantize the inner graph at all.
 
 Seen in:
     ONNX models converted with IF (hey_jarvis), loops of GRU and LSTM, attention exported as a composite.
 
 Example:
-    op 27 IF "output": 2 of its float values cross into "true_branch" and "false_branch"
+    op 27 IF "output": 2 of its float values cross the graph boundary into true_branch and false_branch
 
 Fix (safe):
-    Values that are one value get one scale, inside and outside; a composite is replaced by its decomposition.
+    Each value gets one scale, inside and outside; a composite is replaced by its decomposition.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def find(op: Op, facts: Facts) -> Found | None:
     """A call of another graph with float operands, or an operator inside a composite."""
     caller = facts.callers.get(facts.place[op][1])
     if caller is not None and caller.kind == "STABLEHLO_COMPOSITE":
-        cause = f"it is inside the composite of op {caller.origin}, which no converter looks into"
-        return Found(cause, "its decomposition in the composite's place", {"composite": caller.origin})
+        cause = f"it is inside the composite of op {caller.origin}, which converters do not quantize"
+        return Found(cause, "replace the composite by its decomposition", {"composite": caller.origin})
     if op.kind not in _CALLS:
         return None
     count = sum(t.is_float for t in op.values())
     names = [g.name or f"subgraph {facts.model.graphs.index(g)}" for g in op.subgraphs()]
     into = f" into {' and '.join(names)}" if names else ""
-    cause = f"{count} of its float values cross{into}"
-    fix = "its decomposition in its place" if op.kind == "STABLEHLO_COMPOSITE" else "one scale inside and outside"
+    cause = f"{count} of its float values cross the graph boundary{into}"
+    fix = "replace it by its decomposition" if op.kind == "STABLEHLO_COMPOSITE" else "use one scale inside and outside"
     return Found(cause, fix, {"values": count, "graphs": names})
 
 

@@ -1,21 +1,21 @@
 """custom-operator: A custom or Flex operator computes in float.
 
 What it does:
-    Finds operators that are no builtins of TFLite: CUSTOM ones, and TensorFlow's own (Flex), with a float operand.
+    Finds operators that are not TFLite builtins (CUSTOM operators, and TensorFlow's own, called Flex) with a float operand.
 
 Why it matters:
-    Nobody but their author knows an integer form of them. Flex operators drag TensorFlow's runtime along and
-    compute in float whatever was asked of the converter; no accelerator takes either.
+    Only the author of a custom operator knows how to compute it on integers. Flex operators need TensorFlow's runtime
+    and always compute in float, whatever the converter was asked for; no accelerator runs either kind.
 
 Seen in:
     Detection models that end in TFLite_Detection_PostProcess; models converted with SELECT_TF_OPS.
 
 Example:
-    op 63 TFLite_Detection_PostProcess "detections": LiteRT knows no integer form of a custom operator
+    op 63 TFLite_Detection_PostProcess "detections": a custom operator has no known integer form
 
 Fix (none):
-    `fullint quantize` writes functions of one number (Erf, Tan, Asin, ...) and 3D pooling with builtins. Others: cut
-    them off and run them behind the network, or replace them.
+    `fullint quantize` rewrites functions of one value (Erf, Tan, Asin, ...) and 3D pooling with builtins. Remove other
+    custom operators from the model and run them after it, or replace them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def find(op: Op, facts: Facts) -> Found | None:
         return None
     code = op.custom_code or ""
     if tensorflow_name(op) in WRITTEN:
-        return Found("TensorFlow itself computes it, in float", "fullint quantize writes it with builtins", {"code": code})
+        return Found("TensorFlow computes it (Flex), in float", "fullint quantize rewrites it with builtins", {"code": code})
     if code.startswith("Flex"):
         return Found(
-            "TensorFlow itself computes it (flex), in float",
-            "replace it by operators that TFLite has, or cut it off",
+            "TensorFlow computes it (Flex), in float",
+            "replace it by TFLite operators, or remove it from the model",
             {"code": code},
         )
-    return Found("a custom operator has no integer form anybody else knows", "cut it off, behind the network", {"code": code})
+    return Found("a custom operator has no known integer form", "remove it and run it after the model", {"code": code})
 
 
 RULE = Rule("custom-operator", "error", (Scope.FLOAT,), Mend.NONE, True, __doc__, find)

@@ -1,20 +1,20 @@
-"""dynamic-shape: A dimension of an input is open.
+"""dynamic-shape: An input has a dynamic dimension.
 
 What it does:
-    Finds inputs whose shape signature has a -1.
+    Finds inputs whose shape signature contains -1.
 
 Why it matters:
-    Accelerators want every shape at compile time: a dynamic batch alone makes the Edge TPU compiler say "model not
-    quantized". Every shape computation (SHAPE, STRIDED_SLICE, PACK) stays on the CPU.
+    Accelerators need all shapes at compile time: a dynamic batch alone makes the Edge TPU compiler report "model not
+    quantized". Operators that compute shapes (SHAPE, STRIDED_SLICE, PACK) stay on the CPU.
 
 Seen in:
-    Keras models, whose batch is open unless set; image models for any size.
+    Keras models, whose batch is dynamic unless set; image models for any size.
 
 Example:
-    input "image": its shape is [-1, 224, 224, 3]; the batch is open
+    input "image": its shape is [-1, 224, 224, 3]; the batch is dynamic
 
 Fix (safe):
-    An open batch is fixed at 1 (--batch); other dimensions need --shape.
+    A dynamic batch is fixed at 1 (--batch); other dimensions need --shape.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from fullint.model.ir import Graph, Tensor
 
 
 def find_end(tensor: Tensor, graph: Graph, facts: Facts) -> Found | None:
-    """An open dimension; of the batch alone it is a note."""
+    """A dynamic dimension; a note if only the batch is dynamic."""
     signature = tensor.shape_signature or tensor.shape
     if tensor not in graph.inputs or -1 not in signature:
         return None
     only_batch = -1 not in signature[1:]
-    what = "the batch is open" if only_batch else "dimensions besides the batch are open"
+    what = "the batch is dynamic" if only_batch else "dimensions other than the batch are dynamic"
     fix = "fix it at 1 (--batch 1)" if only_batch else "fix them (--shape)"
     level = "note" if only_batch else None
     return Found(f"its shape is {list(signature)}; {what}", fix, {"signature": list(signature)}, level)

@@ -1,11 +1,12 @@
 """float-io: An input or output of the model is float.
 
 What it does:
-    Finds float inputs and outputs of graphs that are entered from outside, and the QUANTIZE and DEQUANTIZE behind them.
+    Finds float inputs and outputs of entry graphs, and the QUANTIZE and DEQUANTIZE next to them.
 
 Why it matters:
-    An integer-only device cannot take them, the application's buffers are four times as large, and the conversion runs
-    on the CPU at each call. Converters leave them float unless inference_input_type and inference_output_type are set.
+    An integer-only device cannot run the model, the application's buffers are four times as large, and the conversion
+    runs on the CPU at each call. Converters leave inputs and outputs in float unless inference_input_type and
+    inference_output_type are set.
 
 Seen in:
     Most published "int8" models.
@@ -14,7 +15,7 @@ Example:
     op 0 QUANTIZE "image_int8": the model's input "image" is float32
 
 Fix (safe):
-    The inputs and outputs become int8 (--io); the application converts with their scale and zero point.
+    Inputs and outputs become int8 (--io); the application converts with their scale and zero point.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _FIX = "make it int8 (--io int8)"
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """The conversion at an end of the graph."""
+    """A QUANTIZE of a float input, or a DEQUANTIZE to a float output."""
     graph = facts.place[op][1]
     if graph not in facts.model.entries:
         return None
@@ -40,7 +41,7 @@ def find(op: Op, facts: Facts) -> Found | None:
 
 
 def find_end(tensor: Tensor, graph: Graph, facts: Facts) -> Found | None:
-    """A float input or output without a conversion of its own."""
+    """A float input or output without a QUANTIZE or DEQUANTIZE next to it."""
     if not tensor.is_float:
         return None
     made = facts.uses.producer.get(tensor)

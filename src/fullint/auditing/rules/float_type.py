@@ -1,19 +1,19 @@
-"""float-type: A value is float16, float64, bfloat16 or complex.
+"""float-type: An activation is float16, float64, bfloat16 or complex.
 
 What it does:
-    Finds operators whose activations are of a floating point type other than float32.
+    Finds operators with activations of a floating-point type other than float32.
 
 Why it matters:
-    Quantizers read float32 graphs; a value of another type never gets a scale, and its operator stays as it is.
+    Quantizers handle float32 graphs only; an activation of another type never gets a scale, and its operator stays float.
 
 Seen in:
-    Models whose author cast to float16 inside the network; audio models that keep a spectrum.
+    Models whose author cast to float16 inside the network; audio models that compute a spectrum.
 
 Example:
-    op 12 RFFT2D "spectrum": its result is complex64
+    op 12 RFFT2D "spectrum": "spectrum" is complex64
 
 Fix (safe):
-    A spectrum that is only read by REAL, IMAG or COMPLEX_ABS becomes a product with waves. For other types, export
+    A spectrum that only REAL, IMAG or COMPLEX_ABS read becomes a product with cosines and sines. For other types, export
     the model with float32 activations.
 """
 
@@ -27,7 +27,7 @@ _OTHER = ("float16", "float64", "bfloat16", "complex64", "complex128")
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """An activation of another floating point type."""
+    """An activation of a floating-point type other than float32."""
     for t in op.values():
         if t.dtype in _OTHER and not t.is_constant:
             return Found(f'"{short(t)}" is {t.dtype}', "export the model with float32 activations", {"dtype": t.dtype})

@@ -1,22 +1,22 @@
-"""hybrid-weights: Weights are stored in fewer bits, the operator computes in float.
+"""hybrid-weights: The weights are stored in fewer bits, but the operator computes in float.
 
 What it does:
-    Finds float operators whose weights are int8, int4 or float16 constants, read directly (dynamic range) or through a
-    DEQUANTIZE, and those DEQUANTIZE.
+    Finds float operators whose weights are int8, int4 or float16 constants, read directly (dynamic-range quantization)
+    or through a DEQUANTIZE, and those DEQUANTIZE operators.
 
 Why it matters:
-    The file is small and looks quantized, and nothing runs on an integer accelerator: activations are float.
-    Microcontroller runtimes refuse hybrid operators.
+    The file is small and looks quantized, but the activations are float, so nothing runs on an integer accelerator.
+    Microcontroller runtimes reject hybrid operators.
 
 Seen in:
     Models converted with optimizations but without a representative dataset; MediaPipe's float16 models.
 
 Example:
-    op 4 FULLY_CONNECTED "logits": its weights are int8, its activations float32
+    op 4 FULLY_CONNECTED "logits": its constant "kernel" is int8, but it computes in float32
 
 Fix (safe):
-    Quantize the activations too; int8 weights keep their codes. repair needs samples (-c) where the ranges of the
-    activations are not in the file.
+    The activations are quantized too; int8 weights keep their values. `repair` needs samples (-c) if the file does not
+    contain the ranges of the activations.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _STORED = ("float16", "bfloat16")
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """Stored weights under a float operator, or the DEQUANTIZE that expands them."""
+    """Weights in fewer bits under a float operator, or the DEQUANTIZE that expands them."""
     if op.kind == "DEQUANTIZE":
         x = op.input(0)
         if x is None or not x.is_constant:
             return None
-        cause = f'it expands the {x.dtype} constant "{short(x)}" to float32 at each run'
-        return Found(cause, "goes with the operators that read it", {"dtype": x.dtype})
+        cause = f'it expands the {x.dtype} constant "{short(x)}" to float32'
+        return Found(cause, "quantize the operators that read it", {"dtype": x.dtype})
     if op.kind == "QUANTIZE" or not any(t.is_float and not t.is_constant for t in op.values()):
         return None
     for i, t in enumerate(op.inputs):
         stored = _stored(t, facts) if t is not None else None
         if stored is not None:
             made = op.outputs[0].dtype if op.outputs else "float32"
-            cause = f'its constant "{short(stored)}" is {stored.dtype}, it computes in {made}'
+            cause = f'its constant "{short(stored)}" is {stored.dtype}, but it computes in {made}'
             return Found(cause, "quantize its activations too", {"input": i, "weights": stored.dtype, "computes": made})
     return None
 

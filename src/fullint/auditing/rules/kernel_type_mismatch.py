@@ -1,22 +1,22 @@
-"""kernel-type-mismatch: The operands have types that no kernel takes together.
+"""kernel-type-mismatch: No kernel accepts this combination of operand types.
 
 What it does:
-    Finds operators that mix integer codes with floats, int8 with int16, or codes with raw integers, and integer
-    operators whose kind, or whose int16 form, LiteRT has no kernel for.
+    Finds operators that mix quantized and float operands, int8 and int16, or quantized and plain integers, and integer
+    operators of a type, or with int16 activations, for which LiteRT has no kernel.
 
 Why it matters:
-    The runtime refuses the model when it prepares it, or, worse, takes codes for numbers and computes nonsense.
+    The runtime rejects the model when it prepares it or, worse, treats quantized values as plain numbers and computes
+    nonsense.
 
 Seen in:
-    int16 SQUARED_DIFFERENCE written by a converter although no kernel takes it; int8 TILE with old runtimes; models
+    int16 SQUARED_DIFFERENCE written by a converter although no kernel accepts it; int8 TILE on old runtimes; models
     edited by hand.
 
 Example:
-    op 7 ADD "sum": it reads int8 "a" and float32 "b"
+    op 7 ADD "sum": it mixes float32 "b" and int8 "a"
 
 Fix (safe):
-    Operands are converted to one type: each integer operand is read as the numbers it stands for, and the operator
-    quantized again.
+    All operands get one type: integer operands are dequantized, and the operator is quantized again.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from fullint.verification.operator_checks import kernel_types
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """Operands of types that do not go together, or a kind without an integer kernel."""
+    """A combination of types that no kernel accepts, or a type of operator without an integer kernel."""
     breach = kernel_types(op)
-    return Found.of(breach, "read its codes as numbers and quantize it again") if breach else None
+    return Found.of(breach, "dequantize its operands and quantize it again") if breach else None
 
 
 RULE = Rule("kernel-type-mismatch", "error", (Scope.FLOAT, Scope.INTEGER), Mend.LIFT, True, __doc__, find)

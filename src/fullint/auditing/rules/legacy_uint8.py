@@ -1,11 +1,11 @@
-"""legacy-uint8: The operator is quantized in the uint8 scheme of old.
+"""legacy-uint8: The operator uses the old uint8 quantization scheme.
 
 What it does:
-    Finds operators on uint8 codes with asymmetric weights, as quantization-aware training wrote them before 2020.
+    Finds operators on uint8 values with asymmetric weights, as quantization-aware training wrote them before 2020.
 
 Why it matters:
-    It is integer and runs on LiteRT's older kernels: one scale for all channels of the weights, no XNNPACK for most,
-    and many accelerators and microcontroller kernels take int8 only.
+    The operator is integer and runs on LiteRT's older kernels, but with one scale for all channels of the weights and
+    mostly without XNNPACK. Many accelerators and microcontroller kernels support int8 only.
 
 Seen in:
     Public MobileNet and Inception models with "_quant" in their names.
@@ -14,7 +14,7 @@ Example:
     op 0 CONV_2D "conv": uint8 activations, weights "kernel" with zero point 151
 
 Fix (safe):
-    Codes become int8 (zero point - 128), weights are quantized again with zero point 0, per channel.
+    Activations become int8 (zero point - 128); weights are quantized again with zero point 0, per channel.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fullint.verification.operator_checks import short
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """Quantized uint8 operands, but for conversions at the border."""
+    """Quantized uint8 operands, except in QUANTIZE and DEQUANTIZE."""
     old = [t for t in op.values() if t.dtype == "uint8" and codes(t)]
     if not old or op.kind in CONVERSIONS:
         return None
@@ -35,7 +35,7 @@ def find(op: Op, facts: Facts) -> Found | None:
     what = "uint8 activations"
     if found is not None and found[2].quant is not None and found[2].quant.scale.size:
         what += f', weights "{short(found[2])}" with zero point {int(found[2].quant.zero_point[0])}'
-    return Found(what, "turn it to int8")
+    return Found(what, "convert it to int8")
 
 
 RULE = Rule("legacy-uint8", "warning", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find, right=True)

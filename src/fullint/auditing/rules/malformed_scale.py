@@ -1,12 +1,12 @@
-"""malformed-scale: Quantization parameters that make no sense.
+"""malformed-scale: The quantization parameters are invalid.
 
 What it does:
-    Finds operators one of whose operands has a scale that is not a positive finite number, a zero point outside its
-    type, or scales along a dimension of another size or another one than the kernel takes.
+    Finds operators with an operand whose scale is not a positive finite number, whose zero point is outside its type, or
+    whose per-channel scales run along a dimension of another size or along another dimension than the kernel requires.
 
 Why it matters:
-    A scale of zero, infinity or NaN ends in a refusal, a crash or zeros; calibration values that were not numbers make
-    them. Scales along the wrong dimension are refused, or belong to other channels.
+    A scale of zero, infinity or NaN makes the runtime reject the model, crash or return zeros; NaN in the calibration
+    data produces such scales. Scales along the wrong dimension are rejected, or applied to the wrong channels.
 
 Seen in:
     Calibration on samples with NaN ("illegal scale: INF"); depthwise weights of old files with their axis at 0.
@@ -15,7 +15,7 @@ Example:
     op 1 DEPTHWISE_CONV_2D "depthwise": tensor "kernel" has 8 scales along axis 0 of [1, 3, 3, 8]
 
 Fix (safe):
-    An axis that can only be another one is put right; anything else needs the float model.
+    A wrong axis is corrected where only one axis is possible; anything else needs the float model.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from fullint.model.ir import Op, Tensor
 from fullint.ops import ROWS
 from fullint.verification.operator_checks import malformed_parameters, weight_axis
 
-_FIX = "put the axis right, or quantize the float model again"
+_FIX = "correct the axis, or quantize the float model again"
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """Parameters that cannot be."""
+    """Invalid parameters of an operand."""
     breach = malformed_parameters(op)
     if breach is None:
         turned = weight_axis(op)
@@ -39,11 +39,11 @@ def find(op: Op, facts: Facts) -> Found | None:
     t = breach.tensor
     assert t is not None
     mend = Mend.STAMP if only_axis(t) else None if mendable(op, t) else Mend.NONE
-    return Found.of(breach, "put the axis right" if mend is Mend.STAMP else _FIX, mend=mend)
+    return Found.of(breach, "correct the axis" if mend is Mend.STAMP else _FIX, mend=mend)
 
 
 def only_axis(t: Tensor) -> bool:
-    """Whether nothing but the axis of a vector's scales is wrong: it has only one."""
+    """Whether only the axis of a vector's scales is wrong; a vector has no axis but 0."""
     sound = t.quant is not None and bool(np.isfinite(t.quant.scale).all()) and bool((t.quant.scale > 0).all())
     if not sound or t.quant is None or t.quant.axis == 0:
         return False
@@ -51,7 +51,7 @@ def only_axis(t: Tensor) -> bool:
 
 
 def mendable(op: Op, t: Tensor) -> bool:
-    """Whether the numbers a tensor stands for can be told all the same: weights whose axis is another one."""
+    """Whether the tensor's real values can still be determined: weights or a bias with only the axis wrong."""
     row = ROWS.get(op.kind)
     if t.quant is not None and row is not None and row.bias is not None and t is op.input(row.bias):
         return t.quant.scale.size in (1, t.size)  # its scale is s_in * s_w anyway

@@ -1,16 +1,16 @@
 """missing-bias: A convolution has no bias.
 
 What it does:
-    Finds CONV_2D and DEPTHWISE_CONV_2D on integers without a bias.
+    Finds integer CONV_2D and DEPTHWISE_CONV_2D without a bias.
 
 Why it matters:
-    LiteRT refuses the model ("has_bias was not true"), and neither XNNPACK nor NNAPI takes a convolution without one.
+    LiteRT rejects the model ("has_bias was not true"); XNNPACK and NNAPI do not accept a convolution without a bias.
 
 Seen in:
-    Graphs edited by hand; exporters that leave out a bias of zeros.
+    Graphs edited by hand; exporters that omit a bias of zeros.
 
 Example:
-    op 2 CONV_2D "conv": it has no bias; LiteRT demands one
+    op 2 CONV_2D "conv": it has no bias; LiteRT requires one
 
 Fix (safe):
     A bias of zeros is added.

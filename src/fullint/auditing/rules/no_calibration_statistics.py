@@ -1,22 +1,22 @@
-"""no-calibration-statistics: The file knows no range of a value this operator reads or makes.
+"""no-calibration-statistics: The file has no range for one of this operator's activations.
 
 What it does:
-    Finds float operators one of whose activations has parameters nowhere in the file: no DEQUANTIZE makes it, no
+    Finds float operators with an activation for which the file has no parameters: no DEQUANTIZE produces it, no
     QUANTIZE reads it.
 
 Why it matters:
-    Without a range there is no scale. Either calibration never saw the value (a branch no sample took, an input that was
-    not fed, values that were NaN), or the tool was told to leave this part in float.
+    Without a range there is no scale. Either calibration never saw the value (a branch that no sample took, an input
+    that was not fed, values that were NaN), or the tool was told to leave this part in float.
 
 Seen in:
     Networks whose first layers were left in float on purpose (lyra); branches of IF; models calibrated on one image.
 
 Example:
-    op 0 CONV_2D "features": nothing in the file says the range of its input "image"
+    op 0 CONV_2D "features": the file has no range for its input "image"
 
 Fix (safe):
-    Ranges follow from neighbours, from fixed outputs and from bounds; where those are too wide, repair asks for samples
-    (-c).
+    Ranges are derived from neighbours, from fixed output scales and from bounds; where bounds are too wide, `repair` asks
+    for samples (-c).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def find(op: Op, facts: Facts) -> Found | None:
             follows = what == "output" and row is not None and isinstance(row.output(i), Fixed | Raw)
             if t is None or not t.is_float or t.is_constant or follows or facts.params(t) is not None:
                 continue
-            cause = f'nothing in the file says the range of its {what} "{short(t)}"'
-            return Found(cause, "bound it by its neighbours, or give samples", {what: i, "tensor": t.name})
+            cause = f'the file has no range for its {what} "{short(t)}"'
+            return Found(cause, "derive it from neighbours and bounds, or give samples (-c)", {what: i, "tensor": t.name})
     return None
 
 

@@ -1,10 +1,10 @@
-"""no-integer-form: Nobody knows an integer form of this operator.
+"""no-integer-form: The operator has no known integer form.
 
 What it does:
-    Finds float operators that have no int8 kernel and that cannot be written with operators that have one either.
+    Finds float operators that have no int8 kernel and cannot be written with operators that have one.
 
 Why it matters:
-    Whatever the converter and whatever the data, these stay float; around each the graph is cut.
+    These stay float with any converter and any data, and each cuts the graph.
 
 Seen in:
     Detection models with NON_MAX_SUPPRESSION_V5 inside; models that draw random numbers; RNN kernels.
@@ -13,7 +13,7 @@ Example:
     op 88 NON_MAX_SUPPRESSION_V5 "selected": its kernel computes in float only
 
 Fix (none):
-    Cut the operator off, or write that part of the network with other operators. docs/ops.md lists them all.
+    Remove the operator from the model, or write that part of the network with other operators. docs/ops.md lists them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from fullint.ops.decompositions import IMPOSSIBLE
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """An operator that the table of forms calls impossible, or a form of one that its row refuses."""
+    """An operator listed as impossible, or one whose row in the op table rejects these operands."""
     if op.kind in IMPOSSIBLE:
-        return Found(IMPOSSIBLE[op.kind], "cut it off, or write that part with other operators")
+        return Found(IMPOSSIBLE[op.kind], "remove it from the model, or write that part with other operators")
     row = ROWS.get(op.kind)
-    settled = row is None or row.bias is not None or op.kind == "CAST"  # preparation sees to those
+    settled = row is None or row.bias is not None or op.kind == "CAST"  # preparation handles those
     why = row.refuses(op) if row is not None and not settled else None
     return Found(why, "make that operand a constant, or write that part with other operators") if why else None
 

@@ -1,21 +1,21 @@
-"""non-finite-constant: A constant of a float operator holds infinity or NaN.
+"""non-finite-constant: A constant of a float operator contains infinity or NaN.
 
 What it does:
-    Finds float operators one of whose constants is not finite somewhere.
+    Finds float operators with a constant that is not finite throughout.
 
 Why it matters:
-    Such a constant has no scale. TensorFlow's converter looks at the first element only: not finite there, and the
-    constant gets no parameters, so that its operator stays float; not finite elsewhere, and the scale is infinite.
+    Such a constant has no scale. TensorFlow's converter only looks at the first element: if that is not finite, the
+    constant gets no parameters and its operator stays float; if another one is not finite, the scale is infinite.
 
 Seen in:
     Attention masks with -inf; weights of networks that diverged.
 
 Example:
-    op 41 ADD "masked": its constant "mask" holds 240 values that are not finite, the first one among them
+    op 41 ADD "masked": its constant "mask" contains 240 values that are not finite, including the first
 
 Fix (safe):
-    Infinity in a mask (a term, a choice, a clip) becomes the largest float32 number, which masks as well. NaN and an
-    infinite factor have no fix.
+    Infinity in a mask (an addend, a choice, a clip) becomes the largest float32 number, which has the same effect. NaN
+    and an infinite factor cannot be fixed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fullint.verification.operator_checks import short
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """A float constant with a value that is not finite."""
+    """A float constant that contains infinity or NaN."""
     for i, t in float_constants(op):
         if t.sparsity is not None:
             continue
@@ -38,9 +38,9 @@ def find(op: Op, facts: Facts) -> Found | None:
         if count:
             first = bool(bad.reshape(-1)[0])
             nan = int(np.isnan(t.array).sum())
-            place = "the first one among them" if first else "not the first one"
-            cause = f'its constant "{short(t)}" holds {count} values that are not finite, {place}'
-            fix = "train again: it holds NaN" if nan else "replace infinity by a large finite number"
+            place = "including the first" if first else "but not the first"
+            cause = f'its constant "{short(t)}" contains {count} values that are not finite, {place}'
+            fix = "train again: it contains NaN" if nan else "replace infinity by a large finite number"
             mend = Mend.NONE if nan or op.kind not in MASKED else None
             return Found(cause, fix, {"input": i, "not_finite": count, "nan": nan, "first": first}, mend=mend)
     return None

@@ -1,10 +1,10 @@
-"""not-quantized: No operator of the model computes on integers.
+"""not-quantized: The model is not quantized at all.
 
 What it does:
-    Finds the float operators of a model that no quantizer has touched, and that nothing keeps from being integer.
+    Finds the float operators of a model without any quantized activation, unless another rule explains them.
 
 Why it matters:
-    The model is what a converter starts from, not what it makes: there is nothing to repair yet.
+    This is the float model that quantization starts from; there is nothing to repair yet.
 
 Seen in:
     Every model converted without optimizations.

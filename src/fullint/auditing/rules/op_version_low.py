@@ -1,20 +1,20 @@
-"""op-version-low: The operator is stamped with a version below the one its types need.
+"""op-version-low: The operator's version is lower than its types require.
 
 What it does:
-    Finds integer operators whose version came before their int8 or int16 form.
+    Finds integer operators whose version predates their int8 or int16 form.
 
 Why it matters:
-    LiteRT of today does not look; runtimes and compilers that do refuse it, and the file claims to run on releases
-    that cannot run it.
+    Current LiteRT does not check this. Runtimes and compilers that do reject the model, and the file claims to run on
+    releases that cannot run it.
 
 Seen in:
-    Models out of ai-edge-quantizer, which leaves the versions of the float operators; files edited by hand.
+    Models made by ai-edge-quantizer, which keeps the versions of the float operators; files edited by hand.
 
 Example:
-    op 4 FULLY_CONNECTED "dense": it is stamped version 1, its types need 4
+    op 4 FULLY_CONNECTED "dense": its version is 1, but its types require 4
 
 Fix (safe):
-    The version is stamped right.
+    The version is corrected.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from fullint.verification.operator_checks import version
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """A version below what the row says."""
+    """A version below the one that the op table requires."""
     breach = version(op)
-    return Found.of(breach, "stamp it right") if breach else None
+    return Found.of(breach, "correct the version") if breach else None
 
 
 RULE = Rule("op-version-low", "note", (Scope.INTEGER,), Mend.STAMP, True, __doc__, find)

@@ -1,11 +1,11 @@
-"""requantize: A QUANTIZE from integers to integers.
+"""requantize: A QUANTIZE converts from one scale to another.
 
 What it does:
-    Names each QUANTIZE that brings codes from one scale to another.
+    Lists each QUANTIZE from integer to integer whose parameters or type change.
 
 Why it matters:
-    It is integer and right. It costs a pass over the tensor, and NNAPI below API level 30 refuses it, so that it cuts
-    the graph there.
+    It is integer and correct. It costs a pass over the tensor, and NNAPI below API level 30 does not accept it, so it
+    cuts the graph there.
 
 Seen in:
     Residual networks and concatenations whose branches have different ranges.
@@ -14,8 +14,7 @@ Example:
     op 20 QUANTIZE "add_4": from scale 0.095 zero point -69 to scale 0.105 zero point -38
 
 Fix (none):
-    None is needed. Sharing one scale would cost accuracy; a target without requantizes needs the float model quantized
-    again.
+    None needed. Sharing one scale would cost accuracy; for a target without requantize, quantize the float model again.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from fullint.verification.operator_checks import show
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """A QUANTIZE whose input is integer, and whose parameters or type differ."""
+    """A QUANTIZE with a quantized input and an output of other parameters or type."""
     x = op.input(0)
     if op.kind != "QUANTIZE" or x is None or not codes(x) or not op.outputs or x.quant is None:
         return None
@@ -36,7 +35,7 @@ def find(op: Op, facts: Facts) -> Found | None:
         return None
     kinds = (f"{x.dtype} ", f"{y.dtype} ") if x.dtype != y.dtype else ("", "")
     evidence = {"from": show(x.quant), "to": show(y.quant)}
-    return Found(f"from {kinds[0]}{x.quant} to {kinds[1]}{y.quant}", "none is needed", evidence)
+    return Found(f"from {kinds[0]}{x.quant} to {kinds[1]}{y.quant}", "none needed", evidence)
 
 
 RULE = Rule("requantize", "note", (Scope.INTEGER,), Mend.NONE, True, __doc__, find)

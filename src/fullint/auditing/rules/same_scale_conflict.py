@@ -1,22 +1,22 @@
-"""same-scale-conflict: Operands that have to share scale and zero point do not.
+"""same-scale-conflict: Operands that must share scale and zero point do not.
 
 What it does:
-    Finds operators that only move or compare codes (CONCATENATION, MAXIMUM, PAD, RESHAPE, SELECT, …) whose operands
-    have different parameters: in integers, or in float between integer neighbours that disagree.
+    Finds operators that only move or compare values (CONCATENATION, MAXIMUM, PAD, RESHAPE, SELECT, …) whose operands
+    have different parameters: integer operators, and float ones whose quantized neighbours disagree.
 
 Why it matters:
-    Most kernels do not look: they copy codes, and half of a concatenation comes out with the wrong scale, without a
-    word. Others refuse to run.
+    Most kernels do not check: they copy the integers, and half of a concatenation silently has the wrong scale. Others
+    refuse to run.
 
 Seen in:
-    Concatenations of branches, residual SELECT and MAXIMUM; operators edited by hand; NNAPI below API 29.
+    Concatenations of branches, residual SELECT and MAXIMUM; operators edited by hand; NNAPI below API level 29.
 
 Example:
-    op 31 CONCATENATION "joined": "left" has scale 0.02, "joined" 0.05
+    op 31 CONCATENATION "joined": "left" has scale 0.02, "joined" has scale 0.05
 
 Fix (unsafe):
-    Each operand that differs gets a requantize in front. What a sound runtime would have computed does not change; what
-    this one computed does.
+    Each operand that differs gets a requantize before it. The result is what a correct runtime would compute; where the
+    runtime computed something else, the model's results change.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from fullint.verification.operator_checks import Breach, shared_scales, unequal
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """Known parameters of operands that must be equal, and are not."""
+    """Operands that must have equal parameters, and do not."""
     breach = shared_scales(op) or _between_neighbours(op, facts)
-    return Found.of(breach, "requantize what differs") if breach else None
+    return Found.of(breach, "requantize the operands that differ") if breach else None
 
 
 def _between_neighbours(op: Op, facts: Facts) -> Breach | None:
-    """The same of float operands, by the parameters that the file has for them."""
+    """The same for float operands, judged by the parameters that the file has for them."""
     row = ROWS.get(op.kind)
     group = same_group(op, row) if row is not None and op.kind not in CONVERSIONS else []
     if not any(t in group for t in op.outputs) or not any(t.is_float for t in op.values()):

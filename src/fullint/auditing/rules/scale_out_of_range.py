@@ -1,11 +1,11 @@
-"""scale-out-of-range: Scales whose ratio the kernel does not take.
+"""scale-out-of-range: A scale, or a ratio of scales, is outside what the kernel supports.
 
 What it does:
-    Finds integer operators with a scale beyond 1e30, and those whose input scales are so coarse, or so fine, against
-    the output's that a kernel refuses them or stops the process.
+    Finds integer operators with a scale above 1e30, and those whose input scales are so large or so small relative to the
+    output scale that a kernel rejects them or aborts the process.
 
 Why it matters:
-    Kernels turn ratios of scales into multipliers and shifts of limited width. Beyond that, ADD aborts the whole
+    Kernels turn ratios of scales into multipliers and shifts of limited width. Beyond that width, ADD aborts the whole
     process, and XNNPACK fails to build.
 
 Seen in:
@@ -13,10 +13,10 @@ Seen in:
     layers with a scale of 1e-9.
 
 Example:
-    op 30 ADD "masked": the scale of "mask" is 2.1e+06 times the output's, the kernel takes less than 524288
+    op 30 ADD "masked": the scale of "mask" is 2.1e+06 times the output's; the kernel supports less than 524288
 
 Fix (none):
-    Bring the operands to sizes nearer to each other in the float model: a mask of -100 does what one of -1e9 does.
+    Bring the operands to similar magnitudes in the float model: a mask of -100 does the same as one of -1e9.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from fullint.verification.operator_checks import scales_in_range
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """Scales beyond what a multiplier holds, and what the row's limits say."""
+    """A scale that a multiplier cannot represent, or a ratio beyond the limits in the op table."""
     breach = scales_in_range(op)
     if breach is None:
         return None
     mask = breach.tensor is not None
-    fix = "quantize the float model again, with a finite mask" if mask else "bring its operands to sizes nearer to each other"
+    fix = "quantize the float model again, with a finite mask" if mask else "bring its operands to similar magnitudes"
     return Found.of(breach, fix)
 
 

@@ -1,14 +1,14 @@
-"""shared-constant-conflict: One constant is read by operators that need it in different scales.
+"""shared-constant-conflict: Operators that share one constant need it with different scales.
 
 What it does:
-    Finds float operators that share a float constant with others, where each would need it with parameters of its own:
+    Finds float operators that share a float constant with others, where each needs it with its own parameters:
     a bias needs s_in * s_w, which differs from one convolution to the next; the constant of a comparison or a clip needs
-    the scale of what it is compared with.
+    the scale of the value it is compared with.
 
 Why it matters:
     A tensor has one scale. Where one constant (often a vector of zeros, or a scalar 0) serves many operators, the
-    converter can give it parameters for one of them at best; the others keep a float operand, and with it stay float
-    altogether, in silence. The network looks as if these convolutions were special; nothing is but their constant.
+    converter can give it parameters for at most one of them. The others keep a float operand and silently stay float.
+    Nothing is wrong with these operators except the shared constant.
 
 Seen in:
     Convolutions without bias followed by an addition of a constant that the exporter merged with equal ones (the case
@@ -16,8 +16,8 @@ Seen in:
     SELECT(x > 0, x, a x), where every comparison reads one scalar 0.
 
 Example:
-    op 5 CONV_2D "conv_3": its bias "zeros" is read by op 23 and op 36 too; they would need it in scales 0.00021, 0.0018
-    and 0.00034
+    op 5 CONV_2D "conv_3": its bias "zeros" is shared with op 23 CONV_2D, op 36 CONV_2D; each needs its own scale, this
+    one 0.00021
 
 Fix (safe):
     Each operator gets a copy of its own.
@@ -32,7 +32,7 @@ from fullint.verification.operator_checks import short, show
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """A constant that others read as well, in other parameters."""
+    """A float constant shared with operators that need it with other parameters."""
     for i, t in float_constants(op):
         others = [(reader, j) for reader, j in facts.holders[t.buffer] if reader is not op] if t.buffer is not None else []
         if not others:
@@ -44,14 +44,14 @@ def find(op: Op, facts: Facts) -> Found | None:
         role = "bias" if _role(op, i) is Role.BIAS else "constant"
         readers = sorted({reader for reader, _ in others}, key=lambda o: o.origin)
         named = ", ".join(name_of(o) for o in readers[:4]) + (f" and {len(readers) - 4} more" if len(readers) > 4 else "")
-        cause = f'its {role} "{short(t)}" is read by {named} too; each would need a scale of its own, this one {_short(own)}'
+        cause = f'its {role} "{short(t)}" is shared with {named}; each needs its own scale, this one {_short(own)}'
         scales = {name_of(o): show(q) for o, q in {op: own, **wanted}.items()}
-        return Found(cause, "give each its own copy", {"input": i, "constant": t.name, "needed": scales})
+        return Found(cause, "give each operator its own copy", {"input": i, "constant": t.name, "needed": scales})
     return None
 
 
 def needed(op: Op, index: int, t: Tensor, facts: Facts) -> Quant | None:
-    """Parameters an operator would need of a float constant, where the file lets them be known."""
+    """Parameters an operator needs for a float constant, or None if the file does not determine them."""
     role = _role(op, index)
     if role is Role.BIAS:
         return facts.bias_scale(op)

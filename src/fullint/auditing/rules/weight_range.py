@@ -1,20 +1,20 @@
-"""weight-range: The weights of an int8 operator hold -128.
+"""weight-range: The weights of an int8 operator contain -128.
 
 What it does:
-    Finds int8 operators with constant weights one of which is -128, outside [-127, 127].
+    Finds int8 operators with constant weights that contain -128, outside [-127, 127].
 
 Why it matters:
-    The specification keeps weights within [-127, 127], so that kernels may add two products in 16 bits: twice
-    -128 * -128 does not fit. LiteRT's kernels of today take it; other runtimes and accelerators may not.
+    The specification limits weights to [-127, 127], so that kernels may add two products in 16 bits: twice
+    -128 * -128 overflows. LiteRT's current kernels accept -128; other runtimes and accelerators may not.
 
 Seen in:
-    Weights quantized asymmetrically, or by tools that use all 256 codes.
+    Weights quantized asymmetrically, or by tools that use all 256 values.
 
 Example:
     op 2 CONV_2D "conv": 3 of its weights "kernel" are -128
 
 Fix (safe):
-    The channels concerned are quantized again within [-127, 127].
+    The affected channels are quantized again within [-127, 127].
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fullint.verification.operator_checks import weight_range as outside_range
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """Constant int8 weights with the code -128."""
+    """Constant int8 weights that contain -128."""
     breach = outside_range(op)
     return Found.of(breach, "quantize them again within [-127, 127]") if breach else None
 

@@ -1,18 +1,18 @@
-"""weight-zero-point: The weights of an int8 operator have a zero point that is not 0.
+"""weight-zero-point: The weights of an int8 operator have a zero point other than 0.
 
 What it does:
     Finds int8 operators with weights whose zero point is not 0 in every channel.
 
 Why it matters:
-    The int8 kernels take weights for symmetric: LiteRT refuses such a convolution when it prepares it, XNNPACK takes
-    none, other runtimes ignore the zero point and are wrong. For FULLY_CONNECTED with one scale, which LiteRT's own
-    kernel does compute, it is a warning.
+    The int8 kernels assume symmetric weights: LiteRT rejects such a convolution when it prepares it, XNNPACK does not
+    accept it, and other runtimes ignore the zero point and compute wrong results. For per-tensor FULLY_CONNECTED, which
+    LiteRT's own kernel computes correctly, it is a warning.
 
 Seen in:
     Weights that are computed at run time and were quantized like activations; tools that treat all tensors alike.
 
 Example:
-    op 4 CONV_2D "conv": the zero point of its weights "kernel" is 3
+    op 4 CONV_2D "conv": the zero point of its weights "kernel" is 3; the kernel requires 0
 
 Fix (safe):
     The weights are quantized again with zero point 0.
@@ -26,7 +26,7 @@ from fullint.verification.operator_checks import weight_zero_point as zero_point
 
 
 def find(op: Op, facts: Facts) -> Found | None:
-    """int8 weights with a zero point."""
+    """int8 weights with a zero point other than 0."""
     breach = zero_point(op)
     if breach is None:
         return None

@@ -1,4 +1,4 @@
-"""Representative samples, from wherever the user has them, one at a time.
+"""Representative samples from any source, read one at a time.
 
     .npz            arrays by input or signature name, else in input order; first axis = samples
     .npy            the same for a model with one input
@@ -6,8 +6,8 @@
     file.py:name    a function that yields what a TensorFlow representative_dataset yields
     Python          any iterable of arrays, tuples or dicts; an array or dict of arrays; a function
 
-Uncompressed files are mapped and compressed ones read piece by piece, so memory does not depend on
-the number of samples. Each sample is checked: shape, type, and that every number is finite.
+Uncompressed files are memory-mapped and compressed ones read piece by piece, so memory use does not depend on the number
+of samples. Each sample is checked: shape, type, and that all values are finite.
 """
 
 from fullint.calibration.samples.held_back import Held, split

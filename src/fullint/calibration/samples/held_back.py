@@ -1,7 +1,7 @@
-"""Samples parted into those that calibrate and those held back for the certificate.
+"""Samples split into those that calibrate and those held back for the certificate.
 
-known number     the first nine tenths calibrate, the rest of the stream is held back
-unknown          those that may be held back wait until the stream ends
+number known     the first nine tenths calibrate, the rest of the stream is held back
+number unknown   samples that may be held back are buffered until the stream ends
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ HELD_BACK_SHARE, HELD_BACK_MOST, HELD_BACK_FROM = 10, 64, 10
 
 @dataclass(frozen=True)
 class Held:
-    """What is left of some samples for the certificate, once the others have calibrated.
+    """The samples for the certificate, after the others have calibrated.
 
     Attributes:
-        samples: those that judge; they may be read once.
-        calibrated: how many calibrated.
-        total: how many there are altogether.
-        held_back: whether those that judge took no part in calibration.
-        drawn: whether they were drawn from what the inputs can hold, and nobody gave them.
-        last: one of them all, to look for the worst operators with.
+        samples: the samples to compare on, arrays in graph input order; they can be read once only.
+        calibrated: number of samples that calibrated.
+        total: number of all samples.
+        held_back: whether `samples` took no part in calibration.
+        drawn: whether `samples` are random because none were given.
+        last: one sample, for finding the operators that lose most accuracy.
     """
 
     samples: Iterable[list[Array]]
@@ -40,9 +40,9 @@ class Held:
 
 
 def split(samples: Samples, calibrate: Callable[[int, list[Array]], None]) -> Held:
-    """Hand the samples that calibrate to `calibrate`, one by one with their numbers, and return the others.
+    """Call `calibrate` with (index, sample) for each calibration sample, and return the others.
 
-    The last tenth, 1 to 64 of them, is held back; under ten samples all serve both ends.
+    The last tenth, 1 to 64 samples, is held back. With fewer than ten samples, all of them calibrate and judge.
     """
     stream = iter(samples)
     if samples.count is None or samples.count < HELD_BACK_FROM:
@@ -56,7 +56,7 @@ def split(samples: Samples, calibrate: Callable[[int, list[Array]], None]) -> He
 
 
 def _split_unknown(stream: Iterator[list[Array]], calibrate: Callable[[int, list[Array]], None]) -> Held:
-    """Only the end of the stream tells how many there are: those that may be held back wait."""
+    """`split` for a stream of unknown length, which buffers the samples that may be held back."""
     waiting: deque[list[Array]] = deque()
     last: list[Array] | None = None
     calibrated = total = 0
@@ -67,7 +67,7 @@ def _split_unknown(stream: Iterator[list[Array]], calibrate: Callable[[int, list
             calibrate(calibrated, waiting.popleft())
             calibrated += 1
     if total == 0:
-        raise SamplesError("the set of samples is empty")
+        raise SamplesError("there are no samples: give at least one")
     if total >= HELD_BACK_FROM:
         return Held(list(waiting), calibrated, total, last=last)
     for index, sample in enumerate(waiting):

@@ -1,4 +1,4 @@
-"""What a model's inputs look like to samples, and how a value is fitted to one."""
+"""The model's inputs as samples see them, and how a value is fitted to one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fullint.model.numerics import quantize
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """How the pixels of a folder of images become an input: (pixel - mean) / std.
+    """How the images of a folder become an input: (pixel - mean) / std.
 
     Attributes:
-        mean, std: one number, or one per channel. std 255 brings pixels to 0..1.
+        mean, std: one number, or one per channel; std 255 maps pixels to 0..1.
         layout: "NHWC" or "NCHW", the layout of the model's input.
     """
 
@@ -29,7 +29,7 @@ class ImageOptions:
 
 @dataclass(frozen=True)
 class Slot:
-    """One graph input as samples see it."""
+    """One graph input: its name, the names signatures give it, shape, type and (if quantized) parameters."""
 
     name: str
     aliases: tuple[str, ...]
@@ -38,10 +38,14 @@ class Slot:
     quant: Quant | None = None
 
     def fit(self, value: Any, sample: int) -> Array:
-        """A sample's array in the input's shape and type.
+        """Convert a value to the input's shape and type.
+
+        Args:
+            value: anything `np.asarray` accepts.
+            sample: index of the sample, for messages.
 
         Raises:
-            SamplesError: it does not fit, or holds values that are not finite.
+            SamplesError: it does not fit, or contains values that are not finite.
         """
         where = f'sample {sample}, input "{self.name}"'
         try:
@@ -49,12 +53,12 @@ class Slot:
         except ValueError as e:
             raise SamplesError(f"{where}: not an array ({e})") from e
         if array.dtype.kind not in "fiub":
-            raise SamplesError(f"{where}: has type {array.dtype}, the model takes {self.dtype}")
+            raise SamplesError(f"{where}: has type {array.dtype}, the model expects {self.dtype}")
         if _squeezed(array.shape) != _squeezed(self.shape):
-            raise SamplesError(f"{where}: has shape {list(array.shape)}, the model takes {list(self.shape)}")
+            raise SamplesError(f"{where}: has shape {list(array.shape)}, the model expects {list(self.shape)}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             kind = "NaN" if np.isnan(array).any() else "infinity"
-            raise SamplesError(f"{where}: holds {kind}")
+            raise SamplesError(f"{where}: contains {kind}")
         if self.quant is not None and array.dtype.kind == "f" and self.dtype in ("int8", "uint8", "int16"):
             array = quantize(array.astype(np.float32), self.quant, self.dtype)
         target = NUMPY_TYPES[self.dtype]
@@ -63,22 +67,23 @@ class Slot:
         with np.errstate(over="ignore"):
             fitted = np.ascontiguousarray(array, dtype=target).reshape(self.shape)
         if fitted.dtype.kind == "f" and not np.isfinite(fitted).all():
-            raise SamplesError(f"{where}: holds numbers too large for {self.dtype}")
+            raise SamplesError(f"{where}: contains values too large for {self.dtype}")
         return fitted
 
     def _refuse_lossy(self, array: Array, target: type[Any], where: str) -> None:
         info = np.iinfo(target)
         if array.dtype.kind == "f" and (array != np.trunc(array)).any():
-            raise SamplesError(f"{where}: holds fractions, the model takes {self.dtype}")
+            raise SamplesError(f"{where}: contains fractions, the model expects {self.dtype}")
         if array.size and (array.min() < info.min or array.max() > info.max):
-            raise SamplesError(f"{where}: holds values outside {self.dtype}")
+            raise SamplesError(f"{where}: contains values outside the range of {self.dtype}")
 
 
 def slots(model: Model, given: Sequence[Tensor] | None = None) -> list[Slot]:
-    """The graph inputs, with the names a signature gives them.
+    """The model's inputs as slots.
 
     Args:
-        given: the inputs of the file that samples are made for, where their types differ from the model's.
+        model: the model; its signatures give the aliases.
+        given: the inputs that the samples are made for, if their types differ from the model's.
     """
     aliases: dict[Tensor, list[str]] = {}
     for signature in model.signatures:

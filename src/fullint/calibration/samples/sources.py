@@ -1,4 +1,4 @@
-"""Where raw samples come from: (iterable of them, how many if that is known)."""
+"""Sources of raw samples: each returns (iterable of samples, their number or None)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".
 
 
 def from_anywhere(source: Any, inputs: Sequence[Slot], images: ImageOptions) -> tuple[Iterable[Any], int | None]:
-    """Raw samples from a path, arrays, an iterable or a function."""
+    """Raw samples from a path, an array, a dict of arrays, an iterable or a function."""
     if isinstance(source, str | Path):
         return _from_path(str(source), inputs, images)
     if isinstance(source, np.ndarray):
@@ -48,29 +48,27 @@ def _from_path(path: str, inputs: Sequence[Slot], images: ImageOptions) -> tuple
         return _from_arrays([_load_npy(where)], inputs)
     if where.suffix == ".npz":
         return _from_npz(where, inputs)
-    raise SamplesError(f"{path}: not a .npz, a .npy, a folder of images or file.py:function")
+    raise SamplesError(f"{path}: not a source of samples; give a .npz, a .npy, a folder of images or file.py:function")
 
 
 def _columns(arrays: Mapping[str, Any], inputs: Sequence[Slot]) -> list[Any]:
-    """Arrays in input order: by name where the names fit, else as they come."""
+    """Arrays in input order: by name if every input has one, else in the order given."""
     names = [{*s.aliases, s.name, s.name.removesuffix(":0")} for s in inputs]
     if all(any(n in arrays for n in options) for options in names):
         return [next(arrays[n] for n in sorted(options) if n in arrays) for options in names]
     given = list(arrays.values())
     if len(given) != len(inputs):
         have, want = ", ".join(arrays), ", ".join(s.name for s in inputs)
-        raise SamplesError(
-            f"no array has an input's name, and their number differs: {len(given)} arrays ({have}), {len(inputs)} inputs ({want})"
-        )
+        raise SamplesError(f"the arrays do not match the inputs: {len(given)} given ({have}), {len(inputs)} needed ({want})")
     return given[: len(inputs)]
 
 
 def _from_arrays(arrays: Sequence[Any], inputs: Sequence[Slot]) -> tuple[Iterable[Any], int]:
     if len(arrays) != len(inputs):
-        raise SamplesError(f"the samples are {len(arrays)} array, the model has {len(inputs)} inputs")
+        raise SamplesError(f"the samples are {len(arrays)} array, but the model has {len(inputs)} inputs: give one array each")
     for array, slot in zip(arrays, inputs, strict=True):
         if len(np.shape(array)) == 0:
-            raise SamplesError(f'the samples of input "{slot.name}" are one number; the first axis must be samples')
+            raise SamplesError(f'the samples of input "{slot.name}" are a single number; the first axis must be samples')
     counts = {len(a) for a in arrays}
     if len(counts) > 1:
         raise SamplesError(f"the inputs have different numbers of samples: {sorted(counts)}")
@@ -92,12 +90,12 @@ def _from_npz(path: Path, inputs: Sequence[Slot]) -> tuple[Iterable[Any], int]:
     except (zipfile.BadZipFile, ValueError, OSError, EOFError) as e:
         raise SamplesError(f"{path}: not a readable .npz file ({e})") from e
     if not columns:
-        raise SamplesError(f"{path}: holds no array")
+        raise SamplesError(f"{path}: contains no array")
     return _from_arrays(_columns(columns, inputs), inputs)
 
 
 class _Column:
-    """One array of a .npz, iterated along its first axis without holding it whole."""
+    """One array of a .npz, iterated along its first axis without loading all of it."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
         self.path, self.archive, self.info = path, archive, info
@@ -107,7 +105,7 @@ class _Column:
             self.shape, self.fortran, self.dtype = read(f)
             self.header = f.tell()
         if self.dtype.hasobject:
-            raise ValueError(f"array {info.filename} holds Python objects")
+            raise ValueError(f"array {info.filename} contains Python objects")
 
     def __len__(self) -> int:
         return int(self.shape[0])
@@ -122,7 +120,7 @@ class _Column:
             yield from self._pieces()
 
     def _offset(self) -> int:
-        """Where the array's bytes start in the file: behind the zip's local header and NumPy's own."""
+        """Offset in the file of the array's bytes, after the zip's local header and NumPy's header."""
         with open(self.path, "rb") as f:
             f.seek(self.info.header_offset + 26)
             lengths = np.frombuffer(f.read(4), "<u2")
@@ -136,7 +134,7 @@ class _Column:
             for _ in range(len(self)):
                 data = f.read(size)
                 if len(data) < size:
-                    raise SamplesError(f"{self.path}: array {self.info.filename} is cut short")
+                    raise SamplesError(f"{self.path}: array {self.info.filename} is truncated")
                 yield np.frombuffer(data, self.dtype).reshape(shape)
 
 
@@ -157,7 +155,7 @@ def _from_function(file: Path, name: str) -> Callable[[], Iterable[Any]]:
         raise SamplesError(f"{file}: has no function {name}")
 
     def run() -> Iterator[Any]:
-        """Yield what it yields; what it prints goes to standard error, where it is in nobody's way."""
+        """Yield the function's samples; its prints go to standard error, to keep standard output clean."""
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 items = iter(function())
@@ -179,15 +177,15 @@ def _from_images(folder: Path, inputs: Sequence[Slot], images: ImageOptions) -> 
     except ImportError as e:
         raise SamplesError('images need Pillow: pip install "fullint[images]"') from e
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
-        raise SamplesError("a folder of images needs a model with one input of four dimensions")
+        raise SamplesError("a folder of images needs a model with a single input of four dimensions; give a .npz instead")
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES)
     if not files:
-        raise SamplesError(f"{folder}: holds no images")
+        raise SamplesError(f"{folder}: contains no images")
     planar = images.layout.upper() == "NCHW"
     _, *dims = inputs[0].shape
     height, width, channels = (dims[1], dims[2], dims[0]) if planar else (dims[0], dims[1], dims[2])
     if channels not in (1, 3, 4):
-        raise SamplesError(f"an input of {channels} channels is no image; try --layout {'NHWC' if planar else 'NCHW'}")
+        raise SamplesError(f"images have 1, 3 or 4 channels, not {channels}; try --layout {'NHWC' if planar else 'NCHW'}")
 
     for what, values in (("mean", images.mean), ("std", images.std)):
         if len(values) not in (1, channels):

@@ -1,4 +1,4 @@
-"""Samples as a checked stream."""
+"""Samples as a stream that is checked against the model's inputs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,20 @@ WAYS = """give representative samples with -c / samples=:
     -c samples.npz          arrays by input name (or in input order), first axis = samples
     -c samples.npy          for a model with one input
     -c folder/              images (with --mean, --std, --layout)
-    -c data.py:function     yields what a TensorFlow representative_dataset yields
-    --synthetic             random numbers: for speed trials only, the accuracy means nothing"""
+    -c data.py:function     a function that yields what a TensorFlow representative_dataset yields
+    --synthetic             random numbers, for speed tests only: the accuracy is meaningless"""
 
 
 @dataclass
 class Samples:
-    """Samples that fit a model, read one by one; `count` is None where only reading tells."""
+    """Samples that fit a model, read one by one.
+
+    Attributes:
+        inputs: the model's inputs.
+        raw: the samples as the source gives them.
+        count: number of runs (groups of `batch` samples), None if unknown before reading.
+        batch: samples per run.
+    """
 
     inputs: Sequence[Slot]
     raw: Iterable[Any]
@@ -46,7 +53,7 @@ class Samples:
         return [slot.fit(value, index) for slot, value in zip(self.inputs, values, strict=True)]
 
     def _stack(self, group: list[tuple[int, Any]]) -> list[Array]:
-        """Samples without a batch dimension, `batch` of them to a run; the last run repeats its last one."""
+        """Stack `batch` samples of batch 1 into one run; the last run is filled up by repeating its last sample."""
         rows = [(index, _in_order(item, self.inputs, index)) for index, item in group]
         rows += [rows[-1]] * (self.batch - len(rows))
         out = []
@@ -66,17 +73,17 @@ def open_samples(
     images: ImageOptions | None = None,
     batch: int = 1,
 ) -> Samples:
-    """Samples from any source this module names.
+    """Samples from any source listed in `calibration.samples`.
 
     Args:
         source: path, "file.py:function", array(s), iterable or function.
         inputs: the model's inputs.
-        num_samples: take the first this many.
-        images: for a folder of images.
-        batch: samples to a run.
+        num_samples: use only this many, from the start.
+        images: options for a folder of images.
+        batch: samples per run.
 
     Raises:
-        SamplesError: the source is not there, or does not fit the model.
+        SamplesError: the source does not exist, or does not fit the model.
     """
     raw, count = from_anywhere(source, inputs, images or ImageOptions())
     if num_samples is not None:
@@ -85,13 +92,13 @@ def open_samples(
         raw = itertools.islice(raw, num_samples)
         count = None if count is None else min(count, num_samples)
     if count == 0:
-        raise SamplesError("the set of samples is empty")
+        raise SamplesError("there are no samples: give at least one")
     runs = None if count is None else -(-count // batch)
     return Samples(inputs, raw, runs, batch)
 
 
 def synthetic(inputs: Sequence[Slot], count: int) -> Samples:
-    """Random samples, for speed trials: standard normal numbers, zeros for indices and booleans."""
+    """Random samples for speed tests: standard normal values; zeros for indices and booleans."""
 
     def draw() -> Iterator[list[Array]]:
         rng = np.random.default_rng(0)
@@ -107,11 +114,13 @@ def synthetic(inputs: Sequence[Slot], count: int) -> Samples:
 
 
 def draw_samples(inputs: Sequence[Slot], spans: Sequence[Range | None], count: int) -> Samples:
-    """Inputs drawn from what each can hold: normal numbers around the middle of its range, 3 sigma to its ends.
+    """Random inputs within each input's range: normal values around its middle, with the ends at 3 sigma.
 
     Args:
-        spans: smallest and largest value of each input, None where nothing is known (standard normal numbers then,
-            zeros for indices and booleans).
+        inputs: the model's inputs.
+        spans: smallest and largest value of each input; None if unknown (standard normal values then; zeros for indices
+            and booleans).
+        count: number of samples.
     """
 
     def draw() -> Iterator[list[Array]]:
@@ -136,10 +145,10 @@ def _in_order(item: Any, inputs: Sequence[Slot], index: int) -> list[Any]:
         return [_named(item, slot, index) for slot in inputs]
     if isinstance(item, list | tuple) and not (len(inputs) == 1 and len(item) != 1):
         if len(item) != len(inputs):
-            raise SamplesError(f"sample {index}: has {len(item)} arrays, the model has {len(inputs)} inputs")
+            raise SamplesError(f"sample {index}: has {len(item)} arrays, but the model has {len(inputs)} inputs")
         return list(item)
     if len(inputs) != 1:
-        raise SamplesError(f"sample {index}: is one array, the model has {len(inputs)} inputs")
+        raise SamplesError(f"sample {index}: is one array, but the model has {len(inputs)} inputs")
     return [item]
 
 
@@ -148,4 +157,4 @@ def _named(item: Mapping[Any, Any], slot: Slot, index: int) -> Any:
         if name in item:
             return item[name]
     known = ", ".join(f'"{k}"' for k in item)
-    raise SamplesError(f'sample {index}: has nothing for input "{slot.name}"; it has {known}')
+    raise SamplesError(f'sample {index}: has no array for input "{slot.name}"; it has {known}')

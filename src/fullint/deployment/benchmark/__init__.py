@@ -1,9 +1,10 @@
-"""Where the time goes: latency and the real per-operator profile of models, on LiteRT from the wheel.
+"""`benchmark`: latency and per-operator profile of models, measured on LiteRT from the Python wheel.
 
-measure     loops and profiles in child processes, several models in turns
-profile     the profiler's events as rows, joined with the model's operators
-simulate    an accelerator's cuts, played on the host: numerics and cuts are real, acceleration is not
-report      what `benchmark` tells, and the same as a log of benchmark_model
+run         checks the options, runs the models in turns, and builds the report
+session     timed runs and profiles in child processes
+profile     the profiler's events as rows, matched with the model's operators
+simulate    an accelerator's partitions, run on the host: results and partitions are real, times are the host's
+report      the report, also in the form of benchmark_model's log
 """
 
 from fullint.deployment.benchmark.report import BenchmarkReport, Comparison, ModelTiming, OperatorTime

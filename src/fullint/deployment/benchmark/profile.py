@@ -1,8 +1,8 @@
-"""The profiler's events as rows, and which of the model's operators each row is.
+"""The profiler's events as rows, matched with the model's operators.
 
-An operator that the runtime runs itself comes with its index. One inside a delegate's kernel comes with its place in that
-kernel only: XNNPACK fuses and drops some on the way (a RESHAPE, a clamp), so the rows of a kernel are laid beside the
-operators of its partition in order. Where they do not fit, none of that kernel's rows is joined.
+Operators that the runtime runs itself are reported with their index. Operators inside a delegate's kernel are reported with
+their position in that kernel only, and XNNPACK fuses or drops some (a RESHAPE, a clamp). So the rows of a kernel are
+aligned in order with the operators of its partition. If they do not fit, none of that kernel's rows is matched.
 """
 
 from __future__ import annotations
@@ -29,9 +29,17 @@ INSIDE = (DELEGATE_OPERATOR, DELEGATE_PROFILED)
 
 @dataclass(frozen=True)
 class EventRow:
-    """One event of a run, over all runs: what it is, microseconds on average and at first, calls a run.
+    """One event of the profiler, over all runs.
 
-    nested: it ran inside another operator, whose time holds its own.
+    Attributes:
+        tag: name of the operator or kernel.
+        kind: kind of event, as in `runtime.litert_c_api`.
+        index: index of the operator, or position in the delegate's kernel.
+        subgraph: index of the subgraph.
+        nested: whether it ran inside another operator, whose time includes it.
+        us: mean time per run, in microseconds.
+        first_us: time in the first run, in microseconds.
+        calls: calls per run.
     """
 
     tag: str
@@ -45,10 +53,14 @@ class EventRow:
 
 
 def join(rows: Sequence[EventRow], model: Model) -> tuple[tuple[OperatorTime, ...], str]:
-    """Rows with the operators of the model they are, and why some are not told ("" where all are).
+    """Match rows with the model's operators.
 
     Args:
         rows: in order of execution.
+        model: the model that was run.
+
+    Returns:
+        The rows with their operators, and why some could not be matched ("" if all were).
     """
     kernels = _kernels(rows)
     pieces = [s for s in ask(model, xnnpack.TARGET.name)[1] if s.taken] if any(k >= 0 for k in kernels) else []
@@ -67,13 +79,13 @@ def join(rows: Sequence[EventRow], model: Model) -> tuple[tuple[OperatorTime, ..
             OperatorTime(row.tag, kernel, row.index, row.us, row.calls, share, *where, row.first_us, graph_index, row.nested)
         )
     names = ", ".join(f"kernel {k}" if k >= 0 else "the runtime" for k in sorted(lost))
-    return tuple(found), f"the order of rows does not tell the operators in {names}" if lost else ""
+    return tuple(found), f"rows of {names} could not be matched with operators of the model" if lost else ""
 
 
 def _kernels(rows: Sequence[EventRow]) -> list[int]:
-    """Number of the kernel of each row, -1 outside: a place that does not grow begins the next one.
+    """Number of the delegate kernel of each row, -1 outside kernels; an index that does not increase starts the next kernel.
 
-    Kernels inside other operators are not counted: they are of another graph than the one whose pieces are known.
+    Kernels nested in other operators are not counted: they belong to subgraphs, whose partitions are unknown.
     """
     found, kernel, last = [], -1, -1
     inside = False
@@ -90,7 +102,7 @@ def _kernels(rows: Sequence[EventRow]) -> list[int]:
 
 
 def _own(row: EventRow, model: Model) -> Op | None:
-    """An operator the runtime ran itself, by its index."""
+    """The operator of a row that the runtime ran itself, found by its index, or None."""
     if row.subgraph >= len(model.graphs):
         return None
     ops = model.graphs[row.subgraph].ops
@@ -108,11 +120,11 @@ def _matched(rows: Sequence[EventRow], kernels: Sequence[int], pieces: Sequence[
 
 
 def _aligned(tags: Sequence[str], places: Sequence[int], ops: Sequence[Op]) -> dict[int, Op]:
-    """The cheapest way to lay rows beside operators in order; {} where there is none.
+    """The cheapest alignment of rows with operators in order, as row -> operator; empty if there is none.
 
-    A row that moves data may belong to no operator (the flattening in front of a product); an operator without a product
-    may have no row (fused, or nothing to do), and a row nobody knows the name of may be any of those. Each costs one. A
-    fused activation may be a row of its own.
+    A row that moves data may belong to no operator (a reshape before a matrix product). An operator without
+    multiply-accumulates may have no row (fused, or nothing to do), and a row with an unknown name may be any of those. Each
+    of these costs 1. A fused activation may have its own row.
     """
     best = [[(math.inf, 0)] * (len(ops) + 1) for _ in range(len(tags) + 1)]
     best[-1] = [

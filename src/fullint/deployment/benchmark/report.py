@@ -1,4 +1,4 @@
-"""What `benchmark` tells, and the same as a log of `benchmark_model`."""
+"""The report of `benchmark`, also in the form of `benchmark_model`'s log."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ class OperatorTime:
 
     Attributes:
         node_type: the runtime's name of what ran: a TFLite operator, or one of the delegate's own.
-        kernel: number of the delegate's kernel it ran in, -1 for the runtime's own operators.
-        index: of the node, or within the kernel.
-        us: microseconds of one run, calls: in one run.
-        share: of the profile's sum.
-        operator: index of the model's operator, -1 where the order does not tell.
-        kind, output: its kind and output tensor, "" where it is not told.
-        first_us: the first call.
-        subgraph: of the operator, -1 where it is not told.
-        nested: whether it ran inside another operator (WHILE, IF), whose time holds its own: sums leave it out.
+        kernel: number of the delegate kernel it ran in, -1 for operators that the runtime ran itself.
+        index: index of the node, or position in the kernel.
+        us: time per run, in microseconds.
+        calls: calls per run.
+        share: share of the profile's total, 0 to 1.
+        operator: index of the model's operator, -1 if it could not be matched.
+        kind, output: type and output tensor of that operator, "" if it could not be matched.
+        first_us: time of the first call, in microseconds.
+        subgraph: index of the operator's subgraph, -1 if unknown.
+        nested: whether it ran inside another operator (WHILE, IF), whose time includes it; sums leave it out.
     """
 
     node_type: str
@@ -48,25 +49,26 @@ class OperatorTime:
 
 @dataclass(frozen=True)
 class ModelTiming:
-    """One model.
+    """The measurements of one model.
 
     Attributes:
         model: its path.
-        simulated: whether a delegate was played by the host.
-        delegate: the external delegate's library, or the name of the delegate that was played; else "".
+        simulated: whether a delegate was simulated on the host.
+        delegate: path of the external delegate, or name of the simulated delegate; else "".
         kernels: kernel set: "xnnpack", "builtin" or "reference".
-        threads, runs, warmup_runs: how it was measured.
-        init_ms: loading, compiling and allocating.
-        first_us: first inference.
-        mean_us, std_us, min_us, max_us, median_us, p5_us, p95_us: of the runs, profiler off.
-        memory_init_mb, memory_mb: resident memory it took, after the first run and after the warm-up.
-        peak_mb: most resident memory of the process.
-        file_mb: size of the file.
-        profile_us: sum of the profile's rows; profiled_us: a run while the profiler is on.
-        operators: the profile, in order of execution; empty where it was not asked for.
-        not_joined: rows whose operators of the model are not told, and why.
-        nodes, taken, partitions: operators, those the delegate took, and pieces, by the runtime's algorithm.
-        warmup, series, profile_series: seconds of each run: warming up, profiler off, sum of the profile's rows.
+        threads, runs, warmup_runs: number of threads, of measured runs and of warm-up runs.
+        init_ms: time to load, compile and allocate, in milliseconds.
+        first_us: time of the first inference, in microseconds.
+        mean_us, std_us, min_us, max_us, median_us, p5_us, p95_us: latency in microseconds, with the profiler off.
+        memory_init_mb, memory_mb: resident memory in MiB that it takes after the first run and after the warm-up.
+        peak_mb: peak resident memory of the process, in MiB.
+        file_mb: size of the file, in MB.
+        profile_us: sum of the profile's rows, in microseconds per run.
+        profiled_us: time of a run with the profiler on, in microseconds.
+        operators: the profile, in order of execution; empty if profiling is off.
+        not_joined: which rows could not be matched with operators of the model.
+        nodes, taken, partitions: number of operators, of delegated operators, and of partitions.
+        warmup, series, profile_series: seconds per run: in the warm-up, with the profiler off, as the sum of profile rows.
     """
 
     model: str
@@ -103,7 +105,7 @@ class ModelTiming:
 
 @dataclass(frozen=True)
 class OperatorChange:
-    """An operator in both models: its kind and output tensor, microseconds of a run before and after."""
+    """An operator with the same type and output name in two models, with its time per run in each, in microseconds."""
 
     kind: str
     output: str
@@ -113,14 +115,14 @@ class OperatorChange:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models, run in turns.
+    """Comparison of two models that were run in turns.
 
     Attributes:
         before, after: their paths.
-        ratio: median of before over median of after: above 1, after is faster.
-        low, high: 95 % confidence interval of it, from the turns of this run; from run to run a process may differ by more.
-        kinds: per kind of operator, microseconds before and after.
-        operators: the same of operators that write a tensor of the same name in both.
+        ratio: median latency of `before` divided by that of `after`; above 1, `after` is faster.
+        low, high: 95 % confidence interval of `ratio`, from the turns of this run; separate runs may differ by more.
+        kinds: operator type -> microseconds per run before and after.
+        operators: the same for operators that write a tensor of the same name in both models.
     """
 
     before: str
@@ -134,14 +136,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class BenchmarkReport(Report):
-    """Everything `benchmark` measured.
+    """The result of `benchmark`.
 
     Attributes:
-        options: as asked for.
-        timings: a model each.
-        comparisons: the first model with each other one.
-        notes: what must be read with the figures.
-        device_commands: where a delegate was played: what to type to measure the real one.
+        schema_version: version of the report's fields.
+        fullint: version of fullint.
+        options: the options of the run.
+        timings: one per model.
+        comparisons: the first model compared with each of the others.
+        notes: limitations of the figures.
+        device_commands: commands that measure on a device with the real delegate, if NNAPI was simulated.
     """
 
     schema_version: int
@@ -153,11 +157,11 @@ class BenchmarkReport(Report):
     device_commands: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """The profiles: an operator each, with the model it is of."""
+        """One row per operator of each profile, with its model."""
         return [{"model": t.model, "kernels": t.kernels, **vars(o)} for t in self.timings for o in t.operators]
 
     def to_csv(self) -> str:
-        """The profiles as CSV, in the columns of benchmark_model, a column with the model in front."""
+        """The profiles as CSV: a column with the model, then the columns of benchmark_model."""
         out = io.StringIO()
         write = csv.writer(out, lineterminator="\n")
         write.writerow(["model", "node type", "first", "avg_ms", "%", "cdf%", "mem KB", "times called", "name"])
@@ -185,7 +189,7 @@ def timing_stats(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def as_log(t: ModelTiming, options: dict[str, Any], notes: Sequence[str]) -> BenchLog:
-    """A timing as a record of a log; its numbers at the log's precision."""
+    """A timing as a log record, with numbers at the log's precision."""
     sections = []
     if t.operators:
         nested = [("ModifyGraphWithDelegate", "ModifyGraphWithDelegate/0", t.init_ms, t.init_ms, 1)]
@@ -239,7 +243,7 @@ _LABELS = {
 
 
 def _run_rows(t: ModelTiming) -> list[tuple[str, str, float, float, int]]:
-    """The runtime's nodes: one row for each kernel of the delegate, and for each operator outside."""
+    """(node type, name, first ms, mean ms per call, calls) of each delegate kernel and each operator outside kernels."""
     found: dict[tuple[int, int], list[OperatorTime]] = {}
     for i, o in enumerate(o for o in t.operators if not o.nested):
         found.setdefault((o.kernel, -1) if o.kernel >= 0 else (-1, i), []).append(o)
@@ -264,7 +268,7 @@ def _rows(ops: Sequence[OperatorTime]) -> list[tuple[str, str, float, float, int
 
 
 def _inside_rows(t: ModelTiming) -> list[tuple[str, str, float, float, int]]:
-    """What runs inside kernels, those of equal name and place counted together, as the runtime's summary does."""
+    """The same for what runs inside kernels; equal names and positions are merged, as in the runtime's summary."""
     found: dict[str, list[OperatorTime]] = {}
     for o in t.operators:
         if o.kernel >= 0 and o.node_type != t.delegate:
@@ -283,5 +287,5 @@ def _stat(seconds: Sequence[float]) -> Stat:
 
 
 def _six(value: float) -> float:
-    """Six digits, as a C++ stream prints them."""
+    """The value rounded to six significant digits, as a C++ stream prints it."""
     return float(f"{value:g}")

@@ -1,4 +1,4 @@
-"""`benchmark`: the options checked, the models measured in turns, the report put together."""
+"""`benchmark`: check the options, measure the models in turns, and build the report."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fullint.ops import KERNEL_SETS
 from fullint.reporting import SCHEMA_VERSION
 from fullint.version import __version__
 
-PROFILER_OFF = "latency is measured with the profiler off, the profile in runs of its own, whose rows are shares of a run"
-NESTED = "rows of initialization lie in one another: they must not be added up"
+PROFILER_OFF = "latency is measured with the profiler off, the profile in separate runs; read its rows as shares of a run"
+NESTED = "rows of the initialization are nested in one another: do not add them up"
 MOST_THREADS, MOST_DELAY = 1024, 3600
 MOST_INFLATED = 1.25
-"""The profile over the latency from which on a note says so."""
-NO_PROFILER = "an external delegate runs in the interpreter, which has no profiler: latency only"
+"""If the profile's total exceeds the latency by this factor, a note says so."""
+NO_PROFILER = "an external delegate runs in the interpreter, which has no profiler: only latency is reported"
 
 
 def benchmark(
@@ -43,30 +43,30 @@ def benchmark(
     external_delegate_options: str | dict[str, str] | None = None,
     require_full_delegation: bool = False,
 ) -> BenchmarkReport:
-    """Measure models on LiteRT, per operator, and several of them against each other.
+    """Measure the latency of models on LiteRT, in total and per operator, and compare them.
 
     Args:
-        models: paths or bytes of `.tflite` files; of several, each is compared with the first.
-        kernels: "xnnpack" (the default of the runtime), "builtin" or "reference".
-        num_threads: threads of one inference.
-        num_runs: at least this many runs of each.
-        min_secs: at least this many seconds of runs.
-        max_secs: at most this many.
-        warmup_runs: at least this many runs before.
-        warmup_min_secs: at least this many seconds before.
-        run_delay: seconds of rest before each run; none if negative.
-        inputs: "random", "zeros", or samples as in `quantize`, of which the first is run.
-        enable_op_profiling: whether to profile, too.
-        simulate: target of `partition` ("nnapi:30", "edgetpu", …): run the pieces it would cut on this machine.
-        nnapi_accelerator_name: the accelerator that is played, with simulate="nnapi".
+        models: paths or bytes of `.tflite` files; each is compared with the first.
+        kernels: "xnnpack" (the runtime's default), "builtin" or "reference".
+        num_threads: number of threads of one inference.
+        num_runs: minimum number of runs per model.
+        min_secs: minimum total time of the runs per model, in seconds.
+        max_secs: maximum total time of the runs per model, in seconds.
+        warmup_runs: minimum number of warm-up runs.
+        warmup_min_secs: minimum time of the warm-up, in seconds.
+        run_delay: seconds to wait before each run; none if negative.
+        inputs: "random", "zeros", or samples as in `quantize`, of which the first is used.
+        enable_op_profiling: whether to profile operators as well.
+        simulate: target of `partition` ("nnapi:30", "edgetpu", …) whose partitions to run on this machine.
+        nnapi_accelerator_name: the accelerator to simulate, with simulate="nnapi".
         external_delegate_path: library of an external delegate.
         external_delegate_options: its options, as a dict or "key:value;key:value".
-        require_full_delegation: refuse a model of which the delegate leaves an operator.
+        require_full_delegation: raise an error if the delegate does not accept every operator.
 
     Raises:
-        DelegationError: it leaves one.
-        UsageError, ModelFormatError, SamplesError: bad options, files or inputs.
-        RuntimeFailure: the runtime refuses a model or crashes on it, or has no profiler fullint knows.
+        DelegationError: the delegate does not accept every operator, and `require_full_delegation` is set.
+        UsageError, ModelFormatError, SamplesError: an option, a file or the inputs are invalid.
+        RuntimeFailure: the runtime rejects a model or crashes on it, or has no profiler that fullint supports.
     """
     how = Settings(
         kernels, num_threads, num_runs, min_secs, max_secs, warmup_runs, warmup_min_secs, run_delay, inputs,
@@ -86,7 +86,7 @@ def benchmark(
                 r.turn()
         timings = tuple(r.timing() for r in runs)
         notes = [n for r in runs if r.played is not None for n in r.played.notes()]
-        notes += [f"{r.name}: measured in the interpreter, without a profile: {r.plain}" for r in runs if r.plain]
+        notes += [f"{r.name}: measured in the interpreter, without a profile, because {r.plain}" for r in runs if r.plain]
     comparisons = tuple(compared(runs[0], other, timings[0], t) for other, t in zip(runs[1:], timings[1:], strict=True))
     notes += [n for t in timings for n in _cautions(t)]
     if enable_op_profiling:
@@ -98,30 +98,30 @@ def benchmark(
 
 
 def _cautions(t: ModelTiming) -> list[str]:
-    """What a profile cannot tell."""
+    """Notes on the limits of a profile."""
     found = []
     if t.profile_us > MOST_INFLATED * t.mean_us:
-        found.append(f"{t.model}: the profiler itself takes most of the time it shows; only the latency is to be trusted")
+        found.append(f"{t.model}: the profiler's own overhead dominates the profile; rely on the latency only")
     small = sum(o.us < 1 for o in t.operators)
     if small:
-        found.append(f"{t.model}: the profiler counts whole microseconds; {small} rows are below one, and may show as 0")
+        found.append(f"{t.model}: the profiler counts whole microseconds; {small} rows are below one and may show as 0")
     return [f"{SIMULATED}: {n}" for n in found] if t.simulated else found
 
 
 def _all_taken(r: TimedModel) -> None:
     if r.piece is None:
-        raise UsageError("how much a delegate takes is known of XNNPACK and of those that are played only")
+        raise UsageError("require_full_delegation works with XNNPACK and with simulated delegates only")
     if r.piece.refused:
         x = r.piece.refused[0]
         raise DelegationError(
-            f"{r.name}: {r.piece.target} takes {r.piece.taken} of {r.piece.operators} operators; "
-            f'it leaves op {x.index} {x.kind} "{x.output}": {x.reason}'
+            f"{r.name}: {r.piece.target} accepts {r.piece.taken} of {r.piece.operators} operators; "
+            f'it does not accept op {x.index} {x.kind} "{x.output}": {x.reason}'
         )
 
 
 def _check(models: tuple[str | Path | bytes, ...], how: Settings) -> None:
     if not models:
-        raise UsageError("no model to measure")
+        raise UsageError("no model to measure: give at least one .tflite file")
     if how.kernels not in KERNEL_SETS:
         raise UsageError(f'kernels must be one of {", ".join(KERNEL_SETS)}, not "{how.kernels}"')
     for name, value in (("num_threads", how.num_threads), ("num_runs", how.num_runs)):
@@ -137,20 +137,20 @@ def _check(models: tuple[str | Path | bytes, ...], how: Settings) -> None:
     if not how.max_secs > 0:
         raise UsageError("max_secs must be above 0")
     if how.nnapi_accelerator_name is not None and not how.plays_nnapi:
-        raise UsageError("an NNAPI accelerator is named, but NNAPI is not asked for")
+        raise UsageError('nnapi_accelerator_name needs NNAPI: set simulate to "nnapi", or leave the name out')
     if how.simulate is not None and how.external_delegate_path is not None:
-        raise UsageError("a delegate is either loaded or played, not both")
+        raise UsageError("simulate and external_delegate_path exclude each other: give one of them")
     if how.external_delegate_path is not None and not Path(how.external_delegate_path).is_file():
         raise UsageError(f"{how.external_delegate_path}: no such library")
 
 
 def _pairs(options: str | dict[str, str] | None) -> dict[str, str]:
-    """The pairs of key:value;key:value as a dict."""
+    """Parse "key:value;key:value" to a dict."""
     if not options:
         return {}
     if isinstance(options, dict):
         return options
     pairs = [part.partition(":") for part in options.split(";") if part]
     if not all(key and colon for key, colon, _ in pairs):
-        raise UsageError(f'external_delegate_options look like "key:value;key:value", not "{options}"')
+        raise UsageError(f'external_delegate_options must have the form "key:value;key:value", not "{options}"')
     return {key: value for key, _, value in pairs}

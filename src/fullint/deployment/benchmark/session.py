@@ -1,6 +1,6 @@
-"""Loops and profiles, each model in a child process of its own.
+"""Timed runs and profiles, each model in its own child process.
 
-Several models run in turns, so that a slow minute of the machine hits all of them.
+Several models run in turns, so that a slow phase of the machine affects all of them.
 
     warm up -> turns: some runs, profiler off (latency); some runs of the same model compiled with the profiler (profile)
 """
@@ -29,16 +29,16 @@ from fullint.runtime.process import WorkerProcess, model_file
 
 TURNS = 10
 STUDENT_T = (math.inf, 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
-"""95 % of Student's distribution, by the degrees of freedom: turns less one."""
+"""Two-sided 95 % quantiles of Student's t distribution, by degrees of freedom (number of turns - 1)."""
 MOST_RATIO = 20.0
-"""Logarithm of the largest ratio that is told; one turn bounds nothing."""
+"""Logarithm of the largest ratio that is reported; a single turn gives no upper bound."""
 PROFILE_SECONDS, PROFILE_RUNS, MOST_RUNS = 1.0, 3, 100
-"""All turns together; at least and at most this many in a turn."""
+"""Seconds of profiled runs in all turns together; minimum and maximum number of them per turn."""
 Shapes = Sequence[tuple[tuple[int, ...], str]]
 
 
 class TimedModel:
-    """One model being measured."""
+    """A model being measured, with its child process."""
 
     def __init__(self, stack: contextlib.ExitStack, source: str | Path | bytes, how: Settings) -> None:
         self.how = how
@@ -56,10 +56,10 @@ class TimedModel:
             first = arrays(how.inputs, _graph_inputs(self.model), self.model, by_signature=False)
             self.played = simulation(stack, self.model, self.path, how, first)
         self.piece = self._piece()
-        """How the delegate cuts it, where that is known."""
+        """How the delegate partitions it, None if unknown."""
         self.paths = [self.path] if self.played is None else [p.path for p in self.played.pieces]
         self.plain = ""
-        """Why LiteRT's C API does not take it, so that the interpreter has to."""
+        """Why LiteRT's C API does not run it, so that the interpreter is used; "" if it does."""
         self.init, shapes = self._open(profiling=False)
         self.arrays = (
             [arrays(how.inputs, shapes[0], self.model, by_signature=not self._interpreted)]
@@ -98,7 +98,7 @@ class TimedModel:
         return bool(self.plain) or self.how.external_delegate_path is not None
 
     def warm_up(self) -> None:
-        """Runs that do not count; then the model once more, with the profiler."""
+        """Do the warm-up runs, then compile the model again with the profiler and choose the number of profiled runs."""
         how = self.how
         self.warmup = self.worker.call(Loop(how.warmup_runs, how.warmup_min_secs, how.max_secs))
         if not how.enable_op_profiling or self._interpreted:
@@ -112,7 +112,7 @@ class TimedModel:
         self.profile_runs = max(least, min(MOST_RUNS, int(PROFILE_SECONDS / TURNS / max(usual, 1e-6))))
 
     def turn(self) -> None:
-        """A share of the runs that count, and of those with the profiler."""
+        """Do one turn's share of the measured runs and of the profiled runs."""
         how = self.how
         runs = math.ceil(how.num_runs / TURNS)
         least, most, delay = how.min_secs / TURNS, how.max_secs / TURNS, max(how.run_delay, 0.0)
@@ -122,11 +122,11 @@ class TimedModel:
 
     @property
     def done(self) -> bool:
-        """Whether its seconds are used up."""
+        """Whether `max_secs` is used up."""
         return sum(map(sum, self.turns)) >= self.how.max_secs
 
     def timing(self) -> ModelTiming:
-        """Everything about it."""
+        """The measurements so far."""
         how, piece = self.how, self.piece
         series = [s for turn in self.turns for s in turn]
         operators, lost, profiled, totals = self._profile() if self.profile_runs else ((), "", 0.0, [])
@@ -158,12 +158,12 @@ class TimedModel:
         )
 
     def _memory(self) -> float:
-        """MiB this model has taken so far."""
+        """Resident memory that this model has taken so far, in MiB."""
         self.peak = self.worker.peak_memory() / 2**20
         return float(self.worker.call(Memory()) - self.before) / 2**20
 
     def _profile(self) -> tuple[tuple[OperatorTime, ...], str, float, list[float]]:
-        """(rows, why some are not joined, seconds of a run while the profiler is on, of each run by the rows)."""
+        """(rows, why some are not matched, seconds of a profiled run, seconds of each profiled run by its rows)."""
         found = self.worker.call(Profiles())
         rows = [[EventRow(*row) for row in one] for one, _, _ in found]
         totals = [sum(each) for each in zip(*(t for _, t, _ in found), strict=True)]
@@ -172,10 +172,10 @@ class TimedModel:
 
 
 def arrays(inputs: Any, shapes: Shapes, model: Model, *, by_signature: bool = True) -> list[Array]:
-    """The inputs of a run, in the order of the signature, or of the graph.
+    """The inputs of a run, in the order of the signature or of the graph.
 
     Raises:
-        UsageError, SamplesError: neither "random" nor "zeros" nor samples that fit.
+        UsageError, SamplesError: `inputs` is not "random", "zeros" or samples that fit the model.
     """
     if isinstance(inputs, str) and inputs in ("random", "zeros"):
         rng = np.random.default_rng(0)
@@ -200,7 +200,7 @@ def _random(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Arr
 
 
 def compared(a: TimedModel, b: TimedModel, before: ModelTiming, after: ModelTiming) -> Comparison:
-    """Ratios of the turns' medians: each turn ran both, one after the other."""
+    """Compare two models by the ratios of their medians in each turn."""
     ratios = np.log([np.median(x) / np.median(y) for x, y in zip(a.turns, b.turns, strict=True)])
     middle, spread = float(ratios.mean()), float(ratios.std(ddof=1)) if len(ratios) > 1 else 0.0
     half = STUDENT_T[len(ratios) - 1] * spread / math.sqrt(len(ratios)) if len(ratios) > 1 else math.inf
@@ -218,7 +218,7 @@ def compared(a: TimedModel, b: TimedModel, before: ModelTiming, after: ModelTimi
 
 
 def _by_operator(before: ModelTiming, after: ModelTiming) -> tuple[OperatorChange, ...]:
-    """Those told by the same kind and output; in the first model's order."""
+    """Operators with the same type and output name in both models, in the first model's order."""
     old, new = (
         {key: sum(o.us for o in t.operators if (o.kind, o.output) == key) for o in t.operators if (key := (o.kind, o.output))[1]}
         for t in (before, after)

@@ -1,4 +1,4 @@
-"""What a benchmark is asked to do, checked."""
+"""The options of a benchmark."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure; the names are those of `benchmark`."""
+    """The options of `benchmark`, under the same names."""
 
     kernels: str
     num_threads: int
@@ -27,5 +27,5 @@ class Settings:
 
     @property
     def plays_nnapi(self) -> bool:
-        """Whether it is NNAPI that is played."""
+        """Whether NNAPI is simulated."""
         return (self.simulate or "").startswith("nnapi")

@@ -1,9 +1,9 @@
-"""An accelerator's cuts, played on the host: numerics and cuts are real, acceleration is not.
+"""An accelerator's partitions, run on the host: results and partitions are real, acceleration is not.
 
-    the model -> the target's rules -> the runtime's partitions -> each a model of its own, run on LiteRT
+    model -> the target's rules -> the runtime's partitions -> each as a separate model, run on LiteRT
 
-What the delegate would take is one row, under the delegate's name; what it would leave runs as the runtime runs it. Nothing
-here says how long a device takes, and everything that comes out says SIMULATED ON HOST.
+Each partition that the delegate would run is one row under the delegate's name; the others run as the runtime runs them.
+The times say nothing about a device, and all output is marked SIMULATED ON HOST.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DEVICE_FOLDER = "/data/local/tmp"
 
 @dataclass(frozen=True)
 class Piece:
-    """One partition as a model of its own."""
+    """One partition as a separate model."""
 
     subset: Subset
     model: Model
@@ -45,13 +45,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Simulation:
-    """All of them, in order.
+    """The partitions of a model as separate models.
 
     Attributes:
-        delegate: the runtime's name of the delegate.
+        delegate: the runtime's name for the delegate.
         cut: the report of `partition`.
-        values: inputs of each piece, as the pieces before made them.
-        same: whether the pieces together gave, to the bit, what the whole model gives.
+        pieces: the partitions, in order of execution.
+        values: inputs of each piece, as computed by the pieces before it.
+        same: whether the pieces gave bit-identical outputs to the whole model.
     """
 
     delegate: str
@@ -61,7 +62,7 @@ class Simulation:
     same: bool
 
     def joined(self, profiles: Sequence[list[EventRow]]) -> tuple[tuple[OperatorTime, ...], str]:
-        """The profile: a row for each kernel of the delegate, the runtime's rows for the rest; why some are not joined."""
+        """The profile (one row per delegated partition, the runtime's rows for the others), and why rows are not matched."""
         found: list[OperatorTime] = []
         lost = set[str]()
         for number, (piece, rows) in enumerate(zip(self.pieces, profiles, strict=True)):
@@ -77,27 +78,27 @@ class Simulation:
         return tuple(_shared(found)), "; ".join(sorted(lost))
 
     def notes(self) -> tuple[str, ...]:
-        """What must be read with the figures."""
-        equal = "the same, to the bit," if self.same else "not the same"
+        """Notes on what the figures mean."""
+        equal = "bit-identical to" if self.same else "not the same as"
         return (
-            f"{SIMULATED}: the cut and the numbers are real, the time is this machine's and says nothing of a device's",
+            f"{SIMULATED}: partitions and results are real; times are this machine's and say nothing about a device",
             f"{SIMULATED}: {self.cut.line}",
-            f"{SIMULATED}: {len(self.pieces)} pieces were run, {self.cut.kernels} of them the delegate's; "
-            f"their outputs are {equal} as those of the model run whole",
+            f"{SIMULATED}: {len(self.pieces)} partitions were run, {self.cut.kernels} of them delegated; "
+            f"their outputs are {equal} those of the whole model",
         )
 
 
 def simulation(stack: contextlib.ExitStack, model: Model, path: str, how: Settings, inputs: Sequence[Array]) -> Simulation:
-    """Cut a model, and run its pieces once for the values between them.
+    """Partition a model, and run the pieces once to get the values passed between them.
 
     Raises:
-        UsageError: an unknown target or accelerator; a model whose pieces share variables.
-        RuntimeFailure: the runtime refuses a piece.
+        UsageError: the target or accelerator is unknown, or partitions share variables.
+        RuntimeFailure: the runtime rejects a piece.
     """
     target = how.simulate or ""
     name = how.nnapi_accelerator_name
     if name is not None and name not in nnapi.ACCELERATORS:
-        raise UsageError(f"no rules are known for the accelerator {name}; there are some for {', '.join(nnapi.ACCELERATORS)}")
+        raise UsageError(f'unknown accelerator "{name}"; rules exist for: {", ".join(nnapi.ACCELERATORS)}')
     _, found = ask(model, target)
     pieces = []
     for subset in found:
@@ -109,7 +110,7 @@ def simulation(stack: contextlib.ExitStack, model: Model, path: str, how: Settin
 
 
 def device_commands(path: str, accelerator: str | None) -> tuple[str, ...]:
-    """What to type to run the same on a phone; its log comes back by `fullint readlog`. Not tried on a device."""
+    """Shell commands that measure the model on a phone and read the log with `fullint readlog`; not tested on a device."""
     name = re.sub(r"[^\w.-]", "_", path.rsplit("/", 1)[-1]) or "model.tflite"
     asked = f" --nnapi_accelerator_name={accelerator}" if accelerator else ""
     return (
@@ -128,7 +129,7 @@ def _part(model: Model, subset: Subset) -> Model:
     resource = next((t for t in (*inputs, *subset.outputs) if t.dtype == "resource"), None)
     if resource is not None or not subset.outputs:
         raise UsageError(
-            "the pieces of this model share variables, and cannot be run one by one; fullint partition shows the cut"
+            "the partitions of this model share variables and cannot be run separately; use fullint partition to see them"
         )
     graph = Graph("main", [], inputs, list(subset.outputs), sorted(subset.ops, key=lambda op: op.origin))
     graph.sync_tensors()
@@ -152,7 +153,7 @@ def _values(
 
 
 def _numbered(o: OperatorTime, number: int) -> OperatorTime:
-    """Kernels of a piece by the number of the piece."""
+    """The row with the number of its piece as kernel number."""
     return replace(o, kernel=number if o.kernel >= 0 else -1)
 
 

@@ -1,4 +1,4 @@
-"""How a delegate would cut a graph: acceptance tables, and the runtime's own algorithm."""
+"""How a delegate would partition a graph: acceptance tables, and the runtime's partitioning algorithm."""
 
 from fullint.deployment.delegates.partition import Partition, PartitionReport, Refusal, partition
 

@@ -1,8 +1,8 @@
-"""What the Edge TPU compiler 16 maps, as its documentation says.
+"""Which operators the Edge TPU compiler 16 maps to the device, according to its documentation.
 
-Source of every row: Coral, "TensorFlow models on the Edge TPU", table of supported operations. Every tensor is 8-bit,
-of constant size, with at most its three innermost dimensions larger than 1, and parameters are constant. The compiler
-cuts once: from the first operator it does not take on, all run on the CPU (without its option -a).
+Source of every row: Coral, "TensorFlow models on the Edge TPU", table of supported operations. Every tensor must be 8-bit,
+of constant size, with no dimension but the three innermost larger than 1; parameters must be constants. The compiler cuts
+the graph once: all operators from the first unsupported one on run on the CPU (without its option -a).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from fullint.ops.releases import release_of
 _SOURCE = "Coral, TensorFlow models on the Edge TPU, supported operations"
 _PLAIN = Option("fused_activation_function", (ACTIVATIONS["NONE"],), "it has a fused activation")
 NEWEST = (2, 9, 0)
-"""Operators of this release are refused by the compiler (google-coral/edgetpu#631: CONV_2D version 6)."""
+"""The compiler rejects operator versions of this release or newer (google-coral/edgetpu#631: CONV_2D version 6)."""
 
 
 def _eight_bits(op: Op) -> str | None:
     for t in op.values():
         if t.is_float:
-            return f'"{t.name}" is {t.dtype}; 8-bit tensors are taken'
+            return f'"{t.name}" is {t.dtype}; only 8-bit tensors are supported'
         if t.quant is not None and t.quant.scale.size and t.dtype in ("int16", "int64"):
-            return f'"{t.name}" is {t.dtype}; 8-bit tensors are taken'
+            return f'"{t.name}" is {t.dtype}; only 8-bit tensors are supported'
         if any(n < 0 for n in (*t.shape, *(t.shape_signature or ())[1:])):
-            return f'"{t.name}" has an open dimension'
+            return f'"{t.name}" has a dynamic dimension'
         if any(n > 1 for n in t.shape[:-3]) and not t.is_constant:
             return f'"{t.name}" {list(t.shape)}: only the three innermost dimensions may be larger than 1'
     return None
@@ -37,7 +37,7 @@ def _eight_bits(op: Op) -> str | None:
 def _old_enough(op: Op) -> str | None:
     release = release_of(op.kind, op.version)
     return (
-        f"its version {op.version} came with {'.'.join(map(str, release))}; the compiler knows older ones"
+        f"its version {op.version} is from release {'.'.join(map(str, release))}; the compiler supports older ones only"
         if release >= NEWEST
         else None
     )
@@ -73,18 +73,18 @@ def _softmax(op: Op) -> str | None:
 
 def _vector_alpha(op: Op) -> str | None:
     alpha = op.input(1)
-    return "alpha is no vector over channels" if alpha is not None and alpha.size != alpha.shape[-1] else None
+    return "alpha is not a vector over channels" if alpha is not None and alpha.size != alpha.shape[-1] else None
 
 
 def _vector(op: Op) -> str | None:
     y = op.outputs[0]
-    return "its output is more than a vector" if y.size != y.shape[-1] else None
+    return "its output is not a vector" if y.size != y.shape[-1] else None
 
 
 def _constant_input(op: Op) -> str | None:
     constants = [t for t in op.inputs if t is not None and t.is_constant]
     return (
-        "a constant among its inputs"
+        "it has a constant input (supported only as zeros, with two inputs)"
         if constants and (len(op.inputs) != 2 or any(t.buffer is not None and t.array.any() for t in constants))
         else None
     )
@@ -130,7 +130,7 @@ _KNOWN: dict[str, tuple[Condition, ...]] = {
     "SQUARED_DIFFERENCE": (),
     "STRIDED_SLICE": (
         Static((1, 2, 3)),
-        Values(3, lambda v: v == 1, "strides of 1 are taken"),
+        Values(3, lambda v: v == 1, "strides other than 1 are not supported"),
         Option("ellipsis_mask", (0,)),
         Option("new_axis_mask", (0,)),
     ),
@@ -140,14 +140,14 @@ _KNOWN: dict[str, tuple[Condition, ...]] = {
     "TRANSPOSE": (Static((1,)),),
     "TRANSPOSE_CONV": (Static((0, 1)),),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (),
-    "DEQUANTIZE": (Never("it makes floats"),),
+    "DEQUANTIZE": (Never("its output is float"),),
 }
 
 TABLE = Table("edgetpu", _SOURCE, tuple(_row(k, *c) for k, c in _KNOWN.items()), (Custom(_eight_bits), Custom(_old_enough)))
 
 
 def cut_once(graph: Graph, verdict: dict[Op, str | None]) -> dict[Op, str | None]:
-    """From the first operator that is not taken on, all that depends on it runs on the CPU."""
+    """Reject every operator that depends on a rejected one: it runs on the CPU too."""
     after: set[Tensor] = set()
     found = dict(verdict)
     for op in graph.ops:
@@ -155,7 +155,7 @@ def cut_once(graph: Graph, verdict: dict[Op, str | None]) -> dict[Op, str | None
         if verdict[op] is not None or behind:
             after.update(op.outputs)
         if verdict[op] is None and behind:
-            found[op] = "more than one subgraph is not supported: it comes after an operator that is not taken"
+            found[op] = "it follows an unsupported operator, and the compiler maps a single subgraph only"
     return found
 
 

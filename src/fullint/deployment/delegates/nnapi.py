@@ -1,11 +1,12 @@
-"""What LiteRT's NNAPI delegate takes, by API level, in front of an accelerator that computes on integers.
+"""Which operators LiteRT's NNAPI delegate accepts, by API level, for an accelerator that computes on integers.
 
 Source of every row: LiteRT, tflite/delegates/nnapi/nnapi_delegate.cc, NNAPIDelegateKernel::Validate, the case of that
-operator. Levels: 27 is NNAPI 1.0, 28 1.1, 29 1.2, 30 1.3, 31 feature level 5, then 1000006 and on.
+operator. Levels: 27 is NNAPI 1.0, 28 is 1.1, 29 is 1.2, 30 is 1.3, 31 is feature level 5; feature levels 6 and up are
+1000006 and up.
 
-The delegate itself takes float operators, too; the driver is asked afterwards. That an accelerator named by the user
-takes none with a float operand is what the case's log shows (google-edgetpu left its float CONV_2D, and the QUANTIZE
-and DEQUANTIZE around them, to the CPU), and what `always` says. Without one (`integer_only=False`) it is not asked.
+The delegate itself accepts float operators too, and then asks the driver. Benchmark logs show that an accelerator selected
+by name rejects operators with a float operand: google-edgetpu left float CONV_2D, with the QUANTIZE and DEQUANTIZE around
+it, to the CPU. `always` expresses this; `integer_only=False` stands for no selected accelerator.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from fullint.ops.make import ACTIVATIONS
 API_LEVELS = (27, 28, 29, 30, 31, 1000006, 1000007, 1000008)
 DEFAULT_LEVEL = 30
 ACCELERATORS = ("google-edgetpu",)
-"""Those whose refusals a log has shown."""
+"""Accelerators whose behaviour is known from logs."""
 FEATURE_6, FEATURE_7 = 1000006, 1000007
 _SOURCE = "LiteRT, tflite/delegates/nnapi/nnapi_delegate.cc, NNAPIDelegateKernel::Validate"
 _PLAIN = Option("fused_activation_function", (ACTIVATIONS["NONE"],), "it has a fused activation")
@@ -56,7 +57,7 @@ def table(level: int, *, integer_only: bool = True) -> Table:
 
     Args:
         level: one of API_LEVELS.
-        integer_only: whether an accelerator is named, which takes no float operand.
+        integer_only: whether to reject float operands, as an accelerator selected by name does.
     """
     rows = (*_arithmetic(level), *_weighted(level), *_shapes(level), *_rest(level))
     always: tuple[Condition, ...] = (Custom(_no_float),) if integer_only else ()
@@ -65,11 +66,11 @@ def table(level: int, *, integer_only: bool = True) -> Table:
 
 def _no_float(op: Op) -> str | None:
     floats = [t for t in op.values() if t.is_float]
-    return f'"{floats[0].name}" is {floats[0].dtype}; the accelerator computes on integers' if floats else None
+    return f'"{floats[0].name}" is {floats[0].dtype}; the accelerator supports integers only' if floats else None
 
 
 def _since(level: int, least: int) -> tuple[Condition, ...]:
-    return (Never(f"it is taken from API level {least} on"),) if level < least else ()
+    return (Never(f"it needs API level {least}"),) if level < least else ()
 
 
 def _row(kind: str, *conditions: Condition | tuple[Condition, ...]) -> Row:
@@ -115,8 +116,8 @@ def _weighted(level: int) -> tuple[Row, ...]:
         old = (_of("float32", "uint8"), Custom(_old_scales), Custom(_one_scale))
     undilated = (Option("dilation_w_factor", (1,)), Option("dilation_h_factor", (1,))) if level < 29 else ()
     grouped = (Custom(_grouped),) if level < 29 else ()
-    wide = Types((OUT,), lambda t: t.dtype != "int16", "another type than int16")
-    kept = (Option("keep_num_dims", (False, 0), "keep_num_dims is taken from API level 30 on"),) if level < 30 else ()
+    wide = Types((OUT,), lambda t: t.dtype != "int16", "any type but int16")
+    kept = (Option("keep_num_dims", (False, 0), "keep_num_dims needs API level 30"),) if level < 30 else ()
     return (
         _row("CONV_2D", Version(5), old, Present(2, "bias"), undilated, grouped),
         _row("DEPTHWISE_CONV_2D", Version(3), old, undilated),
@@ -222,23 +223,23 @@ def _old_scales(op: Op) -> str | None:
     quants = [t.quant for t in (x, w, y) if t is not None and t.quant is not None and t.quant.scale.size and not t.is_float]
     if len(quants) < 3 or float(quants[0].scale[0]) * float(quants[1].scale[0]) < float(quants[2].scale[0]):
         return None
-    return "input scale * weight scale is not below the output's, as API levels below 29 want it"
+    return "input scale * weight scale is not below the output scale, as API levels below 29 require"
 
 
 def _one_scale(op: Op) -> str | None:
     w = op.input(1)
     many = w is not None and w.quant is not None and w.quant.per_channel and op.kind == "CONV_2D"
-    return "its weights have a scale per channel; that is taken from API level 29 on" if many else None
+    return "its weights are per-channel, which needs API level 29" if many else None
 
 
 def _grouped(op: Op) -> str | None:
     x, w = op.input(0), op.input(1)
-    return "it is grouped" if x is not None and w is not None and x.shape[-1:] != w.shape[-1:] else None
+    return "it is a grouped convolution" if x is not None and w is not None and x.shape[-1:] != w.shape[-1:] else None
 
 
 def _select_shapes(op: Op) -> str | None:
     a, b = op.input(0), op.input(1)
-    return "condition and values differ in shape" if a is not None and b is not None and a.shape != b.shape else None
+    return "its condition and values differ in shape" if a is not None and b is not None and a.shape != b.shape else None
 
 
 def _broadcast(op: Op) -> str | None:
@@ -248,7 +249,7 @@ def _broadcast(op: Op) -> str | None:
 
 def _hybrid(op: Op) -> str | None:
     x, w = op.input(0), op.input(2)
-    return "float data with integer weights" if _mixed(x, w) else None
+    return "it has float data with integer weights" if _mixed(x, w) else None
 
 
 def _mixed(x: Tensor | None, w: Tensor | None) -> bool:
@@ -265,14 +266,14 @@ def _last_axis(op: Op) -> str | None:
 def _zero_point(op: Op) -> str | None:
     x = op.input(0)
     bad = x is not None and x.quant is not None and x.quant.zero_point.any()
-    return "its input has a zero point; at API level 29 only symmetric int8 is taken" if bad else None
+    return "its input has a zero point other than 0; at API level 29 int8 must be symmetric" if bad else None
 
 
 def _level(text: str) -> int:
     if not text:
         return DEFAULT_LEVEL
     if not text.isdecimal() or int(text) not in API_LEVELS:
-        raise UsageError(f'nnapi:LEVEL wants one of {", ".join(map(str, API_LEVELS))}, not "{text}"')
+        raise UsageError(f'nnapi:LEVEL must be one of {", ".join(map(str, API_LEVELS))}, not "{text}"')
     return int(text)
 
 

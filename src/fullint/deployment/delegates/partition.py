@@ -1,4 +1,4 @@
-"""How a delegate would cut a model: who is taken, who is not and why, the partitions in order, what the cuts cost."""
+"""`partition`: which operators a delegate accepts, which not and why, the partitions in order, and what the cuts cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ from fullint.reporting import SCHEMA_VERSION, Report
 
 @dataclass(frozen=True)
 class Refusal:
-    """An operator that is not taken: its index, kind, output tensor, the reason, and its share of the multiply-accumulates."""
+    """An operator that the delegate does not accept.
+
+    Attributes:
+        index: index of the operator in the main graph.
+        kind: TFLite's name of the operator.
+        output: name of its first output tensor.
+        reason: why the delegate does not accept it.
+        macs_share: its share of the model's multiply-accumulates, 0 to 1.
+    """
 
     index: int
     kind: str
@@ -30,15 +38,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Partition:
-    """One piece of the graph, in order of execution.
+    """One partition of the graph.
 
     Attributes:
-        taken: whether the delegate takes it.
+        taken: whether it is delegated.
         operators: indices of its operators.
-        kinds: how many of each kind.
-        macs_share: its part of the multiply-accumulates.
-        inputs, outputs: names of tensors that cross its border; constants are left out.
-        crossing_bytes: size of all of them.
+        kinds: number of operators by type.
+        macs_share: its share of the model's multiply-accumulates, 0 to 1.
+        inputs, outputs: names of the tensors that enter and leave it, without constants.
+        crossing_bytes: total size of those tensors.
     """
 
     taken: bool
@@ -52,21 +60,23 @@ class Partition:
 
 @dataclass(frozen=True)
 class PartitionReport(Report):
-    """What `partition` tells.
+    """The result of `partition`.
 
     Attributes:
-        target: as asked for, with its level or configuration.
-        source: where the rules are from.
-        operators: of the main graph.
-        taken: how many the delegate takes.
-        partitions: pieces, delegated and not, as the runtime counts them.
-        kernels: pieces the delegate takes.
-        line: what the runtime would say of it.
-        crossing_bytes: bytes that cross the borders inside the graph in one run.
-        taken_macs_share: the part of the multiply-accumulates that is taken.
-        pieces: in order.
-        refused: operators that are not taken, and why.
-        after: the same of the repaired or quantized model, where asked for.
+        schema_version: version of the report's fields.
+        model: path of the model, "" for bytes.
+        target: the target, with its level or configuration.
+        source: where the acceptance rules come from.
+        operators: number of operators in the main graph.
+        taken: number of operators the delegate accepts.
+        partitions: number of partitions, delegated or not, as the runtime counts them.
+        kernels: number of delegated partitions.
+        line: the line that the runtime would log.
+        crossing_bytes: bytes passed between partitions in one run.
+        taken_macs_share: the share of multiply-accumulates that is delegated, 0 to 1.
+        pieces: the partitions, in order of execution.
+        refused: the operators that are not delegated, and why.
+        after: the same report for the repaired model, if requested.
     """
 
     schema_version: int
@@ -85,29 +95,30 @@ class PartitionReport(Report):
     after: PartitionReport | None = None
 
     def rows(self) -> tuple[Refusal, ...]:
-        """The operators that are not taken, and why."""
+        """The operators that are not delegated, and why."""
         return self.refused
 
 
 def partition(
     model: str | Path | bytes, target: str = "xnnpack", *, after: str | None = None, samples: Any = None
 ) -> PartitionReport:
-    """How a delegate would cut a model's main graph.
+    """How a delegate would partition a model's main graph.
 
     Args:
         model: path or bytes of a `.tflite`.
         target: name of a target (`delegates.targets`), such as "xnnpack", "nnapi[:LEVEL]" (API level, 30 by default) or
-            "ethos-u[:CONFIG]" (an accelerator Arm's Vela knows, "ethos-u55-128" by default; needs the package ethos-u-vela).
-        after: "repair": show the cut of the repaired model, too.
-        samples: for the repair, where it needs some.
+            "ethos-u[:CONFIG]" (an accelerator configuration of Arm's Vela, "ethos-u55-128" by default; needs the package
+            ethos-u-vela).
+        after: "repair" to also partition the repaired model.
+        samples: samples for the repair, if it needs them.
 
     Raises:
-        ModelFormatError, UsageError: a file that is no model; a target nobody knows.
+        ModelFormatError, UsageError: the file is not a model; the target is unknown.
     """
     if after not in (None, "repair"):
         raise UsageError(f'after must be "repair", not "{after}"')
     if samples is not None and after is None:
-        raise UsageError('samples are for the repair: after must be "repair"')
+        raise UsageError('samples are used by the repair only: set after to "repair", or leave them out')
     read = read_for_audit(model)
     name = "" if isinstance(model, bytes) else str(model)
     later = None
@@ -119,7 +130,7 @@ def partition(
 
 
 def cut(model: Model, target: str, name: str = "", after: PartitionReport | None = None) -> PartitionReport:
-    """The report of a model in memory."""
+    """The report for a model in memory."""
     graph = model.main
     answer, found = ask(model, target)
     asked, verdict = answer.name, answer.reasons
@@ -152,10 +163,10 @@ def cut(model: Model, target: str, name: str = "", after: PartitionReport | None
 
 
 def ask(model: Model, target: str) -> tuple[TargetAnswer, list[Subset]]:
-    """What a target says of a model, and the pieces it would be cut in.
+    """The target's verdict on each operator, and the resulting partitions.
 
     Raises:
-        UsageError: a target nobody knows.
+        UsageError: the target is unknown.
     """
     name, _, detail = target.partition(":")
     known = DELEGATES.get(name)
@@ -180,7 +191,7 @@ def _piece(s: Subset, total: int) -> Partition:
 
 
 def _crossing(graph: Graph, found: list[Subset]) -> list[Tensor]:
-    """Tensors handed from one piece to another."""
+    """Tensors passed from one partition to another."""
     made = {t for op in graph.ops for t in op.outputs}
     return list(dict.fromkeys(t for s in found for t in s.inputs if t in made))
 

@@ -1,10 +1,10 @@
-"""How the runtime cuts a graph for a delegate (LiteRT, graph_info.cc, greedy).
+"""The runtime's algorithm for partitioning a graph (LiteRT, graph_info.cc, greedy).
 
-    epoch 0, 1, 2, …    the first operator that is ready fixes the epoch's kind (taken or not); every ready operator of
-                        that kind joins, again and again, until none is left
+    epoch 0, 1, 2, …    the first operator whose inputs are ready decides whether the epoch is delegated; every ready
+                        operator with the same verdict joins, repeatedly, until none is left
 
-The runtime's "yielding N partitions" counts the epochs of both kinds; the delegate's kernels are those it takes.
-Operators that touch resources, and control flow, keep their order (a chain of control edges).
+The runtime's "yielding N partitions" counts all epochs; the delegate's kernels are the delegated ones. Operators that use
+resources, and control flow, keep their order (a chain of control edges).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ CONTROL = ("IF", "WHILE", "CALL_ONCE")
 
 @dataclass(eq=False)
 class Subset:
-    """One epoch.
+    """One epoch of the partitioning.
 
     Attributes:
-        taken: whether the delegate takes it.
-        ops: in the order they joined.
-        inputs, outputs: tensors that cross its border; constants among the inputs.
+        taken: whether it is delegated.
+        ops: its operators, in the order they joined.
+        inputs, outputs: tensors that enter and leave it; `inputs` includes constants.
     """
 
     taken: bool
@@ -34,22 +34,23 @@ class Subset:
 
 
 def subsets(graph: Graph, taken: Collection[Op], *, greedy: bool = True) -> list[Subset]:
-    """The graph's operators in the runtime's epochs.
+    """The operators of a graph, grouped into the runtime's epochs.
 
     Args:
-        taken: operators the delegate accepts.
-        greedy: False keeps the order of execution (disable_delegate_clustering).
+        graph: the graph.
+        taken: the operators the delegate accepts.
+        greedy: False keeps the order of execution (the runtime's disable_delegate_clustering).
     """
     return _Partitioner(graph, set(taken), greedy=greedy).run()
 
 
 def has_side_effect(op: Op) -> bool:
-    """Whether the runtime keeps its order among others of the kind."""
+    """Whether the runtime keeps the operator's order relative to others with side effects."""
     return op.kind in CONTROL or any(t.dtype == "resource" for t in op.values())
 
 
 class _Partitioner:
-    """One partitioning."""
+    """Runs the algorithm once; `run` returns the epochs."""
 
     def __init__(self, graph: Graph, taken: set[Op], *, greedy: bool) -> None:
         self.graph, self.taken, self.greedy = graph, taken, greedy

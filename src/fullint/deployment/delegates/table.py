@@ -1,4 +1,4 @@
-"""An acceptance table: one row per operator a delegate knows, its conditions, and where each is known from."""
+"""Acceptance tables: a row per operator that a delegate knows, with its conditions and their source."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fullint.model.ir import Op, Tensor
 
 @dataclass(frozen=True)
 class Row:
-    """One operator.
+    """One operator of a table.
 
     Attributes:
-        kind: TFLite's name.
-        conditions: all must hold.
-        source: where in the table's source it is from.
+        kind: TFLite's name of the operator.
+        conditions: conditions that must all hold.
+        source: the place in the table's source that it is taken from.
     """
 
     kind: str
@@ -27,13 +27,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """One delegate.
+    """What one delegate accepts.
 
     Attributes:
-        name: as in `--target`.
-        source: where its rows are from.
+        name: its name, as in `--target`.
+        source: where its rows come from.
         rows: the operators it knows.
-        always: conditions on every operator.
+        always: conditions that every operator must meet.
     """
 
     name: str
@@ -43,12 +43,12 @@ class Table:
 
     @cached_property
     def by_kind(self) -> dict[str, Row]:
-        """Rows by operator."""
+        """Operator type -> its row."""
         return {row.kind: row for row in self.rows}
 
     def no(self, op: Op, static: Collection[Tensor] = ()) -> str | None:
-        """Why an operator is not taken, None where it is."""
+        """Why the delegate does not accept an operator, or None if it does."""
         row = self.by_kind.get(op.kind)
         if row is None:
-            return f"{self.name} does not know {op.custom_code or op.kind}"
+            return f"{self.name} does not support {op.custom_code or op.kind}"
         return next((why for c in (*self.always, *row.conditions) if (why := c.no(op, static))), None)

@@ -1,4 +1,4 @@
-"""Which operators of a graph a delegate takes: a table's verdict on each, and what only the whole graph tells."""
+"""Which operators of a graph a delegate accepts: the table's verdicts, and conditions that depend on the whole graph."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from fullint.model.ir import Graph, Op, Tensor, Uses
 
 
 def verdicts(graph: Graph, table: Table, *, expands: bool = False) -> dict[Op, str | None]:
-    """Each operator, and why it is not taken: None where it is.
+    """Operator -> why the delegate does not accept it, or None if it does.
 
     Args:
-        expands: whether constants behind a DEQUANTIZE or DENSIFY are expanded ahead of time (XNNPACK does).
+        graph: the graph.
+        table: the delegate's table.
+        expands: whether the delegate expands a DEQUANTIZE or DENSIFY of a constant in advance (XNNPACK does).
     """
     uses, static, unpack = Uses(graph), set[Tensor](), dict[Tensor, Op]()
     verdict: dict[Op, str | None] = {}
@@ -26,14 +28,14 @@ def verdicts(graph: Graph, table: Table, *, expands: bool = False) -> dict[Op, s
         if verdict[op] is not None:
             for t in op.inputs:
                 if t in unpack and t is not None:
-                    verdict[unpack[t]] = f"op {op.origin} {op.kind}, which reads it, is not taken"
+                    verdict[unpack[t]] = f"its reader op {op.origin} {op.kind} is not delegated"
     if expands:
         _variables(graph, uses, verdict)
     return verdict
 
 
 def _expands(op: Op, static: Collection[Tensor]) -> bool:
-    """A DEQUANTIZE or DENSIFY of a constant, done once ahead of time."""
+    """Whether the operator is a DEQUANTIZE or DENSIFY of a constant, which the delegate runs once in advance."""
     x = op.input(0)
     if x is None or len(op.inputs) != 1 or len(op.outputs) != 1 or op.kind not in ("DEQUANTIZE", "DENSIFY"):
         return False
@@ -44,8 +46,8 @@ def _expands(op: Op, static: Collection[Tensor]) -> bool:
 
 
 def _variables(graph: Graph, uses: Uses, verdict: dict[Op, str | None]) -> None:
-    """A VAR_HANDLE is taken where somebody who is taken reads or writes its variable."""
+    """Accept a VAR_HANDLE if a delegated operator reads or writes its variable, in place."""
     for op in graph.ops:
         if op.kind == "VAR_HANDLE":
             used = any(verdict.get(reader, "") is None for reader, _ in uses.of(op.outputs[0]))
-            verdict[op] = None if used else "nobody who is taken touches its variable"
+            verdict[op] = None if used else "no delegated operator reads or writes its variable"

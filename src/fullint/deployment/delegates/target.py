@@ -1,4 +1,4 @@
-"""One place where a model can run, as `partition` asks it: a delegate's table, or a compiler's own answer."""
+"""The interface of a target of `partition`: a delegate with a table, or a compiler that is asked."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from fullint.model.ir import Model, Op
 
 @dataclass(frozen=True)
 class TargetAnswer:
-    """What a target says of a model's main graph.
+    """A target's verdict on a model's main graph.
 
     Attributes:
-        name: the target in full, with its level or configuration.
-        source: where the answer is from.
-        reasons: each operator, and why it is not taken: None where it is.
+        name: the target with its level or configuration.
+        source: where the verdict comes from.
+        reasons: operator -> why the target does not accept it, or None if it does.
     """
 
     name: str
@@ -25,13 +25,13 @@ class TargetAnswer:
 
 @dataclass(frozen=True)
 class DelegateTarget:
-    """One target.
+    """A target of `partition`.
 
     Attributes:
-        name: as in `--target`.
-        answer: (model, what follows the colon, "" for nothing) -> what it takes. UsageError where it knows no such detail.
-        detail: what may follow a colon, "" for nothing.
-        node: what the runtime calls a node of it, "" where the runtime sees none.
+        name: its name, as in `--target`.
+        answer: (model, the text after the colon or "") -> the verdict; raises UsageError if the text is invalid.
+        detail: placeholder for the text after a colon, "" if there is none.
+        node: the runtime's name for its nodes, "" if it creates none.
     """
 
     name: str
@@ -41,5 +41,5 @@ class DelegateTarget:
 
     @property
     def usage(self) -> str:
-        """How it is written."""
+        """The target as help texts show it, such as "nnapi[:LEVEL]"."""
         return f"{self.name}[:{self.detail}]" if self.detail else self.name

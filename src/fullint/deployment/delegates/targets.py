@@ -1,4 +1,4 @@
-"""The targets of `partition`: each is a module of its own, and a line here."""
+"""The targets of `partition`; each is a module that defines `TARGET`."""
 
 from __future__ import annotations
 

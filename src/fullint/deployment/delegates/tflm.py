@@ -1,6 +1,6 @@
-"""What TensorFlow Lite Micro registers: it takes all operators of a model, or none of it runs.
+"""Which operators TensorFlow Lite Micro registers. If one operator of a model is missing, the model does not run at all.
 
-Source: tflite-micro, micro_mutable_op_resolver.h (the Add… functions) and the kernels' own type checks, as far as they differ
+Source: tflite-micro, micro_mutable_op_resolver.h (the Add… functions), and type checks of its kernels where they differ
 from LiteRT's: no operator with float data and integer weights (hybrid), no sparse weights.
 """
 
@@ -30,12 +30,12 @@ def _hybrid(op: Op) -> str | None:
     x = next((t for t in op.inputs if t is not None and not t.is_constant), None)
     stored = [t for t in op.inputs if t is not None and t.is_constant and t.quant is not None and t.dtype in ("int8", "uint8")]
     if x is not None and x.is_float and stored and op.kind != "DEQUANTIZE":
-        return "float data with integer weights; its kernels take no hybrid operator"
+        return "it has float data with integer weights; hybrid operators are not supported"
     return None
 
 
 def _sparse(op: Op) -> str | None:
-    return "sparse weights" if any(t is not None and t.sparsity is not None for t in op.inputs) else None
+    return "it has sparse weights" if any(t is not None and t.sparsity is not None for t in op.inputs) else None
 
 
 _ALWAYS: tuple[Condition, ...] = (Custom(_hybrid), Custom(_sparse))

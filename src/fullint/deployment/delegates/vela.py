@@ -1,9 +1,9 @@
-"""What Arm's Vela places on an Ethos-U, asked of the compiler itself (the extra package ethos-u-vela).
+"""Which operators Arm's Vela maps to an Ethos-U, determined by running the compiler (optional package ethos-u-vela).
 
     vela MODEL --accelerator-config CONFIG      ->      Warning (supported operators) operator: DIV, ofm: 'NAME'
                                                         Reason: Unsupported opType
 
-Output tensors get names of their own for the purpose, so that its warnings can be told apart.
+Output tensors get unique names for this, so that each warning can be assigned to its operator.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ _MARK = re.compile(r"fullint_op(\d+)(?:_act)?")
 
 
 def source() -> str:
-    """Which Vela answers."""
+    """Name and version of the installed Vela."""
     return f"Arm Vela {importlib.metadata.version('ethos-u-vela')}"
 
 
 def verdicts(model: Model, config: str) -> dict[Op, str | None]:
-    """Each operator of the main graph, and why Vela leaves it to the CPU: None where the NPU takes it.
+    """Operator of the main graph -> why Vela leaves it to the CPU, or None if the NPU runs it.
 
     Raises:
-        UsageError: Vela is not installed, or knows no such configuration.
+        UsageError: Vela is not installed, or the configuration is unknown.
         RuntimeFailure: Vela fails on the model.
     """
     if config not in CONFIGS:
-        raise UsageError(f'ethos-u:CONFIG wants one of {", ".join(CONFIGS)}, not "{config}"')
+        raise UsageError(f'ethos-u:CONFIG must be one of {", ".join(CONFIGS)}, not "{config}"')
     if importlib.util.find_spec("ethosu") is None:
         raise UsageError('Vela is not installed: pip install "fullint[ethos-u]"')
     ops = model.main.ops
@@ -61,7 +61,7 @@ def verdicts(model: Model, config: str) -> dict[Op, str | None]:
 
 
 def _named(model: Model) -> bytes:
-    """The model with an output name for each operator that says which it is."""
+    """The model's bytes, with each operator's first output renamed to "fullint_op<index>"."""
     names = {t: t.name for op in model.main.ops for t in op.outputs}
     try:
         for i, op in enumerate(model.main.ops):
@@ -85,7 +85,7 @@ def _run(data: bytes, config: str) -> str:
             raise RuntimeFailure(f"Vela did not finish within {PATIENCE:.0f} s") from e
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
-        raise RuntimeFailure(f"Vela fails on the model: {last[0]}")
+        raise RuntimeFailure(f"Vela failed on the model: {last[0]}")
     return done.stdout + done.stderr
 
 

@@ -1,8 +1,8 @@
-"""What LiteRT's XNNPACK delegate takes, as its options are in the Python wheel (signed and unsigned 8 bit, variables).
+"""Which operators LiteRT's XNNPACK delegate accepts, with the options of the Python wheel (signed and unsigned 8-bit, variables).
 
-Source of every row: LiteRT, tflite/delegates/xnnpack/xnnpack_delegate.cc, the Visit…Node function named in it (as of
-August 2026). The delegate looks at one operator at a time; constants that a DEQUANTIZE or DENSIFY expands count as
-constants, and that operator is taken if all who read it are.
+Source of every row: LiteRT, tflite/delegates/xnnpack/xnnpack_delegate.cc, the Visit…Node function named in the row (as of
+August 2026). The delegate checks operators one at a time. Constants expanded by a DEQUANTIZE or DENSIFY count as constants;
+that operator is accepted if all its readers are.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from fullint.ops.make import ACTIVATIONS
 
 MOST_DIMS = 6
 _CLAMPS = tuple(ACTIVATIONS[a] for a in ("NONE", "RELU", "RELU6", "RELU_N1_TO_1"))
-_FUSED = Option("fused_activation_function", _CLAMPS, "its fused activation is none of RELU, RELU6, RELU_N1_TO_1")
+_FUSED = Option("fused_activation_function", _CLAMPS, "its fused activation is not RELU, RELU6 or RELU_N1_TO_1")
 
 
 def _floats(*positions: int) -> Types:
@@ -75,7 +75,7 @@ def _bias(position: int) -> Types:
 
 
 def _dynamic(op: Op) -> bool:
-    """Float activations beside int8 weights: quantized on the way."""
+    """Whether the operator has float activations and int8 or int4 weights, so that activations are quantized at run time."""
     x, w = op.input(0), op.input(1)
     return x is not None and w is not None and is_float(x) and w.dtype in ("int8", "int4")
 
@@ -83,7 +83,7 @@ def _dynamic(op: Op) -> bool:
 def _symmetric(op: Op) -> str | None:
     w = op.input(1)
     if w is not None and w.dtype == "int8" and w.quant is not None and w.quant.per_channel and w.quant.zero_point.any():
-        return f'its weights "{w.name}" have zero points'
+        return f'its weights "{w.name}" have zero points other than 0'
     return None
 
 
@@ -92,7 +92,7 @@ def _pool(op: Op) -> str | None:
     if o["stride_w"] > o["filter_width"] or o["stride_h"] > o["filter_height"]:
         return "its stride is larger than its window"
     if o["filter_width"] == o["filter_height"] == 1 and max(o["stride_w"], o["stride_h"]) > 1:
-        return "its window is 1 by 1 with a stride"
+        return "its window is 1 x 1 with a stride above 1"
     return None
 
 
@@ -104,7 +104,7 @@ def _leaky(op: Op) -> str | None:
         return None
     negative = positive * alpha
     if not 1 / 256 <= positive <= 128 or negative < -127.99609375 or negative > 128 or abs(negative) < 1 / 256:
-        return f"the scale of its input is {positive:.4g} times the output's, with alpha {negative:.4g}: outside what is taken"
+        return f"the scale of its input is {positive:.4g} times the output's, {negative:.4g} times with alpha: not supported"
     return None
 
 
@@ -113,20 +113,24 @@ def _quantize(op: Op) -> str | None:
     if x is None or is_float(x):
         return None
     if x.dtype != y.dtype:
-        return f"from {x.dtype} to {y.dtype}"
+        return f"it converts from {x.dtype} to {y.dtype}, which is not supported"
     value = ratio(op, 0)
-    return None if value is not None and 1 / 256 <= value <= 128 else f"the scale of its input is {value} times the output's"
+    return (
+        None
+        if value is not None and 1 / 256 <= value <= 128
+        else f"its input scale is {value} times the output's; supported: 1/256 to 128"
+    )
 
 
 def _reshape(op: Op) -> str | None:
     t = op.input(1)
     shape = t.array.reshape(-1).tolist() if t is not None and t.buffer is not None else op.options.get("new_shape")
-    return "it makes a list of unknown length" if shape is not None and list(shape) == [-1] else None
+    return "its shape is [-1]" if shape is not None and list(shape) == [-1] else None
 
 
 def _new_axis(op: Op) -> str | None:
     axis = int(op.options.get("axis", 0))
-    return None if all(t is None or axis < len(t.shape) for t in op.inputs) else "it joins along a new dimension"
+    return None if all(t is None or axis < len(t.shape) for t in op.inputs) else "its axis is not a dimension of its inputs"
 
 
 def _blocks(op: Op) -> str | None:
@@ -134,7 +138,7 @@ def _blocks(op: Op) -> str | None:
     if size <= 1:
         return f"its block size is {size}"
     if op.kind == "SPACE_TO_DEPTH" and x is not None and (x.shape[1] % size or x.shape[2] % size):
-        return "its height or width is no multiple of the block size"
+        return "its height or width is not a multiple of the block size"
     return None
 
 
@@ -157,7 +161,7 @@ def _one_value(op: Op) -> str | None:
     axes, x = op.input(1), op.input(0)
     if axes is None or axes.buffer is None or x is None:
         return None
-    return "it reduces nothing" if axes.size == 0 or (not x.shape and axes.size == 1) else None
+    return "it has no axis to reduce" if axes.size == 0 or (not x.shape and axes.size == 1) else None
 
 
 _UNARY_FLOAT = "ABS CEIL COS EXP FLOOR GELU HARD_SWISH LOG NEG RELU_N1_TO_1 RELU RELU6 ROUND RSQRT SIN SQRT SQUARE".split()
@@ -309,7 +313,7 @@ TABLE = Table(
                 Rank((1,), 2, 2),
                 Static((1,)),
                 _either(OUT),
-                Values(1, lambda v: v >= 0, "it cuts off; padding is taken"),
+                Values(1, lambda v: v >= 0, "negative padding is not supported"),
             ),
             "VisitPadNode",
         ),
@@ -338,7 +342,7 @@ TABLE = Table(
                 Types((1, 2), lambda t: t.dtype in ("int32", "int64"), "int32 or int64"),
                 Static((1, 2)),
                 _either(0, OUT),
-                Values(2, lambda v: v > 0, "sizes above 0 are taken"),
+                Values(2, lambda v: v > 0, "all sizes must be above 0"),
             ),
             "VisitSliceNode",
         ),
@@ -355,13 +359,13 @@ TABLE = Table(
                 Option("shrink_axis_mask", (0,)),
                 _int32(1, 2, 3),
                 Static((1, 2, 3)),
-                Values(3, lambda v: v == 1, "strides of 1 are taken"),
+                Values(3, lambda v: v == 1, "strides other than 1 are not supported"),
                 Custom(_strides),
                 _either(0, OUT),
             ),
             "VisitStridedSliceNode",
         ),
-        Row("EXPAND_DIMS", (Never("switched off in the delegate"),), "VisitExpandDimsNode"),
+        Row("EXPAND_DIMS", (Never("EXPAND_DIMS is disabled in the delegate"),), "VisitExpandDimsNode"),
         Row("READ_VARIABLE", (Rank((OUT,), 1, MOST_DIMS), _either(OUT)), "VisitReadVariableNode"),
         Row("ASSIGN_VARIABLE", (_either(1),), "VisitAssignVariableNode"),
         Row(
@@ -387,7 +391,7 @@ def _matmul_axis(op: Op) -> str | None:
 def _attention(op: Op) -> str | None:
     name = op.extra[1].get("name") if op.extra else None
     text = name.decode() if isinstance(name, bytes) else str(name)
-    return None if text == "odml.scaled_dot_product_attention" else f"the composite {text} is not known to it"
+    return None if text == "odml.scaled_dot_product_attention" else f"the composite {text} is not supported"
 
 
 def _answer(model: Model, detail: str) -> TargetAnswer:

@@ -1,4 +1,4 @@
-"""What XNNPACK's profile calls operators, and which of TFLite's each can be. (Source: XNNPACK, src/operator-utils.c)."""
+"""Operator names in XNNPACK's profile, and the TFLite operators each can stand for (source: XNNPACK, src/operator-utils.c)."""
 
 from __future__ import annotations
 
@@ -55,6 +55,6 @@ KERNEL_NAMES: tuple[tuple[str, str], ...] = (
     (r"Depth To Space", "DEPTH_TO_SPACE"),
     (r"Space To Depth", "SPACE_TO_DEPTH"),
 )
-"""What XNNPACK calls an operator, and the kinds of TFLite's it can stand for."""
+"""(pattern of XNNPACK's operator name, the TFLite operators it can stand for); the first match counts."""
 MOVES = {"RESHAPE", "TRANSPOSE", "QUANTIZE", "PAD"}
-"""Kinds that XNNPACK puts in by itself, too."""
+"""TFLite operators that XNNPACK also inserts on its own."""

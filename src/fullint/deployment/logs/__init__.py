@@ -1,9 +1,9 @@
-"""Logs of TensorFlow Lite's `benchmark_model`: read, written, and what they say.
+"""Logs of TensorFlow Lite's `benchmark_model`: reading, writing and analysis.
 
-record      what a log holds, as values
-read        text -> record, old and new forms
+record      the contents of a log, as values
+read        text -> record, for old and new formats
 write       record -> text, as the tool prints it
-analysis    record (and the model) -> where the time goes, and what integer-only could gain
+analysis    record (and the model) -> where the time goes, and what an all-integer model could gain
 """
 
 from fullint.deployment.logs.analysis import LogReport, readlog

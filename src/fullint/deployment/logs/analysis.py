@@ -1,6 +1,6 @@
-"""What a log says: where the time goes, which part of it is float, and the bound on what integers can gain.
+"""`readlog`: where the time goes, which part of it is float, and how much an all-integer model can gain at most.
 
-    speed-up <= total / (total - float)        Amdahl, if what is float took no time at all afterwards
+    speed-up <= total / (total - float)        Amdahl's law, if the float part took no time at all
 
 `[avg ms]` is per call; a run spends avg * calls. Rows of the initialization are nested (ModifyGraphWithDelegate calls
 AllocateTensors) and must not be added up.
@@ -25,19 +25,20 @@ _FLOAT = re.compile(r"\b(F32|F16)\b")
 _INTEGER = re.compile(r"\b(QS8|QU8|QC8|QD8|S8|U8)\b")
 _CONVERT = re.compile(r"Delegate/(Convert|Copy)\b")
 _MOSTLY = 0.8
-"""A delegate is the one whose inside is shown where the shown rows make up this share of its time."""
+"""If the rows inside a delegate add up to this share of a delegate's time (or its inverse), they are that delegate's."""
 
 
 @dataclass(frozen=True)
 class DelegateTime:
-    """One delegate, or the operators no delegate took.
+    """Time spent in one delegate, or in the operators that no delegate runs.
 
     Attributes:
-        name: the node type of its rows ("TfLiteXNNPackDelegate"), "none" for operators of the runtime's own kernels.
-        nodes: operators of the model it took, None where the log does not say.
-        kernels: nodes it has in the graph that runs.
-        ms, share: of one run.
-        inside: whether the log shows what happens inside.
+        name: the node type of its rows ("TfLiteXNNPackDelegate"); "none" for operators that the runtime runs itself.
+        nodes: number of the model's operators it runs, None if the log does not say.
+        kernels: number of its nodes in the graph that runs.
+        ms: time per run, in milliseconds.
+        share: share of a run, 0 to 1.
+        inside: whether the log shows the operators inside it.
     """
 
     name: str
@@ -50,13 +51,15 @@ class DelegateTime:
 
 @dataclass(frozen=True)
 class FloatPart:
-    """What is computed in float.
+    """The part of a run that is computed in float.
 
     Attributes:
-        operators: calls of float operators in one run.
-        by_kernel: how many in each kernel, smallest first, as far as the calls tell.
-        operators_ms, conversions, conversions_ms: one run.
-        names: the operators' names without their index, with the time of each.
+        operators: calls of float operators per run.
+        by_kernel: number of float operators in each kernel, in ascending order, inferred from the call counts.
+        operators_ms: their time per run, in milliseconds.
+        conversions: calls of conversions per run.
+        conversions_ms: their time per run, in milliseconds.
+        names: (name without its index, calls, milliseconds) of each float operator.
     """
 
     operators: int
@@ -69,7 +72,7 @@ class FloatPart:
 
 @dataclass(frozen=True)
 class Bound:
-    """What making everything integer can gain, as a factor, and what that takes for granted."""
+    """Speed-up factors that an all-integer model can reach, and the assumptions behind them."""
 
     at_least: float
     conversions_only: float
@@ -79,7 +82,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Joined:
-    """One row of the log and the model's operators behind it."""
+    """One row of the log and the model's operators it stands for."""
 
     row: str
     operators: tuple[str, ...]
@@ -87,21 +90,23 @@ class Joined:
 
 @dataclass(frozen=True)
 class LogReport(Report):
-    """What `readlog` tells.
+    """The result of `readlog`.
 
     Attributes:
+        schema_version: version of the report's fields.
         log: path of the log.
-        model: path of the model it was joined with, None without.
-        graph: path of the model in the log.
-        simulated: whether the log says that its delegates were played by the host.
-        nodes: operators of the model, as far as the delegates tell.
-        partitions: as the runtime counts them, delegated and not.
-        total_ms: one run, by the profile; measured_ms: by the clock around it.
-        delegates: where the time goes.
-        float_part: what is computed in float, None where the log does not show it.
-        bound: what integers can gain, None where the log does not show it.
-        joined: rows and operators of the model.
-        warnings: what must not be read into the log.
+        model: path of the model given, or None.
+        graph: path of the model according to the log.
+        simulated: whether the log is marked as simulated on a host.
+        nodes: number of the model's operators, None if the log does not tell.
+        partitions: number of partitions, delegated or not, as the runtime counts them.
+        total_ms: time of one run by the profile, in milliseconds.
+        measured_ms: mean latency measured without the profile, in milliseconds.
+        delegates: time per delegate.
+        float_part: what is computed in float, None if the log does not show it.
+        bound: what an all-integer model can gain, None if the log does not show it.
+        joined: rows matched with operators of the model.
+        warnings: limits of what the log shows.
     """
 
     schema_version: int
@@ -120,20 +125,20 @@ class LogReport(Report):
     warnings: tuple[str, ...] = field(default_factory=tuple)
 
     def rows(self) -> tuple[DelegateTime, ...]:
-        """Where the time goes."""
+        """The time per delegate."""
         return self.delegates
 
 
 def readlog(log: str | Path, model: str | Path | bytes | None = None) -> LogReport:
-    """Read a `benchmark_model` log and say where the time goes and what integer-only can gain.
+    """Read a `benchmark_model` log: where the time goes, and what an all-integer model can gain.
 
     Args:
-        log: path of the log, of an old or a new form.
-        model: the model it was made with, to name the operators behind its rows.
+        log: path of the log, in the old or the new format.
+        model: the model that was measured, to name the operators of each row.
 
     Raises:
-        LogFormatError: it is no such log, or broken; the message has the line's number.
-        ModelFormatError: the model is none.
+        LogFormatError: it is not a log of benchmark_model, or broken; the message gives the line number.
+        ModelFormatError: the model cannot be read.
     """
     record = read_log(log)
     read = read_model(model) if model is not None else None
@@ -141,7 +146,7 @@ def readlog(log: str | Path, model: str | Path | bytes | None = None) -> LogRepo
 
 
 def analyse(record: BenchLog, name: str = "", model: Model | None = None, model_name: str | None = None) -> LogReport:
-    """The report of a record."""
+    """Analyse a log record."""
     run, inside = record.section(RUN), record.section(INTERNAL)
     total = run.run_ms if run is not None else (record.inference_us or 0.0) / 1e3
     delegates = _delegates(record, run, inside, total)
@@ -167,7 +172,7 @@ def analyse(record: BenchLog, name: str = "", model: Model | None = None, model_
 
 
 def _nodes(record: BenchLog, run: Section | None) -> int | None:
-    """Operators of the model: what delegates took, and what runs by itself."""
+    """Number of the model's operators: those that delegates run, and those that the runtime runs itself."""
     first = next((d.of for d in record.delegates if d.of is not None), None)
     if first is not None or run is None:
         return first
@@ -193,7 +198,7 @@ def _delegates(record: BenchLog, run: Section | None, inside: Section | None, to
 
 
 def _float_part(run: Section | None, inside: Section | None) -> FloatPart | None:
-    """Float operators and conversions among the rows whose names tell types."""
+    """Float operators and conversions inside delegates, recognised by the types in the rows' names."""
     rows = inside.rows if inside is not None else ()
     if not rows:
         return None
@@ -215,9 +220,9 @@ def _float_part(run: Section | None, inside: Section | None) -> FloatPart | None
 
 
 def _by_kernel(floats: Sequence[LogRow]) -> tuple[int, ...]:
-    """The k-th float operator of a kernel is called once for each kernel that has k of them.
+    """Number of float operators per kernel: the k-th one is called once for each kernel that has at least k.
 
-    calls 3, 2, 1   =>   three kernels have one, two have two, one has three: kernels of 1, 2 and 3
+    calls 3, 2, 1   =>   three kernels have one or more, two have two or more, one has three: kernels of 1, 2 and 3
     """
     calls = sorted((r.times_called for r in floats), reverse=True)
     kernels = [sum(c > k for c in calls) for k in range(calls[0] if calls else 0)]
@@ -225,7 +230,7 @@ def _by_kernel(floats: Sequence[LogRow]) -> tuple[int, ...]:
 
 
 def _float_ms(delegates: Sequence[DelegateTime], part: FloatPart | None) -> float:
-    """Time of the partitions that are float: the delegate's whose inside is shown, if all of that is."""
+    """Milliseconds of float per run: the whole time of the delegate that the log looks into, if it is almost all float."""
     if part is None:
         return 0.0
     shown = next((d for d in delegates if d.inside and d.name != "none"), None)
@@ -239,24 +244,24 @@ def _bound(total: float, spent: float, part: FloatPart) -> Bound:
         conversions_only=round(total / (total - part.conversions_ms), 3),
         at_most=round(total / (total - spent), 3),
         assumptions=(
-            "at least: the integer operators take as long where they run then as the float ones do now",
-            "conversions only: the float operators stay as slow, and only what converts between the types goes",
-            f"at most: the {spent:.1f} ms of float vanish altogether, and the rest takes as long as before",
-            "fewer partitions may gain more than that: what handing over to a delegate costs is not in the log",
+            "at least: the integer operators take as long as the float operators do now",
+            "conversions only: the float operators take as long as now, and the conversions disappear",
+            f"at most: the {spent:.1f} ms of float disappear, and the rest takes as long as before",
+            "having fewer partitions may gain more: the cost of calling a delegate is not in the log",
         ),
     )
 
 
 def _other(record: BenchLog, run: Section, model: Model) -> str:
-    """Why the log is of another model; "" where it may be of this one."""
+    """Why the log belongs to another model; "" if it may belong to this one."""
     nodes, count = _nodes(record, run), len(model.main.ops)
     if not record.delegates or nodes is None or nodes == count:
         return ""
-    return f"the log is of a model of {nodes} operators, this one has {count}: its rows are not joined"
+    return f"the log is of a model with {nodes} operators, but this model has {count}: rows are not matched with operators"
 
 
 def _joined(run: Section, model: Model) -> list[Joined]:
-    """The model's operators behind each row: the one that writes its tensors, and what is float before it."""
+    """Match each row with the operator that writes its tensors and the float operators before that one."""
     uses = Uses(*model.graphs)
     by_name = {t.name: op for op in uses.producer.values() for t in op.outputs}
     found = []
@@ -284,19 +289,19 @@ def _warnings(record: BenchLog, run: Section | None, delegates: Sequence[Delegat
     init = record.section(INIT)
     if init is not None and record.init_ms is not None and init.run_ms > 1.05 * record.init_ms:
         found.append(
-            f"the rows of the initialization are nested: they add up to {init.run_ms:.0f} ms, it took {record.init_ms:.0f} ms"
+            f"rows of the initialization are nested: they add up to {init.run_ms:.0f} ms, but it took {record.init_ms:.0f} ms"
         )
     if run is None:
-        found.append("no profile of the runs: give benchmark_model --enable_op_profiling=true")
+        found.append("the log has no profile of the runs: run benchmark_model with --enable_op_profiling=true")
     for d in delegates:
         if not d.inside:
-            found.append(f"what the operators inside {d.name} cost is not in the log: it shows each kernel as one row")
+            found.append(f"the log does not show the operators inside {d.name}, only one row per kernel")
     if run is not None and any(r.times_called > 1 for s in record.sections for r in s.rows):
-        found.append("[avg ms] is per call: rows that are called several times count so often")
+        found.append("[avg ms] is per call: multiply it by [times called] for the time per run")
     if run is not None and run.timings is None:
-        found.append("the profile of the runs ends before its last line: the log is cut off, and the figures are of a part")
+        found.append("the log is truncated: the profile of the runs lacks its last lines, so the figures are incomplete")
     if model is not None and run is not None and (other := _other(record, run, model)):
         found.append(other)
     elif model is not None and run is not None and not _joined(run, model):
-        found.append("no row's tensors are in this model: is it the one the log was made with?")
+        found.append("no tensor named in the log is in this model: check that the log was made with it")
     return found

@@ -1,7 +1,7 @@
-"""A `benchmark_model` log as a record. Old forms (TensorFlow Lite 2.5 and on, a [start] column before) and new ones.
+"""Parse a `benchmark_model` log, old format (TensorFlow Lite 2.5 and later, or earlier with a [start] column) or new.
 
-Lines may carry a prefix ("INFO: ", "VERBOSE: ", a date); what is not known is passed over, what is begun and broken
-is an error that names the line.
+Lines may have a prefix ("INFO: ", "VERBOSE: ", a date). Unknown lines are skipped; an incomplete table is an error that
+gives the line number.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ _COLUMNS = {"[first]": "first_ms", "[avg ms]": "avg_ms", "[%]": "percent", "[cdf
 
 
 def parse_log(text: str) -> BenchLog:
-    """Read a log.
+    """Parse the text of a log.
 
     Raises:
-        LogFormatError: it is no log of the tool, or a table in it is broken; the message has the line's number.
+        LogFormatError: it is not a log of benchmark_model, or a table in it is broken; the message gives the line number.
     """
     return _Reader(text).run()
 
 
 def read_log(path: str | Path) -> BenchLog:
-    """Read a log from a file.
+    """Parse a log file.
 
     Raises:
-        LogFormatError: as above, or the file cannot be read.
+        LogFormatError: as in `parse_log`, or the file cannot be read.
     """
     try:
         text = _decoded(Path(path).read_bytes())
@@ -70,7 +70,7 @@ def read_log(path: str | Path) -> BenchLog:
 
 
 class _Reader:
-    """One pass over the lines."""
+    """Parses a log in one pass over its lines."""
 
     def __init__(self, text: str) -> None:
         self.lines = [(i, line.removesuffix(_MARK)) for i, line in enumerate(text.splitlines(), 1)]
@@ -85,11 +85,11 @@ class _Reader:
         self.kind, self.title = "", ""
 
     def run(self) -> BenchLog:
-        """The record."""
+        """Parse all lines and return the record."""
         for number, line in self._each():
             self._line(number, line)
         if not self.found and not self.sections and not self.stats and not self.delegates:
-            raise LogFormatError("line 1: this is no log of benchmark_model: nothing in it is known")
+            raise LogFormatError("line 1: this is not a log of benchmark_model: no line of it is recognised")
         for name, stat in zip(("warmup", "runs") if len(self.stats) > 1 else ("runs",), self.stats, strict=False):
             self.found[name] = stat
         return BenchLog(
@@ -152,19 +152,19 @@ class _Reader:
             for part in m[1].split(", "):
                 label, _, value = part.partition(": ")
                 if label not in _NAMED or not re.fullmatch(_NUMBER, value):
-                    raise LogFormatError(f'line {number}: "{part}" is no timing')
+                    raise LogFormatError(f'line {number}: "{part}" is not a timing')
                 self.found[_NAMED[label]] = float(value)
             return True
         return False
 
     def _table(self, number: int) -> None:
-        """A profile in run order, and the statistics that follow its tables."""
+        """Parse a profile in run order, and the statistics after its tables."""
         if self.at >= len(self.lines):
-            raise LogFormatError(f"line {number}: the table ends after its title")
+            raise LogFormatError(f"line {number}: the log ends after the title of a table")
         at, header = self.lines[self.at]
         columns = [c.strip() for c in header.split("\t")[1:]]
         if "[avg ms]" not in columns or "[times called]" not in columns:
-            raise LogFormatError(f"line {at}: the header of a profile was expected here")
+            raise LogFormatError(f"line {at}: expected the header of a profile ([avg ms], [times called], …)")
         self.at += 1
         rows = []
         while self.at < len(self.lines) and self.lines[self.at][1].strip():
@@ -174,7 +174,7 @@ class _Reader:
         self.sections.append(Section(self.kind or RUN, tuple(rows), self._timings(), self.title))
 
     def _timings(self) -> Stat | None:
-        """The line of statistics behind the tables of a section, which repeat its rows in other orders."""
+        """Find the line of statistics after a section's tables, skipping tables that repeat its rows in another order."""
         while self.at < len(self.lines):
             number, line = self.lines[self.at]
             if "= Run Order =" in line or "Profiling Info" in line or "Delegate internal" in line:
@@ -183,13 +183,13 @@ class _Reader:
             if (m := re.match(r"Timings \(microseconds\): (count=.*)", line)) is not None:
                 found = _STAT.match(m[1])
                 if found is None:
-                    raise LogFormatError(f"line {number}: the statistics are broken")
+                    raise LogFormatError(f"line {number}: the statistics cannot be parsed")
                 return _stat(number, found)
         return None
 
 
 def _decoded(data: bytes) -> str:
-    """UTF-8, or what a byte order mark says (PowerShell writes UTF-16)."""
+    """Decode UTF-8, or UTF-16 if there is a byte order mark (PowerShell writes UTF-16)."""
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
 
@@ -197,16 +197,16 @@ def _decoded(data: bytes) -> str:
 def _row(number: int, line: str, columns: list[str]) -> LogRow:
     cells = line.split("\t")[1:]
     if len(cells) < len(columns):
-        raise LogFormatError(f"line {number}: the table has {len(columns)} columns, this row {len(cells)}")
+        raise LogFormatError(f"line {number}: the table has {len(columns)} columns, but this row has {len(cells)}")
     values = dict(zip(columns, cells, strict=False))
     values["[Name]"] = "\t".join(cells[len(columns) - 1 :])
     try:
         figures = {field: float(values[c].strip().rstrip("%")) for c, field in _COLUMNS.items() if c in values}
         calls = int(values["[times called]"])
     except ValueError as e:
-        raise LogFormatError(f"line {number}: a number was expected in a row of the profile ({e})") from e
+        raise LogFormatError(f"line {number}: expected a number in a row of the profile ({e})") from e
     if calls < 0 or not all(math.isfinite(v) for v in figures.values()):
-        raise LogFormatError(f"line {number}: a row of the profile holds what is no time or count")
+        raise LogFormatError(f"line {number}: a row of the profile has an invalid time or count")
     return LogRow(node_type=values[columns[0]].strip(), name=values["[Name]"], times_called=calls, **figures)
 
 
@@ -217,7 +217,7 @@ def _stat(number: int, m: re.Match[str]) -> Stat:
         try:
             values[name] = float(value)
         except ValueError as e:
-            raise LogFormatError(f'line {number}: "{part}" is no number') from e
+            raise LogFormatError(f'line {number}: "{part}" is not a number') from e
     return Stat(int(m[1]), values)
 
 

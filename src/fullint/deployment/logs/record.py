@@ -1,6 +1,6 @@
-"""What a benchmark log holds, as values in the log's own units and precision.
+"""The contents of a benchmark log, in the log's own units and precision.
 
-`avg_ms` of a row is per call, `times_called` counts the calls of one run: a run spends avg_ms * times_called there.
+`avg_ms` of a row is per call and `times_called` counts the calls of one run, so a run spends avg_ms * times_called there.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 INIT, RUN, INTERNAL = "init", "run", "delegate internal"
 SIMULATED = "SIMULATED ON HOST"
-"""On every line of a log whose delegate was played by this machine."""
+"""The mark on every line of a log whose delegate was simulated."""
 
 
 @dataclass(frozen=True)
 class Stat:
-    """Statistics of a series, in microseconds: count, and what else the line says ("avg", "std", "p95", …)."""
+    """Statistics of a series: its count, and the values in microseconds by name ("avg", "std", "p95", …)."""
 
     count: int
     values: dict[str, float] = field(default_factory=dict)
@@ -29,13 +29,14 @@ class LogRow:
     """One row of a profile in run order.
 
     Attributes:
-        node_type: kind of operator, or of delegate.
-        first_ms: the first call.
-        avg_ms: per call.
-        percent: of the section's time, all calls together; cdf is the running sum.
-        mem_kb: memory taken.
-        times_called: calls in one run.
-        name: as printed: "[output tensors]:node" for an operator.
+        node_type: type of the operator, or name of the delegate.
+        first_ms: time of the first call, in milliseconds.
+        avg_ms: mean time per call, in milliseconds.
+        percent: share of the section's time, for all calls together, in percent.
+        cdf: running sum of `percent`.
+        mem_kb: memory used, in KB.
+        times_called: calls per run.
+        name: as printed; "[output tensors]:node" for an operator.
     """
 
     node_type: str
@@ -49,25 +50,25 @@ class LogRow:
 
     @property
     def run_ms(self) -> float:
-        """Milliseconds of one run spent here."""
+        """Time per run, in milliseconds."""
         return self.avg_ms * self.times_called
 
     @property
     def outputs(self) -> list[str]:
-        """Names of the tensors it writes, where it is an operator."""
+        """Names of the tensors it writes, if it is an operator."""
         head, bracket, _ = self.name.rpartition("]:")
         return head[1:].split(", ") if bracket and head.startswith("[") else []
 
     @property
     def node(self) -> int:
-        """Index of the node, -1 where there is none."""
+        """Index of the node, -1 if there is none."""
         tail = self.name.rpartition(":")[2]
         return int(tail) if tail.isdecimal() else -1
 
 
 @dataclass(frozen=True)
 class Section:
-    """A profile: of initialization, of the runs, or of what happens inside delegates."""
+    """A profile; `kind` is `INIT` (initialization), `RUN` (the runs) or `INTERNAL` (inside delegates)."""
 
     kind: str
     rows: tuple[LogRow, ...]
@@ -76,20 +77,20 @@ class Section:
 
     @property
     def run_ms(self) -> float:
-        """All rows of one run together."""
+        """Total time of the rows per run, in milliseconds."""
         return sum(row.run_ms for row in self.rows)
 
 
 @dataclass(frozen=True)
 class Delegate:
-    """A delegate, as the runtime announced it.
+    """A delegate, as in the runtime's line "Replacing … node(s) with delegate …".
 
     Attributes:
-        name: "TfLiteXNNPackDelegate", …
-        nodes: how many it replaced.
-        partitions: of the whole graph then, delegated and not.
-        of: nodes there were, where the line says it.
-        subgraph: index, where the line says it.
+        name: its name, such as "TfLiteXNNPackDelegate".
+        nodes: number of nodes it replaced.
+        partitions: resulting number of partitions, delegated or not.
+        of: number of nodes before, None if the line does not say.
+        subgraph: index of the subgraph, None if the line does not say.
     """
 
     name: str
@@ -101,18 +102,18 @@ class Delegate:
 
 @dataclass(frozen=True)
 class BenchLog:
-    """One run of the tool.
+    """The log of one run of the tool.
 
     Attributes:
         parameters: (label, value) as printed before the run.
         graph: path of the model.
-        notes: lines that say what a delegate did, and anything in capitals that must not be lost.
+        notes: lines about what a delegate did, and lines with the mark `SIMULATED`.
         delegates: in order of application.
-        model_mb, init_ms, init_us, first_us, warmup_us, inference_us: as printed, None where not.
-        warmup, runs: statistics of the two loops.
-        memory_init_mb, memory_mb, peak_mb: footprints.
-        sections: profiles.
-        simulated: whether the delegate was played by the host.
+        model_mb, init_ms, init_us, first_us, warmup_us, inference_us: as printed, None if missing.
+        warmup, runs: statistics of the warm-up and of the measured runs.
+        memory_init_mb, memory_mb, peak_mb: memory footprints in MB.
+        sections: the profiles.
+        simulated: whether the delegate was simulated on the host.
     """
 
     parameters: tuple[tuple[str, str], ...] = ()
@@ -134,12 +135,12 @@ class BenchLog:
     simulated: bool = False
 
     def section(self, kind: str) -> Section | None:
-        """The first section of a kind."""
+        """The first section of a kind, or None."""
         return next((s for s in self.sections if s.kind == kind), None)
 
 
 def rows_of(measured: Sequence[tuple[str, str, float, float, int]]) -> tuple[LogRow, ...]:
-    """Rows from (node type, name, first ms, avg ms per call, calls a run), shares worked out, at a log's precision."""
+    """Rows from (node type, name, first ms, mean ms per call, calls per run), with shares, rounded as in a log."""
     total = sum(avg * calls for _, _, _, avg, calls in measured) or 1.0
     found, cdf = [], 0.0
     for node_type, name, first, avg, calls in measured:

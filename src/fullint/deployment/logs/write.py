@@ -1,4 +1,4 @@
-"""A record as text, line by line as `benchmark_model` prints it, so that scripts which read one read the other."""
+"""A log record as text, line by line as `benchmark_model` prints it, so that scripts for its logs can read it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TITLES = {
 
 
 def format_log(log: BenchLog) -> str:
-    """The log as text."""
+    """The text of a log."""
     lines = "\n".join(_lines(log)).split("\n")
     if log.simulated:
         lines = [f"{line} ({SIMULATED})" if line.strip() and SIMULATED not in line else line for line in lines]
@@ -101,7 +101,7 @@ def _row(r: LogRow) -> str:
 
 
 def _top(rows: Sequence[LogRow]) -> list[LogRow]:
-    """The rows that take longest, their running sum anew."""
+    """The `MOST_TOP` rows that take longest, with their own running sum."""
     found, cdf = [], 0.0
     for r in sorted(rows, key=lambda r: -r.run_ms)[:MOST_TOP]:
         cdf += r.percent

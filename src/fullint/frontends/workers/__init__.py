@@ -1,9 +1,8 @@
-"""Programs that run where a framework is installed: a model of the framework in, a float `.tflite` out.
+"""Scripts that run where a framework is installed and convert its model to a float `.tflite`.
 
-Each is a script that needs nothing of fullint; `tensorflow_float` is also imported by `fullint.compat`, whose user has
-TensorFlow loaded. What they write:
+They do not import fullint; `tensorflow_float` is also imported by `fullint.compat`, where TensorFlow is loaded. They write:
 
     0.tflite      the float model
-    check.npz     one random sample (input0, ...) and what the framework itself makes of it (output0, ...)
-    facts.json    names of inputs and outputs: the user's, and those in the `.tflite`'s signature; versions
+    check.npz     one random sample (input0, ...) and the framework's outputs for it (output0, ...)
+    facts.json    names of inputs and outputs, in the original and in the `.tflite`'s signature; versions
 """

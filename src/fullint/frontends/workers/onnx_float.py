@@ -1,11 +1,11 @@
-"""ONNX models as float `.tflite` files, by onnx2tf; what the model computes is asked of ONNX Runtime.
+"""Convert ONNX models to float `.tflite` with onnx2tf; ONNX Runtime computes the expected outputs.
 
-onnx2tf moves the channels of images to the end by rules of thumb, which fit most networks but not all. So each attempt
-is another way of telling it the layout, and the caller takes the first whose numbers are right:
+onnx2tf moves the channels of images to the end by heuristics that fit most networks but not all. So each attempt specifies
+the layout in another way, and the caller uses the first with correct results:
 
     0   inputs keep their shape
-    1   the same, what is constant folded by ONNX Runtime first
-    2   folded, and images NHWC, as onnx2tf likes it
+    1   inputs keep their shape, constants folded by ONNX Runtime first
+    2   constants folded, and images NHWC, onnx2tf's default
 
     python onnx_float.py REQUEST.json
 """
@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import Any
 
 _PLAIN = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.]*")
-"""Names that TensorFlow takes for a scope."""
+"""Names that TensorFlow accepts as a scope."""
 NUMPY = {1: "float32", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64", 2: "uint8", 3: "int8"}
-"""onnx.TensorProto.DataType."""
+"""onnx.TensorProto.DataType -> NumPy type."""
 
 
 def shapes_of(model: Any, asked: Mapping[str, Any]) -> dict[str, tuple[list[int], str]]:
-    """Shape and type of each input; an open batch gets the asked size.
+    """Input name -> (shape, type), with the requested size for a dynamic batch.
 
     Raises:
-        Refused: another dimension is open.
+        Refused: another dimension is dynamic.
     """
     from worker_protocol import Refused, shape_of
 
@@ -42,13 +42,13 @@ def shapes_of(model: Any, asked: Mapping[str, Any]) -> dict[str, tuple[list[int]
             asked["batch"] if k == 0 and n is None else n for k, n in enumerate(sizes)
         ]
         if None in fixed:
-            raise Refused(f'input "{i.name}" has open dimensions {sizes}: give its shape (--shape, shape=)')
+            raise Refused(f'input "{i.name}" has dynamic dimensions {sizes}: give its shape (--shape, shape=)')
         found[i.name] = ([int(n) for n in fixed], NUMPY[kind.elem_type])
     return found
 
 
 def closed(model: Any, shapes: Mapping[str, tuple[list[int], str]], folder: Path) -> tuple[str, dict[str, str]]:
-    """A file of the model with fixed shapes and plain names at its ends, and those names by the user's."""
+    """Save the model with fixed shapes and plain input and output names; returns (path, original name -> plain name)."""
     import onnx
 
     inputs, outputs = list(shapes), [o.name for o in model.graph.output]
@@ -76,7 +76,7 @@ def closed(model: Any, shapes: Mapping[str, tuple[list[int], str]], folder: Path
 
 
 def folded(path: str, folder: Path) -> str:
-    """The model with its constants folded: shapes that are computed confuse onnx2tf."""
+    """Save the model with its constants folded, since onnx2tf mishandles computed shapes; returns the path."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -87,7 +87,7 @@ def folded(path: str, folder: Path) -> str:
 
 
 def without_network() -> None:
-    """onnx2tf fetches pictures for a check of its own where an input looks like one; any numbers do."""
+    """Replace the test images that onnx2tf downloads for a check of its own by random ones."""
     import numpy as np
     import onnx2tf.onnx2tf as main_module
     from onnx2tf.utils import common_functions
@@ -101,7 +101,7 @@ def without_network() -> None:
 
 
 def main() -> None:
-    """Do what REQUEST.json asks for."""
+    """Convert the model that REQUEST.json names."""
     import numpy as np
     import onnx
     import onnx2tf
@@ -114,7 +114,7 @@ def main() -> None:
         model = onnx.load(asked["model"])
         onnx.checker.check_model(model, full_check=False)
     except Exception as e:
-        raise worker_protocol.Refused(f"it is no ONNX model, or damaged: {str(e).strip().splitlines()[0]}") from e
+        raise worker_protocol.Refused(f"not a valid ONNX model: {str(e).strip().splitlines()[0]}") from e
     shapes = shapes_of(model, asked)
     sample = dict(zip(shapes, worker_protocol.drawn(list(shapes.values())), strict=True))
     session = onnxruntime.InferenceSession(asked["model"], providers=["CPUExecutionProvider"])

@@ -1,9 +1,9 @@
-"""Keras models, SavedModels and concrete functions as float `.tflite` files, by TensorFlow's own converter.
+"""Convert Keras models, SavedModels and concrete functions to float `.tflite` with TensorFlow's converter.
 
-    model -> function of fixed batch, its outputs named -> SavedModel -> TFLiteConverter, nothing quantized
+    model -> function of fixed batch, with named outputs -> SavedModel -> TFLiteConverter, without quantization
 
-The batch is fixed before the conversion: with an open one, recurrent layers need operators that only TensorFlow has,
-and every RESHAPE computes its shape from the input. Needs nothing of fullint: it also runs as a script.
+The batch is fixed before the conversion: with a dynamic batch, recurrent layers need operators that only TensorFlow has, and
+every RESHAPE computes its shape from the input. This module does not need fullint: it also runs as a script.
 
     python tensorflow_float.py REQUEST.json
 """
@@ -31,10 +31,10 @@ class Endpoint:
     """A function to convert.
 
     Attributes:
-        key: of its signature.
-        call: takes the inputs in order, returns the outputs by name.
+        key: key of its signature.
+        call: the function: inputs in order -> outputs by name.
         specs: TensorSpec of each input, with its name.
-        keeps: what holds its variables.
+        keeps: the object that owns its variables.
     """
 
     key: str
@@ -45,13 +45,13 @@ class Endpoint:
 
 @dataclass
 class Floated:
-    """A float model and what is known of it.
+    """A float model and the data to check it.
 
     Attributes:
-        data: the `.tflite`.
-        inputs, outputs: (the user's name, the name in the signature), in the user's order.
-        sample, expected: one random sample and the framework's own outputs.
-        versions: of what converted it.
+        data: the bytes of the `.tflite`.
+        inputs, outputs: (the original name, the name in the signature), in the original order.
+        sample, expected: one random sample and the framework's outputs for it.
+        versions: package -> version.
     """
 
     data: bytes
@@ -63,15 +63,15 @@ class Floated:
 
 
 def of_keras(model: Any) -> Endpoint:
-    """The forward pass of a Keras model (Keras 2 or 3), inference mode.
+    """The forward pass of a Keras model (Keras 2 or 3) in inference mode.
 
     Raises:
-        Refused: nobody knows its inputs yet.
+        Refused: it is not a Keras model, or its inputs are not known yet.
     """
     import tensorflow as tf
 
     if not callable(model) or not hasattr(model, "variables"):
-        raise Refused(f"that is no Keras model, but {type(model).__name__}")
+        raise Refused(f"expected a Keras model, not {type(model).__name__}")
     tree = _tree(model)
     symbols = list(getattr(model, "inputs", None) or [])
     structure = getattr(model, "_inputs_struct", None)
@@ -93,7 +93,7 @@ def of_keras(model: Any) -> Endpoint:
 
 
 def _tree(model: Any) -> Any:
-    """How Keras orders nested inputs and outputs: Keras 3 keeps an OrderedDict's order, TensorFlow sorts it."""
+    """The module that flattens nested inputs and outputs: Keras 3 keeps an OrderedDict's order, TensorFlow sorts it."""
     import tensorflow as tf
 
     if type(model).__module__.split(".")[0] == "tf_keras":
@@ -106,23 +106,23 @@ def _tree(model: Any) -> Any:
 
 
 def _names(structure: Any, symbols: Sequence[Any]) -> list[str]:
-    """What the inputs are called: by the model, else by the keys they are given with."""
+    """Names of the inputs, from the model, else the keys of the input structure."""
     keys = list(structure) if isinstance(structure, Mapping) and len(structure) == len(symbols) else []
     own = [str(getattr(s, "name", None) or "").split(":")[0] for s in symbols]
     return [n or (str(sorted(keys)[i]) if keys else f"input_{i}") for i, n in enumerate(own)]
 
 
 def _variable(v: Any) -> Any:
-    """TensorFlow's own variable: Keras 3 wraps it, Keras 2 does not."""
+    """The TensorFlow variable, which Keras 3 wraps and Keras 2 does not."""
     value = getattr(v, "value", None)
     return v if value is None or callable(value) else value
 
 
 def _called_with(model: Any) -> Any:
-    """The structure of a subclassed model's input, which Keras knows once it has been called.
+    """The input structure of a subclassed model, which Keras knows once the model has been called.
 
     Raises:
-        Refused: it has not been, or takes several arguments.
+        Refused: the model has not been called, or takes several arguments.
     """
     found: Any = None
     with contextlib.suppress(Exception):
@@ -141,7 +141,7 @@ def _called_with(model: Any) -> Any:
 
 
 def of_function(function: Any, key: str = SERVING) -> Endpoint:
-    """A concrete function, or one of a SavedModel's signatures."""
+    """The endpoint of a concrete function, or of one of a SavedModel's signatures."""
     import tensorflow as tf
 
     args, kwargs = function.structured_input_signature
@@ -160,10 +160,10 @@ def of_function(function: Any, key: str = SERVING) -> Endpoint:
 
 
 def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: Any = None) -> Endpoint:
-    """A signature of a SavedModel: the one that is asked for, or that serves.
+    """A signature of a SavedModel: the requested one, or the serving default.
 
     Raises:
-        Refused: it has no such signature, or several and none asked for.
+        Refused: the signature does not exist, or there are several and none was requested.
     """
     import tensorflow as tf
 
@@ -182,10 +182,10 @@ def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: 
 
 
 def _as_tensorflow_orders(endpoint: Endpoint) -> tuple[list[Any], Callable[..., Mapping[str, Any]]]:
-    """Inputs in the order in which TensorFlow's converter has them, as samples that are lists come.
+    """Specs and function with inputs in the order of TensorFlow's converter, which is that of samples given as lists.
 
-    A SavedModel keeps them as a map; the converter's order follows from the names alone, but only it knows how. So it
-    is asked with a model that has the same names and nothing else.
+    A SavedModel stores inputs as a map. The converter's order depends only on the names, in an undocumented way, so it is
+    found by converting a minimal model with the same names.
     """
     import tensorflow as tf
 
@@ -209,7 +209,7 @@ def _as_tensorflow_orders(endpoint: Endpoint) -> tuple[list[Any], Callable[..., 
 
 
 def _place(data: bytes, name: str) -> int:
-    """Where an input is in a graph, by the interpreter-free way: its tensor's index."""
+    """Position of an input in the graph's inputs, read from the file without an interpreter."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     graph = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0)).subgraphs[0]
@@ -218,12 +218,12 @@ def _place(data: bytes, name: str) -> int:
 
 
 def convert(endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | None = None) -> Floated:
-    """The float `.tflite` of a function; operators that only TensorFlow has become Flex or custom ones where builtins do not do.
+    """Convert a function to a float `.tflite`; operators without a builtin become Flex or custom operators.
 
     Args:
-        endpoint: what to convert.
-        batch: size of an open first dimension.
-        settings: attributes of TensorFlow's converter (allow_custom_ops, exclude_conversion_metadata).
+        endpoint: the function to convert.
+        batch: size for a dynamic first dimension.
+        settings: attributes of TensorFlow's converter, such as allow_custom_ops.
     """
     import numpy as np
     import tensorflow as tf
@@ -235,7 +235,7 @@ def convert(endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | No
     before = [(v, v.numpy()) for v in function.variables]
     values = function(*map(tf.constant, sample))
     expected = [np.asarray(values[n]) for n in outputs]
-    for v, value in before:  # a run may have changed the user's own
+    for v, value in before:  # the run may have changed the user's variables
         v.assign(value)
     holder = tf.Module()
     holder.keeps = endpoint.keeps
@@ -248,7 +248,7 @@ def convert(endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | No
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without TensorFlow's remarks on where it writes: the folder is gone a moment later."""
+    """Suppress TensorFlow's messages about the temporary folder it writes to."""
     import tensorflow as tf
 
     logger = tf.get_logger()
@@ -273,7 +273,7 @@ def _converted(folder: str, key: str, settings: Mapping[str, Any]) -> bytes:
         try:
             data: bytes = converter.convert()
             return data
-        except Exception as e:  # whatever TensorFlow raises, the next set may do
+        except Exception as e:  # of any type; the next set may work
             said.append(e)
     raise said[0]
 
@@ -282,15 +282,15 @@ def _fixed(spec: Any, batch: int) -> Any:
     import tensorflow as tf
 
     if spec.shape.rank is None:
-        raise Refused(f'input "{spec.name}" has no known number of dimensions')
+        raise Refused(f'input "{spec.name}" has an unknown number of dimensions')
     shape = [batch if i == 0 and n is None else n for i, n in enumerate(spec.shape)]
     if None in shape:
-        raise Refused(f'input "{spec.name}" has open dimensions {tuple(spec.shape)}: give its shape (--shape, shape=)')
+        raise Refused(f'input "{spec.name}" has dynamic dimensions {tuple(spec.shape)}: give its shape (--shape, shape=)')
     return tf.TensorSpec(shape, spec.dtype, name=spec.name)
 
 
 def _named(outputs: Any, names: Sequence[str], tree: Any = None) -> dict[str, Any]:
-    """Outputs by name, in order."""
+    """Output name -> value, in order; outputs without names get "output_0" and so on."""
     import tensorflow as tf
 
     if isinstance(outputs, Mapping) and not names:
@@ -323,7 +323,7 @@ def _keras_file(path: str) -> Any:
     with open(path, "rb") as f:
         start = f.read(8)
     if not (zipfile.is_zipfile(path) or start == b"\x89HDF\r\n\x1a\n"):
-        raise Refused("it is no Keras file: neither a zip archive nor HDF5, or cut off")
+        raise Refused("not a Keras file: it is neither a zip archive nor HDF5, or it is truncated")
 
     try:
         return tf.keras.models.load_model(path, compile=False)
@@ -336,7 +336,7 @@ def _keras_file(path: str) -> Any:
 
 
 def reshape(endpoint: Endpoint, shapes: Mapping[str, Sequence[int]]) -> None:
-    """Give open inputs the shapes that were asked for, by name; "" is the only input."""
+    """Set inputs to the requested shapes, by name; "" stands for the only input."""
     import tensorflow as tf
 
     for i, s in enumerate(endpoint.specs):
@@ -346,7 +346,7 @@ def reshape(endpoint: Endpoint, shapes: Mapping[str, Sequence[int]]) -> None:
 
 
 def main() -> None:
-    """Do what REQUEST.json asks for."""
+    """Convert the model that REQUEST.json names."""
     import worker_protocol
 
     asked = worker_protocol.request()

@@ -1,4 +1,4 @@
-"""PyTorch's exported programs and modules as float `.tflite` files, by litert-torch.
+"""Convert PyTorch exported programs and modules to float `.tflite` with litert-torch.
 
     .pt2, or a function that returns (module, example inputs) -> torch.export -> litert-torch
 
@@ -16,10 +16,10 @@ from typing import Any
 
 
 def load(asked: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...], list[str]]:
-    """(module, example inputs, names of the inputs).
+    """(module, example inputs, names of the inputs) of the requested model.
 
     Raises:
-        Refused: there is nothing that litert-torch can convert.
+        Refused: litert-torch cannot convert it in this form.
     """
     import torch
     from worker_protocol import Refused, called
@@ -30,9 +30,9 @@ def load(asked: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...], list[str]]:
     elif zipfile.is_zipfile(path):
         made = torch.export.load(path)
     else:
-        raise Refused("it is no exported program: not an archive, or cut off")
+        raise Refused("not an exported program: it is not an archive, or it is truncated")
     if isinstance(made, torch.nn.Module):
-        raise Refused("the function returns a module alone: return (module, (example_input, ...))")
+        raise Refused("the function returns a module without example inputs: return (module, (example_input, ...))")
     if isinstance(made, tuple):
         module, example = made
         example = tuple(example) if isinstance(example, tuple | list) else (example,)
@@ -43,13 +43,13 @@ def load(asked: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...], list[str]]:
         raise Refused("the exported program has no example inputs: export it with torch.export.export(module, inputs)")
     args, kwargs = made.example_inputs
     if kwargs:
-        raise Refused(f"inputs by keyword ({', '.join(kwargs)}): export with positional inputs only")
+        raise Refused(f"the program has keyword inputs ({', '.join(kwargs)}): export it with positional inputs only")
     values = _sized(made, torch.utils._pytree.tree_leaves(args), asked)
     return _unfolded(made.module()), tuple(values), [str(n) for n in made.graph_signature.user_inputs]
 
 
 def _unfolded(module: Any) -> Any:
-    """Weights that PT2E has stored as int8, as floats that are quantized on the same grid: what litert-torch takes.
+    """Expand weights that PT2E stored as int8 to float, quantized with the same parameters, as litert-torch requires.
 
     int8 parameter -> dequantize        =>        float parameter -> quantize -> dequantize
     """
@@ -78,7 +78,7 @@ def _unfolded(module: Any) -> Any:
 
 
 def _sized(program: Any, values: list[Any], asked: Mapping[str, Any]) -> list[Any]:
-    """Example inputs, an open batch brought to the asked size."""
+    """Example inputs with the requested shapes, and the requested size for a dynamic batch."""
     import torch
     from worker_protocol import Refused, shape_of
 
@@ -94,7 +94,7 @@ def _sized(program: Any, values: list[Any], asked: Mapping[str, Any]) -> list[An
             opened = [k for k, n in enumerate(traced.shape) if isinstance(n, torch.SymInt)]
             if any(opened):
                 raise Refused(
-                    f'input "{name}" has open dimensions {tuple(map(str, traced.shape))}: give its shape (--shape, shape=)'
+                    f'input "{name}" has dynamic dimensions {tuple(map(str, traced.shape))}: give its shape (--shape, shape=)'
                 )
             if opened:
                 size[0] = asked["batch"]
@@ -103,7 +103,7 @@ def _sized(program: Any, values: list[Any], asked: Mapping[str, Any]) -> list[An
 
 
 def main() -> None:
-    """Do what REQUEST.json asks for."""
+    """Convert the model that REQUEST.json names."""
     import litert_torch
     import torch
     import worker_protocol

@@ -1,6 +1,6 @@
-"""What all workers do alike: call the user's function, and write down what was found.
+"""What all workers share: reading the request, calling the user's function, and writing the results.
 
-A worker runs as a script in another environment, where this folder is on the path and fullint is not.
+A worker runs as a script in another environment, where this folder is on the path and fullint is not installed.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any
 
 
 def request() -> dict[str, Any]:
-    """What REQUEST.json asks for: model, function, folder, batch, shapes by input ("" is the only one), attempt."""
+    """The contents of REQUEST.json: model, function, folder, batch, shapes by input ("" for the only one), attempt."""
     found: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
     return found
 
 
 class Refused(ValueError):
-    """What the user can mend, in a sentence: no traceback is needed."""
+    """An error that the user can fix; its message is shown without a traceback."""
 
 
 def answered(main: Callable[[], None]) -> None:
-    """Run a worker; a refusal goes to refused.txt."""
+    """Run a worker; the message of `Refused` is written to refused.txt."""
     try:
         main()
     except Refused as e:
@@ -33,7 +33,7 @@ def answered(main: Callable[[], None]) -> None:
 
 
 def called(path: str, function: str) -> Any:
-    """What a function of a Python file returns; the file may import its neighbours."""
+    """Call a function of a Python file, which may import modules from its own folder, and return its result."""
     sys.path.insert(0, str(Path(path).absolute().parent))
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     assert spec is not None and spec.loader is not None
@@ -46,12 +46,12 @@ def called(path: str, function: str) -> Any:
 
 
 def shape_of(shapes: Mapping[str, Sequence[int]], name: str, only: bool) -> Sequence[int] | None:
-    """The shape that was asked for an input, if any; "" stands for the only one."""
+    """The shape requested for an input, or None; "" stands for the only input."""
     return shapes.get(name, shapes.get("") if only else None)
 
 
 def drawn(shapes: Sequence[tuple[Sequence[int], str]]) -> list[Any]:
-    """A random sample: normal numbers; whole ones are 0 or 1, which every embedding has."""
+    """A random sample: standard normal values; 0 or 1 for integers, which are valid indices of every embedding."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -65,13 +65,13 @@ def write(
     values: tuple[Sequence[Any], Sequence[Any]],
     versions: Mapping[str, str],
 ) -> None:
-    """check.npz and facts.json.
+    """Write check.npz and facts.json.
 
     Args:
-        folder: where they go.
-        names: of inputs and outputs: (the user's, the one in the signature).
-        values: a sample, and what the framework makes of it, as arrays.
-        versions: of the tool and what it rests on.
+        folder: the folder to write to.
+        names: (original name, name in the signature) of each input and of each output.
+        values: the arrays of a sample, and the framework's outputs for it.
+        versions: package -> version.
     """
     import numpy as np
 

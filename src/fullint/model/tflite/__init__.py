@@ -1,4 +1,4 @@
-"""The file format's border: bytes become a `Model` in `read`, and a `Model` becomes bytes in `write`."""
+"""The `.tflite` format: `read` turns bytes into a `Model`, `write` turns a `Model` into bytes."""
 
 from fullint.model.tflite.external import internalise
 from fullint.model.tflite.read import read_bytes, read_model

@@ -1,6 +1,6 @@
-"""Constants that lie in files beside the model are brought inside.
+"""Load constants that are stored in separate files.
 
-tensor.external_buffer -> ExternalBuffer(group, offset, length) -> group's file, next to the model
+tensor.external_buffer -> ExternalBuffer(group, offset, length) -> the group's file, in the model's folder
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from fullint.model.ir import Buffer, Model
 
 
 def internalise(model: Model, folder: Path | None) -> bool:
-    """Read external constants, in place; whether there were any.
+    """Load external constants in place, and return whether there were any.
 
     Args:
-        model: as read.
-        folder: where the model's file is, None where it came as bytes.
+        model: the model as read.
+        folder: folder of the model's file, None if the model was given as bytes.
 
     Raises:
         ModelFormatError: a file is missing, too short, or outside the folder.
@@ -35,7 +35,7 @@ def internalise(model: Model, folder: Path | None) -> bool:
             entry = entries.get(t.external_buffer)
             if entry is None or not 0 <= entry.group < len(groups):
                 raise ModelFormatError(
-                    f'the constant "{t.name}" refers to external buffer {t.external_buffer}, which is not there'
+                    f'the constant "{t.name}" refers to external buffer {t.external_buffer}, which does not exist'
                 )
             loaded[t.external_buffer] = _load(entry, groups[entry.group].name, folder, t.name)
         t.buffer, t.external_buffer = loaded[t.external_buffer], 0
@@ -48,14 +48,14 @@ def _load(entry: Any, name: bytes | str | None, folder: Path | None, tensor: str
     if folder is None:
         raise ModelFormatError(f'the constant "{tensor}" is in the file "{text}"; give the model as a path, not as bytes')
     if "\0" in text or entry.offset < 0 or entry.length < 0:
-        raise ModelFormatError(f'the constant "{tensor}" has an impossible place in another file')
+        raise ModelFormatError(f'the constant "{tensor}" has an invalid location in another file')
     path = (folder / text).resolve()
     if not text or not path.is_relative_to(folder.resolve()):
         raise ModelFormatError(f'the constant "{tensor}" is in the file "{text}", outside the model\'s folder')
     try:
         with open(path, "rb") as f:
             if entry.offset + entry.length > f.seek(0, 2):
-                raise ModelFormatError(f'the file "{text}" ends before the constant "{tensor}" does')
+                raise ModelFormatError(f'the file "{text}" is too short for the constant "{tensor}"')
             f.seek(entry.offset)
             data = f.read(entry.length)
     except OSError as e:

@@ -1,8 +1,7 @@
-"""Bytes -> Model. Every quirk of the format ends here.
+"""Read a `.tflite` file as a `Model`; the quirks of the format are handled here only.
 
-Normalised once: the operator code is the larger of the old and the new field; a buffer that is
-empty means "not a constant"; data behind the flatbuffer (models over 2 GB) is read from its offset;
--1 is an absent input; subgraph indices become Graph objects.
+The operator code is the larger of the old and the new field; an empty buffer means "not a constant"; data after the
+flatbuffer (models over 2 GB) is read from its offset; -1 is a missing input; subgraph indices become Graph objects.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ def read_model(source: str | Path | bytes) -> Model:
     """Read a model from a path or from its bytes.
 
     Raises:
-        ModelFormatError: the bytes are not a whole TFLite model, or refer to things that are not there.
+        ModelFormatError: the file cannot be read, or is not a complete, consistent TFLite model.
     """
     return read_bytes(source if isinstance(source, bytes) else map_file(source))
 
 
 def map_file(path: str | Path) -> Any:
-    """The file's bytes, mapped rather than read where that is possible.
+    """The file's bytes, mapped into memory.
 
     Raises:
-        ModelFormatError: it cannot be opened.
+        ModelFormatError: it cannot be opened, or is empty.
     """
     try:
         with open(path, "rb") as f:
@@ -45,7 +44,7 @@ def map_file(path: str | Path) -> Any:
 
 
 def read_bytes(data: Any) -> Model:
-    """Read a model from a bytes-like object; constants are views of it."""
+    """Read a model from a bytes-like object; constants are views of that object."""
     if len(data) < 16:
         raise ModelFormatError(f"not a TFLite model: only {len(data)} bytes")
     if bytes(data[4:8]) != b"TFL3":
@@ -58,23 +57,23 @@ def read_bytes(data: Any) -> Model:
         return _Reader(raw, data).model()
     except ModelFormatError:
         raise
-    except Exception as e:  # the generated code meets damaged offsets with whatever error comes first
+    except Exception as e:  # the generated code raises errors of any type on damaged offsets
         raise ModelFormatError(f"the TFLite model is truncated or damaged ({e})") from e
 
 
 def _refuse_absurd_counts(root: Any, size: int) -> None:
-    """Damaged lengths of vectors of tables would have us build millions of objects; each takes >= 4 bytes."""
+    """Reject damaged vector lengths, which would create millions of objects; each item takes at least 4 bytes."""
     counts = [root.BuffersLength(), root.OperatorCodesLength(), root.SubgraphsLength()]
     counts += [root.SignatureDefsLength(), root.MetadataLength()]
     for i in range(min(root.SubgraphsLength(), 10_000)):
         graph = root.Subgraphs(i)
         counts += [graph.TensorsLength(), graph.OperatorsLength()]
     if sum(counts) * 4 > size + 4096 * 4:
-        raise ModelFormatError("the TFLite model is damaged: it claims more items than it has bytes for")
+        raise ModelFormatError("the TFLite model is damaged: it declares more items than fit in the file")
 
 
 class _Reader:
-    """One reading of one file."""
+    """Converts the generated flatbuffers objects of one file to a `Model`."""
 
     def __init__(self, raw: Any, data: Any) -> None:
         self.raw = raw
@@ -105,7 +104,7 @@ class _Reader:
     def _buffer(self, b: Any) -> Buffer | None:
         if b.offset > 1:
             if b.offset + b.size > len(self.data):
-                raise ModelFormatError("a constant lies beyond the end of the file")
+                raise ModelFormatError("the TFLite model is truncated: a constant lies beyond the end of the file")
             return Buffer(np.frombuffer(self.data, np.uint8, b.size, b.offset))
         if b.data is None or isinstance(b.data, int) or len(b.data) == 0:
             return None
@@ -192,7 +191,7 @@ class _Reader:
         if o.largeCustomOptionsOffset > 1:
             end = o.largeCustomOptionsOffset + o.largeCustomOptionsSize
             if end > len(self.data):
-                raise ModelFormatError("an operator's options lie beyond the end of the file")
+                raise ModelFormatError("the TFLite model is truncated: the options of an operator lie beyond the end of the file")
             return np.frombuffer(self.data, np.uint8, o.largeCustomOptionsSize, o.largeCustomOptionsOffset)
         options = o.customOptions
         return None if options is None or isinstance(options, int) else np.asarray(options, np.uint8)
@@ -229,7 +228,7 @@ def _none(vector: Any) -> bool:
 
 
 def _ints(vector: Any) -> Any:
-    """An absent vector reads as empty (the generated code gives None or 0 for it)."""
+    """The vector, or an empty list if it is absent (the generated code gives None or 0 for it)."""
     return [] if _none(vector) else vector
 
 

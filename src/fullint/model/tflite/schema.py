@@ -1,7 +1,7 @@
-"""TFLite's schema, as the runtime's package ships it, and the names it uses.
+"""TFLite's schema from the runtime's wheel, and its names.
 
-The generated code is only imported here, in `read` and in `write`. Option fields are lowerCamelCase
-there and snake_case in a `Model`; the two helpers below convert without loss.
+The generated code is only used here, in `read` and in `write`. Option fields are lowerCamelCase there and snake_case in a
+`Model`; `snake` and `camel` convert between them without loss.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 @cache
 def generated() -> Any:
-    """The generated flatbuffers module (slow to import, so only when a file is read or written)."""
+    """The generated flatbuffers module, imported only when needed because that is slow."""
     from ai_edge_litert import schema_py_generated
 
     return schema_py_generated
@@ -21,14 +21,14 @@ def generated() -> Any:
 
 @cache
 def names(enum: str) -> dict[int, str]:
-    """Value to name of one enumeration of the schema."""
+    """Value -> name for an enumeration of the schema."""
     members = vars(getattr(generated(), enum))
     return {v: k for k, v in members.items() if isinstance(v, int) and not k.startswith("_")}
 
 
 @cache
 def values(enum: str) -> dict[str, int]:
-    """Name to value of one enumeration of the schema."""
+    """Name -> value for an enumeration of the schema."""
     return {k: v for v, k in names(enum).items()}
 
 
@@ -46,7 +46,7 @@ def camel(name: str) -> str:
 
 @cache
 def option_fields(options_type: str) -> dict[str, Any]:
-    """Field names (snake_case) and default values of one option table."""
+    """Field name (snake_case) -> default value for an option table."""
     table = getattr(generated(), options_type + "T")()
     return {snake(k): v for k, v in vars(table).items()}
 
@@ -66,7 +66,7 @@ _SHARED_OPTIONS = {
 
 @cache
 def options_type(kind: str) -> str:
-    """Name of the option table an operator takes, "NONE" where it takes none."""
+    """Name of an operator's option table, "NONE" if it has none."""
     if kind in _SHARED_OPTIONS:
         return _SHARED_OPTIONS[kind]
     squeezed = kind.replace("_", "").lower() + "options"

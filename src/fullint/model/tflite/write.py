@@ -1,7 +1,7 @@
-"""Model -> bytes.
+"""Write a `Model` as a `.tflite` file.
 
-Buffers are numbered in the order they are met: 0 stays empty as the format asks, then each graph's
-constants, then metadata. The same model always gives the same bytes.
+Buffers are numbered in order of use: 0 stays empty as the format requires, then each graph's constants, then metadata. The
+same model always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _ALIGNMENT = 64
 
 
 def write_model(model: Model) -> bytes:
-    """The flatbuffer of a model.
+    """The bytes of a model as a flatbuffer.
 
     Raises:
-        FullintError: it would be larger than the format's 2 GB.
+        FullintError: the model exceeds the format's limit of 2 GB.
     """
     import flatbuffers
 
@@ -30,17 +30,17 @@ def write_model(model: Model) -> bytes:
     packed = writer.packed()
     size = sum(b.data.nbytes for b in writer.buffers if b is not None)
     if size >= 2**31 - 2**20:
-        raise FullintError(f"the model would have {size / 2**30:.1f} GB of constants; a flatbuffer holds 2 GB")
+        raise FullintError(f"the model would have {size / 2**30:.1f} GB of constants, but a flatbuffer is limited to 2 GB")
     builder = flatbuffers.Builder(size + _room_for_tables(model))
     builder.Finish(packed.Pack(builder), b"TFL3")
     return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
 
 def write_file(model: Model, path: str) -> None:
-    """Write a model for the runtime to map, constants behind the flatbuffer.
+    """Write a model for the runtime to map into memory, with large constants after the flatbuffer.
 
-    The format allows a buffer to lie at an offset of the file; that way nothing is copied in memory.
-    For files that live as long as a run: other readers may want constants inside (`write_model`).
+    The format allows buffers at an offset in the file, which avoids copying them in memory. Use this for temporary files
+    only: other readers may require constants inside the flatbuffer (`write_model`).
     """
     import flatbuffers
 
@@ -60,7 +60,7 @@ def write_file(model: Model, path: str) -> None:
 
 
 def _room_for_tables(model: Model) -> int:
-    """A generous guess of what everything but constants takes: growing the builder copies it all."""
+    """A generous estimate, in bytes, of everything but large constants, since growing the builder copies all of it."""
     names = sum(len(t.name) for g in model.graphs for t in g.tensors)
     scales = sum(t.quant.scale.size for g in model.graphs for t in g.tensors if t.quant is not None)
     items = sum(len(g.tensors) + len(g.ops) for g in model.graphs)
@@ -71,7 +71,7 @@ def _room_for_tables(model: Model) -> int:
 
 
 class _Writer:
-    """One writing of one model."""
+    """Converts one `Model` to the generated flatbuffers objects."""
 
     def __init__(self, model: Model, base: int | None = None) -> None:
         self.model = model
@@ -210,5 +210,5 @@ class _Writer:
 
 
 def _bytes(text: str | None) -> bytes | None:
-    """Names keep bytes that are not UTF-8, as they were read."""
+    """A name as bytes; bytes that are not UTF-8 are preserved from reading."""
     return None if text is None else text.encode("utf-8", "surrogateescape")
