@@ -115,11 +115,7 @@ def _quantize(op: Op) -> str | None:
     if x.dtype != y.dtype:
         return f"it converts from {x.dtype} to {y.dtype}, which is not supported"
     value = ratio(op, 0)
-    return (
-        None
-        if value is not None and 1 / 256 <= value <= 128
-        else f"its input scale is {value} times the output's; supported: 1/256 to 128"
-    )
+    return None if value is not None and 1 / 256 <= value <= 128 else f"input scale / output scale is {value}, not 1/256 to 128"
 
 
 def _reshape(op: Op) -> str | None:
