@@ -11,6 +11,7 @@ from fullint.version import __version__
 
 if TYPE_CHECKING:
     from fullint.auditing.audit import AuditReport, Finding, audit
+    from fullint.auditing.explain import RulePages, explain
     from fullint.auditing.inspect import inspect
     from fullint.deployment.benchmark import BenchmarkReport, benchmark
     from fullint.deployment.delegates import PartitionReport, partition
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "audit": "auditing.audit",
+    "explain": "auditing.explain",
+    "RulePages": "auditing.explain",
     "AuditReport": "auditing.audit",
     "benchmark": "deployment.benchmark",
     "BenchmarkReport": "deployment.benchmark",
@@ -95,6 +98,7 @@ __all__ = [
     "RepairReport",
     "Repaired",
     "Result",
+    "RulePages",
     "RuntimeFailure",
     "SamplesError",
     "SetupError",
@@ -104,6 +108,7 @@ __all__ = [
     "audit",
     "benchmark",
     "convert",
+    "explain",
     "inspect",
     "partition",
     "plan",

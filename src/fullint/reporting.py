@@ -8,15 +8,26 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from fullint.documents import Document, cut
+from fullint.documents.text import render
+from fullint.errors import OutputExistsError
+from fullint.files import write_atomically
 
 SCHEMA_VERSION = 1
 
 
-class Report:
-    """Base class of reports."""
+class Report(ABC):
+    """Base class of reports. `print(report)` shows what the command prints."""
+
+    @abstractmethod
+    def document(self) -> Document:
+        """What the report says, to be rendered."""
 
     def to_json(self) -> str:
         """The report as JSON, indented."""
@@ -29,6 +40,58 @@ class Report:
     def records(self) -> list[dict[str, Any]]:
         """The rows as flat dicts, for `pandas.DataFrame`; keys of nested fields are joined by dots."""
         return [_flat(r if isinstance(r, dict) else dataclasses.asdict(r)) for r in self.rows()]
+
+    def __str__(self) -> str:
+        """The report as text, as the command prints it."""
+        return render(self.document())
+
+    def __repr__(self) -> str:
+        """Its short fields, and how much the others hold."""
+        assert dataclasses.is_dataclass(self)
+        shown = (f"{f.name}={_short(getattr(self, f.name))}" for f in dataclasses.fields(self) if f.name != "schema_version")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class ModelResult:
+    """Base class of what calls return that make a model: its bytes, and a report of how they came about."""
+
+    model: bytes
+
+    @abstractmethod
+    def _report(self) -> Report:
+        """What `print` shows."""
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the model to a file, whole or not at all.
+
+        Args:
+            path: of the file.
+            force: overwrite it if it exists.
+
+        Raises:
+            OutputExistsError: it exists, and `force` is not set.
+            UsageError: it cannot be written.
+        """
+        if Path(path).exists() and not force:
+            raise OutputExistsError(f"{path} exists; force=True overwrites it")
+        write_atomically(path, self.model)
+
+    def __str__(self) -> str:
+        """The report as text."""
+        return str(self._report())
+
+    def __repr__(self) -> str:
+        """Its size, and the report in short."""
+        return f"{type(self).__name__}({len(self.model)} bytes, {self._report()!r})"
+
+
+def _short(value: Any) -> str:
+    """A value in a few characters: containers are counted."""
+    if isinstance(value, str | int | float | None):
+        return cut(repr(value))
+    if isinstance(value, dict | list | tuple):
+        return f"<{len(value)}>"
+    return f"<{type(value).__name__}>"
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from fullint.auditing.layer_names import layer_of
+from fullint.auditing.report_document import audit_document
 from fullint.auditing.rules import RULES, RULES_BY_NAME, Facts, Found, Mend, Rule, Scope
 from fullint.auditing.rules.base import LEVELS
+from fullint.documents import Document
 from fullint.errors import FullintError, ModelFormatError, UsageError
 from fullint.model.census import count_float, is_float_op
 from fullint.model.ir import Model, Op, Tensor
@@ -88,7 +90,7 @@ class FileAudit:
     findings: tuple[Finding, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AuditReport(Report):
     """The result of `audit`: one `FileAudit` per model."""
 
@@ -108,6 +110,10 @@ class AuditReport(Report):
     def rows(self) -> list[dict[str, Any]]:
         """One row per finding, with the file it belongs to."""
         return [{"file": file.file, **vars(f)} for file in self.files for f in file.findings]
+
+    def document(self) -> Document:
+        """What the report says."""
+        return audit_document(self)
 
 
 def audit(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fullint.auditing.report_document import inspection_document
+from fullint.documents import Document
 from fullint.model.census import count_conv, count_float, operator_counts
 from fullint.model.ir import Model, Op, Tensor
 from fullint.model.tflite import read_model
@@ -49,11 +51,12 @@ class SignatureInfo:
     outputs: tuple[tuple[str | None, str], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Inspection(Report):
     """The result of `inspect`; sizes are in bytes."""
 
     schema_version: int
+    file: str
     file_bytes: int
     constant_bytes: int
     macs: int
@@ -73,6 +76,10 @@ class Inspection(Report):
         """The operators."""
         return self.operator_list
 
+    def document(self) -> Document:
+        """What the report says."""
+        return inspection_document(self)
+
 
 def inspect(model: str | Path | bytes) -> Inspection:
     """Read a model and describe its contents.
@@ -91,6 +98,7 @@ def inspect(model: str | Path | bytes) -> Inspection:
     convs = count_conv(read)
     return Inspection(
         schema_version=SCHEMA_VERSION,
+        file=str(model) if isinstance(model, str | Path) else "",
         file_bytes=size,
         constant_bytes=sum(buffers.values()),
         macs=sum(o.macs for o in operators),

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import check_output, errors, progress, show
+from fullint.cli.shell import check_output, errors, present, progress
 from fullint.errors import UsageError
 from fullint.files import write_atomically
 from fullint.options import RepairOptions
@@ -29,7 +29,7 @@ from fullint.options import RepairOptions
     show_default=True,
     help="Exit 1 from findings of this level on.",
 )
-@option.as_json("Print the findings as JSON.")
+@option.output_forms("Print the findings as JSON.")
 def audit(models: tuple[str, ...], rule: tuple[str, ...], target: str, runtime: str | None, fail_on: str, as_json: bool) -> None:
     """Find what is not integer in each MODEL, or integer and wrong: why, how much, and the fix. Nothing is run.
 
@@ -40,13 +40,9 @@ def audit(models: tuple[str, ...], rule: tuple[str, ...], target: str, runtime: 
     with errors(as_json):
         from fullint.auditing.audit import audit as run
         from fullint.auditing.rules.base import LEVELS
-        from fullint.cli.render import models as render
 
         report = run(*models, rule=rule or None, target=target, runtime=runtime)
-        if as_json:
-            show(report.to_json())
-        else:
-            render.show_audit(report)
+        present(report, as_json)
         if any(file.error for file in report.files):
             sys.exit(2)
         worst = report.worst()
@@ -55,7 +51,7 @@ def audit(models: tuple[str, ...], rule: tuple[str, ...], target: str, runtime: 
 
 @click.command()
 @click.argument("rule", required=False)
-@option.as_json("Print the page as JSON.")
+@option.output_forms("Print the page as JSON.")
 def explain(rule: str | None, as_json: bool) -> None:
     """Print the manual page of an audit RULE: what, why, where it was seen, the fix. Without RULE, list them all.
 
@@ -64,16 +60,9 @@ def explain(rule: str | None, as_json: bool) -> None:
       fullint explain shared-constant-conflict
     """
     with errors(as_json):
-        from fullint.auditing.audit import chosen_rules
-        from fullint.cli.render import models as render
+        from fullint.auditing.explain import explain as run
 
-        rules = chosen_rules(rule)
-        if as_json:
-            show(render.rules_json(rules))
-        elif rule is None:
-            render.show_rules(rules)
-        else:
-            show("\n\n".join((r.page or "").strip() for r in rules))
+        present(run(rule), as_json)
 
 
 @click.command()
@@ -82,7 +71,7 @@ def explain(rule: str | None, as_json: bool) -> None:
 @option.of(RepairOptions)
 @click.option("--dry-run", is_flag=True, help="Print what would be fixed and what left, and write nothing.")
 @option.force
-@option.as_json("Print the report as JSON.")
+@option.output_forms("Print the report as JSON.")
 def repair(model: str, output: str | None, dry_run: bool, force: bool, as_json: bool, **options: Any) -> None:
     """Make a half-quantized or faulty MODEL all integer, from the file alone where it says enough.
 
@@ -91,13 +80,11 @@ def repair(model: str, output: str | None, dry_run: bool, force: bool, as_json: 
       fullint repair half.tflite -o repaired.tflite
     """
     with errors(as_json), progress() as bar:
-        from fullint.cli.render import models as render
         from fullint.repairing.pipeline import repair as run
         from fullint.repairing.pipeline import repair_plan
 
         if dry_run:
-            plan = repair_plan(model, progress=bar, **options)
-            show(plan.to_json()) if as_json else render.show_plan(plan)
+            present(repair_plan(model, progress=bar, **options), as_json)
             return
         if output is None:
             raise UsageError("where should the result go? give -o FILE (or --dry-run)")
@@ -105,7 +92,4 @@ def repair(model: str, output: str | None, dry_run: bool, force: bool, as_json: 
         target = Path(output).absolute()
         done = run(model, progress=bar, **options)
         write_atomically(target, done.model)
-        if as_json:
-            show(done.report.to_json())
-        else:
-            render.show_repair(done.report, output)
+        present(done.report, as_json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import check_output, errors, show
+from fullint.cli.shell import check_output, errors, present, show
 from fullint.errors import UsageError
 from fullint.files import write_atomically
 
@@ -68,7 +68,7 @@ _spelled = option.stacked(
 @_spelled
 @click.option("--log", is_flag=True, help="Print the log that benchmark_model prints.")
 @click.option("--csv", is_flag=True, help="Print the profiles as CSV.")
-@option.as_json("Print everything as JSON.")
+@option.output_forms("Print everything as JSON.")
 @option.force
 def benchmark(
     models: tuple[str, ...],
@@ -96,7 +96,6 @@ def benchmark(
       fullint benchmark model.tflite half.tflite
     """
     with errors(as_json):
-        from fullint.cli.render import deployment as render
         from fullint.deployment.benchmark import benchmark as run
 
         files = [f for f in (profiling_output_csv_file, op_profiling_output_file) if f is not None]
@@ -113,18 +112,16 @@ def benchmark(
         for file in files:
             as_csv = file == profiling_output_csv_file or in_csv
             write_atomically(file, (report.to_csv() if as_csv else _logs(report, profile=True)).encode())
-        if as_json:
-            show(report.to_json())
-        elif log or graph:
+        if not as_json and (log or graph):
             show(_logs(report, profile=op_profiling_output_file is None and not in_csv))
             if in_csv and op_profiling_output_file is None:
                 show(report.to_csv())
             for line in report.device_commands:
                 show(f"on the device: {line}")
-        elif csv:
+        elif csv and not as_json:
             show(report.to_csv())
         else:
-            render.show_benchmark(report)
+            present(report, as_json)
 
 
 def _spell(how: dict[str, Any], use_xnnpack: bool | None, use_nnapi: bool | None) -> None:

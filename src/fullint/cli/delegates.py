@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import errors, show
+from fullint.cli.shell import errors, present
 
 
 class TargetName(click.ParamType):  # type: ignore[type-arg]
@@ -33,7 +33,7 @@ class TargetName(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option("--after", type=click.Choice(["repair"]), help="Show the cut of the repaired model, too.")
 @option.samples("Samples for the repair, where it needs some; as in quantize.")
-@option.as_json("Print everything as JSON.")
+@option.output_forms("Print everything as JSON.")
 def partition(model: str, target: str, after: str | None, samples: Any, as_json: bool) -> None:
     """Show how a delegate would cut MODEL: what it takes, the reason for what it does not, the pieces, and what crosses.
 
@@ -42,17 +42,15 @@ def partition(model: str, target: str, after: str | None, samples: Any, as_json:
       fullint partition half.tflite --target nnapi --after repair
     """
     with errors(as_json):
-        from fullint.cli.render import deployment as render
         from fullint.deployment.delegates import partition as run
 
-        report = run(model, target, after=after, samples=samples)
-        show(report.to_json()) if as_json else render.show_partition(report)
+        present(run(model, target, after=after, samples=samples), as_json)
 
 
 @click.command()
 @click.argument("log", type=click.Path())
 @click.argument("model", type=click.Path(), required=False)
-@option.as_json("Print everything as JSON.")
+@option.output_forms("Print everything as JSON.")
 def readlog(log: str, model: str | None, as_json: bool) -> None:
     """Read a LOG of benchmark_model: where the time goes, the float part of it, and the most that integers can gain.
 
@@ -61,8 +59,6 @@ def readlog(log: str, model: str | None, as_json: bool) -> None:
       fullint readlog benchmark.log half.tflite
     """
     with errors(as_json):
-        from fullint.cli.render import deployment as render
         from fullint.deployment.logs import readlog as run
 
-        report = run(log, model)
-        show(report.to_json()) if as_json else render.show_log(report)
+        present(run(log, model), as_json)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import check_output, errors, progress, show
+from fullint.cli.shell import check_output, errors, present, progress
 from fullint.errors import UsageError
 from fullint.files import write_atomically
 from fullint.options import ConvertOptions
@@ -17,7 +17,7 @@ from fullint.options import ConvertOptions
 @click.command()
 @click.argument("framework", type=click.Choice(["keras", "torch", "onnx"]))
 @option.force_again
-@option.as_json("Print where it is and what is in it as JSON.")
+@option.output_forms("Print where it is and what is in it as JSON.")
 def setup(framework: str, force: bool, as_json: bool) -> None:
     """Make the environment in which models of FRAMEWORK are converted. Once; it is fullint's own, nothing of yours changes.
 
@@ -32,13 +32,8 @@ def setup(framework: str, force: bool, as_json: bool) -> None:
     """
     with errors(as_json), progress() as bar:
         from fullint import frontends
-        from fullint.cli.render import models as render
 
-        made = frontends.setup(framework, force=force, progress=bar)
-        if as_json:
-            show(made.to_json())
-        else:
-            render.show_environment(made)
+        present(frontends.setup(framework, force=force, progress=bar), as_json)
 
 
 @click.command()
@@ -46,7 +41,7 @@ def setup(framework: str, force: bool, as_json: bool) -> None:
 @option.output
 @option.of(ConvertOptions)
 @option.force
-@option.as_json("Print how it was made as JSON.")
+@option.output_forms("Print how it was made as JSON.")
 def convert(model: str, output: str | None, force: bool, as_json: bool, **options: Any) -> None:
     """Make a float .tflite of MODEL (Keras, SavedModel, PyTorch, ONNX) and check that it computes the same.
 
@@ -56,7 +51,6 @@ def convert(model: str, output: str | None, force: bool, as_json: bool, **option
     """
     with errors(as_json), progress() as bar:
         from fullint import frontends
-        from fullint.cli.render import models as render
 
         if output is None:
             raise UsageError("where should the result go? give -o FILE")
@@ -64,7 +58,4 @@ def convert(model: str, output: str | None, force: bool, as_json: bool, **option
         target = Path(output).absolute()
         made = frontends.convert(model, progress=bar, **options)
         write_atomically(target, made.model)
-        if as_json:
-            show(made.conversion.to_json())
-        else:
-            render.show_converted(made, output)
+        present(made.conversion, as_json)

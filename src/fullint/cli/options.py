@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from fullint.cli.shell import ASKED, check_output
+from fullint.documents.renderings import RENDERINGS, Rendering
 from fullint.options import Flag, flag_of
 from fullint.targets import TARGETS
 
@@ -88,6 +90,18 @@ def samples(text: str) -> Decorator:
     return click.option("-c", "--samples", metavar="DATA", multiple=True, callback=_several, help=text)
 
 
-def as_json(text: str) -> Decorator:
-    """--json, with its help."""
-    return click.option("--json", "as_json", is_flag=True, help=text)
+def output_forms(text: str) -> Decorator:
+    """--json, with its help, and a flag for each rendering that goes to a file."""
+    as_json = click.option("--json", "as_json", is_flag=True, help=text)
+    return stacked(as_json, *(_rendering(name, rendering) for name, rendering in RENDERINGS.items()))
+
+
+def _rendering(name: str, rendering: Rendering) -> Decorator:
+    def ask(context: click.Context, parameter: click.Parameter, path: str | None) -> None:
+        if path is not None:
+            check_output(path, force=bool(context.params.get("force")))
+            context.meta.setdefault(ASKED, {})[name] = path
+
+    return click.option(
+        f"--{name}", type=click.Path(dir_okay=False), expose_value=False, callback=ask, metavar="FILE", help=rendering.help
+    )

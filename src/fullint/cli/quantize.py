@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import check_output, errors, progress, show
+from fullint.cli.shell import check_output, errors, present, progress
 from fullint.errors import UsageError
 from fullint.files import write_atomically
 from fullint.options import QuantizeOptions
@@ -20,7 +20,7 @@ from fullint.options import QuantizeOptions
 @option.of(QuantizeOptions)
 @click.option("--plan", is_flag=True, help="Print the scale and zero point of every tensor and write nothing.")
 @option.force
-@option.as_json("Print the report as JSON.")
+@option.output_forms("Print the report as JSON.")
 def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: bool, **options: Any) -> None:
     """Make MODEL all integer: int8 operators, int32 biases, verified and executed.
 
@@ -32,12 +32,10 @@ def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: b
       fullint quantize model.tflite -c samples.npz -o model_int8.tflite
     """
     with errors(as_json), progress() as bar:
-        from fullint.cli.render import models as render
         from fullint.quantization import pipeline
 
         if plan:
-            decided = pipeline.plan(model, progress=bar, **options)
-            show(render.plan_json(decided) if as_json else str(decided.assignment))
+            present(pipeline.plan(model, progress=bar, **options), as_json)
             return
         if output is None:
             raise UsageError("where should the result go? give -o FILE (or --plan)")
@@ -45,15 +43,12 @@ def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: b
         target = Path(output).absolute()
         result = pipeline.quantize(model, progress=bar, **options)
         write_atomically(target, result.model)
-        if as_json:
-            show(result.report.to_json())
-        else:
-            render.show_quantize(result.report, output)
+        present(result.report, as_json)
 
 
 @click.command()
 @option.model
-@option.as_json("Print everything as JSON.")
+@option.output_forms("Print everything as JSON.")
 def inspect(model: str, as_json: bool) -> None:
     """Show what is in MODEL: operators, types, sizes, MACs, signatures. Nothing is run.
 
@@ -63,19 +58,14 @@ def inspect(model: str, as_json: bool) -> None:
     """
     with errors(as_json):
         from fullint.auditing import inspect as inspection
-        from fullint.cli.render import models as render
 
-        found = inspection.inspect(model)
-        if as_json:
-            show(found.to_json())
-        else:
-            render.show_inspection(found, model)
+        present(inspection.inspect(model), as_json)
 
 
 @click.command()
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Keep the quantized model here.")
 @option.force
-@option.as_json("Print the figures as JSON.")
+@option.output_forms("Print the figures as JSON.")
 def demo(output: str | None, force: bool, as_json: bool) -> None:
     """Quantize a small trained network that comes with fullint, and show before and after.
 
@@ -84,7 +74,6 @@ def demo(output: str | None, force: bool, as_json: bool) -> None:
       fullint demo
     """
     with errors(as_json), progress() as bar:
-        from fullint.cli.render import models as render
         from fullint.demo import run_demo
 
         if output is not None:
@@ -92,7 +81,4 @@ def demo(output: str | None, force: bool, as_json: bool) -> None:
         outcome = run_demo(bar)
         if output is not None:
             write_atomically(output, outcome.model)
-        if as_json:
-            show(outcome.report.to_json())
-        else:
-            render.show_demo(outcome.report)
+        present(outcome.report, as_json)

@@ -17,11 +17,15 @@ from typing import TYPE_CHECKING
 import click
 
 from fullint.errors import FullintError, NotIntegerError, OutputExistsError, UsageError
+from fullint.files import write_atomically
 
 if TYPE_CHECKING:
     from fullint.options import Progress
+    from fullint.reporting import Report
 
 TRACEBACK = "FULLINT_TRACEBACK"
+ASKED = "fullint.renderings"
+"""Where a command's context holds the files that renderings go to, by the name of the rendering."""
 
 
 def check_output(path: str, force: bool, source: str | None = None) -> None:
@@ -42,8 +46,22 @@ def _same(one: str, other: str) -> bool:
 
 
 def show(text: str) -> None:
-    """A result."""
+    """Print a result."""
     click.echo(text)
+
+
+def present(report: Report, as_json: bool) -> None:
+    """Print a report on standard output, as text or JSON, and write the renderings that were asked for to their files."""
+    from fullint.documents.renderings import RENDERINGS
+    from fullint.documents.text import show as show_document
+
+    asked: dict[str, str] = click.get_current_context().meta.get(ASKED, {})
+    for name, path in asked.items():
+        write_atomically(path, RENDERINGS[name].render(report.document()).encode())
+    if as_json:
+        show(report.to_json())
+    else:
+        show_document(report.document())
 
 
 @contextlib.contextmanager

@@ -11,16 +11,18 @@ from importlib.resources import as_file, files
 
 import numpy as np
 
+from fullint.documents import Document, Table, size
 from fullint.model.census import count_conv, count_float
 from fullint.model.ir import Array, Model
 from fullint.model.tflite import read_model
 from fullint.options import Progress
 from fullint.quantization.pipeline import quantize
 from fullint.quantization.report import QuantizeReport
-from fullint.reporting import SCHEMA_VERSION, Report
+from fullint.reporting import SCHEMA_VERSION, ModelResult, Report
 from fullint.runtime.messages import Latency, Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.kernel_outputs import integer_inputs, real
+from fullint.verification.report_document import certificate_blocks
 
 LATENCY_RUNS = 400
 
@@ -37,7 +39,7 @@ class Side:
     latency_us: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DemoReport(Report):
     """The model before and after, and the report of its quantization."""
 
@@ -47,13 +49,31 @@ class DemoReport(Report):
     after: Side
     quantize: QuantizeReport
 
+    def document(self) -> Document:
+        """Before and after, side by side, and the certificate."""
+        before, after = self.before, self.after
+        rows = (
+            ("operators", str(before.operators), str(after.operators)),
+            ("float operators", str(before.float_operators), str(after.float_operators)),
+            ("CONV_2D int8 weights, int32 bias", before.conv_2d, after.conv_2d),
+            ("size", size(before.bytes), size(after.bytes)),
+            (f"accuracy on {self.test_digits} digits", f"{100 * before.accuracy:.2f} %", f"{100 * after.accuracy:.2f} %"),
+            ("latency (median, 1 thread)", f"{before.latency_us:.0f} us", f"{after.latency_us:.0f} us"),
+        )
+        certificate = self.quantize.certificate
+        table = Table(("", "float", "all integer"), rows, "handwritten digits, a small trained network")
+        return Document.of(table, *(certificate_blocks(certificate) if certificate is not None else ()))
 
-@dataclass(frozen=True)
-class Demo:
+
+@dataclass(frozen=True, repr=False)
+class Demo(ModelResult):
     """The quantized model and the report."""
 
     model: bytes
     report: DemoReport
+
+    def _report(self) -> DemoReport:
+        return self.report
 
 
 def run_demo(progress: Progress | None = None) -> Demo:

@@ -25,21 +25,25 @@ from fullint.frontends.formats import Framework, framework_of, split
 from fullint.frontends.match_interface import SAME, SURE, Matched, Original, match_interface
 from fullint.frontends.report import Conversion
 from fullint.options import ConvertOptions, Progress, takes
+from fullint.reporting import ModelResult
 
 WORKERS = Path(__file__).parent / "workers"
 
 
-@dataclass(frozen=True)
-class Converted:
-    """A float `.tflite` and how it was made.
+@dataclass(frozen=True, repr=False)
+class Converted(ModelResult):
+    """A float model and how it was made.
 
     Attributes:
-        model: the file's bytes.
-        conversion: the tool, its versions, and the accuracy of the conversion.
+        model: the `.tflite` file.
+        conversion: how it was made.
     """
 
     model: bytes
     conversion: Conversion
+
+    def _report(self) -> Conversion:
+        return self.conversion
 
 
 @takes(ConvertOptions)

@@ -19,8 +19,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fullint.documents import Document
 from fullint.errors import SetupError, UsageError
 from fullint.frontends.formats import FRAMEWORKS, Framework, here
+from fullint.frontends.report_document import environment_document
 from fullint.reporting import SCHEMA_VERSION, Report
 
 VARIABLE = "FULLINT_ENVIRONMENTS"
@@ -28,7 +30,7 @@ _READY = "fullint-ready"
 _TAIL = 25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Environment(Report):
     """The environment a front end runs in.
 
@@ -48,6 +50,10 @@ class Environment(Report):
     seconds: float = 0.0
     packages: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
+
+    def document(self) -> Document:
+        """What the report says."""
+        return environment_document(self)
 
 
 def root() -> Path:

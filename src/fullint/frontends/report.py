@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fullint.documents import Document
+from fullint.frontends.report_document import conversion_document
 from fullint.reporting import SCHEMA_VERSION, Report
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conversion(Report):
     """How a float `.tflite` was made.
 
@@ -32,3 +34,7 @@ class Conversion(Report):
     equal: float | None
     log: str
     schema_version: int = SCHEMA_VERSION
+
+    def document(self) -> Document:
+        """What the report says."""
+        return conversion_document(self)

@@ -53,7 +53,7 @@ class ModelOptions:
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
         if not isinstance(self.batch, int) or isinstance(self.batch, bool):
-            raise UsageError(f"batch must be a whole number, not {self.batch!r}")
+            raise UsageError(f"batch must be an integer, not {self.batch!r}")
         if self.batch < 1:
             raise UsageError("batch must be at least 1")
         _ = self.shapes
@@ -158,7 +158,7 @@ class RunOptions(ModelOptions):
         for name in ("num_samples", "threads"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-                raise UsageError(f"{name} must be a whole number, not {value!r}")
+                raise UsageError(f"{name} must be an integer, not {value!r}")
         if not isinstance(self.min_sqnr, int | float) or not math.isfinite(self.min_sqnr):
             raise UsageError(f"min_sqnr must be a finite number of dB, not {self.min_sqnr!r}")
         given = self.io.split(",") if isinstance(self.io, str) else []
@@ -290,7 +290,7 @@ def parse_shapes(shape: str | Sequence[str]) -> dict[str | None, tuple[int, ...]
         UsageError: it is no text, or does not look like a shape.
     """
     if not isinstance(shape, str) and not (isinstance(shape, list | tuple) and all(isinstance(s, str) for s in shape)):
-        raise UsageError(f"shape must be text such as 1,224,224,3, or a sequence of such, not {shape!r}")
+        raise UsageError(f"shape must be a string such as 1,224,224,3, or a sequence of them, not {shape!r}")
     return dict(_parse_shape(text) for text in ([shape] if isinstance(shape, str) else shape))
 
 
@@ -301,7 +301,7 @@ def _parse_shape(text: str) -> tuple[str | None, tuple[int, ...]]:
     except ValueError:
         shape = ()
     if not shape or any(n < 1 for n in shape):
-        raise UsageError(f'shape must look like 1,224,224,3 or NAME=1,224,224,3, not "{text}"')
+        raise UsageError(f'shape must have the form 1,224,224,3 or NAME=1,224,224,3, not "{text}"')
     return name or None, shape
 
 

@@ -6,31 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from fullint.model.ir import Model
 from fullint.options import Progress, QuantizeOptions, takes
-from fullint.quantization.assignment import Assignment
 from fullint.quantization.build import build
 from fullint.quantization.certify import certify
 from fullint.quantization.decide import decide
 from fullint.quantization.load import hand_on_integer, load, require_float
 from fullint.quantization.measure import calibrate, equalize
+from fullint.quantization.plan import Plan
 from fullint.quantization.prepare import prepare, require_feasible, require_samples
 from fullint.quantization.report import Result
 from fullint.quantization.stage_values import Assigned, Request
 from fullint.quantization.workbench import Workbench
 
 __all__ = ["Plan", "Result", "plan", "quantize"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The decisions, before anything is rewritten: what `--plan` prints."""
-
-    model: Model
-    assignment: Assignment
 
 
 Stage = Callable[[Workbench, Any], Any]

@@ -10,15 +10,17 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from fullint.documents import Document
 from fullint.errors import VerificationError
 from fullint.frontends.report import Conversion
 from fullint.model.census import ConvCount, count_conv, count_float, operator_counts
 from fullint.model.ir import Model
 from fullint.model.tflite import read_model
 from fullint.options import reported
+from fullint.quantization.report_document import quantize_document
 from fullint.quantization.stage_values import Calibrated, Loaded, Source, Written
 from fullint.quantization.workbench import Workbench
-from fullint.reporting import SCHEMA_VERSION, Change, Report
+from fullint.reporting import SCHEMA_VERSION, Change, ModelResult, Report
 from fullint.verification.contract import contract_problems
 from fullint.verification.report import Certificate
 from fullint.version import __version__
@@ -38,7 +40,7 @@ class CutReport:
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class QuantizeReport(Report):
     """Everything `quantize` did and found; see the field names."""
 
@@ -64,18 +66,25 @@ class QuantizeReport(Report):
     certificate: Certificate | None = None
     conversion: Conversion | None = None
 
+    def document(self) -> Document:
+        """What the report says."""
+        return quantize_document(self)
 
-@dataclass(frozen=True)
-class Result:
+
+@dataclass(frozen=True, repr=False)
+class Result(ModelResult):
     """An all-integer model and how it came about.
 
     Attributes:
-        model: the `.tflite` file's bytes.
-        report: what `--json` prints.
+        model: the `.tflite` file.
+        report: what was done, and the certificate.
     """
 
     model: bytes
     report: QuantizeReport
+
+    def _report(self) -> QuantizeReport:
+        return self.report
 
 
 def report_result(bench: Workbench, written: Written, certificate: Certificate, warnings: Sequence[str]) -> QuantizeReport:

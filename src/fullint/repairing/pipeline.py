@@ -12,10 +12,9 @@ bounds are too wide, samples are required, and the half-quantized model itself i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from fullint.auditing.audit import Finding, audit_model, chosen_rules, read_for_audit
+from fullint.auditing.audit import audit_model, chosen_rules, read_for_audit
 from fullint.auditing.rules import Mend, Rule
 from fullint.errors import Blocker, NotIntegerError, UsageError
 from fullint.model.tflite import read_model
@@ -27,13 +26,16 @@ from fullint.quantization.load import load, require_float
 from fullint.quantization.measure import open_all
 from fullint.quantization.pipeline import Stage, run
 from fullint.quantization.prepare import prepare, require_feasible
-from fullint.quantization.report import QuantizeReport, Result, given_bytes, report_unchanged
+from fullint.quantization.report import Result, given_bytes, report_unchanged
 from fullint.quantization.stage_values import Calibrated
 from fullint.quantization.workbench import Workbench
 from fullint.repairing.ranges import find_ranges
+from fullint.repairing.report import Repaired, RepairPlan, RepairReport
 from fullint.repairing.select import RepairRequest, Selected, require_mendable, select
-from fullint.reporting import SCHEMA_VERSION, Report
+from fullint.reporting import SCHEMA_VERSION
 from fullint.version import __version__
+
+__all__ = ["RepairPlan", "RepairReport", "Repaired", "repair", "repair_plan"]
 
 ALWAYS = {
     Mend.STAMP: "a written model always has correct versions",
@@ -41,64 +43,6 @@ ALWAYS = {
     Mend.FOLLOW: "it depends on the operators next to it",
 }
 """Fixes that cannot be skipped, and why."""
-
-
-@dataclass(frozen=True)
-class RepairPlan(Report):
-    """What `repair` would do.
-
-    Attributes:
-        fix: findings it would fix.
-        leave: findings it would leave.
-        refused: the operators that would keep it from producing a result; empty if the file, with the samples if given,
-            is sufficient.
-    """
-
-    schema_version: int
-    fix: tuple[Finding, ...]
-    leave: tuple[Finding, ...]
-    refused: tuple[Blocker, ...]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row per finding, with whether it would be fixed."""
-        return [{"fix": done, **vars(f)} for done, group in ((True, self.fix), (False, self.leave)) for f in group]
-
-
-@dataclass(frozen=True)
-class RepairReport(Report):
-    """What `repair` did.
-
-    Attributes:
-        schema_version: version of the report's fields.
-        fullint: version of fullint.
-        status: "repaired" or "nothing-to-repair".
-        options: the options of the run: `repair(**options)` repeats it.
-        fixed: the findings that were fixed, as found in the input file.
-        left: the findings of an audit of the result.
-        assumptions: what the repair had to assume, as sentences.
-        result: the report of the quantization, with its certificate.
-    """
-
-    schema_version: int
-    fullint: str
-    status: str
-    options: dict[str, Any]
-    fixed: tuple[Finding, ...]
-    left: tuple[Finding, ...]
-    assumptions: tuple[str, ...]
-    result: QuantizeReport
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row per finding, with whether it was fixed."""
-        return [{"fixed": done, **vars(f)} for done, group in ((True, self.fixed), (False, self.left)) for f in group]
-
-
-@dataclass(frozen=True)
-class Repaired:
-    """The repaired model's bytes and its report."""
-
-    model: bytes
-    report: RepairReport
 
 
 @takes(RepairOptions)

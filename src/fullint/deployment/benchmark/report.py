@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from fullint.deployment.benchmark.report_document import benchmark_document
 from fullint.deployment.delegates import nnapi, xnnpack
 from fullint.deployment.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, Section, Stat, rows_of
+from fullint.documents import Document
 from fullint.reporting import Report
 
 
@@ -134,7 +136,7 @@ class Comparison:
     operators: tuple[OperatorChange, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BenchmarkReport(Report):
     """The result of `benchmark`.
 
@@ -178,6 +180,10 @@ class BenchmarkReport(Report):
 
         log = as_log(self.timings[index], self.options, self.notes)
         return format_log(log if profile else replace(log, sections=()))
+
+    def document(self) -> Document:
+        """What the report says."""
+        return benchmark_document(self)
 
 
 def timing_stats(seconds: Sequence[float]) -> dict[str, float]:

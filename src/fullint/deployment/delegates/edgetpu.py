@@ -8,7 +8,7 @@ the graph once: all operators from the first unsupported one on run on the CPU (
 from __future__ import annotations
 
 from fullint.deployment.delegates.conditions import Condition, Custom, Never, Option, Static, Values
-from fullint.deployment.delegates.table import Row, Table
+from fullint.deployment.delegates.table import AcceptanceTable, Row
 from fullint.deployment.delegates.taken import verdicts
 from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
 from fullint.model.ir import Graph, Model, Op, Tensor
@@ -143,7 +143,9 @@ _KNOWN: dict[str, tuple[Condition, ...]] = {
     "DEQUANTIZE": (Never("its output is float"),),
 }
 
-TABLE = Table("edgetpu", _SOURCE, tuple(_row(k, *c) for k, c in _KNOWN.items()), (Custom(_eight_bits), Custom(_old_enough)))
+TABLE = AcceptanceTable(
+    "edgetpu", _SOURCE, tuple(_row(k, *c) for k, c in _KNOWN.items()), (Custom(_eight_bits), Custom(_old_enough))
+)
 
 
 def cut_once(graph: Graph, verdict: dict[Op, str | None]) -> dict[Op, str | None]:

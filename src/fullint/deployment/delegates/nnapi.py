@@ -26,7 +26,7 @@ from fullint.deployment.delegates.conditions import (
     Version,
     When,
 )
-from fullint.deployment.delegates.table import Row, Table
+from fullint.deployment.delegates.table import AcceptanceTable, Row
 from fullint.deployment.delegates.taken import verdicts
 from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
 from fullint.errors import UsageError
@@ -52,7 +52,7 @@ _FLOAT_Q8_INT = _of("float32", *_Q8, "int32")
 _FLOAT = _of("float32")
 
 
-def table(level: int, *, integer_only: bool = True) -> Table:
+def table(level: int, *, integer_only: bool = True) -> AcceptanceTable:
     """The table of one API level.
 
     Args:
@@ -61,7 +61,7 @@ def table(level: int, *, integer_only: bool = True) -> Table:
     """
     rows = (*_arithmetic(level), *_weighted(level), *_shapes(level), *_rest(level))
     always: tuple[Condition, ...] = (Custom(_no_float),) if integer_only else ()
-    return Table(f"nnapi:{level}", _SOURCE, rows, always)
+    return AcceptanceTable(f"nnapi:{level}", _SOURCE, rows, always)
 
 
 def _no_float(op: Op) -> str | None:

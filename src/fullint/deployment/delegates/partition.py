@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fullint.auditing.audit import read_for_audit
+from fullint.deployment.delegates.partition_document import partition_document
 from fullint.deployment.delegates.partitioner import Subset, subsets
 from fullint.deployment.delegates.target import TargetAnswer
 from fullint.deployment.delegates.targets import DELEGATES
+from fullint.documents import Document
 from fullint.errors import UsageError
 from fullint.model.ir import NUMPY_TYPES, Graph, Model, Tensor
 from fullint.ops.macs import macs
@@ -58,7 +60,7 @@ class Partition:
     crossing_bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PartitionReport(Report):
     """The result of `partition`.
 
@@ -97,6 +99,10 @@ class PartitionReport(Report):
     def rows(self) -> tuple[Refusal, ...]:
         """The operators that are not delegated, and why."""
         return self.refused
+
+    def document(self) -> Document:
+        """What the report says."""
+        return partition_document(self)
 
 
 def partition(

@@ -26,7 +26,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class AcceptanceTable:
     """What one delegate accepts.
 
     Attributes:

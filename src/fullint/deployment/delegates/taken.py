@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from fullint.deployment.delegates.table import Table
+from fullint.deployment.delegates.table import AcceptanceTable
 from fullint.model.ir import Graph, Op, Tensor, Uses
 
 
-def verdicts(graph: Graph, table: Table, *, expands: bool = False) -> dict[Op, str | None]:
+def verdicts(graph: Graph, table: AcceptanceTable, *, expands: bool = False) -> dict[Op, str | None]:
     """Operator -> why the delegate does not accept it, or None if it does.
 
     Args:

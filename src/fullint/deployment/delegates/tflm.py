@@ -7,7 +7,7 @@ from LiteRT's: no operator with float data and integer weights (hybrid), no spar
 from __future__ import annotations
 
 from fullint.deployment.delegates.conditions import Condition, Custom
-from fullint.deployment.delegates.table import Row, Table
+from fullint.deployment.delegates.table import AcceptanceTable, Row
 from fullint.deployment.delegates.taken import verdicts
 from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
 from fullint.model.ir import Model, Op
@@ -39,7 +39,7 @@ def _sparse(op: Op) -> str | None:
 
 
 _ALWAYS: tuple[Condition, ...] = (Custom(_hybrid), Custom(_sparse))
-TABLE = Table("tflm", _SOURCE, tuple(Row(kind, (), f"Add… for {kind}") for kind in KNOWN), _ALWAYS)
+TABLE = AcceptanceTable("tflm", _SOURCE, tuple(Row(kind, (), f"Add… for {kind}") for kind in KNOWN), _ALWAYS)
 
 
 def _answer(model: Model, detail: str) -> TargetAnswer:

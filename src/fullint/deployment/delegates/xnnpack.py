@@ -29,7 +29,7 @@ from fullint.deployment.delegates.conditions import (
     quantized,
     ratio,
 )
-from fullint.deployment.delegates.table import Row, Table
+from fullint.deployment.delegates.table import AcceptanceTable, Row
 from fullint.deployment.delegates.taken import verdicts
 from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
 from fullint.model.ir import Model, Op, Tensor
@@ -203,7 +203,7 @@ def _conv(kind: str, axis: int, source: str) -> Row:
 
 _AXES = (_int32(1), Rank((1,), 0, 1), Static((1,)), Custom(_one_value), _either(OUT))
 
-TABLE = Table(
+TABLE = AcceptanceTable(
     "xnnpack",
     "LiteRT, tflite/delegates/xnnpack/xnnpack_delegate.cc",
     (

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from fullint.deployment.logs.read import read_log
 from fullint.deployment.logs.record import INIT, INTERNAL, RUN, BenchLog, LogRow, Section
+from fullint.deployment.logs.report_document import log_document
+from fullint.documents import Document
 from fullint.model.census import is_float_op
 from fullint.model.ir import Model, Op, Uses
 from fullint.model.tflite import read_model
@@ -88,7 +90,7 @@ class Joined:
     operators: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LogReport(Report):
     """The result of `readlog`.
 
@@ -127,6 +129,10 @@ class LogReport(Report):
     def rows(self) -> tuple[DelegateTime, ...]:
         """The time per delegate."""
         return self.delegates
+
+    def document(self) -> Document:
+        """What the report says."""
+        return log_document(self)
 
 
 def readlog(log: str | Path, model: str | Path | bytes | None = None) -> LogReport:

@@ -1,0 +1,106 @@
+"""What the reports of `audit`, `inspect` and `explain` say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from fullint.documents import Block, Document, Line, Table, cut, many, size
+from fullint.documents.wording import MOST_ROWS
+
+if TYPE_CHECKING:
+    from fullint.auditing.audit import AuditReport, FileAudit, Finding
+    from fullint.auditing.explain import RulePage
+    from fullint.auditing.inspect import Inspection
+
+
+def audit_document(report: AuditReport) -> Document:
+    """The findings of one file; of several, a table with their counts."""
+    if len(report.files) == 1:
+        return Document(tuple(_of_file(report.files[0])))
+    columns = ("file", "operators", "float", "MACs in float", "errors", "warnings", "notes", "rules")
+    last = (
+        f"{many(len(report.files), 'file')}, {many(len(report.findings), 'finding')}; audit one file, or use --json, to see them"
+    )
+    return Document.of(Table(columns, tuple(map(_row, report.files))), Line(""), Line(last))
+
+
+def _row(f: FileAudit) -> tuple[str, ...]:
+    if f.error:
+        return (f.file, *["-"] * 6, f.error)
+    levels = Counter(x.level for x in f.findings)
+    counts = (str(levels[level]) for level in ("error", "warning", "note"))
+    rules = ", ".join(f"{n} {rule}" for rule, n in f.counts.items())
+    return (f.file, str(f.operators), str(f.float_operators), f"{100 * f.float_macs_share:.1f} %", *counts, rules)
+
+
+def _of_file(f: FileAudit) -> Iterator[Block]:
+    if f.error:
+        yield Line(f.error, "title")
+        return
+    share = f", {100 * f.float_macs_share:.1f} % of the multiply-accumulates" if f.float_operators else ""
+    of = f"{many(f.operators, 'operator')}, {f.float_operators} of them float{share}"
+    yield Line(f"{f.file or 'model'}: {of}; {many(len(f.findings), 'finding')}", "title")
+    for rule, count in f.counts.items():
+        found = [x for x in f.findings if x.rule == rule]
+        levels = ", ".join(f"{n} {level}" for level, n in Counter(x.level for x in found).items())
+        yield Line("")
+        yield Line(f"{rule} ({levels})", "heading", 1)
+        yield from (finding_line(x) for x in found[:MOST_ROWS])
+        if count > MOST_ROWS:
+            yield Line(f"and {count - MOST_ROWS} more (--json lists them all)", depth=2)
+        ways = list(dict.fromkeys(x.fix for x in found))
+        more = f", and {len(ways) - 1} like it" if len(ways) > 1 else ""
+        yield Line(f"fix: {ways[0]}{more}{' (fullint repair)' if found[0].repairable else ''}", depth=2)
+
+
+def finding_line(x: Finding) -> Line:
+    """One finding: where, and what is wrong."""
+    where = f"op {x.index}" if x.index >= 0 else "the"
+    where = f"subgraph {x.graph} {where}" if x.graph else where
+    layer = f" (layer {x.layer})" if x.layer and x.layer != x.output else ""
+    macs = f", {100 * x.macs_share:.1f} % of MACs" if x.macs_share >= 0.0005 else ""
+    return Line(f'{where} {x.kind} "{cut(x.output)}"{layer}{macs}: {x.cause}', depth=2)
+
+
+def inspection_document(found: Inspection) -> Document:
+    """Inputs, outputs, signatures and the table of operators."""
+    return Document(tuple(_of_inspection(found)))
+
+
+def _of_inspection(found: Inspection) -> Iterator[Block]:
+    counts = f"{many(found.operators, 'operator')}, {found.float_operators} of them float"
+    macs = f"{found.macs / 1e6:.2f} M MACs, {many(found.subgraphs, 'subgraph')}"
+    yield Line(f"{found.file or 'model'}: {size(found.file_bytes)}, {counts}, {macs}", "title")
+    for what, tensors in (("input", found.inputs), ("output", found.outputs)):
+        for t in tensors:
+            signature = f" (signature {list(t.shape_signature)})" if t.shape_signature else ""
+            quantization = f" {t.quantization}" if t.quantization else ""
+            yield Line(f'{what} "{t.name}" {t.dtype}{list(t.shape)}{signature}{quantization}', depth=1)
+    for s in found.signatures:
+        ins, outs = (", ".join(str(n) for n, _ in pairs) for pairs in (s.inputs, s.outputs))
+        yield Line(f"signature {s.key}: {ins} -> {outs}", depth=1)
+    columns = ("op", "kind", "version", "types", "output", "shape", "MACs", "constants")
+    rows = []
+    for o in found.operator_list:
+        index = f"{o.graph}:{o.index}" if found.subgraphs > 1 else str(o.index)
+        shape = "x".join(map(str, o.output_shape))
+        macs = f"{o.macs:,}" if o.macs else ""
+        rows.append((index, o.kind, str(o.version), o.dtypes, o.output, shape, macs, size(o.constant_bytes)))
+    yield Table(columns, tuple(rows))
+
+
+def rules_document(rules: Sequence[RulePage]) -> Document:
+    """The list of rules."""
+    rows = []
+    for r in rules:
+        fix = "none" if not r.repairable else "safe" if r.safe else "unsafe"
+        rows.append((r.rule, r.level, fix, r.summary))
+    return Document.of(Table(("rule", "level", "fix", "what"), tuple(rows)))
+
+
+def pages_document(rules: Sequence[RulePage]) -> Document:
+    """The manual pages of rules."""
+    lines = "\n\n".join((r.page or "").strip() for r in rules).splitlines()
+    return Document(tuple(Line(line) for line in lines))

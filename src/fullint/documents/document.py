@@ -1,0 +1,75 @@
+"""What a report says, as a value: lines, facts with a label, tables. How it looks is up to a rendering.
+
+Line("model.tflite: all integer", "title")        model.tflite: all integer
+Fact("operators", "12, none of them float")         operators      12, none of them float
+Table(("op", "ms"), (("CONV_2D", "1.3"), ...))      op       ms
+CONV_2D  1.3
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LINE_LEVELS = ("plain", "title", "heading", "note", "warning")
+"""What a line is: running text, a title, a heading below it, or something the reader should know."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A sentence, a title or a warning.
+
+    Attributes:
+        text: without a line break.
+        level: one of `LINE_LEVELS`.
+        depth: how deeply it is nested in what stands above it.
+    """
+
+    text: str
+    level: str = "plain"
+    depth: int = 0
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A labelled value.
+
+    Attributes:
+        label: what it is; "" continues the fact above.
+        text: the value.
+    """
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells.
+
+    Attributes:
+        columns: their headings.
+        rows: one cell for each column.
+        title: a line above it, or "".
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        assert all(len(row) == len(self.columns) for row in self.rows), self.columns
+
+
+Block = Line | Fact | Table
+
+
+@dataclass(frozen=True)
+class Document:
+    """Blocks in reading order."""
+
+    blocks: tuple[Block, ...]
+
+    @classmethod
+    def of(cls, *blocks: Block) -> Document:
+        """A document of these blocks."""
+        return cls(blocks)

@@ -1,0 +1,64 @@
+"""What the report of `quantize` says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fullint.documents import Block, Document, Fact, Line, many, size, some
+from fullint.documents.wording import MOST_ROWS
+from fullint.frontends.report_document import conversion_fact
+from fullint.verification.report_document import certificate_blocks
+
+if TYPE_CHECKING:
+    from fullint.quantization.report import QuantizeReport
+
+REQUANTIZES_SHOWN = 5
+
+
+def quantize_document(report: QuantizeReport) -> Document:
+    """The whole report."""
+    return Document((_title(report), *quantize_blocks(report)))
+
+
+def _title(report: QuantizeReport) -> Line:
+    given = str(report.options["model"])
+    name = "model" if given.startswith("sha256:") else Path(given).name
+    if report.status == "already-integer":
+        return Line(f"{name}: already all integer; verified, run, and copied unchanged", "title")
+    before, after = report.sizes["before"], report.sizes["after"]
+    return Line(f"{name}: all integer{_but(report)}, {size(after)} (was {size(before)})", "title")
+
+
+def _but(report: QuantizeReport) -> str:
+    kept = report.kept_float
+    if kept:
+        how = "left as they were" if any(k.rule == "leave" for k in kept) else "kept in float"
+        return f" except {many(len(kept), 'operator')} {how}"
+    return " between float inputs and outputs" if report.float_operators else ""
+
+
+def quantize_blocks(report: QuantizeReport) -> Iterator[Block]:
+    """All but the title."""
+    for k in report.kept_float[:MOST_ROWS]:
+        yield Fact("left as it was" if k.rule == "leave" else "kept in float", f'op {k.index} {k.kind} "{k.output}"')
+    if len(report.kept_float) > MOST_ROWS:
+        yield Fact("", f"and {len(report.kept_float) - MOST_ROWS} more")
+    if report.conversion is not None:
+        yield conversion_fact(report.conversion)
+    yield Fact("operators", f"{report.operators}, {report.float_operators} of them float  ({some(report.operator_counts)})")
+    convs = report.conv_2d
+    if convs.total:
+        bias = "int64" if report.options.get("activations") == "int16" else "int32"
+        yield Fact("CONV_2D", f"{convs.int8_weights_int32_bias} of {convs.total} with int8 weights and {bias} bias")
+    if report.requantizes:
+        yield Fact("requantizes", str(len(report.requantizes)))
+    for r in report.requantizes[:REQUANTIZES_SHOWN]:
+        yield Fact("", f"before {r.kind}, op {r.index}: {r.why}")
+    if report.certificate is not None:
+        yield from certificate_blocks(report.certificate)
+    spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in report.seconds.items())
+    yield Fact("time", f"{sum(report.seconds.values()):.2f} s ({spent})")
+    for warning in report.warnings:
+        yield Line(warning, "warning")
