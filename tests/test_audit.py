@@ -495,3 +495,12 @@ def test_the_half_quantized_model_of_the_case(path) -> None:
 def test_the_public_names() -> None:
     assert fullint.audit is audit
     assert re.match(r"\d+\.\d+", fullint.__version__)
+
+
+def test_a_change_of_type_alone_is_no_useless_requantize() -> None:
+    """int8 to uint8 of the same parameters: other numbers."""
+    g = Half()
+    y = g.op("QUANTIZE", g.coded(1, 4), dtype="uint8")
+    y.quant = g.graph.inputs[0].quant
+    g.output(y)
+    assert rules(g)["useless-requantize"] == 0

@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from half import Half
 import fullint
 from fullint.deployment.benchmark import ModelTiming, benchmark
 from fullint.deployment.benchmark.profile import EventRow, join
+from fullint.deployment.benchmark.session import compared
 from fullint.deployment.logs import format_log, parse_log, readlog
 from fullint.errors import ModelFormatError, RuntimeFailure, UsageError
 from fullint.model.ir import constant
@@ -348,11 +350,34 @@ def test_an_external_delegate_is_loaded(tmp_path: Path) -> None:
 
 
 def test_integers_against_float() -> None:
-    """What the whole is for: a float model and its integer twin, side by side."""
+    """What the whole is for: a float model and its integer twin, side by side, by kind, by operator and in all."""
     data = network(16, 2)
     result = fullint.quantize(data, [np.random.default_rng(i).normal(size=(1, 32, 32, 3)).astype(np.float32) for i in range(8)])
     report = benchmark(data, result.model, **QUICK)
-    assert report.comparisons[0].kinds["CONV_2D"][1] > 0
+    before, after = report.timings
+    [c] = report.comparisons
+    for place, t in enumerate((before, after)):
+        assert c.kinds["CONV_2D"][place] == pytest.approx(sum(o.us for o in t.operators if o.kind == "CONV_2D"), abs=0.5)
+        assert c.kinds["CONV_2D"][place] < t.profile_us * 1.001
+    assert c.low <= c.ratio <= c.high
+    assert 0.5 < c.ratio / (before.median_us / after.median_us) < 2
+    assert {o.kind for o in c.operators} >= {"CONV_2D"}
+    model = read_bytes(result.model)
+    assert {o.output for o in after.operators if o.kind == "CONV_2D"} <= {op.output_name for op in model.main.ops}
+
+
+@pytest.mark.parametrize(("count", "quantile"), [(2, 12.706), (3, 4.303), (5, 2.776), (10, 2.262)])
+def test_the_interval_of_a_ratio_is_students(count: int, quantile: float) -> None:
+    """Against the equation, with quantiles from a table of the distribution."""
+    ratios = np.linspace(0.1, 0.3, count)
+    turns = [[float(np.exp(r))] for r in ratios]
+    a, b = SimpleNamespace(turns=turns), SimpleNamespace(turns=[[1.0]] * count)
+    timing = SimpleNamespace(model="m", operators=())
+    c = compared(a, b, timing, timing)
+    half = quantile * ratios.std(ddof=1) / np.sqrt(count)
+    assert c.ratio == pytest.approx(np.exp(ratios.mean()), rel=1e-3)
+    assert c.low == pytest.approx(np.exp(ratios.mean() - half), rel=2e-3)
+    assert c.high == pytest.approx(np.exp(ratios.mean() + half), rel=2e-3)
 
 
 @pytest.mark.parametrize("path", corpus("singles", "gru.tflite") + corpus("singles", "lstm.tflite"), ids=lambda p: p.stem)

@@ -10,7 +10,8 @@ from conftest import CORPUS
 from half import Half
 
 from fullint.deployment.logs import BenchLog, Delegate, Section, Stat, format_log, parse_log, readlog
-from fullint.deployment.logs.record import INIT, INTERNAL, RUN, rows_of
+from fullint.deployment.logs.analysis import _by_kernel
+from fullint.deployment.logs.record import INIT, INTERNAL, RUN, LogRow, rows_of
 from fullint.errors import LogFormatError
 
 SAMPLE = BenchLog(
@@ -202,3 +203,11 @@ def test_numbers_that_are_none_are_no_numbers(old: str, new: str) -> None:
 def test_a_size_that_is_no_number_is_no_size() -> None:
     text = format_log(SAMPLE).replace("file size (MB): 1.25", "file size (MB): nan")
     assert parse_log(text).model_mb is None
+
+
+def test_float_operators_of_each_kernel() -> None:
+    """Called 3, 2 and 1 times: kernels of one, two and three operators."""
+    rows = [LogRow("CONV_2D", 0.1, 0.1, 1.0, 1.0, 0.0, calls, f"[{calls}]:0") for calls in (2, 3, 1)]
+    assert _by_kernel(rows) == (1, 2, 3)
+    assert _by_kernel(rows[:1]) == (1, 1)
+    assert _by_kernel([]) == ()

@@ -178,3 +178,16 @@ def test_long_chains_of_shared_values_are_quick(g: Builder) -> None:
         x = g.op("MUL", x, g.op("LOGISTIC", x))
     g.output(g.op("ADD", x, g.input(1, 8)))
     assert prepared(g) == ["LOOKUP", "ADD"]
+
+
+@pytest.mark.parametrize("low", [0.0, 4.5])
+def test_functions_that_differ_far_out_are_told_apart(low: float) -> None:
+    """MINIMUM(MAXIMUM(x, 0), 6) is RELU6, not RELU, which it equals up to 6; one that ends at 8 is neither."""
+    g = Builder()
+    for end in (6.0, 8.0):
+        g.output(g.op("MINIMUM", g.op("MAXIMUM", g.input(1, 64), g.const(0.0)), g.const(end)))
+    model = read_bytes(g.bytes())
+    prepare(model, evaluate)
+    x = np.linspace(low, 12, 64, dtype=np.float32).reshape(1, 64)
+    for found, end in zip(run(model, [x, x], "builtin"), (6.0, 8.0), strict=True):
+        np.testing.assert_allclose(found, np.clip(x, 0, end), rtol=1e-6)

@@ -6,6 +6,7 @@ import importlib.util
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import CORPUS, corpus, quantized
 from half import Half
@@ -295,3 +296,23 @@ def test_the_pair_of_the_case() -> None:
     assert partitions(repaired, 30) == (1, 1)
     assert partitions(repaired, 29)[0] == 3
     assert Counter(op.kind for op in half.main.ops)["CONV_2D"] == 82
+
+
+@pytest.mark.parametrize("share", [0.98, 1.02])
+@pytest.mark.parametrize(
+    ("kind", "bound"), [("MUL", 2.0**-16), ("MUL", 2.0**8), ("ADD", 2.0**-10), ("ADD", 2.0**8), ("SUB", 2.0**8)]
+)
+def test_scales_at_the_edge_of_what_xnnpack_takes(kind: str, bound: float, share: float) -> None:
+    """Just inside and just outside of each bound, our table says what the runtime does."""
+    g = Half()
+    a, b = g.coded(1, 4, 4, 2), g.coded(1, 4, 4, 2)
+    a.quant = b.quant = Quant.of(0.05, 0)
+    ratio = bound * share
+    out = 0.05 * 0.05 / ratio if kind == "MUL" else 0.05 / ratio
+    g.output(g.int_op(kind, a, b, scale=float(np.float32(out)), zero=0))
+    data = g.bytes()
+    model = read_bytes(data)
+    with model_file(data) as path:
+        assert kernels(model) == runtime_kernels(path, model)
+    inside = (share > 1) == (bound < 1)
+    assert bool(kernels(model)) == inside

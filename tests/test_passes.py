@@ -220,3 +220,29 @@ def test_constant_arithmetic_is_done_once(g: Builder) -> None:
     model = fixed(g, 1)
     assert [op.kind for op in model.main.ops] == ["ADD"]
     assert model.main.ops[0].inputs[1].array.tolist() == [3, 8]
+
+
+def test_factors_before_a_depthwise_convolution_go_to_its_channels(g: Builder) -> None:
+    """Two output channels of one input channel get one factor."""
+    x = g.op("MUL", image(g), g.const(np.array([1, 10, 100], np.float32)))
+    g.output(g.depthwise(x, multiplier=2))
+    assert prepared(g)[0] == ["DEPTHWISE_CONV_2D"]
+
+
+def test_random_numbers_are_drawn_in_each_run(g: Builder) -> None:
+    noise = g.op("RANDOM_UNIFORM", g.const(np.int32([1, 4])), shape=(1, 4), dtype="float32")
+    g.output(g.op("ADD", g.input(1, 4), noise))
+    model = read_bytes(g.bytes())
+    assert fold_constants(model, evaluate) == []
+    assert [op.kind for op in model.main.ops] == ["RANDOM_UNIFORM", "ADD"]
+
+
+def test_a_maximum_over_another_axis_is_no_part_of_a_softmax(g: Builder) -> None:
+    """Taking it off would change the result: it differs within a row."""
+    x = g.input(1, 4, 5)
+    largest = g.op("REDUCE_MAX", x, g.const(np.int32([1])), shape=(1, 1, 5), keep_dims=True)
+    e = g.op("EXP", g.op("SUB", x, largest))
+    total = g.op("SUM", e, g.const(np.int32([2])), shape=(1, 4, 1), keep_dims=True)
+    g.output(g.op("DIV", e, total))
+    kinds, _ = prepared(g)
+    assert "SUB" in kinds and "REDUCE_MAX" in kinds

@@ -8,7 +8,7 @@ from conftest import kinds, quantized, run
 
 import fullint
 from fullint.errors import AccuracyError, NotIntegerError, RuntimeFailure, SamplesError, UsageError, VerificationError
-from fullint.model.ir import Op, Quant, Tensor
+from fullint.model.ir import Op, Quant, Signature, Tensor
 from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder, samples_like
 from fullint.quantization import pipeline
@@ -402,3 +402,26 @@ def test_plan_decides_without_writing(g: Builder) -> None:
         fullint.plan(data, synthetic=True, per_tensr=True)
     with pytest.raises(TypeError, match="per_tensr"):
         fullint.quantize(data, synthetic=True, per_tensr=True)
+
+
+def test_signatures_name_the_tensors_that_a_user_feeds(g: Builder) -> None:
+    """With float inputs and outputs those outside, not the integer ones behind them."""
+    g.output(g.dense(g.input(1, 8), 4))
+    given = g.model()
+    given.signatures.append(Signature("serve", given.main, [("x", given.main.inputs[0])], [("y", given.main.outputs[0])]))
+    data = write_model(given)
+    model = read_bytes(pipeline.quantize(data, samples_like(given, 12), io="float32").model)
+    [s] = model.signatures
+    assert [t for _, t in s.inputs] == model.main.inputs
+    assert [t for _, t in s.outputs] == model.main.outputs
+    assert all(t.dtype == "float32" for t in (*model.main.inputs, *model.main.outputs))
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_constants_that_are_not_finite_are_refused_by_name(g: Builder, value: float) -> None:
+    limit = g.const(np.float32([1, 2, value, 4]))
+    limit.name = "limit"
+    g.output(g.op("MINIMUM", g.input(1, 4), limit))
+    with pytest.raises(NotIntegerError, match='"limit"') as e:
+        quantized(g)
+    assert "NaN or infinity" in e.value.blockers[0].cause

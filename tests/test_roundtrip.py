@@ -1,12 +1,14 @@
 """Reading and writing lose nothing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import corpus, run
 
 from fullint.errors import FullintError, ModelFormatError
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, constant
-from fullint.model.tflite import read_bytes, read_model, schema, write_model
+from fullint.model.tflite import read_bytes, read_model, schema, write_file, write_model
 from fullint.ops.builder import Builder, samples_like
 from fullint.ops.structure import check_readable
 
@@ -194,3 +196,14 @@ def test_corpus_survives(path) -> None:
         return
     for a, b in zip(before, run(data, samples), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_large_constants_of_any_size_lie_behind_one_another(g: Builder, tmp_path: Path) -> None:
+    """In a file for the runtime each begins where the one before it has ended."""
+    values = [np.random.default_rng(i).normal(size=(1, n)).astype(np.float32) for i, n in enumerate((1025, 1039, 2047, 1024))]
+    g.output(*(g.op("ADD", g.input(*v.shape), g.const(v)) for v in values))
+    write_file(g.model(), str(tmp_path / "m.tflite"))
+    read = read_model(tmp_path / "m.tflite")
+    for op, expected in zip(read.main.ops, values, strict=True):
+        np.testing.assert_array_equal(op.inputs[1].array, expected)
+    np.testing.assert_array_equal(run((tmp_path / "m.tflite").read_bytes(), [np.zeros_like(v) for v in values])[1], values[1])
