@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fullint.calibration.masks import MASK
 from fullint.calibration.range_methods import METHODS, MinMax, RangeMethod
 from fullint.errors import UsageError
 from fullint.files import write_atomically
@@ -188,13 +189,21 @@ def finish(model: Model, found: Statistics) -> Stats:
             unseen.append(t)
             ranges[t] = Range(0.0, 0.0)
             continue
-        ranges[t] = method.finish(t.size * found.count)
+        ranges[t] = _beside_masks(method, found.rows.get(key), t.size * found.count)
         if isinstance(ends, MinMax) and ends.low.size > 1:
             channels[t] = ends.channels(t.size * found.count)
     states = {by_key[key]: ends.finish(by_key[key].size * found.count).largest for key, ends in found.states.items()}
     rows = {by_key[key]: float(ends.low.min()) for key, ends in found.rows.items()}
     means = np.array([found.kept[i] for i in sorted(found.kept)], np.float32)
     return Stats(Measured(ranges, rows, states), channels, means, tuple(unseen))
+
+
+def _beside_masks(method: RangeMethod, rows: MinMax | None, count: int) -> Range:
+    """The range of a tensor; of a softmax input with masks in it, room is made for its scores, not for the masks' distance."""
+    if rows is None or not isinstance(method, MinMax) or float(method.low.min()) > -MASK:
+        return method.finish(count)
+    scores = MinMax(rows.low, method.high).finish(count)
+    return Range(float(method.low.min()), scores.high)
 
 
 def merge_entries(found: Sequence[Stats]) -> Stats:

@@ -176,7 +176,7 @@ def _of_run(bench: Workbench, loaded: Loaded, data: bytes) -> dict[str, Any]:
 
 def _left(changes: Sequence[Change]) -> tuple[str, ...]:
     """Patterns that were recognised and left alone, in sentences."""
-    return tuple(f'{c.rule} left {c.kind} "{c.output}": {c.why}' for c in changes if not c.done)
+    return tuple(dict.fromkeys(f'{c.rule} left {c.kind} "{c.output}": {c.why}' for c in changes if not c.done))
 
 
 def _samples(calibrated: Calibrated) -> dict[str, Any]:
