@@ -1,6 +1,6 @@
 # make demo             set up and show the main job on a small trained network
-# make test             set up and run the tests
-# make check            all that the gate runs, but for the front ends
+# make test             set up and run the core of the tests: a few minutes
+# make check            all that the gate runs, but for the front ends: every test, lint, types, pages, site
 # make site             the user guide and the API reference, as a web site in build/site
 # make test-keras       the drop-in converter and Keras, environments from nothing
 # make test-torch       the same for PyTorch
@@ -11,15 +11,21 @@ BIN := .venv/bin
 KERAS_BIN := .venv-keras/bin
 export FULLINT_ENVIRONMENTS ?= $(CURDIR)/.environments
 
-.PHONY: demo test check lint types docs site test-keras test-torch test-onnx test-frontends clean
+.PHONY: demo test test-all check lint types docs site test-keras test-torch test-onnx test-frontends clean
 
 demo: $(BIN)/fullint
 	$(BIN)/fullint demo
 
+# tests that compare times run by themselves, after the others
 test: .venv/dev
-	$(BIN)/python -m pytest -q
+	FULLINT_CORPUS= $(BIN)/python -m pytest -q -n auto -m "not slow and not alone"
+	FULLINT_CORPUS= $(BIN)/python -m pytest -q -m "alone and not slow"
 
-check: .venv/dev lint types docs site test
+check: .venv/dev lint types docs site test-all
+
+test-all: .venv/dev
+	$(BIN)/python -m pytest -q -n auto -m "not alone"
+	$(BIN)/python -m pytest -q -m alone
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,11 @@ CORPUS = os.environ.get("FULLINT_CORPUS")
 def corpus(*parts: str) -> list[Path]:
     """Files of the corpus, none where there is no corpus."""
     return sorted(Path(CORPUS, *parts[:-1]).glob(parts[-1])) if CORPUS else []
+
+
+def some_slow(seeds: Iterable[int], core: int) -> list[object]:
+    """Seeds as parameters: the first belong to the core, the others to the slow tests."""
+    return [s if i < core else pytest.param(s, marks=pytest.mark.slow) for i, s in enumerate(seeds)]
 
 
 def snapshot(*graphs: Graph) -> list[object]:

@@ -66,6 +66,7 @@ def settled(source: object, kernels: str, **options: object) -> ModelTiming:
     pytest.fail(f"the profile is {ratios} of the latency")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kernels", ["xnnpack", "builtin", "reference"])
 def test_the_profile_is_of_the_models_operators_and_sums_to_the_latency(kernels: str) -> None:
     t = settled(network(48), kernels, num_runs=20, min_secs=0.5)
@@ -79,6 +80,7 @@ def test_the_profile_is_of_the_models_operators_and_sums_to_the_latency(kernels:
     assert t.memory_mb > 0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kernels", ["xnnpack", "builtin"])
 @pytest.mark.parametrize("path", MODELS, ids=lambda p: p.stem)
 def test_profiles_of_real_models_sum_to_the_latency(path: Path, kernels: str) -> None:
@@ -103,6 +105,7 @@ def cost_of_measuring(path: str, x: list[np.ndarray]) -> float:
         return min(min(b) for _, b in turns) / min(min(a) for a, _ in turns)
 
 
+@pytest.mark.alone
 def test_measuring_costs_nothing() -> None:
     """Against the interpreter in a plain loop, turn by turn.
 
@@ -120,6 +123,7 @@ def test_measuring_costs_nothing() -> None:
     pytest.fail(f"measuring takes {found} of a plain loop's time")
 
 
+@pytest.mark.alone
 def test_models_side_by_side() -> None:
     small, large = network(16), network(64)
     report = benchmark(large, small, large, num_runs=50, min_secs=0.5)
@@ -349,6 +353,7 @@ def test_an_external_delegate_is_loaded(tmp_path: Path) -> None:
         benchmark(network(8, 1), external_delegate_path=str(tmp_path / "no.so"), **QUICK)
 
 
+@pytest.mark.alone
 def test_integers_against_float() -> None:
     """What the whole is for: a float model and its integer twin, side by side, by kind, by operator and in all."""
     data = network(16, 2)

@@ -272,6 +272,7 @@ def test_type_checkers_know_every_attribute() -> None:
     assert named == {*ATTRIBUTES, *OWN, "report", "conversion", "float_model"}
 
 
+@pytest.mark.slow
 def test_a_type_checker_finds_what_is_misspelt(tmp_path: Path) -> None:
     script = tmp_path / "user.py"
     script.write_text(

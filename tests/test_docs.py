@@ -1,6 +1,7 @@
 """What the docs say is run or compared."""
 
 import dataclasses
+import os
 import re
 import subprocess
 import sys
@@ -53,18 +54,43 @@ def blocks(text: str) -> list[tuple[str, str]]:
     return re.findall(r"<!-- run -->\n```(\w*)\n(.*?)```", text, re.DOTALL)
 
 
-def test_readme_quickstart_runs(folder: Path) -> None:
-    """The commands and the Python of the README, pasted as they are."""
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What a clone's root has after `make demo`, as far as the README speaks of it."""
+    home = tmp_path / "clone" / "src" / "fullint" / "demo"
+    home.mkdir(parents=True)
+    for name in ("digits.tflite", "half.tflite", "calibration.npz"):
+        (home / name).write_bytes((DEMO / name).read_bytes())
+    (tmp_path / "clone" / ".venv").symlink_to(sys.prefix)
+    return tmp_path / "clone"
+
+
+@pytest.mark.skipif(not (Path(sys.prefix) / "bin" / "activate").exists(), reason="no virtual environment")
+def test_readme_quickstart_runs_as_pasted(clone: Path) -> None:
+    """The commands and the Python, in an empty shell that stands in the clone's root."""
     found = blocks(README)
     assert [language for language, _ in found] == ["", "", "python"]
-    for line in (found[0][1] + found[1][1]).strip().splitlines():
-        words = line.split()
-        assert words[0] == "fullint"
-        done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == FOUND.get(words[1], 0), done.stderr
-    done = subprocess.run([sys.executable, "-c", found[2][1]], cwd=folder, capture_output=True, text=True, check=False)
+    (clone / "quickstart.py").write_text(found[2][1])
+    audit = next(line for line in found[1][1].splitlines() if line.startswith("fullint audit"))
+    script = found[0][1] + found[1][1].replace(audit, f"{audit} || test $? = 1") + "python quickstart.py\n"
+    empty = {"PATH": "/usr/bin:/bin", "HOME": str(clone)}
+    done = subprocess.run(["bash", "-e"], input=script, cwd=clone, env=empty, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("0 float operators\n")
+    assert done.stdout.endswith("repaired 0 float operators\n")
+    assert {p.name for p in clone.glob("*.tflite")} == {"digits_int8.tflite", "digits_uint8.tflite", "repaired.tflite"}
+
+
+@pytest.mark.slow
+def test_python_of_the_readme_is_typed(tmp_path: Path) -> None:
+    """mypy --strict has nothing to say, of what the reader brings along either."""
+    brought = "from typing import Any\ntf: Any = None\nmodel: Any = None\nrepresentative_dataset: Any = None\n"
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", README, re.DOTALL)):
+        (tmp_path / f"block{number}.py").write_text(brought + code)
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file=", *map(str, tmp_path.glob("*.py"))]
+    environment = {**os.environ, "MYPYPATH": str(ROOT / "src")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    ours = [line for line in done.stdout.splitlines() if line.startswith("block")]
+    assert not ours, done.stdout
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))
@@ -129,6 +155,7 @@ def test_delegates_and_measuring_have_the_options_of_the_api(command: str, call:
         assert cli[name] == api[name].default, name
 
 
+@pytest.mark.slow
 def test_the_page_on_speed_runs(folder: Path) -> None:
     """The commands of docs/faster.md that need no file of the reader's."""
     found = blocks((ROOT / "docs" / "faster.md").read_text())
@@ -190,7 +217,16 @@ def test_public_names_are_there_and_documented() -> None:
 
 
 def test_links_point_at_files() -> None:
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    """Absolute ones in the README, which a package index shows, too; relative ones between the pages."""
+    home = re.search(r'^Repository = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert home is not None
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert len(links) > 15
+    for link in links:
+        inside = re.fullmatch(rf"{re.escape(home[1])}/(blob|tree)/main/(.*)", link)
+        assert inside is not None, f"README: {link}"
+        assert (ROOT / inside[2]).is_dir() if inside[1] == "tree" else (ROOT / inside[2]).is_file(), link
+    for page in sorted((ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
 

@@ -115,6 +115,7 @@ def test_here_asks_for_every_module() -> None:
     assert not formats.here(stand_in(("json", "no_such_module_anywhere")))
 
 
+@pytest.mark.slow
 def test_an_environment_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = Framework("keras", "Keras", "a tool", "w.py", ("json",), (str(tmp_path / "no-such-package"),))
     monkeypatch.setitem(FRAMEWORKS, "keras", broken)
@@ -127,6 +128,7 @@ def test_an_environment_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp
         frontends.setup("jax")
 
 
+@pytest.mark.slow
 def test_an_environment_is_made_once_and_for_its_versions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()

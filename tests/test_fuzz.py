@@ -40,6 +40,9 @@ def flipped(data: bytes, seed: int) -> bytes:
     return bytes(damaged)
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def data() -> bytes:
     g = Builder()

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from conftest import assert_audit_is_content
+from conftest import assert_audit_is_content, some_slow
 from random_graphs import made
 
 from fullint import quantize
@@ -57,7 +57,7 @@ def box() -> Iterator[WorkerProcess]:
         yield made_box
 
 
-@pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
+@pytest.mark.parametrize("seed", some_slow(range(FIRST, FIRST + COUNT), 40))
 def test_random_graph(seed: int, box: WorkerProcess) -> None:
     g, samples = made(seed)
     check(g.model(), g.bytes(), samples, box)

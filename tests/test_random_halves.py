@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from conftest import some_slow
 from random_graphs import made
 
 from fullint.auditing.audit import audit
@@ -32,7 +33,7 @@ def half(seed: int) -> tuple[bytes, list]:
         pytest.skip(f"the model itself: {type(e).__name__}")
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", some_slow(SEEDS, 20))
 def test_a_random_half_is_explained_and_repaired(seed: int) -> None:
     """One cause for each float operator; with samples all integer, without, all integer or a request for samples."""
     data, samples = half(seed)

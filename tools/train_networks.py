@@ -60,9 +60,8 @@ def lstm(x):
 
 def export(model: keras.Model) -> bytes:
     """The float network as a `.tflite`, for one picture at a time."""
-    function = tf.function(lambda image: model(image, training=False))
-    concrete = function.get_concrete_function(tf.TensorSpec([1, 8, 8, 1], tf.float32, name="image"))
-    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], model).convert()
+    one = keras.Input(batch_shape=(1, 8, 8, 1), name="image")
+    return tf.lite.TFLiteConverter.from_keras_model(keras.Model(one, model(one))).convert()
 
 
 def main() -> None:
