@@ -197,3 +197,16 @@ def test_inputs_that_fill_their_range_are_not_cut() -> None:
     few = InputValues()
     few.add([normal], [rng.normal(size=4000).astype(np.float32)])
     assert few.clipped(normal, Range(-4.0, 4.0)) == Range(-4.0, 4.0)
+
+
+def test_what_is_at_its_relu6_already_is_not_made_larger(g: Builder) -> None:
+    """Even where a sum of very unequal channels asks for it."""
+    x = g.input(1, 4, 4, 2)
+    a, b = g.conv(x, filters=4, activation="RELU6"), g.conv(x, filters=4)
+    c = g.op("ADD", a, b)
+    g.output(g.conv(c))
+    model = g.model()
+    six, sums = np.full(4, 6, np.float32), np.float32([60, 6, 3, 1])
+    ranges = {a: (0 * six, six), b: (-sums, sums), c: (-sums, sums)}
+    done = equalize(model.main, streams(model.main), set(ranges), ranges, per_tensor=False)
+    assert (done.channels.get(a, ranges[a])[1] <= 6.0001).all()

@@ -14,7 +14,7 @@ from fullint.model.ir import Model
 from fullint.model.numerics import representable
 from fullint.model.ranges import Range
 from fullint.model.tflite import schema
-from fullint.ops import KERNEL_SETS, ROWS, Same
+from fullint.ops import KERNEL_SETS, ROWS, Fixed, Same
 from fullint.ops.builder import Builder
 from fullint.ops.releases import RELEASES, release_of
 from fullint.quantization.assign import assign
@@ -125,3 +125,16 @@ def test_scale_limits_name_the_operand() -> None:
 
 def test_codes_cover_int8() -> None:
     assert len(np.unique(codes(-4, 3))) == 256
+
+
+@pytest.mark.parametrize("kind", [k for k, row in ROWS.items() if row.saturates is not None])
+def test_beyond_where_it_saturates_nothing_changes(kind: str) -> None:
+    """By half a step of the fixed output at most."""
+    row, g = ROWS[kind], Builder()
+    g.output(g.op(kind, g.input(1, 4)))
+    x = np.float32([[row.saturates, 1e3, -row.saturates, -1e3]])
+    [[high, highest, low, lowest]] = run(g.model(), [x], "builtin")[0]
+    rule = row.output(0)
+    assert isinstance(rule, Fixed)
+    assert abs(highest - high) <= rule.scale / 2
+    assert abs(lowest - low) <= rule.scale / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from fullint.ops.make import make_op
 from fullint.passes import prepare
 from fullint.repairing.interval_bounds import bounds
 from fullint.repairing.pipeline import Repaired, repair, repair_plan
+from fullint.repairing.ranges import known_ranges
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.contract import contract_problems
@@ -577,3 +579,14 @@ def test_what_cannot_be_repaired_says_why() -> None:
 def test_the_public_names() -> None:
     assert fullint.repair is repair
     assert representable(Quant.of(1.0, 0)) == Range(-128.0, 127.0)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_quantize_says_what_only_it_reads(alone: bool) -> None:
+    """Where another operator reads more than its parameters hold, the range has to be found otherwise."""
+    g = Half()
+    e = g.op("EXP", g.dequantize(g.coded(1, 4)))
+    q = g.quantize(e, 0.002, -128)
+    g.output(q, *([] if alone else [g.op("SQRT", e)]))
+    known = known_ranges(SimpleNamespace(model=g.model(), pinned={}))
+    assert (known.get(e) == representable(q.quant)) == alone

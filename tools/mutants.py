@@ -1,0 +1,249 @@
+"""Measures how well the tests protect a change of the code: 40 slips a refactoring could make, each put in by itself.
+
+python tools/mutants.py [--only N,N] [--first-only] [--json] [--timeout SECONDS] [--corpus FOLDER] [-- PYTEST OPTION ...]
+
+Each mutant goes into a copy of its own. The test files that should notice run first, and all of `tests` where they pass.
+Exit 1 where a mutant survives. What follows `--` goes to pytest, such as -n 2 -m "not slow".
+
+FULLINT_CORPUS is left out of the environment unless --corpus is given: a clone without that folder has to notice, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = """
+ 1 model/weights.py (numerics assign): The largest weight of each channel is cut off by a step.
+- scales: Array = (peak / self.most).astype(np.float32)
++ scales: Array = (peak / 128).astype(np.float32)
+ 2 model/numerics.py (assign): A large bias passes what int32 holds, and is cut off.
+- BIAS_MAX = 2**30
++ BIAS_MAX = 2**32
+ 3 model/tflite/read.py (roundtrip): In files of old converters, which fill the older field only, all operators are ADD.
+- number = max(code.builtinCode, code.deprecatedBuiltinCode)
++ number = code.builtinCode
+ 4 model/tflite/write.py (roundtrip): The next constant is written over the end of one in a file for the runtime.
+- self.base += -(-buffer.data.nbytes // _ALIGNMENT) * _ALIGNMENT
++ self.base += buffer.data.nbytes // _ALIGNMENT * _ALIGNMENT
+ 5 ops/int16.py (int16): A MEAN in a model of int16 activations computes in int8.
+- "MEAN": 3,
++
+ 6 ops/traits.py (accuracy): The mean error of a classifier's logits is not taken back, since a SOFTMAX follows them.
+- softmax=True, passes_means=True
++ softmax=True
+ 7 ops/elementwise.py (useful_ranges traits): What TANH reads is cut off at 2, where the result still grows by four steps.
+- saturates=4.0
++ saturates=2.0
+ 8 ops/structure.py (verify): A zero point outside its type is not noticed.
+- (quant.zero_point < low) | (quant.zero_point > high)
++ (quant.zero_point < low) & (quant.zero_point > high)
+ 9 passes/fold_affine.py (passes): With several outputs per input channel, depthwise weights get the factors of other channels.
+- np.repeat(factor, w.shape[3] // factor.size)
++ np.tile(factor, w.shape[3] // factor.size)
+10 passes/lookup.py (lookup golden): Functions that differ beyond 4 only are taken for each other: RELU6 for RELU.
+- np.linspace(-12, 12, 2049)
++ np.linspace(-4, 4, 2049)
+11 passes/static_shapes.py (passes): Random numbers are drawn once, and are the same in each run from then on.
+- plain = not traits.effects and not traits.random and
++ plain = not traits.effects and
+12 passes/softmax.py (rewrites): A maximum over another axis, which does change the result, is left out.
+- if _axis(largest, x) != axis or not largest.options.get("keep_dims"):
++ if not largest.options.get("keep_dims"):
+13 passes/engine.py (engine keep_float passes): An operator that was to stay float is rewritten away, unless its rewrite ends with it.
+- next((o for o in verdict.old if o.keep_float), None)
++ next((o for o in verdict.old[-1:] if o.keep_float), None)
+14 passes/qat_params.py (qat_params): A FAKE_QUANT of narrow range gets steps that are too fine, by one in 255.
+- scale = (np.float32(high) - low32) / np.float32(255 - least)
++ scale = (np.float32(high) - low32) / np.float32(255)
+15 calibration/range_methods.py (probes accuracy): Ranges of which few values were seen are not made wider.
+- low, high = _with_room(self.low.min(), self.high.max(), count)
++ low, high = self.low.min(), self.high.max()
+16 calibration/probes.py (probes accuracy): All that is negative behind a fused RELU_N1_TO_1 is cut off.
+- _NOT_NEGATIVE = tuple(clamp for clamp, (low, _) in CLAMPS.items() if low >= 0)
++ _NOT_NEGATIVE = tuple(CLAMPS)
+17 calibration/statistics.py (probes samples control_flow): Of a value that two signatures see, the last one says how large it gets.
+- ranges[t] = span.union(ranges.get(t, span))
++ ranges[t] = Range(min(span.low, ranges.get(t, span).low), span.high)
+18 calibration/samples/held_back.py (samples): Of ten to nineteen samples from a stream, none is left for the certificate.
+- len(waiting) > _held_back(total)
++ len(waiting) >= _held_back(total)
+19 calibration/masks.py (probes rewrites): The usual mask of -10000 is not taken for one, and takes all codes for itself.
+- MASK = 1e3
++ MASK = 1e5
+20 verification/acceptance.py (acceptance verify): A result that is as good as the steps of its outputs allow is refused.
+- o.sqnr_db >= o.limit_db - LIMIT_SLACK
++ o.sqnr_db >= o.limit_db + LIMIT_SLACK
+21 verification/metrics.py (acceptance verify): The largest error that is told is that of the last sample.
+- self.largest = max(self.largest, float(np.abs(error).max(initial=0.0)))
++ self.largest = float(np.abs(error).max(initial=0.0))
+22 verification/operator_checks.py (verify): A bias with a scale that is too large passes as right.
+- worst = int(np.argmax(np.abs(ratio - 1)))
++ worst = int(np.argmax(ratio))
+23 auditing/rules/useless_requantize.py (audit repair): A QUANTIZE from int8 to uint8 of equal parameters is taken out.
+- codes(x) and x.dtype == y.dtype and target.same_as(x.quant)
++ codes(x) and target.same_as(x.quant)
+24 auditing/rules/op_version.py (audit): Operators that came with the very release of the target are said to be too new.
+- release > facts.runtime
++ release >= facts.runtime
+25 quantization/scale_sharing.py (scale_sharing assign): Values that others read get steps up to fifteen times as coarse, for a shared scale.
+- FREE_RATIO = 1.5
++ FREE_RATIO = 15.0
+26 quantization/tensor_groups.py (scale_sharing assign): Negative values join a group that is fixed at 0 to 1, and are cut off.
+- .contains(span, below=step / 2, above=step)
++ .contains(span, below=1e9, above=step)
+27 quantization/useful_ranges.py (useful_ranges assign accuracy): Attention scores 4 below the largest are cut off, though they count.
+- SOFTMAX_DEPTH = 16.0
++ SOFTMAX_DEPTH = 4.0
+28 quantization/useful_ranges.py (useful_ranges assign): The wrong end of what is subtracted is cut off: a mask there keeps all codes.
+- else Range(span.low - out.high, span.high - out.low)
++ else Range(span.low + out.low, span.high + out.high)
+29 quantization/mixed_precision.py (mixed_precision accuracy): Small variances stay in int8 unless the smallest is less than one code.
+- FEWEST = 8
++ FEWEST = 1
+30 quantization/equalization.py (accuracy floors): Channels behind a RELU6 are made larger than 6, and cut off there.
+- s = np.minimum(np.maximum(relative**power, floor), 1.0)
++ s = np.minimum(relative**power, 1.0)
+31 quantization/bias_correction.py (accuracy): The mean error of the last layers is doubled in place of taken back.
+- np.clip(bias.array.astype(np.int64) - codes, -limit, limit)
++ np.clip(bias.array.astype(np.int64) + codes, -limit, limit)
+32 quantization/io_types.py (quantize): With float inputs, a signature still names the integer tensors behind them.
+- s.inputs = [(n, first.get(t, t)) for n, t in s.inputs]
++ s.inputs = list(s.inputs)
+33 quantization/feasibility.py (quantize): A constant that holds an infinity is no reason to refuse any more.
+- not np.isfinite(t.array).all()
++ np.isnan(t.array).any()
+34 repairing/lift.py (lift repair): The zero point of a bias is left out when it is read as numbers.
+- real: Array = ((flat.astype("float64") - zero) * scale.astype("float64")).astype("float32")
++ real: Array = (flat.astype("float64") * scale.astype("float64")).astype("float32")
+35 repairing/ranges.py (repair): One QUANTIZE behind a value decides its range, though others read more of it.
+- if first is not None and all(a is not None
++ if first is not None and any(a is not None
+36 repairing/interval_bounds.py (repair): The lower bound of a weighted sum is too high, and what lies below it is cut off.
+- float((up * low + down * high + bias).min())
++ float((up * low + down * low + bias).min())
+37 deployment/delegates/xnnpack.py (partition): A MUL of small scales, which XNNPACK takes, is said to be refused.
+- Ratio((0, 1), 1 / 65536, 256)
++ Ratio((0, 1), 1 / 1024, 256)
+38 deployment/logs/analysis.py (logs): A kernel of a log is told to hold more float operators than it has.
+- kernels = [sum(c > k for c in calls)
++ kernels = [sum(c >= k for c in calls)
+39 deployment/benchmark/session.py (benchmark): The interval of a ratio is that of one turn less.
+- half = STUDENT_T[len(ratios) - 1]
++ half = STUDENT_T[len(ratios) - 2]
+40 cli/audit.py (cli): repair overwrites a file that is there, without --force.
+- check_output(output, force)
++ check_output(output, True)
+"""
+ROW = re.compile(r"^ *(\d+) (\S+) \(([a-z_ 0-9]+)\): (.+)\n- (.+)\n\+ ?(.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One slip: `old` becomes `new` in a file of src/fullint, and what is `wrong` then; the test files that run first."""
+
+    number: int
+    file: str
+    first: tuple[str, ...]
+    wrong: str
+    old: str
+    new: str
+
+
+def mutants() -> list[Mutant]:
+    return [
+        Mutant(int(number), file, tuple(f"tests/test_{name}.py" for name in first.split()), wrong, old, new)
+        for number, file, first, wrong, old, new in ROW.findall(TABLE)
+    ]
+
+
+def problems(rows: Sequence[Mutant]) -> Iterator[str]:
+    """Rows that no longer fit the code: their texts have to follow it."""
+    if [m.number for m in rows] != list(range(1, TABLE.count("\n- ") + 1)):
+        yield "a row of the table cannot be read, or is out of order"
+    for m in rows:
+        path = ROOT / "src/fullint" / m.file
+        count = path.read_text("utf-8").count(m.old) if path.exists() else 0
+        if count != 1:
+            yield f"mutant {m.number}: {m.file} has {count} times, not once: {m.old}"
+        yield from (f"mutant {m.number}: there is no {name}" for name in m.first if not (ROOT / name).exists())
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """The repository's files as they are now, in a temporary folder."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        for name in filter(None, listed.split("\0")):
+            target = Path(folder, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target)
+        yield Path(folder)
+
+
+def failed_test(copy: Path, tests: Sequence[str], given: argparse.Namespace) -> str | None:
+    """The first test that fails, None where all pass."""
+    env = {k: v for k, v in os.environ.items() if k != "FULLINT_CORPUS"}
+    env |= {"PYTHONPATH": str(copy / "src")} | ({"FULLINT_CORPUS": str(given.corpus.resolve())} if given.corpus else {})
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *given.options, *tests]
+    try:
+        done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=given.timeout)
+    except subprocess.TimeoutExpired:
+        return f"the time limit of {given.timeout:g} s"
+    if done.returncode in (0, 5):  # 5: all are deselected
+        return None
+    found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    if done.returncode != 1 and found is None:
+        raise SystemExit(f"pytest did not run the tests (exit {done.returncode}):\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return found[1] if found else "a test that pytest does not name"
+
+
+def caught_by(m: Mutant, given: argparse.Namespace) -> str | None:
+    with copied() as copy:
+        path = copy / "src/fullint" / m.file
+        path.write_text(path.read_text("utf-8").replace(m.old, m.new), "utf-8")
+        found = failed_test(copy, m.first, given)
+        return found if found or given.first_only else failed_test(copy, ["tests"], given)
+
+
+def main() -> int:
+    rows = mutants()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", metavar="N,N", help="these mutants only")
+    parser.add_argument("--first-only", action="store_true", help="do not run all tests where those that should notice pass")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    parser.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="of each run of pytest [%(default)s]")
+    parser.add_argument("--corpus", type=Path, metavar="FOLDER", help="set FULLINT_CORPUS for the tests")
+    parser.add_argument("options", nargs="*", metavar="OPTION", help="of pytest, behind --")
+    given = parser.parse_args()
+    only = {int(n) for n in given.only.split(",")} if given.only else {m.number for m in rows}
+    if wrong := [*problems(rows), *(f"there is no mutant {n}" for n in sorted(only - {m.number for m in rows}))]:
+        raise SystemExit("\n".join(wrong))
+    chosen = [m for m in rows if m.number in only]
+    with copied() as copy:
+        if (broken := failed_test(copy, sorted({name for m in chosen for name in m.first}), given)) is not None:
+            raise SystemExit(f"a failure would prove nothing: without any mutant, tests fail at {broken}")
+    results = []
+    for m in chosen:
+        found = caught_by(m, given)
+        results.append({**asdict(m), "caught_by": found})
+        if not given.json:
+            print(f"{m.number:2} {m.file}: {f'caught by {found}' if found else f'SURVIVED: {m.wrong}'}", flush=True)
+    caught = sum(r["caught_by"] is not None for r in results)
+    print(json.dumps(results, indent=2) if given.json else f"{caught} of {len(results)} caught")
+    return int(caught < len(results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
