@@ -160,7 +160,7 @@ def test_an_operator_kept_in_float_is_not_taken_out(g: Builder, kept: int) -> No
     model = g.model()
     [refused] = sweep(model, joins_pairs)
     assert kinds(model) == ["ABS", "ABS"]
-    assert (refused.why, refused.done, refused.index) == ("ABS stays float, as asked", False, 11)
+    assert (refused.why, refused.done, refused.index) == ("ABS is kept in float, as requested", False, 11)
 
 
 def test_a_reader_that_does_not_fit_is_a_reason(g: Builder) -> None:
@@ -192,7 +192,7 @@ def test_another_reader_is_told(g: Builder) -> None:
     g.output(clamped(g))
     model = g.model()
     assert [(c.why, c.done) for c in sweep(model, fuse_activation)] == [
-        ("the value before the activation is read elsewhere too", False)
+        ("the value before the activation has other readers", False)
     ]
     assert kinds(model) == ["ADD", "RELU"]
 
@@ -230,7 +230,7 @@ def test_a_value_with_a_grid_of_its_own_is_not_lost(g: Builder) -> None:
     values[1].quant, values[1].name = Quant.of(0.1), "pinned"
     model = g.model()
     [refused] = sweep(model, joins_pairs)
-    assert not refused.done and refused.why == '"pinned" has a grid that the model brings along'
+    assert not refused.done and refused.why == '"pinned" has quantization parameters from training'
     assert kinds(model) == ["ABS", "ABS"]
 
 

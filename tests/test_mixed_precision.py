@@ -158,7 +158,6 @@ def test_an_operator_kept_in_float_ends_the_way(g: Builder, kept: str) -> None:
     assert [op.kind for op in way if op in wide_operators(g.model(), {variance: FEW})] == expected
 
 
-@pytest.mark.xfail(strict=True, reason="a root that stays float is said to compute in int16, and its result is quantized twice")
 def test_a_root_kept_in_float_is_not_said_to_be_wide(g: Builder) -> None:
     variance = normalisation(g)
     root = next(op for op in g.graph.ops if op.kind == "RSQRT")

@@ -127,14 +127,17 @@ def test_codes_cover_int8() -> None:
     assert len(np.unique(codes(-4, 3))) == 256
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
 @pytest.mark.parametrize("kind", [k for k, row in ROWS.items() if row.saturates is not None])
-def test_beyond_where_it_saturates_nothing_changes(kind: str) -> None:
+def test_beyond_where_it_saturates_nothing_changes(kind: str, dtype: str) -> None:
     """By half a step of the fixed output at most."""
     row, g = ROWS[kind], Builder()
     g.output(g.op(kind, g.input(1, 4)))
-    x = np.float32([[row.saturates, 1e3, -row.saturates, -1e3]])
+    most = row.saturates if dtype == "int8" else row.int16_saturates
+    x = np.float32([[most, 1e3, -most, -1e3]])
     [[high, highest, low, lowest]] = run(g.model(), [x], "builtin")[0]
     rule = row.output(0)
     assert isinstance(rule, Fixed)
-    assert abs(highest - high) <= rule.scale / 2
-    assert abs(lowest - low) <= rule.scale / 2
+    step = float(rule.of_type(dtype).scale[0])
+    assert abs(highest - high) <= step / 2
+    assert abs(lowest - low) <= step / 2

@@ -56,7 +56,6 @@ def test_what_is_cut_off_is_less_than_half_a_step(kind: str, largest: float, ste
     assert found(g)[x].high == largest
 
 
-@pytest.mark.xfail(strict=True, reason="what an int8 sigmoid cannot tell apart is cut off for an int16 one, too")
 def test_an_int16_sigmoid_tells_more_apart(g: Builder) -> None:
     """logistic(7) is 0.99909: 30 of its steps of 1/32768 lie above."""
     x = made(g)
@@ -141,11 +140,11 @@ def test_a_mask_that_multiplies_keeps_room(g: Builder) -> None:
 
 
 def test_a_factors_room_holds_zero(g: Builder) -> None:
-    """A product that is useful from 1 to 3 only: the mask is read in [0, 24]."""
+    """A product that is useful up to 3, and 3/64 beyond: the mask is read in [0, 8 (3 + 3/64)]."""
     m = made(g)
     product = g.op("MUL", m, g.const(np.float32([2e3, 0, 0, 0])))
     g.output(g.op("GREATER", product, g.const(np.float32([1, 3, 2, 2]))))
-    assert mask_ranges(g.model(), found(g), {}) == {(g.graph.ops[1], 1): Range(0.0, 24.0)}
+    assert mask_ranges(g.model(), found(g), {}) == {(g.graph.ops[1], 1): Range(0.0, 24.375)}
 
 
 def test_nothing_is_a_mask_where_all_of_the_result_is_useful(g: Builder) -> None:
@@ -236,9 +235,6 @@ def test_a_comparison_of_two_values_keeps_all(g: Builder) -> None:
     assert found(g, {x: Range(0.0, 1.0), y: Range(0.0, 1.0)}) == {}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="values above the largest constant saturate to its very code, and are not greater any more"
-)
 @pytest.mark.parametrize(("kind", "constants"), [("GREATER", [1, 3, 2, 3]), ("LESS", [-1, -3, -2, -3])])
 def test_what_lies_beyond_all_constants_is_told_from_them(g: Builder, kind: str, constants: list[float]) -> None:
     """9 > 3, in codes too."""
@@ -277,7 +273,7 @@ def test_an_average_of_what_is_cut_off_is_another(g: Builder, kind: str) -> None
 def test_several_readers_keep_what_any_of_them_needs(g: Builder) -> None:
     x = made(g)
     g.output(g.op("LOGISTIC", x), g.op("TANH", x), g.op("GREATER", x, g.const(np.float32([-9, 1, 0, 0]))))
-    assert found(g)[x] == Range(-9.0, 7.0)
+    assert found(g)[x] == Range(-9.0 - 10.0 / 64, 7.0)
 
 
 def test_a_reader_that_needs_all_keeps_all(g: Builder) -> None:

@@ -133,6 +133,7 @@ class OpRow:
         refuses: operator -> why it cannot be int8, or None.
         limits: int8 operator -> why the kernel would reject its scales or abort, or None.
         saturates: absolute input value beyond which the output changes by less than half a step; larger values are clipped.
+        int16_saturates: the same for an int16 output, whose steps are finer.
         steps: largest difference, in output steps, between the int8 kernel and the rounded float result.
         int16: operator version with int16 activations, 0 if no kernel supports them.
         int16_faults: the same as `faults`, with int16 activations.
@@ -158,6 +159,7 @@ class OpRow:
     refuses: Callable[[Op], str | None] = lambda op: None
     limits: Callable[[Op], str | None] = lambda op: None
     saturates: float | None = None
+    int16_saturates: float | None = None
     steps: int = 1
     int16: int = 0
     int16_faults: Mapping[str, Fault] = field(default_factory=dict)

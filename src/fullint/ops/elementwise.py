@@ -136,8 +136,8 @@ ROWS = (
     _unary("SQRT", 2, "kernels/elementwise.cc"),
     _unary("RSQRT", 2, "kernels/elementwise.cc", "a value below the zero point is a run-time error", steps=2),
     _unary("ABS", 2, "kernels/elementwise.cc"),
-    _fixed("LOGISTIC", 1 / 256, -128, "kernels/activations.cc", saturates=7.0),
-    _fixed("TANH", 1 / 128, 0, "kernels/activations.cc", saturates=4.0),
+    _fixed("LOGISTIC", 1 / 256, -128, "kernels/activations.cc", saturates=7.0, int16_saturates=11.1),
+    _fixed("TANH", 1 / 128, 0, "kernels/activations.cc", saturates=4.0, int16_saturates=5.9),
     _fixed(
         "SOFTMAX",
         1 / 256,

@@ -50,7 +50,7 @@ def assign(
     kinds = element_types(model, types or {}, inputs)
     spans = _spread(model, measured.ranges, tied)
     crossing = {t: spans[t] for tie in tied for t in (tie.anchor, *tie.hard) if t in spans}
-    needed = useful(model, spans, measured.row_maxima)
+    needed = useful(model, spans, measured.row_maxima, kinds)
     masks = mask_ranges(model, needed, spans)
     shared = share_scales(model, {**measured.ranges, **crossing}, needed, masks, tied, kinds, pinned or {})
     activations = Assignment(_one_map(shared.tensors, shared.operands))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fullint.calibration.observed import given_params
 from fullint.model.ir import Model, Op, Tensor
@@ -18,8 +18,8 @@ class ElementTypes:
         operators: those whose activations are not int8.
     """
 
-    tensors: Mapping[Tensor, str]
-    operators: Mapping[Op, str]
+    tensors: Mapping[Tensor, str] = field(default_factory=dict)
+    operators: Mapping[Op, str] = field(default_factory=dict)
 
     def of_tensor(self, t: Tensor) -> str:
         """Element type of an activation."""

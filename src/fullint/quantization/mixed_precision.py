@@ -29,7 +29,7 @@ def wide_operators(model: Model, ranges: Mapping[Tensor, Range]) -> dict[Op, str
         uses = Uses(graph)
         for op in graph.ops:
             x = op.input(0)
-            if x is not None and _steep(op) and _spread(ranges.get(x) or _before(x, ranges, uses)):
+            if x is not None and not op.keep_float and _steep(op) and _spread(ranges.get(x) or _before(x, ranges, uses)):
                 leading = _leading_to(x, uses)
                 if leading:
                     found.update(dict.fromkeys([op, *leading]))

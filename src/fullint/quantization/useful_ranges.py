@@ -5,7 +5,7 @@
     SOFTMAX(s + mask)            so a mask of -1e38 may be -16 - max(s), and s keeps its steps
     a + b useful in [l, h]   =>  a useful in [l - max(b), h - min(b)]
     a * c useful in [l, h]   =>  a useful in [l, h] / c, of all constants c
-    x > c                        x beyond c is of no interest
+    x > c1, c2                   x far beyond them is of no interest
     QUANTIZE(x)                  nor what its parameters cannot hold
 
 Worked out from readers to producers; a tensor that several read keeps what any of them needs. (Smallest
@@ -24,27 +24,37 @@ from fullint.model.ir import Model, Op, Tensor, Uses
 from fullint.model.numerics import as_activation, representable
 from fullint.model.ranges import WHOLE, Range
 from fullint.ops import ROWS, Role, Same, traits_of
+from fullint.quantization.element_types import ElementTypes
 
 SOFTMAX_DEPTH = 16.0
 FACTOR_ROOM = 8.0
 SMALLEST_FACTOR = 1e-30
+COMPARISON_ROOM = 1 / 64
+"""Of the range: four steps of 255."""
 
 
-def useful(model: Model, ranges: Mapping[Tensor, Range], row_maxima: Mapping[Tensor, float]) -> dict[Tensor, Range]:
+def useful(
+    model: Model,
+    ranges: Mapping[Tensor, Range],
+    row_maxima: Mapping[Tensor, float],
+    types: ElementTypes | None = None,
+) -> dict[Tensor, Range]:
     """The useful part of each tensor's range, where it is not all of it.
 
     Args:
         model: prepared.
         ranges: measured, and of tensors that share parameters with a measured one.
         row_maxima: smallest maximum over the last axis, of softmax inputs.
+        types: element types that operators compute in; int8 by default.
     """
     found: dict[Tensor, Range] = {}
+    types = types or ElementTypes()
     for graph in model.graphs:
         uses = Uses(graph)
         for op in reversed(graph.ops):
             for t in op.outputs:
                 if t.dtype == "float32" and t not in uses.outputs and (readers := uses.of(t)):
-                    needs = [_need(reader, i, found, ranges, row_maxima) for reader, i in readers]
+                    needs = [_need(reader, i, found, ranges, row_maxima, types.of(reader)) for reader, i in readers]
                     span = Range.union_of(needs)
                     if span != WHOLE and span.low < span.high:
                         found[t] = span
@@ -76,18 +86,19 @@ def _sums_or_scales(op: Op) -> bool:
 
 
 def _need(
-    op: Op, index: int, found: Mapping[Tensor, Range], ranges: Mapping[Tensor, Range], maxima: Mapping[Tensor, float]
+    op: Op, index: int, found: Mapping[Tensor, Range], ranges: Mapping[Tensor, Range], maxima: Mapping[Tensor, float], kind: str
 ) -> Range:
-    """What one reader can tell apart."""
+    """What one reader, which computes in an element type, can tell apart."""
     row, t = ROWS.get(op.kind), op.inputs[index]
     if op.kind == "QUANTIZE":
         return representable(*given) if (given := as_activation(op.outputs[0])) is not None else WHOLE
     if row is None or t is None or op.keep_float:
         return WHOLE
     if row.traits.compares:
-        return _constant_range(op.input(1 - index)) or WHOLE
-    if row.saturates is not None:
-        return Range(-row.saturates, row.saturates)
+        return _compared(op.input(1 - index))
+    most = row.saturates if kind == "int8" else row.int16_saturates
+    if most is not None:
+        return Range(-most, most)
     if row.traits.softmax:
         low = maxima.get(t)
         depth = SOFTMAX_DEPTH / max(op.options.get("beta", 1.0), 1e-6)
@@ -112,10 +123,16 @@ def _factor(other: Tensor | None, out: Range) -> Range:
     return Range.of(np.stack([out.low / values, out.high / values]))
 
 
-def _constant_range(t: Tensor | None) -> Range | None:
-    if t is None or t.buffer is None or t.dtype != "float32" or not t.size:
-        return None
-    return Range.of(t.array)
+def _compared(constants: Tensor | None) -> Range:
+    """What a comparison with different constants tells apart: from the smallest to the largest, and a few steps beyond.
+
+    Without these, what lies beyond would be cut off at the very code of the last constant, and be equal to it.
+    """
+    if constants is None or constants.buffer is None or constants.dtype != "float32" or not constants.size:
+        return WHOLE
+    span = Range.of(constants.array)
+    room = span.with_zero().width * COMPARISON_ROOM
+    return Range(span.low - room, span.high + room) if span.low < span.high else WHOLE
 
 
 def _term(op: Op, index: int, out: Range, found: Mapping[Tensor, Range], ranges: Mapping[Tensor, Range]) -> Range:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fullint.errors import AccuracyError
+from fullint.verification.metrics import joined_quality
 from fullint.verification.report import Certificate, OutputQuality
 
 WARN_SQNR = 15.0
@@ -43,7 +44,7 @@ def verdict(
     if certificate.uncalibrated:
         warnings.append("calibrated on random numbers: use the result for speed tests only; min_sqnr was not applied")
     warnings += [_unequal(o) for o in certificate.outputs if o.equal is not None and o.equal < WARN_EQUAL]
-    sqnr = certificate.sqnr_db
+    sqnr = _mean(certificate)
     weak = [o for o in certificate.outputs if _below(o, max(WARN_SQNR, min_sqnr))]
     if sqnr is None or not weak:
         low = sqnr is not None and sqnr < WARN_SQNR
@@ -62,9 +63,19 @@ def verdict(
     return [*warnings, f"SQNR below {max(WARN_SQNR, min_sqnr):g} dB: {outputs}; most accuracy is lost at: {named}"]
 
 
+def _mean(certificate: Certificate) -> float | None:
+    """Mean SQNR of the outputs; one that is as good as its fixed scale allows does not pull the others down."""
+    judged = [o.sqnr_db for o in certificate.outputs if o.sqnr_db is not None and not _at_limit(o)]
+    return joined_quality(judged) if judged else certificate.sqnr_db
+
+
+def _at_limit(o: OutputQuality) -> bool:
+    return o.sqnr_db is not None and o.limit_db is not None and o.sqnr_db >= o.limit_db - LIMIT_SLACK
+
+
 def _below(o: OutputQuality, floor: float) -> bool:
     """Whether an output's SQNR is below `floor`, although its scale would allow more."""
-    if o.sqnr_db is None or o.sqnr_db >= floor or (o.limit_db is not None and o.sqnr_db >= o.limit_db - LIMIT_SLACK):
+    if o.sqnr_db is None or o.sqnr_db >= floor or _at_limit(o):
         return False
     if o.sqnr_db > NO_SIGNAL or o.step is None or o.largest_error is None:
         return True
