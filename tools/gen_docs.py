@@ -1,5 +1,5 @@
 """Generate documentation pages: docs/commands.md from --help, docs/ops.md from the op table, docs/rules.md from the rules,
-docs/compat.md from the drop-in's attributes.
+docs/compat.md from the drop-in's attributes, docs/options.md from the options of calls and commands.
 
 python tools/gen_docs.py           write the pages
 python tools/gen_docs.py --check   exit with 1 if a page on disk is stale
@@ -7,18 +7,22 @@ python tools/gen_docs.py --check   exit with 1 if a page on disk is stale
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import click
 
+import fullint
 from fullint.auditing.rules import RULES
 from fullint.cli import main
 from fullint.compat.attributes import ATTRIBUTES, OWN, TARGET_ATTRIBUTES
 from fullint.model.tflite import schema
 from fullint.ops import KERNEL_SETS, ROWS, Fixed, Observed, OpRow, Raw, Role, Same, Tied
 from fullint.ops.decompositions import IMPOSSIBLE, form
+from fullint.options import ConvertOptions, QuantizeOptions, RepairOptions, flag_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -49,6 +53,36 @@ def compat() -> str:
     lines += ["", "## fullint's own", "", f"{', '.join(f'`{n}`' for n in OWN)}: options of [`fullint.quantize`](api.md).", ""]
     lines += ["Set by `convert()`: `report` (as of `fullint.quantize`), `float_model` (the float `.tflite`), `conversion`."]
     return "\n".join(lines) + "\n"
+
+
+def options() -> str:
+    """The calls that take options, and a table of these for each."""
+    lines = ["# Options", "", "Made from `fullint.options` by `tools/gen_docs.py`. Calls, commands and reports have the same."]
+    calls = {"quantize": QuantizeOptions, "plan": None, "repair": RepairOptions, "repair_plan": None, "convert": ConvertOptions}
+    for name, chosen in calls.items():
+        call = getattr(fullint, name)
+        result = inspect.signature(call).return_annotation
+        said, _, raised = (call.__doc__ or "").partition("    Args:")
+        lines += ["", f"## `fullint.{name}(model, …) -> {result}`", "", *(line.strip() for line in said.strip().splitlines())]
+        lines += _raised(raised.partition("    Raises:")[2])
+        if chosen is None:
+            lines += ["", "The options are those of the call above."]
+            continue
+        lines += ["", "| in Python | on the command line | default | meaning |", "|---|---|---|---|"]
+        known = {f.name: flag_of(f) for f in fields(chosen)}
+        for argument in inspect.signature(chosen).parameters.values():
+            flag = known[argument.name]
+            spelled = {"model": "MODEL", "progress": ""}.get(argument.name, f"--{argument.name.replace('_', '-')}")
+            default = "" if argument.default is argument.empty else flag.shown or f"`{argument.default!r}`"
+            choices = f" One of {', '.join(flag.choices)}." if flag.choices else ""
+            lines.append(f"| `{argument.name}` | {f'`{spelled}`' if spelled else ''} | {default} | {flag.help}{choices} |")
+    return "\n".join(lines) + "\n"
+
+
+def _raised(text: str) -> list[str]:
+    """What a call raises, one item each."""
+    items = re.split(r"\n {8}(?=\S)", text.rstrip())
+    return ["", "Raises:", "", *(f"- {' '.join(item.split())}" for item in items if item.strip())]
 
 
 def _default(value: object) -> str:
@@ -142,7 +176,8 @@ def rules() -> str:
 def run(check: bool) -> int:
     """Write the pages, or compare them with those on disk."""
     stale = []
-    for name, text in (("commands.md", commands()), ("ops.md", ops()), ("rules.md", rules()), ("compat.md", compat())):
+    pages = {"commands": commands, "ops": ops, "rules": rules, "compat": compat, "options": options}
+    for name, text in ((f"{name}.md", made()) for name, made in pages.items()):
         page = DOCS / name
         if check and (not page.exists() or page.read_text() != text):
             stale.append(name)
