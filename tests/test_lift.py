@@ -359,7 +359,6 @@ def test_a_conversion_between_two_ends_stays() -> None:
     assert kinds(model) == ["QUANTIZE", "RELU", "QUANTIZE"]
 
 
-@pytest.mark.xfail(strict=True, reason="two outputs that are conversions of one value become one tensor, and one name is lost")
 def test_two_outputs_stay_two() -> None:
     g = Half()
     values = chain(g, 1)

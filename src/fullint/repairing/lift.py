@@ -166,13 +166,15 @@ def cancel(model: Model, conversions: Collection[Op]) -> None:
     """Remove QUANTIZE operators between equal parameters, in place: readers of the output read the input."""
     for graph in model.graphs:
         replaced: dict[Tensor, Tensor] = {}
+        ends = {*graph.inputs, *graph.outputs}  # a tensor has one name, so it is one end of the graph at most
         for op in graph.ops:
             op.inputs = [replaced.get(t, t) if t is not None else None for t in op.inputs]
             x = op.inputs[0] if op.inputs else None
             if op not in conversions or x is None:
                 continue
-            if op.outputs[0] not in graph.outputs or (x not in graph.inputs and x not in graph.outputs):
+            if op.outputs[0] not in graph.outputs or x not in ends:
                 replaced[op.outputs[0]] = x
+                ends |= {x} if op.outputs[0] in graph.outputs else set()
         if not replaced:
             continue
         graph.ops = [op for op in graph.ops if not (op in conversions and op.outputs[0] in replaced)]
