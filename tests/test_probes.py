@@ -252,6 +252,14 @@ def test_what_a_recurrent_layer_remembers(g: Builder) -> None:
     assert len(found.states) == 2 and len(found.ranges) == 1
 
 
+def test_of_what_a_layer_remembers_the_ends_are_seen(g: Builder) -> None:
+    """Whatever the method of the others."""
+    lstm(g)
+    wanted = Wanted(g.model(), [g.graph.outputs[0]])
+    found = collect(wanted, [[np.ones((1, 8, 6), np.float32)]], method=Percentile)
+    assert [type(m) for m in (*found.ranges.values(), *found.states.values())] == [Percentile, MinMax, MinMax]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_value_that_is_not_finite_is_told_of_its_first_sample(g: Builder, threads: int) -> None:
     x = g.input(1, 2)

@@ -133,7 +133,7 @@ def test_ranges_are_the_ends_with_room_for_what_few_values_did_not_show(g: Build
     assert ranges[constant] == Range(2.0, 2.0)
 
 
-@pytest.mark.parametrize(("count", "values"), [(1, 8), (8, 8), (9, 9), (999, 999), (1000, None)])
+@pytest.mark.parametrize(("count", "values"), [(1, 8), (8, 8), (9, 9), (999, 999), (1000, None), (1010, None)])
 def test_fewer_than_eight_values_count_as_eight(count: int, values: int | None) -> None:
     share = math.sqrt(math.log(1000) / math.log(values)) - 1 if values else 0.0
     span = MinMax(np.float32([-1]), np.float32([1])).finish(count)
@@ -152,6 +152,21 @@ def test_channels_share_the_count_of_values(g: Builder) -> None:
     assert [*low, *high] == pytest.approx([-1 - share, 0, 1 + share, 8 + 4 * share])
     more = 4.5 * (math.sqrt(math.log(1000) / math.log(200)) - 1)
     assert [*found.ranges[x]] == pytest.approx([-1 - more, 8 + more])
+
+
+def test_rows_states_and_means(g: Builder) -> None:
+    """The smallest row maximum as it is; the largest absolute value of a state, with room; means by number of the sample."""
+    x, state = g.input(1, 10), g.input(1, 4)
+    g.output(g.op("NEG", x), g.op("NEG", state))
+    model = g.model()
+    keys = tensor_keys(model)
+    rows, states = ({keys[t]: MinMax(np.float32([a]), np.float32([b]))} for t, a, b in ((x, -4, 7), (state, -5, 1)))
+    kept = {2: np.float32([3, 4]), 0: np.float32([1, 2])}
+    found = finish(model, Statistics(25, {}, rows=rows, states=states, kept=kept))
+    assert found.measured.row_maxima == {x: -4.0}
+    more = 3 * (math.sqrt(math.log(1000) / math.log(100)) - 1)
+    assert found.measured.state == {state: pytest.approx(5 + more)}
+    assert found.means.dtype == np.float32 and found.means.tolist() == [[1, 2], [3, 4]]
 
 
 def test_what_no_sample_reached_is_said(g: Builder) -> None:
