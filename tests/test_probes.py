@@ -159,7 +159,6 @@ def test_a_row_that_is_all_hidden_does_not_count(g: Builder) -> None:
     assert [m.low.tolist() for m in found.rows.values()] == [[-3.0]]
 
 
-@pytest.mark.xfail(strict=True, reason="a row that is all mask counts as one with a maximum of 0")
 def test_a_hidden_row_beside_large_ones_does_not_count(g: Builder) -> None:
     total = masked(g, np.array([[0, 0], [HIDDEN, HIDDEN]]))
     found, _ = seen(g, [total], [[np.float32([[[5, 3], [7, 8]]])]])

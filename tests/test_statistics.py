@@ -212,9 +212,9 @@ def test_names_of_tensors_are_those_of_the_model_loaded_anew(g: Builder, tmp_pat
     assert [(t.name, r) for t, r in found.ranges.items()] == [(t.name, r) for t, r in ours.ranges.items()]
 
 
-def plain(low: float = 0.0, *names: str, places: int = 1, kept: tuple[int, ...] = ()) -> Statistics:
+def plain(low: float = 0.0, *names: str, places: int = 1, numbers: tuple[tuple[int, int], ...] = ()) -> Statistics:
     method = MinMax(np.full(places, low, np.float32), np.full(places, low + 1, np.float32))
-    return Statistics(2, dict.fromkeys(names or ("a",), method), kept={i: np.zeros(2, np.float32) for i in kept})
+    return Statistics(2, dict.fromkeys(names or ("a",), method), numbers=numbers)
 
 
 @pytest.mark.parametrize(
@@ -226,27 +226,23 @@ def plain(low: float = 0.0, *names: str, places: int = 1, kept: tuple[int, ...] 
         (Statistics(2, plain().ranges, rows=plain().ranges), "the statistics are of different models: a"),
         (Statistics(2, plain().ranges, states=plain().ranges), "the statistics are of different models: a"),
         (Statistics(2, plain().ranges, channels=plain().ranges), "the statistics are of different models: a"),
-        (plain(kept=(5, 3, 1)), "both statistics hold sample 1: give each shard its own numbers"),
+        (plain(numbers=((1, 2), (5, 6))), "both statistics hold sample 1: give each shard its own numbers"),
     ],
 )
 def test_what_does_not_belong_together_is_not_merged(other: Statistics, why: str) -> None:
-    mine = plain(kept=(0, 1, 3))
+    mine = plain(numbers=((0, 2), (3, 4)))
     for one, two in ((mine, other), (other, mine)):
         with pytest.raises(UsageError) as refused:
             one.merge(two)
         assert str(refused.value) == why
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a tensor measured per channel and one measured whole are merged, or NumPy's error comes out"
-)
 @pytest.mark.parametrize("places", [1, 3])
 def test_what_was_measured_differently_is_not_merged(places: int) -> None:
     with pytest.raises(UsageError):
         plain(places=4).merge(plain(places=places))
 
 
-@pytest.mark.xfail(strict=True, reason="numbers of samples are only known where means of heads are kept")
 def test_the_same_samples_are_not_counted_twice(g: Builder) -> None:
     x = g.input(1, 4)
     g.output(g.op("NEG", x))
@@ -302,7 +298,7 @@ def header(**changes: object) -> np.ndarray:
 def test_another_archive_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     with open(tmp_path / "file", "wb") as f:
         np.savez(f, **arrays)
-    assert refusal(tmp_path / "file").startswith("not a file of calibration statistics (")
+    assert refusal(tmp_path / "file").startswith("not a file of calibration statistics, or a damaged one")
 
 
 def test_another_version_is_refused(tmp_path: Path) -> None:
@@ -313,12 +309,12 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert refusal(tmp_path / "file").startswith("not a file of calibration statistics (")
+    assert refusal(tmp_path / "file").startswith("not a file of calibration statistics, or a damaged one")
 
 
 def test_an_array_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "file.npy", np.zeros(3))
-    assert refusal(tmp_path / "file.npy").startswith("not a file of calibration statistics (")
+    assert refusal(tmp_path / "file.npy").startswith("not a file of calibration statistics, or a damaged one")
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
@@ -331,7 +327,6 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
         plain().save(tmp_path / "none" / "file")
 
 
-@pytest.mark.xfail(strict=True, reason="NumPy's advice to load the file unsafely is handed on")
 @pytest.mark.parametrize("data", [b"hello", b"\x80\x04}."])
 def test_a_foreign_file_is_refused_in_one_sentence(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "file").write_bytes(data)
@@ -347,7 +342,7 @@ def test_a_file_of_which_a_part_is_missing_is_refused(tmp_path: Path) -> None:
     data = damaged(tmp_path)
     for size in (*range(1, 40, 3), len(data) // 2, len(data) - 1):
         (tmp_path / "file").write_bytes(data[:size])
-        assert refusal(tmp_path / "file").startswith("not a file of calibration statistics (")
+        assert refusal(tmp_path / "file").startswith("not a file of calibration statistics, or a damaged one")
 
 
 def test_a_file_of_which_a_byte_is_wrong_is_refused(tmp_path: Path) -> None:
@@ -355,10 +350,9 @@ def test_a_file_of_which_a_byte_is_wrong_is_refused(tmp_path: Path) -> None:
     data = damaged(tmp_path)
     place = data.index(np.float32([0, 1]).tobytes()[4:])
     (tmp_path / "file").write_bytes(data[:place] + b"\x01" + data[place + 1 :])
-    assert refusal(tmp_path / "file").startswith("not a file of calibration statistics (")
+    assert refusal(tmp_path / "file").startswith("not a file of calibration statistics, or a damaged one")
 
 
-@pytest.mark.xfail(strict=True, reason="a damaged archive stays open until memory is tidied up")
 def test_a_damaged_file_is_closed(tmp_path: Path) -> None:
     data, left_open = damaged(tmp_path), list[str]()
     (tmp_path / "file").write_bytes(data[: len(data) // 2])
@@ -366,7 +360,6 @@ def test_a_damaged_file_is_closed(tmp_path: Path) -> None:
     assert left_open == []
 
 
-@pytest.mark.xfail(strict=True, reason="NotImplementedError and RuntimeError of zipfile come out")
 @pytest.mark.parametrize("place", [6, 8])
 def test_a_file_whose_directory_is_wrong_is_refused(tmp_path: Path, place: int) -> None:
     """The version that an entry needs to be read, and the flag that says it is encrypted."""
@@ -376,8 +369,7 @@ def test_a_file_whose_directory_is_wrong_is_refused(tmp_path: Path, place: int) 
     refusal(tmp_path / "file")
 
 
-@pytest.mark.xfail(strict=True, reason="OverflowError comes out")
 def test_an_infinite_count_is_refused(tmp_path: Path) -> None:
     with open(tmp_path / "file", "wb") as f:
         np.savez(f, header=np.frombuffer(b'{"version": 1, "count": 1e999, "groups": [[], [], [], []]}', np.uint8))
-    assert refusal(tmp_path / "file").startswith("not a file of calibration statistics (")
+    assert refusal(tmp_path / "file").startswith("not a file of calibration statistics, or a damaged one")

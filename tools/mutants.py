@@ -58,7 +58,7 @@ TABLE = """
 11 passes/static_shapes.py (passes): Random numbers are drawn once, and are the same in each run from then on.
 - plain = not traits.effects and not traits.random and
 + plain = not traits.effects and
-12 passes/softmax.py (rewrites): A maximum over another axis, which does change the result, is left out.
+12 passes/softmax.py (passes rewrites): A maximum over another axis, which does change the result, is left out.
 - if _axis(largest, x) != axis or not largest.options.get("keep_dims"):
 + if not largest.options.get("keep_dims"):
 13 passes/engine.py (engine keep_float passes): An operator that was to stay float is rewritten away, unless its rewrite ends with it.
@@ -73,7 +73,7 @@ TABLE = """
 16 calibration/probes.py (probes accuracy): All that is negative behind a fused RELU_N1_TO_1 is cut off.
 - _NOT_NEGATIVE = tuple(clamp for clamp, (low, _) in CLAMPS.items() if low >= 0)
 + _NOT_NEGATIVE = tuple(CLAMPS)
-17 calibration/statistics.py (probes samples control_flow): Of a value that two signatures see, the last one says how large it gets.
+17 calibration/statistics.py (statistics probes): Of a value that two signatures see, the last one says how large it gets.
 - ranges[t] = span.union(ranges.get(t, span))
 + ranges[t] = Range(min(span.low, ranges.get(t, span).low), span.high)
 18 calibration/samples/held_back.py (samples): Of ten to nineteen samples from a stream, none is left for the certificate.
@@ -118,10 +118,10 @@ TABLE = """
 31 quantization/bias_correction.py (accuracy): The mean error of the last layers is doubled in place of taken back.
 - np.clip(bias.array.astype(np.int64) - codes, -limit, limit)
 + np.clip(bias.array.astype(np.int64) + codes, -limit, limit)
-32 quantization/io_types.py (quantize): With float inputs, a signature still names the integer tensors behind them.
+32 quantization/io_types.py (quantize input_forms): With float inputs, a signature still names the integer tensors behind them.
 - s.inputs = [(n, first.get(t, t)) for n, t in s.inputs]
 + s.inputs = list(s.inputs)
-33 quantization/feasibility.py (quantize): A constant that holds an infinity is no reason to refuse any more.
+33 quantization/feasibility.py (quantize audit): A constant that holds an infinity is no reason to refuse any more.
 - not np.isfinite(t.array).all()
 + np.isnan(t.array).any()
 34 repairing/lift.py (lift repair): The zero point of a bias is left out when it is read as numbers.

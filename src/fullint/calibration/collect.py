@@ -16,7 +16,7 @@ import numpy as np
 from fullint.calibration.masks import softmax_inputs
 from fullint.calibration.probes import Probe, Seen, measuring_model
 from fullint.calibration.range_methods import DEFAULT_METHOD, MinMax, RangeMethod
-from fullint.calibration.statistics import Statistics, tensor_keys
+from fullint.calibration.statistics import Statistics, joined_ranges, tensor_keys
 from fullint.errors import SamplesError
 from fullint.model.ir import Array, Model, Tensor
 from fullint.ops import ROWS
@@ -118,7 +118,7 @@ class Collector:
         self.worker, self.threads, self.keep = worker, threads, keep if heads else 0
         self.method, self.states = method, state_tensors(model)
         self.probes: list[Probe] = []
-        self.count = 0
+        self.numbers: list[int] = []
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Collector:
@@ -136,7 +136,7 @@ class Collector:
 
     def add(self, index: int, arrays: Sequence[Array]) -> None:
         """Run one sample, in graph input order."""
-        self.count += 1
+        self.numbers.append(index)
         if self.probes:
             self.worker.post(Sample(index, list(arrays)))
 
@@ -148,14 +148,18 @@ class Collector:
             RuntimeFailure: the runtime refuses the model or crashes on it.
         """
         if not self.probes:
-            return Statistics(self.count, {})
+            return Statistics(len(self.numbers), {}, numbers=_ranges_of(self.numbers))
         found = self.worker.call(FinishMeasuring())
         assert isinstance(found, MeasuredVector)
         if found.not_finite is not None:
             sample, position = found.not_finite
             tensor = next(p.tensor for p in self.probes if p.start <= position < p.start + p.size)
             raise SamplesError(f'sample {sample} drives tensor "{tensor.name}" to a value that is not finite')
-        return _statistics(self.probes, found, tensor_keys(self.model), set(self.states), self.count)
+        return _statistics(self.probes, found, tensor_keys(self.model), set(self.states), self.numbers)
+
+
+def _ranges_of(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    return joined_ranges([(n, n + 1) for n in sorted(numbers)])
 
 
 def has_state(model: Model) -> bool:
@@ -183,7 +187,11 @@ def _empty(probes: Sequence[Probe], method: type[RangeMethod], keep: int) -> Mea
 
 
 def _statistics(
-    probes: Sequence[Probe], found: MeasuredVector, keys: Mapping[Tensor, str], states: AbstractSet[Tensor], count: int
+    probes: Sequence[Probe],
+    found: MeasuredVector,
+    keys: Mapping[Tensor, str],
+    states: AbstractSet[Tensor],
+    numbers: Sequence[int],
 ) -> Statistics:
     """What each stretch of the vector says of its tensor."""
     methods = {start: method for start, _, method in found.methods}
@@ -209,4 +217,5 @@ def _statistics(
     variables = {keys[t]: ends.pop(keys[t]) for t in states if keys[t] in ends}
     others = {key: ends[key] for key in ranges if key in ends}
     ranges |= {key: method for key, method in ends.items() if key not in ranges}
-    return Statistics(count, ranges, others, rows, variables, dict(sorted(found.outputs.kept.items())))
+    kept = dict(sorted(found.outputs.kept.items()))
+    return Statistics(len(numbers), ranges, others, rows, variables, kept, _ranges_of(numbers))

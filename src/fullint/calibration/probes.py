@@ -209,15 +209,20 @@ class _ProbeWriter:
         self.parts.append(out if channels else self._reshaped(out, 1))
 
     def add_rows(self, t: Tensor) -> None:
-        """The smallest maximum along the last axis, rows that are all mask left out."""
+        """The smallest maximum along the last axis, rows that are all mask left out; 0 where all of them are."""
         largest, kept = (Tensor("", t.shape[:-1], "float32", has_rank=True) for _ in range(2))
-        sound = Tensor("", t.shape[:-1], "bool", has_rank=True)
+        sound, any_sound = Tensor("", t.shape[:-1], "bool", has_rank=True), Tensor("", (), "bool", has_rank=True)
+        whole, fill = (Tensor("", (), "float32", has_rank=True) for _ in range(2))
+        axes = constant("row_axes", np.arange(len(t.shape) - 1, dtype=np.int32))
         last = constant("last_axis", np.array([len(t.shape) - 1], np.int32))
         mask, zero = constant("mask", np.float32(-MASK)), constant("zero", np.float32(0))
         self.ops += [
             make_op("REDUCE_MAX", [t, last], [largest], keep_dims=False),
             make_op("GREATER", [largest, mask], [sound]),
-            make_op("SELECT_V2", [sound, largest, zero], [kept]),
+            make_op("REDUCE_MAX", [largest, axes], [whole], keep_dims=False),
+            make_op("GREATER", [whole, mask], [any_sound]),
+            make_op("SELECT_V2", [any_sound, whole, zero], [fill]),
+            make_op("SELECT_V2", [sound, largest, fill], [kept]),
         ]
         self.add(kept, Seen.LOW)
         self.probes[-1] = replace(self.probes[-1], tensor=t, what=Seen.ROW)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from fullint.errors import UsageError
 from fullint.model.ir import Array
 from fullint.model.ranges import Range, widen
 
@@ -90,7 +91,13 @@ class MinMax(RangeMethod):
         self.high = np.maximum(self.high, values[1])
 
     def merge(self, other: Self) -> Self:
-        """What both have seen."""
+        """What both have seen.
+
+        Raises:
+            UsageError: one is per channel and the other is not.
+        """
+        if self.low.shape != other.low.shape:
+            raise UsageError(f"statistics of {self.low.size} and of {other.low.size} channels cannot be merged")
         return type(self)(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
 
     @property

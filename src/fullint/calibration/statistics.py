@@ -3,16 +3,17 @@
     Statistics of samples 0..9   merge   Statistics of samples 10..19   =   Statistics of samples 0..19, bit for bit
 
 Tensors are named by where they are in the model (`tensor_keys`), so that statistics can be saved, and read where the
-same model has been loaded anew.
+same model has been loaded anew. (Of a model that keeps state between runs, each shard starts from none: what it shows is not
+what one run would have.)
 """
 
 from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,7 @@ class Statistics:
         rows: of the maxima along the last axis of softmax inputs, by key.
         states: of variables, by key.
         kept: channel means of the heads' outputs, float32 [channels of all heads], by number of the sample.
+        numbers: of the samples, as ranges (first, one after the last) in ascending order.
     """
 
     count: int
@@ -84,6 +86,7 @@ class Statistics:
     rows: Mapping[str, MinMax] = field(default_factory=dict)
     states: Mapping[str, MinMax] = field(default_factory=dict)
     kept: Mapping[int, Array] = field(default_factory=dict)
+    numbers: tuple[tuple[int, int], ...] = ()
 
     def __repr__(self) -> str:
         return f"Statistics({self.count} samples, {len(self.ranges)} tensors)"
@@ -98,9 +101,10 @@ class Statistics:
             apart = sorted({*mine} ^ {*others})
             if apart or any(type(mine[k]) is not type(others[k]) for k in mine):
                 raise UsageError(f"the statistics are of different models: {apart[0] if apart else 'other methods'}")
-        both = {*self.kept} & {*other.kept}
-        if both:
-            raise UsageError(f"both statistics hold sample {min(both)}: give each shard its own numbers")
+        numbers = tuple(sorted((*self.numbers, *other.numbers)))
+        twice = [b for (_, a), (b, _) in pairwise(numbers) if b < a]
+        if twice:
+            raise UsageError(f"both statistics hold sample {twice[0]}: give each shard its own numbers")
         return Statistics(
             self.count + other.count,
             {k: m.merge(other.ranges[k]) for k, m in self.ranges.items()},
@@ -108,6 +112,7 @@ class Statistics:
             {k: m.merge(other.rows[k]) for k, m in self.rows.items()},
             {k: m.merge(other.states[k]) for k, m in self.states.items()},
             dict(sorted({**self.kept, **other.kept}.items())),
+            joined_ranges(numbers),
         )
 
     def _groups(self) -> tuple[Mapping[str, RangeMethod], ...]:
@@ -126,7 +131,7 @@ class Statistics:
             for place, method in enumerate(group.values()):
                 arrays |= {f"{number}.{place}.{name}": array for name, array in method.arrays().items()}
         arrays |= {f"kept.{index}": array for index, array in self.kept.items()}
-        header = json.dumps({"version": FILE_VERSION, "count": self.count, "groups": groups})
+        header = json.dumps({"version": FILE_VERSION, "count": self.count, "numbers": self.numbers, "groups": groups})
         out = io.BytesIO()
         np.savez(out, allow_pickle=False, **{_HEADER: np.frombuffer(header.encode(), np.uint8)}, **arrays)
         write_atomically(path, out.getvalue())
@@ -139,7 +144,7 @@ class Statistics:
             UsageError: the file cannot be read, or holds no statistics of this version.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             header = json.loads(arrays.pop(_HEADER).tobytes())
             if header["version"] != FILE_VERSION:
@@ -154,11 +159,25 @@ class Statistics:
                 for number, rows in enumerate(header["groups"])
             )
             channels, rows, states = ({k: m for k, m in group.items() if isinstance(m, MinMax)} for group in others)
-            return cls(int(header["count"]), ranges, channels, rows, states, dict(sorted(kept.items())))
+            numbers = tuple((int(a), int(b)) for a, b in header["numbers"])
+            return cls(int(header["count"]), ranges, channels, rows, states, dict(sorted(kept.items())), numbers)
         except OSError as e:
             raise UsageError(f"{path}: cannot be read: {e.strerror or e}") from e
-        except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as e:
-            raise UsageError(f"{path}: not a file of calibration statistics ({e})") from e
+        except UsageError:
+            raise
+        except Exception as e:  # whatever zipfile, zlib, json and NumPy make of a damaged file
+            raise UsageError(f"{path}: not a file of calibration statistics, or a damaged one") from e
+
+
+def joined_ranges(numbers: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Ranges (first, one after the last) in ascending order, those that touch as one."""
+    found: list[tuple[int, int]] = []
+    for first, last in numbers:
+        if found and found[-1][1] == first:
+            found[-1] = (found[-1][0], last)
+        else:
+            found.append((first, last))
+    return tuple(found)
 
 
 def tensor_keys(model: Model) -> dict[Tensor, str]:
