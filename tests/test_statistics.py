@@ -334,7 +334,7 @@ def test_a_foreign_file_is_refused_in_one_sentence(tmp_path: Path, data: bytes) 
 
 
 def damaged(tmp_path: Path) -> bytes:
-    plain(0, "a", "b", kept=(0, 1)).save(tmp_path / "file")
+    plain(0, "a", "b", numbers=((0, 2),)).save(tmp_path / "file")
     return (tmp_path / "file").read_bytes()
 
 
