@@ -498,9 +498,10 @@ def test_the_public_names() -> None:
 
 
 def test_a_change_of_type_alone_is_no_useless_requantize() -> None:
-    """int8 to uint8 of the same parameters: other numbers."""
+    """int8 to uint8 of the same scale and zero point: other real numbers."""
     g = Half()
-    y = g.op("QUANTIZE", g.coded(1, 4), dtype="uint8")
-    y.quant = g.graph.inputs[0].quant
+    x = g.int_op("ADD", g.coded(1, 4), g.coded(1, 4), scale=0.05, zero=3)
+    y = g.op("QUANTIZE", x, dtype="uint8")
+    y.quant = x.quant
     g.output(y)
     assert rules(g)["useless-requantize"] == 0

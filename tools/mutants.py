@@ -67,7 +67,7 @@ TABLE = """
 14 passes/qat_params.py (qat_params): A FAKE_QUANT of narrow range gets steps that are too fine, by one in 255.
 - scale = (np.float32(high) - low32) / np.float32(255 - least)
 + scale = (np.float32(high) - low32) / np.float32(255)
-15 calibration/range_methods.py (probes accuracy): Ranges of which few values were seen are not made wider.
+15 calibration/range_methods.py (statistics probes accuracy): Ranges of which few values were seen are not made wider.
 - low, high = _with_room(self.low.min(), self.high.max(), count)
 + low, high = self.low.min(), self.high.max()
 16 calibration/probes.py (probes accuracy): All that is negative behind a fused RELU_N1_TO_1 is cut off.
