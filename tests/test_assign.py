@@ -272,3 +272,15 @@ def test_integer_operators_block_nothing(g: Builder) -> None:
     a = g.input(1, 4, dtype="int32")
     g.output(g.op("FLOOR_MOD", a, g.const(np.int32(3))))
     assert blockers(g.model()) == []
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_scales_that_do_not_hold_their_weights_are_not_taken_over(g: Builder, per_channel: bool) -> None:
+    """A stale grid would saturate them."""
+    x, w = g.input(1, 4), g.const(np.float32([[0.5, -0.2, 0.1, 0.4], [1e-3, 2e-3, 0, 1e-3]]))
+    w.quant = Quant.of(np.float32([1e-4, 1e-4]) if per_channel else 1e-4, 0, 0)
+    y = g.dense(x, 2, weights=w)
+    g.output(y)
+    a = params(g, {x: (-1, 1), y: (-1, 1)}, per_tensor=not per_channel)
+    scale = a.encodings[g.graph.ops[0], 1].quant.scale
+    np.testing.assert_allclose(scale, [0.5 / 127, 2e-3 / 127] if per_channel else [0.5 / 127], rtol=1e-6)

@@ -32,7 +32,7 @@ def same_as_file(name: str, found: str) -> None:
     if WRITE:
         path.parent.mkdir(exist_ok=True)
         path.write_text(found + "\n")
-    assert found + "\n" == path.read_text(), f"{path.name} shows something else"
+    assert found + "\n" == path.read_text(), f"{path.name} differs; FULLINT_GOLDEN=write rewrites it: read the difference"
 
 
 def image(g: Builder, channels: int = 3) -> Tensor:

@@ -8,9 +8,10 @@ from conftest import quantized
 
 import fullint
 from fullint.errors import ModelFormatError, UsageError
-from fullint.model.ir import Buffer, Tensor, constant
+from fullint.model.ir import Buffer, Graph, Signature, Tensor, constant
 from fullint.model.tflite import read_bytes, schema, write_model
 from fullint.ops.builder import Builder, samples_like
+from fullint.ops.make import make_op
 
 
 def sparse(dense: np.ndarray, dtype: str = "float32") -> Tensor:
@@ -192,3 +193,32 @@ def test_signatures_on_the_command_line(tmp_path: Path) -> None:
     given = [f"-c{k}={tmp_path / f}" for k, f in (("encode", "x.npz"), ("decode", "h.npz"))]
     done = CliRunner().invoke(main, ["quantize", str(tmp_path / "m.tflite"), *given, "-o", str(tmp_path / "o.tflite")])
     assert done.exit_code == 0, done.output
+
+
+def test_a_signature_without_floats_beside_one_with_them(tmp_path: Path) -> None:
+    """Nothing is to be measured there."""
+    g = Builder()
+    g.output(g.dense(g.input(1, 8), 4))
+    model = g.model()
+    a, b = Tensor("a", (1, 4), "int32"), Tensor("b", (1, 4), "int32")
+    other = Graph("count", [], [a], [b], [make_op("ADD", [a, a], [b])])
+    other.sync_tensors()
+    model.graphs.append(other)
+    model.signatures = [
+        Signature("one", model.main, [("x", model.main.inputs[0])], [("y", model.main.outputs[0])]),
+        Signature("two", other, [("a", a)], [("b", b)]),
+    ]
+    samples = {
+        "one": [np.random.default_rng(i).normal(size=(1, 8)).astype(np.float32) for i in range(12)],
+        "two": [np.full((1, 4), i, np.int32) for i in range(12)],
+    }
+    result = fullint.quantize(write_model(model), samples)
+    assert result.report.float_operators == 0
+    assert [s.key for s in read_bytes(result.model).signatures] == ["one", "two"]
+
+
+def test_samples_by_signature_where_there_is_one(g: Builder) -> None:
+    g.output(g.dense(g.input(1, 8, name="x"), 4))
+    data = g.bytes(signature="serve")
+    samples = [next(iter(s.values())) for s in samples_like(read_bytes(data), 12)]
+    assert fullint.quantize(data, {"serve": samples}).model == fullint.quantize(data, samples).model

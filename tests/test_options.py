@@ -158,3 +158,20 @@ def test_options_are_short_to_print() -> None:
 def test_values_that_make_no_sense_are_refused_by_name(options: dict[str, object], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         fullint.quantize("m.tflite", None, **options)
+
+
+def test_arrays_and_signatures_are_repeated_too(tmp_path: Path) -> None:
+    """mean as an array, samples as KEY=DATA; and what had no path says that it has to be given again."""
+    data = small().bytes()
+    samples = samples_like(read_bytes(data), 12)
+    report = fullint.quantize(data, samples, mean=np.float32([1, 2, 3])).report
+    asked = json.loads(report.to_json())["options"]
+    assert asked["mean"] == [1, 2, 3]
+    assert repr(QuantizeOptions(data, mean=np.float32([1, 2, 3]))).startswith("QuantizeOptions(mean=")
+    with pytest.raises(UsageError, match="give model= again"):
+        fullint.quantize(**asked)
+    with pytest.raises(UsageError, match="give samples= again"):
+        fullint.quantize(**{**asked, "model": data})
+    (tmp_path / "a b.npz").touch()
+    given = reported(QuantizeOptions("m.tflite", f"serving_default={tmp_path / 'a b.npz'}"))["samples"]
+    assert given == f"serving_default={tmp_path / 'a b.npz'}"

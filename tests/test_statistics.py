@@ -191,16 +191,21 @@ def test_a_method_of_ones_own_makes_the_ranges(g: Builder) -> None:
 
 
 def test_entries_have_a_range_that_holds_both() -> None:
-    """Whichever comes first; means are those of the main graph."""
+    """Whichever comes first, and so have rows, states and channels; means are those of the main graph."""
     shared, one, two = (Tensor(n, (2,), "float32") for n in ("shared", "one", "two"))
     means = [np.float32([[n]]) for n in (1, 2)]
-    first = Stats(Measured({shared: Range(-1.0, 5.0), one: Range(0.0, 1.0)}, {one: -3.0}), {}, means[0], (one,))
-    second = Stats(Measured({shared: Range(-2.0, 3.0), two: Range(0.0, 2.0)}, {}, {two: 4.0}), {two: means}, means[1], (two,))
+    first = Stats(Measured({shared: Range(-1.0, 5.0), one: Range(0.0, 1.0)}, {one: -3.0}, {two: 9.0}), {}, means[0], (one,))
+    second = Stats(
+        Measured({shared: Range(-2.0, 3.0), two: Range(0.0, 2.0)}, {one: -1.0}, {two: 4.0}),
+        {two: (means[0], means[1])},
+        means[1],
+        (two,),
+    )
     for pair in ((first, second), (second, first)):
         merged = merge_entries(pair)
         assert merged.ranges == {shared: Range(-2.0, 5.0), one: Range(0.0, 1.0), two: Range(0.0, 2.0)}
-        assert (merged.measured.row_maxima, merged.measured.state) == ({one: -3.0}, {two: 4.0})
-        assert merged.means is pair[0].means and {*merged.unseen} == {one, two} and merged.channels == {two: means}
+        assert (merged.measured.row_maxima, merged.measured.state) == ({one: -3.0}, {two: 9.0})
+        assert merged.means is pair[0].means and {*merged.unseen} == {one, two} and merged.channels == {two: (means[0], means[1])}
 
 
 def test_names_of_tensors_are_those_of_the_model_loaded_anew(g: Builder, tmp_path: Path) -> None:
@@ -373,3 +378,17 @@ def test_an_infinite_count_is_refused(tmp_path: Path) -> None:
     with open(tmp_path / "file", "wb") as f:
         np.savez(f, header=np.frombuffer(b'{"version": 1, "count": 1e999, "groups": [[], [], [], []]}', np.uint8))
     assert refusal(tmp_path / "file").startswith("not a file of calibration statistics, or a damaged one")
+
+
+def test_what_another_entry_has_seen_is_not_unseen() -> None:
+    t = Tensor("t", (2,), "float32")
+    none, means = np.zeros((0, 0), np.float32), (np.float32([0, -5]), np.float32([1, 2]))
+    unseen = Stats(Measured({t: Range(0.0, 0.0)}), {}, none, (t,))
+    seen = Stats(Measured({t: Range(3.0, 4.0)}), {t: means}, none)
+    wider = Stats(Measured({t: Range(3.0, 4.0)}), {t: (np.float32([-1, 0]), np.float32([0, 7]))}, none)
+    for pair in ((unseen, seen), (seen, unseen)):
+        assert merge_entries(pair).unseen == ()
+        assert merge_entries(pair).ranges == {t: Range(3.0, 4.0)}
+    for pair in ((wider, seen), (seen, wider)):
+        low, high = merge_entries(pair).channels[t]
+        assert (low.tolist(), high.tolist()) == ([-1, -5], [1, 7])

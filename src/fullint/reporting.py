@@ -52,7 +52,7 @@ class Report(ABC):
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-class ModelResult:
+class ModelResult(ABC):
     """Base class of what calls return that make a model: its bytes, and a report of how they came about."""
 
     model: bytes

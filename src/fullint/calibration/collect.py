@@ -122,10 +122,12 @@ class Collector:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Collector:
-        if self.tensors:
-            wanted = [*self.tensors, *self.states]
-            rows, values = softmax_inputs(self.model), self.method.sees_values
-            measuring, self.probes = measuring_model(self.model, wanted, self.by_channel, self.heads, rows, values=values)
+        if not self.tensors:
+            return self
+        wanted = [*self.tensors, *self.states]
+        rows, values = softmax_inputs(self.model), self.method.sees_values
+        measuring, self.probes = measuring_model(self.model, wanted, self.by_channel, self.heads, rows, values=values)
+        if self.probes:  # none where the tensors are those of other entries
             together = total_macs(self.model) >= LARGE_MACS or has_state(self.model)
             path = self._stack.enter_context(model_file(measuring))
             self.worker.call(Measure(path, self.threads, _empty(self.probes, self.method, self.keep), together))

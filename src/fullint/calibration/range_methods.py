@@ -6,8 +6,9 @@
 
 min-max: [min over samples, max over samples], moved apart where only few values were seen:
 
-    share(n) = sqrt(ln N / ln n) - 1,  N = 1000        the largest of n values of a normal distribution is about
-                                                       sigma sqrt(2 ln n) from its middle
+    share(n) = sqrt(ln N / ln max(n, 8)) - 1,  N = 1000        the largest of n values of a normal distribution is about
+                                                               sigma sqrt(2 ln n) from its middle
+
 A method that sees all values of a tensor (`sees_values`), and not only each sample's smallest and largest, has them from
 the graph; inside loops and branches, where the graph can only carry maxima, ranges are always min-max.
 """
@@ -131,6 +132,7 @@ def _with_room(low: Array, high: Array, count: int) -> tuple[Array, Array]:
     return widen(low, high, math.sqrt(math.log(FEW_VALUES) / math.log(max(count, 8))) - 1)
 
 
+# To add a method: a class above, and its name here; `Wanted.method` (calibration.run) takes it.
 METHODS: dict[str, type[RangeMethod]] = {method.name: method for method in (MinMax,)}
 """By name."""
 DEFAULT_METHOD: type[RangeMethod] = MinMax

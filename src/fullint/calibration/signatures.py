@@ -61,6 +61,8 @@ def samples_of(samples: Any, entry: Entry, entries: Sequence[Entry]) -> Any:
     """
     if len(entries) == 1:
         named = isinstance(samples, str) and entry.key is not None and samples.startswith(f"{entry.key}=")
+        if isinstance(samples, Mapping) and [*samples] == [entry.key] and entry.key not in {t.name for t in entry.inputs}:
+            return samples[entry.key]
         return samples[len(entry.key or "") + 1 :] if named else samples
     keys = ", ".join(f'"{e.key}"' for e in entries)
     if not isinstance(samples, Mapping) or entry.key not in samples:

@@ -226,13 +226,22 @@ def _beside_masks(method: RangeMethod, rows: MinMax | None, count: int) -> Range
 
 
 def merge_entries(found: Sequence[Stats]) -> Stats:
-    """What the samples of several entries have shown; a tensor that two of them see has a range that holds both."""
-    first = found[0]
+    """What the samples of several entries have shown; a tensor that two of them see has what holds both."""
     ranges: dict[Tensor, Range] = {}
+    rows: dict[Tensor, float] = {}
+    state: dict[Tensor, float] = {}
+    channels: dict[Tensor, tuple[Array, Array]] = {}
+    unseen = {t for s in found for t in s.unseen} - {t for s in found for t in s.ranges if t not in s.unseen}
     for stats in found:
         for t, span in stats.ranges.items():
-            ranges[t] = span.union(ranges.get(t, span))
-    rows = {t: v for s in found for t, v in s.measured.row_maxima.items()}
-    state = {t: v for s in found for t, v in s.measured.state.items()}
-    channels = {t: c for s in reversed(found) for t, c in s.channels.items()}
-    return Stats(Measured(ranges, rows, state), channels, first.means, tuple(t for s in found for t in s.unseen))
+            if t in unseen or t not in stats.unseen:
+                ranges[t] = span.union(ranges.get(t, span))
+        for t, lowest in stats.measured.row_maxima.items():
+            rows[t] = min(lowest, rows.get(t, lowest))
+        for t, largest in stats.measured.state.items():
+            state[t] = max(largest, state.get(t, largest))
+        for t, (low, high) in stats.channels.items():
+            known = channels.get(t, (low, high))
+            channels[t] = np.minimum(low, known[0]), np.maximum(high, known[1])
+    order = [t for t in dict.fromkeys(t for s in found for t in s.unseen) if t in unseen]
+    return Stats(Measured(ranges, rows, state), channels, found[0].means, tuple(order))

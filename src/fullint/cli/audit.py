@@ -69,7 +69,7 @@ def explain(rule: str | None, as_json: bool) -> None:
 @option.model
 @option.output
 @option.of(RepairOptions)
-@click.option("--dry-run", is_flag=True, help="Print what would be fixed and what left, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be fixed and what would be left as it is; write nothing.")
 @option.force
 @option.output_forms("Print the report as JSON.")
 def repair(model: str, output: str | None, dry_run: bool, force: bool, as_json: bool, **options: Any) -> None:

@@ -83,7 +83,10 @@ WHOLE = Range(-math.inf, math.inf)
 
 
 def widen(low: Array, high: Array, share: float) -> tuple[Array, Array]:
-    """Ends of ranges, float32, moved apart by a share of half the width on each side. What did not cross 0 does not then."""
+    """Ends of ranges, float32, moved apart by a share of half the width on each side.
+
+    A range that does not cross 0 still does not afterwards.
+    """
     more = share * (high / 2 - low / 2)
     limit = np.finfo(np.float32).max
     with np.errstate(over="ignore"):

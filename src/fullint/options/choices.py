@@ -132,7 +132,8 @@ class RunOptions(ModelOptions):
     io: str = field(
         default="auto",
         metadata=said(
-            "Type of float inputs and outputs, or of each: auto, int8, uint8, int16, float32. auto: that of the activations.",
+            "Element type for float inputs and outputs: auto, int8, uint8, int16 or float32; one for both, or INPUTS,OUTPUTS. "
+            "auto: the type of the activations.",
             metavar="TYPE[,TYPE]",
         ),
     )
@@ -155,6 +156,10 @@ class RunOptions(ModelOptions):
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
         super().check()
+        for name, described in (("model", "sha256:"), ("samples", "<")):
+            value = getattr(self, name)
+            if isinstance(value, str) and value.startswith(described) and not Path(value).exists():
+                raise UsageError(f"the {name} of that run had no path ({value}): to repeat it, give {name}= again")
         for name in ("num_samples", "threads"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
@@ -265,7 +270,8 @@ class RepairOptions(RunOptions):
 
 
 def _is_default(options: Any, f: Field[Any]) -> bool:
-    return bool(getattr(options, f.name) == f.default)
+    value = getattr(options, f.name)
+    return value is f.default or (isinstance(value, str | int | float | tuple | list) and value == f.default)
 
 
 def numbers(value: float | Sequence[float]) -> tuple[float, ...]:

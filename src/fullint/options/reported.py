@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fullint.options.choices import RunOptions
+from fullint.options.choices import RunOptions, numbers
 from fullint.options.flags import flag_of
 
 
@@ -20,6 +20,7 @@ def reported(options: RunOptions) -> dict[str, Any]:
     Paths are absolute. A model or samples that have no path are described; to repeat the run, they have to be given again.
     """
     chosen = {f.name: getattr(options, f.name) for f in fields(options) if flag_of(f).reported}
+    chosen |= {name: list(numbers(chosen[name])) for name in ("mean", "std") if not isinstance(chosen[name], int | float)}
     given = {"model": _source(options.model), "samples": _source(options.samples)}
     return given | {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
 
@@ -29,6 +30,9 @@ def _source(given: Any) -> Any:
     if given is None:
         return None
     if isinstance(given, str | Path):
+        key, equals, data = str(given).partition("=")
+        if equals and data and not Path(given).exists() and "/" not in key:  # of a signature: KEY=DATA
+            return f"{key}={Path(data).absolute()}"
         return str(Path(given).absolute())
     if isinstance(given, bytes | bytearray | memoryview):
         import hashlib

@@ -140,11 +140,12 @@ def _symmetric(read: Encoding | None, spec: WeightSpec) -> Array:
 
 
 def _grid(w: Tensor, spec: WeightSpec) -> Array:
-    """Scales of constant weights: those that codes came with, where granularity allows; what holds them otherwise."""
+    """Scales of constant weights: those that came with them, where granularity allows and they hold them; else their own."""
     if w.quant is None or (w.quant.zero_point != 0).any() or (w.quant.per_channel and w.quant.axis != spec.axis):
         return spec.scales(w.array)
-    codes = np.abs(w.array).max(initial=0.0) / float(w.quant.scale.min())
-    if not w.quant.per_channel and codes > spec.most + 0.5:
+    others = tuple(i for i in range(w.array.ndim) if not w.quant.per_channel or i != w.quant.axis)
+    codes = np.abs(w.array).max(axis=others, initial=0.0) / w.quant.scale
+    if (codes > spec.most + 0.5).any():
         return spec.scales(w.array)
     count = w.shape[spec.axis] if spec.axis is not None else 1
     scales: Array = np.broadcast_to(w.quant.scale, (count,)).copy()

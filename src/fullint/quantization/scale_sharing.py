@@ -5,7 +5,7 @@
     a --SOFTMAX--> b, CONCATENATION(b, c)    b is fixed at 1/256: where that cannot hold c, b is cut off
 
 A group whose fixed member cannot hold the group's range is cut: the edge is recorded, with its reason,
-and becomes an int8 -> int8 QUANTIZE. (Union-find over tensors, ranges and fixed parameters at the roots.)
+and becomes a QUANTIZE from integers to integers. (Union-find over tensors, ranges and fixed parameters at the roots.)
 """
 
 from __future__ import annotations

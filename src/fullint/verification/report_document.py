@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fullint.documents import Block, Fact, Line, many
+from fullint.documents import Block, Fact, many
 from fullint.verification.report import Certificate, KernelSet, OutputQuality
 
 
@@ -14,7 +14,7 @@ def certificate_blocks(c: Certificate) -> Iterator[Block]:
     figure = f"{c.sqnr_db:.1f} dB" if c.sqnr_db is not None else "no float output"
     yield Fact("SQNR", f"{figure} against {c.reference}, {many(c.samples, 'sample')} {held}")
     for o in c.outputs:
-        yield Line(f"{o.name}: {', '.join(_figures(o))}", depth=2)
+        yield Fact("", f"{o.name}: {', '.join(_figures(o))}")
     for k in c.kernel_sets:
         yield Fact(k.name, f"{k.status}: {_of_kernels(k)}")
 

@@ -12,7 +12,7 @@ Seen in:
     SQUARE, CUMSUM, ADD_N, LOCAL_RESPONSE_NORMALIZATION.
 
 Example:
-    op 9 NEG "negated": LiteRT's int8 kernel ignores scales (kernels/neg.cc); in integers it is written as MUL by -1
+    op 9 NEG "negated": LiteRT's int8 kernel ignores scales (kernels/neg.cc); its integer form is MUL by -1
 
 Fix (safe):
     The operator is rewritten with operators that have int8 kernels, or becomes a table of its 256 values.
@@ -31,12 +31,16 @@ def find(op: Op, facts: Facts) -> Found | None:
     row = ROWS.get(op.kind)
     if row is not None and all(row.fault(op, kernels) for kernels in KERNEL_SETS):
         fault = row.faults[KERNEL_SETS[0]].what
-        return Found(f"LiteRT's int8 kernel is wrong ({fault}); {row.because}", "rewrite it with others", {"fault": fault})
+        return Found(
+            f"LiteRT's int8 kernel is wrong ({fault}); {row.because}",
+            "replace it with operators whose int8 kernels are correct",
+            {"fault": fault},
+        )
     known = form(op.kind)
     if op.kind in ROWS or known is None:
         return None
     why = WRONG_KERNEL.get(op.kind, "LiteRT registers no int8 kernel for it")
-    return Found(f"{why}; in integers it is {known}", f"use its integer form: {known}", {"form": known})
+    return Found(f"{why}; its integer form is {known}", f"use its integer form: {known}", {"form": known})
 
 
 RULE = Rule("no-int8-kernel", "error", (Scope.FLOAT,), Mend.QUANTIZE, True, __doc__, find)

@@ -31,7 +31,7 @@ def find(op: Op, facts: Facts) -> Found | None:
     row = ROWS.get(op.kind)
     settled = row is None or row.bias is not None or op.kind == "CAST"  # preparation handles those
     why = row.refuses(op) if row is not None and not settled else None
-    return Found(why, "make that operand a constant, or write that part with other operators") if why else None
+    return Found(why, "make the operand named above a constant, or replace this operator with others") if why else None
 
 
 RULE = Rule("no-integer-form", "error", (Scope.FLOAT,), Mend.NONE, True, __doc__, find)

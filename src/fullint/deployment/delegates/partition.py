@@ -124,7 +124,7 @@ def partition(
     if after not in (None, "repair"):
         raise UsageError(f'after must be "repair", not "{after}"')
     if samples is not None and after is None:
-        raise UsageError('samples are used by the repair only: set after to "repair", or leave them out')
+        raise UsageError('samples are only used to repair the model: add after="repair" (--after repair), or give no samples')
     read = read_for_audit(model)
     name = "" if isinstance(model, bytes) else str(model)
     later = None

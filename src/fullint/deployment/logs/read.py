@@ -183,7 +183,8 @@ class _Reader:
             if (m := re.match(r"Timings \(microseconds\): (count=.*)", line)) is not None:
                 found = _STAT.match(m[1])
                 if found is None:
-                    raise LogFormatError(f"line {number}: the statistics cannot be parsed")
+                    expected = "benchmark_model prints count=… first=… curr=… min=…"
+                    raise LogFormatError(f'line {number}: cannot parse the timing statistics "{m[1][:60]}"; {expected}')
                 return _stat(number, found)
         return None
 
