@@ -230,7 +230,7 @@ def test_assignment_prints(g: Builder) -> None:
         'CONCATENATION "z" input 0: int8 scale 0.01 zero point -128',
         'CONV_2D "y" input 1: int8 scale 0.118744 zero point 0',
         'CONV_2D "y" input 2: int32 scale 0.000931324 zero point 0',
-        'requantize before CONCATENATION "z" input 0: its input is fixed at scale 0.00390625 zero point -128, '
+        'requantize before CONCATENATION "z" input 0: its input has the fixed scale 0.00390625 zero point -128, '
         "too small for the group's [0, 2.55]",
         'CONV_2D "y": 1 weight scales raised so that the bias fits int32',
     ]

@@ -77,7 +77,7 @@ def test_impossible_model(home: Path) -> None:
         (["model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--mean", "x"], "not a number"),
         (["model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--batch", "7"], "is not dynamic, but fixed at"),
         (["model.tflite", "--perchannel"], "No such option"),
-        (["model.tflite", "-c", "samples.npz", "-o", "-"], "give its name"),
+        (["model.tflite", "-c", "samples.npz", "-o", "-"], "name a file with -o"),
         (["model.tflite", "-c", "samples.npz", "-o", "out.tflite", "--min-sqnr", "nan"], "finite"),
     ],
 )

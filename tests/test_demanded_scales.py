@@ -23,7 +23,7 @@ def test_what_flows_into_a_loop_keeps_its_steps(g: Builder) -> None:
     x = busy(g)
     (inside, seen, out, made), op = loop(g, x)
     found = share(g, {x: (0, 1), inside: (-4, 8), made: (-4, 8)})
-    why = "sharing [-4, 8] would coarsen its input's [0, 1], which others read too"
+    why = "sharing [-4, 8] would coarsen its input's [0, 1], which has other readers"
     assert reasons(found) == [("WHILE", 0, why)]
     assert joined(found, inside, seen, out, made) and scale(found, x) == pytest.approx(1 / 255)
     assert found.operands[op, 0] == found.tensors[inside]
@@ -58,7 +58,7 @@ def test_branches_read_and_write_one_value(g: Builder) -> None:
     first, second = (b.outputs[0] for b in branches)
     found = share(g, {x: (-1, 1), first: (0, 3), out: (0, 3)})
     assert joined(found, x, *(b.inputs[0] for b in branches)) and joined(found, first, out)
-    why = "its input is fixed at scale 0.00390625 zero point -128, too small for the group's [0, 3]"
+    why = "its input has the fixed scale 0.00390625 zero point -128, too small for the group's [0, 3]"
     assert [(c.op.kind, c.why) for c in found.cuts] == [("RETURN", why)]
     assert found.tensors[second].quant.same_as(SIGMOID)
     assert found.operands[found.cuts[0].op, 0] == found.tensors[out]
@@ -109,8 +109,8 @@ def test_an_int16_neighbour_is_cut_off(g: Builder) -> None:
     y = concatenation(g, a, b)
     found = share(g, {a: (0, 3), b: (-1, 1)}, types={g.graph.ops[0]: "int16"})
     assert reasons(found) == [
-        ("CONCATENATION", 0, "it computes in int8, its input is int16"),
-        ("EXP", 0, "it computes in int16, its input is int8"),
+        ("CONCATENATION", 0, "it computes in int8, but its input is int16"),
+        ("EXP", 0, "it computes in int16, but its input is int8"),
     ]
     assert found.tensors[a].dtype == "int16" and found.tensors[a].quant.same_as(Quant.of(3 / 32767))
     assert found.tensors[y].dtype == "int8" and scale(found, y) == pytest.approx(4 / 255)
@@ -122,7 +122,7 @@ def test_what_moves_an_int16_value_in_int8_has_its_range(g: Builder) -> None:
     y = g.reshape(x, 4)
     g.output(y)
     found = share(g, {x: (0, 3)}, types={g.graph.ops[0]: "int16"})
-    assert reasons(found)[0] == ("RESHAPE", 0, "it computes in int8, its input is int16")
+    assert reasons(found)[0] == ("RESHAPE", 0, "it computes in int8, but its input is int16")
     assert found.tensors[y].dtype == "int8" and scale(found, y) == pytest.approx(3 / 255)
 
 
@@ -132,7 +132,7 @@ def test_an_operand_of_an_int16_operator_keeps_its_range(g: Builder) -> None:
     g.output(y)
     [op] = g.graph.ops
     found = share(g, {x: (-4, 3), y: (0, 16)}, types={op: "int16"})
-    why = "it computes in int16, its input is int8"
+    why = "it computes in int16, but its input is int8"
     assert reasons(found) == [("MUL", 0, why), ("MUL", 1, why)]
     for i in range(2):
         assert found.operands[op, i].dtype == "int16"

@@ -68,7 +68,7 @@ def test_a_fixed_input_too_small_for_its_group_says_so(g: Builder) -> None:
     s, z = g.op("LOGISTIC", g.input(1, 4)), g.input(1, 4)
     y = concatenation(g, s, z)
     found = share(g, {z: (-1, 2)})
-    why = "its input is fixed at scale 0.00390625 zero point -128, too small for the group's [-1, 2]"
+    why = "its input has the fixed scale 0.00390625 zero point -128, too small for the group's [-1, 2]"
     assert reasons(found) == [("CONCATENATION", 0, why)]
     assert scale(found, y) == pytest.approx(3 / 255)
 
@@ -78,7 +78,7 @@ def test_a_fixed_group_too_small_for_an_input_says_so(g: Builder) -> None:
     y = g.reshape(x, 4)
     g.output(y)
     found = share(g, {x: (-3, 3)}, pinned={y: (Quant.of(0.01, 0), "int8")})
-    why = "its group is fixed at scale 0.01 zero point 0, too small for the input's [-3, 3]"
+    why = "its group has the fixed scale 0.01 zero point 0, too small for the input's [-3, 3]"
     assert reasons(found) == [("RESHAPE", 0, why)]
     assert scale(found, x) == pytest.approx(6 / 255)
     assert found.operands[g.graph.ops[0], 0] == found.tensors[y]
@@ -88,7 +88,7 @@ def test_two_fixed_grids_that_differ(g: Builder) -> None:
     t, s = g.op("TANH", g.input(1, 4)), g.op("LOGISTIC", g.input(1, 4))
     y = concatenation(g, t, s)
     found = share(g, {})
-    why = "its input is fixed at scale 0.00390625 zero point -128, its group at scale 0.0078125 zero point 0"
+    why = "its input has the fixed scale 0.00390625 zero point -128, its group the fixed scale 0.0078125 zero point 0"
     assert reasons(found) == [("CONCATENATION", 1, why)]
     assert found.tensors[y].quant.same_as(TANH) and found.tensors[s].quant.same_as(SIGMOID)
 
@@ -106,7 +106,7 @@ def test_steps_half_as_coarse_again_are_free(g: Builder, high: float, why: str |
     x, z = busy(g), g.input(1, 4)
     y = concatenation(g, x, z)
     found = share(g, {x: (0, 1), z: (0, high)})
-    assert reasons(found) == ([] if why is None else [("CONCATENATION", 0, f"{why}, which others read too")])
+    assert reasons(found) == ([] if why is None else [("CONCATENATION", 0, f"{why}, which has other readers")])
     assert scale(found, x) == pytest.approx((high if why is None else 1.0) / 255)
     assert scale(found, y) == pytest.approx(high / 255)
 
@@ -116,7 +116,7 @@ def test_a_fixed_group_coarsens_as_well(g: Builder) -> None:
     x, z = busy(g), g.input(1, 4)
     y = concatenation(g, x, z)
     found = share(g, {x: (-0.125, 0.125), z: (-1, 0.9)}, pinned={y: (TANH, "int8")})
-    why = "sharing [-1, 0.9922] would coarsen its input's [-0.125, 0.125], which others read too"
+    why = "sharing [-1, 0.9922] would coarsen its input's [-0.125, 0.125], which has other readers"
     assert reasons(found) == [("CONCATENATION", 0, why)]
 
 
@@ -150,7 +150,7 @@ def test_a_comparison_with_a_constant(g: Builder, limit: float, own: bool) -> No
     g.output(g.op("LESS", x, g.const(limit)))
     op = g.graph.ops[-1]
     found = share(g, {x: (0, 1)})
-    assert reasons(found) == ([("LESS", 0, "a comparison over [0, 1.51] needs a grid of its own")] if own else [])
+    assert reasons(found) == ([("LESS", 0, "a comparison over [0, 1.51] needs scale and zero point of its own")] if own else [])
     assert scale(found, x) == pytest.approx((1.0 if own else 1.5) / 255)
     grids = [found.operands.get((op, i), found.tensors.get(x)).quant for i in range(2)]
     assert grids[0].same_as(grids[1]) and float(grids[0].scale[0]) == pytest.approx(limit / 255)
@@ -167,7 +167,7 @@ def test_a_comparison_of_two_groups_has_a_grid_of_its_own(g: Builder) -> None:
     a, b = g.op("EXP", g.input(1, 4)), g.op("EXP", g.input(1, 4))
     g.output(g.op("LESS", a, b))
     found = share(g, {a: (0, 1), b: (-2, 3)})
-    why = "a comparison over [-2, 3] needs a grid of its own"
+    why = "a comparison over [-2, 3] needs scale and zero point of its own"
     assert reasons(found) == [("LESS", 0, why), ("LESS", 1, why)]
     assert [scale(found, t) for t in (a, b)] == pytest.approx([1 / 255, 5 / 255])
     assert all(found.operands[g.graph.ops[-1], i].quant.same_as(Quant.of(5 / 255, -26)) for i in range(2))
@@ -204,7 +204,7 @@ def test_a_clip_of_what_others_read(g: Builder, high: float, cut: bool) -> None:
     y = g.op("MINIMUM", x, g.const(2.0))
     g.output(y)
     found = share(g, {x: (0, high), y: (0, 2)})
-    why = "what it clips to, [0, 2], needs finer steps than its input's [0, 3.01], which others read"
+    why = "it clips to [0, 2], which needs a finer scale than its input's [0, 3.01]; other operators read that input"
     assert reasons(found) == ([("MINIMUM", 0, why)] if cut else [])
     assert [scale(found, t) for t in (x, y)] == pytest.approx([high / 255, (2 if cut else high) / 255])
 

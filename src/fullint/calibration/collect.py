@@ -46,7 +46,7 @@ class KeptOutputs:
             self.kept[index] = outputs[-1]
 
     def merge(self, other: KeptOutputs) -> KeptOutputs:
-        """Those of both."""
+        """The outputs that either has kept."""
         return KeptOutputs(self.keep, {**self.kept, **other.kept})
 
     def stacked(self) -> Array:

@@ -249,7 +249,7 @@ class _ProbeWriter:
         return out
 
     def finish(self) -> Tensor:
-        """The vector."""
+        """The output: a float32 vector of all probes, in their order."""
         vector = Tensor("ranges", (self.size,), "float32")
         self.ops.append(make_op("CONCATENATION", self.parts, [vector], axis=0))
         return vector

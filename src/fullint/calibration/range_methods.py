@@ -116,7 +116,7 @@ class MinMax(RangeMethod):
         return _with_room(self.low, self.high, count // self.low.size)
 
     def arrays(self) -> dict[str, Array]:
-        """The ends."""
+        """The smallest and largest values so far."""
         return {"low": self.low, "high": self.high}
 
     @classmethod
@@ -134,5 +134,5 @@ def _with_room(low: Array, high: Array, count: int) -> tuple[Array, Array]:
 
 # To add a method: a class above, and its name here; `Wanted.method` (calibration.run) takes it.
 METHODS: dict[str, type[RangeMethod]] = {method.name: method for method in (MinMax,)}
-"""By name."""
+"""Range methods by their names."""
 DEFAULT_METHOD: type[RangeMethod] = MinMax

@@ -27,18 +27,29 @@ _loops = option.stacked(
     _flag("num_threads", "Threads of one inference.", type=int, default=1, show_default=True),
     _flag("num_runs", "At least this many runs.", type=int, default=50, show_default=True),
     _flag("min_secs", "At least this many seconds of runs.", type=float, default=1.0, show_default=True),
-    _flag("max_secs", "At most this many.", type=float, default=150.0, show_default=True),
-    _flag("warmup_runs", "At least this many runs before.", type=int, default=1, show_default=True),
-    _flag("warmup_min_secs", "At least this many seconds before.", type=float, default=0.5, show_default=True),
-    _flag("run_delay", "Seconds of rest before each run.", type=float, default=-1.0, show_default=True),
+    _flag("max_secs", "At most this many seconds of runs.", type=float, default=150.0, show_default=True),
+    _flag("warmup_runs", "At least this many warm-up runs.", type=int, default=1, show_default=True),
+    _flag("warmup_min_secs", "At least this many seconds of warm-up.", type=float, default=0.5, show_default=True),
+    _flag("run_delay", "Seconds to wait before each run.", type=float, default=-1.0, show_default=True),
     _flag("inputs", "random, zeros, or DATA as in quantize; its first sample is run.", default="random", show_default=True),
-    _flag("enable_op_profiling", "Profile, too.", type=bool, default=True, show_default=True, metavar="true|false"),
+    _flag(
+        "enable_op_profiling",
+        "Measure a profile per operator as well.",
+        type=bool,
+        default=True,
+        show_default=True,
+        metavar="true|false",
+    ),
 )
 _delegates = option.stacked(
-    _flag("simulate", "Run on this machine the pieces a delegate would cut: a target of `partition`.", metavar="TARGET"),
-    _flag("nnapi_accelerator_name", "The accelerator that is played, with NNAPI."),
+    _flag(
+        "simulate",
+        "Simulate a delegate on this machine: run its partitions one by one; a target of `partition`.",
+        metavar="TARGET",
+    ),
+    _flag("nnapi_accelerator_name", "Name of the simulated accelerator, with NNAPI."),
     _flag("external_delegate_path", "Library of a delegate (GPU, Edge TPU, Arm NN, …).", type=click.Path()),
-    _flag("external_delegate_options", "Its options.", metavar="KEY:VALUE;..."),
+    _flag("external_delegate_options", "Options for that library.", metavar="KEY:VALUE;..."),
     _flag(
         "require_full_delegation",
         "Exit 1 where the delegate leaves an operator.",
@@ -49,15 +60,24 @@ _delegates = option.stacked(
     ),
 )
 _spelled = option.stacked(
-    _flag("graph", "MODEL as benchmark_model spells it; prints its log.", type=click.Path(), multiple=True),
-    _flag("use_xnnpack", "false is --kernels builtin.", type=bool, metavar="true|false"),
-    _flag("use_nnapi", "true is --simulate nnapi: NNAPI is on Android only.", type=bool, metavar="true|false"),
+    _flag("graph", "The same as MODEL; prints the log of benchmark_model.", type=click.Path(), multiple=True),
+    _flag("use_xnnpack", "false is the same as --kernels builtin.", type=bool, metavar="true|false"),
+    _flag(
+        "use_nnapi", "true is the same as --simulate nnapi; NNAPI itself exists on Android only.", type=bool, metavar="true|false"
+    ),
     _flag("input_layer_value_files", "Raw values of inputs, little-endian.", metavar="NAME:FILE,..."),
-    _flag("report_peak_memory_footprint", "Taken; the peak is always told.", type=bool, metavar="true|false"),
-    _flag("verbose", "Taken; a log always tells all parameters.", type=bool, metavar="true|false"),
-    _flag("profiling_output_csv_file", "Write the profile there as CSV.", type=click.Path(dir_okay=False)),
+    _flag(
+        "report_peak_memory_footprint",
+        "Accepted for compatibility: the peak is always reported.",
+        type=bool,
+        metavar="true|false",
+    ),
+    _flag("verbose", "Accepted for compatibility: a log always lists all parameters.", type=bool, metavar="true|false"),
+    _flag("profiling_output_csv_file", "Write the profile to this file as CSV.", type=click.Path(dir_okay=False)),
     _flag("op_profiling_output_mode", "How a log shows the profile.", type=click.Choice(["stdout", "csv"]), default="stdout"),
-    _flag("op_profiling_output_file", "Where, in place of standard output.", type=click.Path(dir_okay=False)),
+    _flag(
+        "op_profiling_output_file", "Write the profile to this file instead of standard output.", type=click.Path(dir_okay=False)
+    ),
 )
 
 
@@ -100,7 +120,7 @@ def benchmark(
 
         files = [f for f in (profiling_output_csv_file, op_profiling_output_file) if f is not None]
         if len(files) != len(set(files)):
-            raise UsageError(f"{files[0]}: two results are to be written there")
+            raise UsageError(f"{files[0]}: given for two outputs; name two files")
         for file in files:
             check_output(file, force)
         _spell(how, use_xnnpack, use_nnapi)
@@ -128,11 +148,13 @@ def _spell(how: dict[str, Any], use_xnnpack: bool | None, use_nnapi: bool | None
     """What two flags of benchmark_model mean here."""
     if use_xnnpack is False:
         if how["kernels"] == "reference":
-            raise UsageError("--use_xnnpack=false means --kernels builtin, and --kernels reference is asked for")
+            raise UsageError("--use_xnnpack=false means --kernels builtin, but --kernels reference was given; drop one of them")
         how["kernels"] = "builtin"
     if use_nnapi:
         if how["simulate"] is not None and not how["simulate"].startswith("nnapi"):
-            raise UsageError(f"--use_nnapi=true means --simulate nnapi, and --simulate {how['simulate']} is asked for")
+            raise UsageError(
+                f"--use_nnapi=true means --simulate nnapi, but --simulate {how['simulate']} was given; drop one of them"
+            )
         how["simulate"] = how["simulate"] or "nnapi"
 
 
@@ -144,7 +166,7 @@ def _values(text: str, models: tuple[str, ...]) -> dict[str, Any]:
     from fullint.model.tflite import read_model
 
     if not models:
-        raise UsageError("no model to measure")
+        raise UsageError("no model to measure: give the path of at least one")
     known = {slot.name: slot for slot in slots(read_model(models[0]))}
     found = {}
     for part in text.split(","):

@@ -56,7 +56,7 @@ def stacked(*decorators: Decorator) -> Decorator:
 model = click.argument("model", type=click.Path())
 output = click.option("-o", "--output", type=click.Path(dir_okay=False), help="Where to write the result.")
 force = click.option("--force", is_flag=True, help="Overwrite the output.")
-force_again = click.option("--force", is_flag=True, help="Make it again where it is there already.")
+force_again = click.option("--force", is_flag=True, help="Create it again if it exists.")
 
 
 def of(options: type[Any]) -> Decorator:

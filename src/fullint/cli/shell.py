@@ -33,12 +33,12 @@ def check_output(path: str, force: bool, source: str | None = None) -> None:
     if source is not None and not source.endswith(".tflite") and _same(source, path):
         raise UsageError(f"{path} is the model itself: a .tflite in its place would lose it")
     if path == "-":
-        raise UsageError("the result is a file; give its name with -o")
+        raise UsageError("the result cannot be written to standard output: name a file with -o")
     folder = Path(path).parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UsageError(f"{path}: cannot be written: {'no such folder' if not folder.is_dir() else 'the folder is read-only'}")
     if Path(path).exists() and not force:
-        raise OutputExistsError(f"{path} is there already; --force overwrites it")
+        raise OutputExistsError(f"{path} exists; --force overwrites it")
 
 
 def _same(one: str, other: str) -> bool:

@@ -75,7 +75,7 @@ class Assignment:
         return own if own is not None or tensor is None else self.encodings.get(tensor)
 
     def tensors(self) -> dict[Tensor, Encoding]:
-        """The activations."""
+        """The encodings of activations, by tensor."""
         return {key: e for key, e in self.encodings.items() if isinstance(key, Tensor)}
 
     def operands(self) -> dict[Operand, Encoding]:

@@ -122,7 +122,7 @@ class _Sharing:
                 self.groups.range.setdefault(t, representable(self.groups.fixed[t], self.types.of_tensor(t)))
 
     def join_all(self) -> None:
-        """Join everything."""
+        """Join all tensors that share scale and zero point, operator by operator."""
         for tie in self.tied:
             for t in tie.hard:
                 self.groups.union(tie.anchor, t)
@@ -197,7 +197,7 @@ class _Sharing:
             t = op.inputs[i]
             self.compared[op, i] = Encoding(kind, activation_params(joint, kind))
             if t is not None and not t.is_constant:
-                self.cuts.append(Cut(op, i, f"a comparison over {joint} needs a grid of its own"))
+                self.cuts.append(Cut(op, i, f"a comparison over {joint} needs scale and zero point of its own"))
 
     def _takes(self, op: Op, t: Tensor, joint: Range) -> bool:
         """Whether a tensor can be given the grid of a comparison without harm."""
@@ -222,22 +222,24 @@ class _Sharing:
         fa, fb, span = self.groups.fixed.get(a), self.groups.fixed.get(b), self.groups.whole_range(t)
         if kind != own:
             self.groups.widen(anchor, span)
-            return f"it computes in {kind}, its input is {own}"
+            return f"it computes in {kind}, but its input is {own}"
         if fa is not None and fb is not None:
-            return None if fa.same_as(fb) else f"its input is fixed at {fb}, its group at {fa}"
+            return None if fa.same_as(fb) else f"its input has the fixed {fb}, its group the fixed {fa}"
         if fb is not None and a in self.groups.range and not self.groups.holds(fb, self.groups.range[a], own):
-            return f"its input is fixed at {fb}, too small for the group's {self.groups.range[a]}"
+            return f"its input has the fixed {fb}, too small for the group's {self.groups.range[a]}"
         if fa is not None and not self.groups.holds(fa, span, own):
-            return f"its group is fixed at {fa}, too small for the input's {span}"
+            return f"its group has the fixed {fa}, too small for the input's {span}"
         if clips(op) and fb is None and a in self.groups.range and not self.groups.private(op, t):
             clipped = self.groups.range[a]
             if span.width > FREE_RATIO * max(clipped.width, 1e-30):
-                return f"what it clips to, {clipped}, needs finer steps than its input's {span}, which others read"
+                return (
+                    f"it clips to {clipped}, which needs a finer scale than its input's {span}; other operators read that input"
+                )
         if self.groups.alone(op, t) or not many or fb is not None:
             return None
         joint = representable(fa, own) if fa is not None else self.groups.range.get(a, span)
         if joint.width > FREE_RATIO * max(span.width, 1e-12):
-            return f"sharing {joint} would coarsen its input's {span}, which others read too"
+            return f"sharing {joint} would coarsen its input's {span}, which has other readers"
         return None
 
     def _joint(self, op: Op, same: list[int]) -> Range:
@@ -295,7 +297,7 @@ def _between_types(
                 continue
             if tensors[t].dtype != kind:
                 found[op, i] = Encoding(kind, activation_params(sharing.groups.whole_range(t), kind))
-                cuts.append(Cut(op, i, f"it computes in {kind}, its input is {tensors[t].dtype}"))
+                cuts.append(Cut(op, i, f"it computes in {kind}, but its input is {tensors[t].dtype}"))
     return found, cuts
 
 

@@ -38,9 +38,9 @@ class TensorGroups:
         self.parent: dict[Tensor, Tensor] = {}
         self.members_of: dict[Tensor, list[Tensor]] = {}
         self.range: dict[Tensor, Range] = {t: self.narrow(t, r) for t, r in ranges.items()}
-        """By root."""
+        """Range of each group, by its root."""
         self.fixed = dict(fixed)
-        """By root."""
+        """Fixed parameters of groups that have some, by root."""
         self.clipped: set[Tensor] = set()
         """Roots of groups made of clips alone, whose every member only the next clip reads."""
 
