@@ -5,7 +5,8 @@ python tools/mutants.py [--only N,N] [--first-only] [--json] [--timeout SECONDS]
 Each mutant goes into a copy of its own. The test files that should notice run first, and all of `tests` where they pass.
 Exit 1 where a mutant survives. What follows `--` goes to pytest, such as -n 2 -m "not slow".
 
-Tests that compare times are left out, since a busy machine fails them. FULLINT_CORPUS is left out of the environment unless --corpus is given: a clone without that folder has to notice, too.
+Tests that compare times are left out, since a busy machine fails them. FULLINT_CORPUS is left out of the environment unless
+--corpus is given: a clone without that folder has to notice, too.
 """
 
 from __future__ import annotations
