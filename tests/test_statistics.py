@@ -225,12 +225,24 @@ def plain(low: float = 0.0, *names: str, places: int = 1, numbers: tuple[tuple[i
 @pytest.mark.parametrize(
     ("other", "why"),
     [
-        (plain(0, "b"), "the statistics are of different models: a"),
-        (plain(0, "a", "b"), "the statistics are of different models: b"),
-        (Statistics(2, {"a": Percentile.empty()}), "the statistics are of different models: other methods"),
-        (Statistics(2, plain().ranges, rows=plain().ranges), "the statistics are of different models: a"),
-        (Statistics(2, plain().ranges, states=plain().ranges), "the statistics are of different models: a"),
-        (Statistics(2, plain().ranges, channels=plain().ranges), "the statistics are of different models: a"),
+        (plain(0, "b"), "statistics of different models or options cannot be merged: only one has a"),
+        (plain(0, "a", "b"), "statistics of different models or options cannot be merged: only one has b"),
+        (
+            Statistics(2, {"a": Percentile.empty()}),
+            "statistics of different models or options cannot be merged: range methods differ",
+        ),
+        (
+            Statistics(2, plain().ranges, rows=plain().ranges),
+            "statistics of different models or options cannot be merged: only one has a",
+        ),
+        (
+            Statistics(2, plain().ranges, states=plain().ranges),
+            "statistics of different models or options cannot be merged: only one has a",
+        ),
+        (
+            Statistics(2, plain().ranges, channels=plain().ranges),
+            "statistics of different models or options cannot be merged: only one has a",
+        ),
         (plain(numbers=((1, 2), (5, 6))), "both statistics hold sample 1: give each shard its own numbers"),
     ],
 )

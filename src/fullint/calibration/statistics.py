@@ -100,7 +100,8 @@ class Statistics:
         for mine, others in zip(self._groups(), other._groups(), strict=True):
             apart = sorted({*mine} ^ {*others})
             if apart or any(type(mine[k]) is not type(others[k]) for k in mine):
-                raise UsageError(f"the statistics are of different models: {apart[0] if apart else 'other methods'}")
+                why = f"only one has {apart[0]}" if apart else "range methods differ"
+                raise UsageError(f"statistics of different models or options cannot be merged: {why}")
         numbers = tuple(sorted((*self.numbers, *other.numbers)))
         twice = [b for (_, a), (b, _) in pairwise(numbers) if b < a]
         if twice:

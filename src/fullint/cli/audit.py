@@ -17,7 +17,7 @@ from fullint.options import RepairOptions
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, type=click.Path(), metavar="MODEL|FOLDER...")
-@click.option("--rule", multiple=True, metavar="NAME,...", help="Show what these rules find only.")
+@click.option("--rule", multiple=True, metavar="NAME,...", help="Show only what these rules find.")
 @option.target
 @click.option(
     "--runtime", metavar="RELEASE", help="Release of the runtime it is to run on, such as 2.5.0.  [default: the target's]"
@@ -73,7 +73,7 @@ def explain(rule: str | None, as_json: bool) -> None:
 @option.force
 @option.output_forms("Print the report as JSON.")
 def repair(model: str, output: str | None, dry_run: bool, force: bool, as_json: bool, **options: Any) -> None:
-    """Make a half-quantized or faulty MODEL all integer, from the file alone where it says enough.
+    """Make a half-quantized or faulty MODEL all integer; samples (-c) are needed only for ranges the file does not give.
 
     \b
     Example:

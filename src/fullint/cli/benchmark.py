@@ -180,7 +180,9 @@ def _values(text: str, models: tuple[str, ...]) -> dict[str, Any]:
             raise UsageError(f"{file}: cannot be read: {e.strerror}") from e
         shape = tuple(max(n, 1) for n in slot.shape)
         if values.size != np.prod(shape):
-            raise UsageError(f'{file}: holds {values.size} values of {slot.dtype}; "{name}" takes {list(shape)}')
+            raise UsageError(
+                f'{file}: holds {values.size} values of {slot.dtype}; input "{name}" takes {np.prod(shape)}, as {list(shape)}'
+            )
         found[name] = values.reshape(shape)
     return found
 

@@ -52,7 +52,7 @@ def partition(model: str, target: str, after: str | None, samples: Any, as_json:
 @click.argument("model", type=click.Path(), required=False)
 @option.output_forms("Print everything as JSON.")
 def readlog(log: str, model: str | None, as_json: bool) -> None:
-    """Read a LOG of benchmark_model: where the time goes, the float part of it, and the most that integers can gain.
+    """Read a LOG of benchmark_model: where the time goes, how much of it is float, and how much integers could save at most.
 
     \b
     Example:

@@ -31,7 +31,7 @@ ASKED = "fullint.renderings"
 def check_output(path: str, force: bool, source: str | None = None) -> None:
     """Find out before the work, not after it, that the result has no place to go: not over a framework's model, for one."""
     if source is not None and not source.endswith(".tflite") and _same(source, path):
-        raise UsageError(f"{path} is the model itself: a .tflite in its place would lose it")
+        raise UsageError(f"{path} is the input model: the result would overwrite it; name another file with -o")
     if path == "-":
         raise UsageError("the result cannot be written to standard output: name a file with -o")
     folder = Path(path).parent

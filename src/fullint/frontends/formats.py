@@ -105,7 +105,7 @@ def framework_of(source: str | Path, framework: str = "auto") -> Framework | Non
     path, function = split(source)
     if function is not None:
         if framework == "onnx":
-            raise UsageError("functions are supported for Keras and PyTorch only; give the ONNX model as a .onnx file")
+            raise UsageError("FILE.py:FUNCTION works for Keras and PyTorch models only; give the ONNX model as a .onnx file")
         return FRAMEWORKS[framework] if framework != "auto" else _by_imports(Path(path))
     if _is_tflite(Path(path)):
         return None

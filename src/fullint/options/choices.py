@@ -55,7 +55,7 @@ class ModelOptions:
         if not isinstance(self.batch, int) or isinstance(self.batch, bool):
             raise UsageError(f"batch must be an integer, not {self.batch!r}")
         if self.batch < 1:
-            raise UsageError("batch must be at least 1")
+            raise UsageError(f"batch must be at least 1, not {self.batch}")
         _ = self.shapes
 
     @property
@@ -140,7 +140,9 @@ class RunOptions(ModelOptions):
     target: str = field(default="litert", metadata=said("Where the result is to run.", choices=tuple(TARGETS), converter=True))
     threads: int | None = field(
         default=None,
-        metadata=said("Samples run at the same time while calibrating.", parse=int, shown="number of cores", converter=True),
+        metadata=said(
+            "Number of samples to run in parallel while calibrating.", parse=int, shown="number of cores", converter=True
+        ),
     )
     min_sqnr: float = field(
         default=5.0, metadata=said("Write nothing below this SQNR, in dB.", metavar="DB", parse=float, converter=True)
@@ -174,7 +176,7 @@ class RunOptions(ModelOptions):
         if isinstance(k, bool) or (not isinstance(k, str | int | None) and not _all_text(k, int)):
             raise UsageError(f"keep_float must be an index, a type, a name, or a sequence of them, not {k!r}")
         if self.threads is not None and self.threads < 1:
-            raise UsageError("threads must be at least 1")
+            raise UsageError(f"threads must be at least 1, not {self.threads}")
         _one_of("layout", self.layout, LAYOUTS)
         numbers(self.mean)
         if 0 in numbers(self.std):

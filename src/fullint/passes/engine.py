@@ -79,7 +79,7 @@ def _sweep_graph(graph: Graph, rule: RewriteRule) -> list[Change]:
             return done + refused
         done += [_change(rule, r.old[-1], r.why) for r in found]
         _apply(graph, found)
-    raise AssertionError(f"{rule.__name__} does not come to an end")
+    raise AssertionError(f"{rule.__name__} does not come to an end within {MAX_SWEEPS} sweeps")
 
 
 def _decide(graph: Graph, rule: RewriteRule) -> tuple[list[Rewrite], list[Change]]:

@@ -34,20 +34,20 @@ def _blocker(number: int, op: Op) -> Blocker | None:
 
     if op.kind == "CUSTOM" and (op.custom_code or "").startswith("Flex"):
         cause = "TensorFlow computes it (Flex), in float, and fullint cannot rewrite it with builtins"
-        way_out = "replace it in the network by TFLite operators (docs/ops.md), or remove it from the model"
+        way_out = "replace it in the network with TFLite operators (docs/ops.md), or remove it from the model"
         return Blocker(number, op.origin, op.custom_code or "", op.output_name, cause, way_out)
     if op.kind == "CUSTOM":
         return block("a custom operator has no known integer kernel", "remove it and run it before or after the model")
     row = ROWS.get(op.kind)
     if row is None:
-        return block(_no_row(op), "replace it by operators listed in docs/ops.md, or remove it from the model")
+        return block(_no_row(op), "replace it with operators listed in docs/ops.md, or remove it from the model")
     if why := row.refuses(op):
         return block(why, "make that operand a constant, or use operators that accept two activations")
     for t in op.values():
         if t.is_float and t.dtype != "float32":
             return block(f'"{t.name}" is {t.dtype}; only float32 can be quantized', "export the model with float32 activations")
         if t.buffer is not None and t.dtype == "float32" and not np.isfinite(t.array).all():
-            return block(f'its constant "{t.name}" contains NaN or infinity', "replace these values by large finite numbers")
+            return block(f'its constant "{t.name}" contains NaN or infinity', "replace these values with large finite numbers")
         if t.is_variable and row.derive is None:
             return block(f'"{t.name}" is state kept between runs', "make the state an input and an output of the model")
     for i, x in enumerate(op.inputs):
@@ -91,7 +91,7 @@ def scale_blockers(model: Model, assignment: Assignment) -> list[Blocker]:
             scale = read.quant.scale
             worst = float(scale[np.argmax(np.abs(np.log(np.maximum(scale.astype(np.float64), 1e-60))))])
             cause = f'the scale of its input {i} "{t.name}" would be {worst:.3g}, outside what float32 or a multiplier can hold'
-            way_out = "rescale its inputs and weights to ordinary magnitudes"
+            way_out = "rescale its inputs and weights in the float model: their values are far too small or too large"
             name = op.output_name
             found.append(Blocker(number, op.origin, op.kind, name, cause, way_out))
             break

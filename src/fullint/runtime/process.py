@@ -122,7 +122,9 @@ class WorkerProcess:
             done, value = pickle.load(self._process.stdout)
         except (EOFError, pickle.UnpicklingError) as e:
             if late.is_set():
-                raise RuntimeFailure(f"{self.what} did not finish within {self.patience:.0f} s", crashed=True) from e
+                raise RuntimeFailure(
+                    f"{self.what} did not finish within {self.patience:.0f} s: a loop in it may never end", crashed=True
+                ) from e
             raise self._crash() from e
         finally:
             if timer is not None:

@@ -12,7 +12,7 @@ Seen in:
     Convolutions whose bias was folded in after calibration; constants for which the converter found no scale.
 
 Example:
-    op 58 CONV_2D "conv_31": its constants "kernel" and "bias" have no parameters; its input and output have
+    op 58 CONV_2D "conv_31": its constants are still float: "kernel" and "bias"; its input and output have quantization parameters
 
 Fix (safe):
     Weights are quantized to int8, the bias to int32 with scale s_in * s_w.
@@ -31,7 +31,7 @@ def find(op: Op, facts: Facts) -> Found | None:
     if not bare:
         return None
     names = " and ".join(f'"{short(t)}"' for _, t in bare[:2])
-    cause = f"its constants {names} have no parameters; its input and output have"
+    cause = f"its constants are still float: {names}; its input and output have quantization parameters"
     bias = facts.bias_scale(op)
     evidence = {"constants": [t.name for _, t in bare], "bias_needs": show(bias) if bias is not None else None}
     return Found(cause, "quantize them", evidence)

@@ -11,7 +11,7 @@ Seen in:
     ONNX models converted with IF (hey_jarvis), loops of GRU and LSTM, attention exported as a composite.
 
 Example:
-    op 27 IF "output": 2 of its float values cross the graph boundary into true_branch and false_branch
+    op 27 IF "output": it passes float values (2) across the subgraph boundary into true_branch and false_branch
 
 Fix (safe):
     Each value gets one scale, inside and outside; a composite is replaced by its decomposition.
@@ -30,14 +30,14 @@ def find(op: Op, facts: Facts) -> Found | None:
     caller = facts.callers.get(facts.place[op][1])
     if caller is not None and caller.kind == "STABLEHLO_COMPOSITE":
         cause = f"it is inside the composite of op {caller.origin}, which converters do not quantize"
-        return Found(cause, "replace the composite by its decomposition", {"composite": caller.origin})
+        return Found(cause, "replace the composite with its decomposition", {"composite": caller.origin})
     if op.kind not in _CALLS:
         return None
     count = sum(t.is_float for t in op.values())
     names = [g.name or f"subgraph {facts.model.graphs.index(g)}" for g in op.subgraphs()]
     into = f" into {' and '.join(names)}" if names else ""
-    cause = f"{count} of its float values cross the graph boundary{into}"
-    fix = "replace it by its decomposition" if op.kind == "STABLEHLO_COMPOSITE" else "use one scale inside and outside"
+    cause = f"it passes float values ({count}) across the subgraph boundary{into}"
+    fix = "replace it with its decomposition" if op.kind == "STABLEHLO_COMPOSITE" else "use one scale inside and outside"
     return Found(cause, fix, {"values": count, "graphs": names})
 
 

@@ -35,7 +35,7 @@ def find(op: Op, facts: Facts) -> Found | None:
     if code.startswith("Flex"):
         return Found(
             "TensorFlow computes it (Flex), in float",
-            "replace it by TFLite operators, or remove it from the model",
+            "replace it with TFLite operators, or remove it from the model",
             {"code": code},
         )
     return Found("a custom operator has no known integer form", "remove it and run it after the model", {"code": code})

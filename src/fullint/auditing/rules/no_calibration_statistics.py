@@ -36,7 +36,7 @@ def find(op: Op, facts: Facts) -> Found | None:
             if t is None or not t.is_float or t.is_constant or follows or facts.params(t) is not None:
                 continue
             cause = f'the file has no range for its {what} "{short(t)}"'
-            return Found(cause, "derive it from neighbours and bounds, or give samples (-c)", {what: i, "tensor": t.name})
+            return Found(cause, "derive the range from neighbours and bounds, or give samples (-c)", {what: i, "tensor": t.name})
     return None
 
 

@@ -40,7 +40,7 @@ def find(op: Op, facts: Facts) -> Found | None:
             nan = int(np.isnan(t.array).sum())
             place = "including the first" if first else "but not the first"
             cause = f'its constant "{short(t)}" contains {count} values that are not finite, {place}'
-            fix = "train again: it contains NaN" if nan else "replace infinity by a large finite number"
+            fix = "train again: it contains NaN" if nan else "replace infinity with a large finite number"
             mend = Mend.NONE if nan or op.kind not in MASKED else None
             return Found(cause, fix, {"input": i, "not_finite": count, "nan": nan, "first": first}, mend=mend)
     return None

@@ -45,7 +45,7 @@ def find(op: Op, facts: Facts) -> Found | None:
     if given is not None and target is not None and source is not None:
         same = given.same_as(target) and source.inputs[0] is not None and source.inputs[0].dtype == y.dtype
         how = "back to the same parameters" if same else "a requantize in two steps, through float"
-        return Found(f"after {name_of(source)}: {how}", "remove both" if same else "replace both by one requantize")
+        return Found(f"after {name_of(source)}: {how}", "remove both" if same else "replace both with one requantize")
     if x is not None and target is not None and codes(x) and x.dtype == y.dtype and target.same_as(x.quant):
         return Found(f"its input already has {target}", "remove it")
     return None

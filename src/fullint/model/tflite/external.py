@@ -51,7 +51,9 @@ def _load(entry: Any, name: bytes | str | None, folder: Path | None, tensor: str
         raise ModelFormatError(f'the constant "{tensor}" has an invalid location in another file')
     path = (folder / text).resolve()
     if not text or not path.is_relative_to(folder.resolve()):
-        raise ModelFormatError(f'the constant "{tensor}" is in the file "{text}", outside the model\'s folder')
+        raise ModelFormatError(
+            f'the constant "{tensor}" is in the file "{text}", outside the model\'s folder; only files inside it are read'
+        )
     try:
         with open(path, "rb") as f:
             if entry.offset + entry.length > f.seek(0, 2):
