@@ -333,7 +333,7 @@ def test_biases_are_what_the_kernels_want() -> None:
     ("dataset", "says"),
     [
         (lambda: None, "returns NoneType"),
-        (lambda: iter([[[[1.0, 2.0], [3.0]]]]), "not an array"),
+        (lambda: iter([[[[1.0, 2.0], [3.0]]]]), "cannot be made into an array"),
         (lambda: iter(()), "there are no samples"),
     ],
 )

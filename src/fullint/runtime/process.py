@@ -180,7 +180,8 @@ def model_file(model: bytes | Model) -> Iterator[str]:
                 f.write(model)
                 f.flush()
         except OSError as e:
-            raise UsageError(f"cannot write a temporary file in {tempfile.gettempdir()}: {e.strerror or e}") from e
+            where = f"cannot write a temporary file in {tempfile.gettempdir()}: {e.strerror or e}"
+            raise UsageError(f"{where}; set TMPDIR to a folder with free space") from e
         yield f.name
 
 

@@ -219,7 +219,8 @@ class _Run:
     def _check(self, reference: Sequence[Array], outputs: Sequence[Array]) -> None:
         for t, ref, out in zip(self.given, reference, outputs, strict=True):
             if ref.dtype.kind == "f" and not np.isfinite(ref).all():
-                raise SamplesError(f'on a held-back sample, output "{t.name}" of the float model is not finite')
+                where = f'on a held-back sample, output "{t.name}" of the float model is NaN or infinite'
+                raise SamplesError(f"{where}; remove the sample, or correct the model")
             if ref.shape != out.shape:
                 raise VerificationError(
                     [f'output "{t.name}" has shape {list(out.shape)}, but {list(ref.shape)} in the float model']

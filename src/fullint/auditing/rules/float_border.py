@@ -29,11 +29,19 @@ def find(op: Op, facts: Facts) -> Found | None:
     x, y = op.input(0), op.outputs[0] if op.outputs else None
     if op.kind == "DEQUANTIZE" and y is not None:
         near = list(dict.fromkeys(r for r, _ in facts.uses.of(y) if r.kind not in CONVERSIONS))
-        cause = f"needed by {names_of(near)}, which computes in float" if near else "its float result is an output of the graph"
+        cause = (
+            f"needed by {names_of(near)}, which {'computes' if len(near) == 1 else 'compute'} in float"
+            if near
+            else "its float result is an output of the graph"
+        )
     else:
         made = facts.uses.producer.get(x) if x is not None else None
         near = [made] if made is not None else []
-        cause = f"follows {names_of(near)}, which computes in float" if near else "its float operand is an input of the graph"
+        cause = (
+            f"follows {names_of(near)}, which {'computes' if len(near) == 1 else 'compute'} in float"
+            if near
+            else "its float operand is an input of the graph"
+        )
     return Found(cause, "make the float operator next to it integer", {"beside": [n.origin for n in near]})
 
 

@@ -51,7 +51,7 @@ class Slot:
         try:
             array = np.asarray(value)
         except ValueError as e:
-            raise SamplesError(f"{where}: not an array ({e})") from e
+            raise SamplesError(f"{where}: cannot be made into an array ({e}); give numbers in a regular shape") from e
         if array.dtype.kind not in "fiub":
             raise SamplesError(f"{where}: has type {array.dtype}, the model expects {self.dtype}")
         if _squeezed(array.shape) != _squeezed(self.shape):

@@ -105,7 +105,7 @@ class _Column:
             self.shape, self.fortran, self.dtype = read(f)
             self.header = f.tell()
         if self.dtype.hasobject:
-            raise ValueError(f"array {info.filename} contains Python objects")
+            raise ValueError(f"array {info.filename} contains Python objects; save it with a numeric type")
 
     def __len__(self) -> int:
         return int(self.shape[0])
@@ -134,7 +134,7 @@ class _Column:
             for _ in range(len(self)):
                 data = f.read(size)
                 if len(data) < size:
-                    raise SamplesError(f"{self.path}: array {self.info.filename} is truncated")
+                    raise SamplesError(f"{self.path}: array {self.info.filename} is truncated; write or copy the file again")
                 yield np.frombuffer(data, self.dtype).reshape(shape)
 
 

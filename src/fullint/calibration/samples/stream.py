@@ -148,7 +148,9 @@ def _in_order(item: Any, inputs: Sequence[Slot], index: int) -> list[Any]:
             raise SamplesError(f"sample {index}: has {len(item)} arrays, but the model has {len(inputs)} inputs")
         return list(item)
     if len(inputs) != 1:
-        raise SamplesError(f"sample {index}: is one array, but the model has {len(inputs)} inputs")
+        names = ", ".join(slot.name for slot in inputs)
+        wanted = f"the model has {len(inputs)} inputs ({names}): give a tuple in that order, or a dict by input name"
+        raise SamplesError(f"sample {index} is one array, but {wanted}")
     return [item]
 
 

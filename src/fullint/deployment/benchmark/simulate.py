@@ -128,8 +128,10 @@ def _part(model: Model, subset: Subset) -> Model:
     inputs = [t for t in subset.inputs if t in made]
     resource = next((t for t in (*inputs, *subset.outputs) if t.dtype == "resource"), None)
     if resource is not None or not subset.outputs:
+        why = "share variables" if resource is not None else "include one without outputs"
         raise UsageError(
-            "the partitions of this model share variables and cannot be run separately; use fullint partition to see them"
+            f"the partitions of this model {why} and cannot be run one by one: run without --simulate, or see them with "
+            "fullint partition"
         )
     graph = Graph("main", [], inputs, list(subset.outputs), sorted(subset.ops, key=lambda op: op.origin))
     graph.sync_tensors()

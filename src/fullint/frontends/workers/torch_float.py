@@ -30,7 +30,9 @@ def load(asked: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...], list[str]]:
     elif zipfile.is_zipfile(path):
         made = torch.export.load(path)
     else:
-        raise Refused("not an exported program: it is not an archive, or it is truncated")
+        raise Refused(
+            "not a PyTorch exported program (.pt2): it is no zip archive, or is truncated; save it with torch.export.save"
+        )
     if isinstance(made, torch.nn.Module):
         raise Refused("the function returns a module without example inputs: return (module, (example_input, ...))")
     if isinstance(made, tuple):

@@ -58,7 +58,7 @@ def read_bytes(data: Any) -> Model:
     except ModelFormatError:
         raise
     except Exception as e:  # the generated code raises errors of any type on damaged offsets
-        raise ModelFormatError(f"the TFLite model is truncated or damaged ({e})") from e
+        raise ModelFormatError(f"the TFLite model is truncated or damaged; write or copy the file again ({e})") from e
 
 
 def _refuse_absurd_counts(root: Any, size: int) -> None:
