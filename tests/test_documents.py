@@ -2,7 +2,7 @@
 
 import io
 import json
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 import numpy as np
@@ -173,8 +173,12 @@ def test_a_new_rendering_is_a_row_and_every_command_has_its_flag(monkeypatch: py
     with redirect_stdout(io.StringIO()), pytest.raises(SystemExit):
         command.main([str(HALF), "--shout", str(out)], standalone_mode=False)
     assert out.read_text() == shout(fullint.audit(HALF).document())
-    with pytest.raises(OutputExistsError):
+    out.write_text("mine")
+    said = io.StringIO()
+    with redirect_stderr(said), pytest.raises(SystemExit, match=r"^2$"):
         command.main([str(HALF), "--shout", str(out)], standalone_mode=False)
+    assert said.getvalue() == f"error: {out} exists; --force overwrites it\n"
+    assert out.read_text() == "mine"
 
 
 def test_json_of_a_plan_has_every_encoding() -> None:

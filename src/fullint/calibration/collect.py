@@ -49,10 +49,6 @@ class KeptOutputs:
         """The outputs that either has kept."""
         return KeptOutputs(self.keep, {**self.kept, **other.kept})
 
-    def stacked(self) -> Array:
-        """The outputs in the order of the samples, [samples kept, ...]."""
-        return np.array([self.kept[i] for i in sorted(self.kept)])
-
 
 @dataclass
 class MeasuredVector:
@@ -219,5 +215,4 @@ def _statistics(
     variables = {keys[t]: ends.pop(keys[t]) for t in states if keys[t] in ends}
     others = {key: ends[key] for key in ranges if key in ends}
     ranges |= {key: method for key, method in ends.items() if key not in ranges}
-    kept = dict(sorted(found.outputs.kept.items()))
-    return Statistics(len(numbers), ranges, others, rows, variables, kept, _ranges_of(numbers))
+    return Statistics(len(numbers), ranges, others, rows, variables, found.outputs.kept, _ranges_of(numbers))

@@ -18,7 +18,7 @@ from fullint.calibration.input_values import InputValues
 from fullint.calibration.range_methods import DEFAULT_METHOD, RangeMethod
 from fullint.calibration.samples import Held, Samples, split
 from fullint.calibration.signatures import view
-from fullint.calibration.statistics import Statistics, Stats, finish, merge_entries
+from fullint.calibration.statistics import Stats, finish, merge_entries
 from fullint.model.ir import Array, Model, Tensor
 from fullint.options import Progress
 from fullint.runtime.process import WorkerProcess
@@ -52,7 +52,6 @@ class Calibration:
 
     Attributes:
         stats: ranges, over all entries.
-        statistics: what each entry's samples have shown, before ranges are made of it.
         held: what each entry's samples leave for the certificate.
         kept: the first samples of the main entry, in graph input order.
         inputs: some of the values that the float inputs were given.
@@ -60,7 +59,6 @@ class Calibration:
     """
 
     stats: Stats
-    statistics: tuple[Statistics, ...]
     held: tuple[Held, ...]
     kept: tuple[list[Array], ...]
     inputs: InputValues
@@ -88,7 +86,6 @@ def calibrate_entries(
         ready: makes a sample what the model takes, where it was given for another form of it.
     """
     stats: list[Stats] = []
-    statistics: list[Statistics] = []
     held: list[Held] = []
     kept: list[list[Array]] = []
     inputs, digest = InputValues(), hashlib.sha256()
@@ -108,6 +105,5 @@ def calibrate_entries(
                 progress("calibrate", index + 1, samples[number].count)
 
             held.append(split(samples[number], add))
-            statistics.append(collector.finish())
-            stats.append(finish(own, statistics[-1]))
-    return Calibration(merge_entries(stats), tuple(statistics), tuple(held), tuple(kept), inputs, digest.hexdigest())
+            stats.append(finish(own, collector.finish()))
+    return Calibration(merge_entries(stats), tuple(held), tuple(kept), inputs, digest.hexdigest())

@@ -88,6 +88,9 @@ class Statistics:
     kept: Mapping[int, Array] = field(default_factory=dict)
     numbers: tuple[tuple[int, int], ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kept", dict(sorted(self.kept.items())))  # in the order that one run would have
+
     def __repr__(self) -> str:
         return f"Statistics({self.count} samples, {len(self.ranges)} tensors)"
 
@@ -112,7 +115,7 @@ class Statistics:
             {k: m.merge(other.channels[k]) for k, m in self.channels.items()},
             {k: m.merge(other.rows[k]) for k, m in self.rows.items()},
             {k: m.merge(other.states[k]) for k, m in self.states.items()},
-            dict(sorted({**self.kept, **other.kept}.items())),
+            {**self.kept, **other.kept},
             joined_ranges(numbers),
         )
 
@@ -161,13 +164,18 @@ class Statistics:
             )
             channels, rows, states = ({k: m for k, m in group.items() if isinstance(m, MinMax)} for group in others)
             numbers = tuple((int(a), int(b)) for a, b in header["numbers"])
-            return cls(int(header["count"]), ranges, channels, rows, states, dict(sorted(kept.items())), numbers)
+            return cls(int(header["count"]), ranges, channels, rows, states, kept, numbers)
         except OSError as e:
             raise UsageError(f"{path}: cannot be read: {e.strerror or e}") from e
         except UsageError:
             raise
         except Exception as e:  # whatever zipfile, zlib, json and NumPy make of a damaged file
             raise UsageError(f"{path}: not a file of calibration statistics, or a damaged one") from e
+
+
+def stacked(kept: Mapping[int, Array]) -> Array:
+    """What was kept of samples, by their numbers, as one float32 array in the order of these, [samples kept, ...]."""
+    return np.array([kept[i] for i in sorted(kept)], np.float32)
 
 
 def joined_ranges(numbers: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -214,8 +222,7 @@ def finish(model: Model, found: Statistics) -> Stats:
             channels[t] = ends.channels(t.size * found.count)
     states = {by_key[key]: ends.finish(by_key[key].size * found.count).largest for key, ends in found.states.items()}
     rows = {by_key[key]: float(ends.low.min()) for key, ends in found.rows.items()}
-    means = np.array([found.kept[i] for i in sorted(found.kept)], np.float32)
-    return Stats(Measured(ranges, rows, states), channels, means, tuple(unseen))
+    return Stats(Measured(ranges, rows, states), channels, stacked(found.kept), tuple(unseen))
 
 
 def _beside_masks(method: RangeMethod, rows: MinMax | None, count: int) -> Range:
@@ -232,10 +239,10 @@ def merge_entries(found: Sequence[Stats]) -> Stats:
     rows: dict[Tensor, float] = {}
     state: dict[Tensor, float] = {}
     channels: dict[Tensor, tuple[Array, Array]] = {}
-    unseen = {t for s in found for t in s.unseen} - {t for s in found for t in s.ranges if t not in s.unseen}
+    seen = {t for s in found for t in s.ranges.keys() - {*s.unseen}}
     for stats in found:
         for t, span in stats.ranges.items():
-            if t in unseen or t not in stats.unseen:
+            if t not in seen or t not in stats.unseen:
                 ranges[t] = span.union(ranges.get(t, span))
         for t, lowest in stats.measured.row_maxima.items():
             rows[t] = min(lowest, rows.get(t, lowest))
@@ -244,5 +251,5 @@ def merge_entries(found: Sequence[Stats]) -> Stats:
         for t, (low, high) in stats.channels.items():
             known = channels.get(t, (low, high))
             channels[t] = np.minimum(low, known[0]), np.maximum(high, known[1])
-    order = [t for t in dict.fromkeys(t for s in found for t in s.unseen) if t in unseen]
-    return Stats(Measured(ranges, rows, state), channels, found[0].means, tuple(order))
+    unseen = tuple(dict.fromkeys(t for s in found for t in s.unseen if t not in seen))
+    return Stats(Measured(ranges, rows, state), channels, found[0].means, unseen)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import click
 
-from fullint.cli.shell import ASKED, check_output
+from fullint.cli.shell import ASKED
 from fullint.documents.renderings import RENDERINGS, Rendering
-from fullint.options import Flag, flag_of
-from fullint.targets import TARGETS
+from fullint.options import Flag, QuantizeOptions, flag_of
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -80,14 +79,13 @@ def _made(name: str, default: Any, flag: Flag) -> Decorator:
     return click.option(*spelling, name, default=default, show_default=flag.shown or default is not None, **details)
 
 
-target = click.option(
-    "--target", type=click.Choice(tuple(TARGETS)), default="litert", show_default=True, help="Where the result is to run."
-)
+_FIELDS = {f.name: f for f in fields(QuantizeOptions)}
+target = _made("target", _FIELDS["target"].default, flag_of(_FIELDS["target"]))
 
 
 def samples(text: str) -> Decorator:
-    """-c DATA, with its help."""
-    return click.option("-c", "--samples", metavar="DATA", multiple=True, callback=_several, help=text)
+    """-c DATA, with a help of its own."""
+    return _made("samples", None, replace(flag_of(_FIELDS["samples"]), help=text))
 
 
 def output_forms(text: str) -> Decorator:
@@ -99,7 +97,6 @@ def output_forms(text: str) -> Decorator:
 def _rendering(name: str, rendering: Rendering) -> Decorator:
     def ask(context: click.Context, parameter: click.Parameter, path: str | None) -> None:
         if path is not None:
-            check_output(path, force=bool(context.params.get("force")))
             context.meta.setdefault(ASKED, {})[name] = path
 
     return click.option(

@@ -55,8 +55,7 @@ def present(report: Report, as_json: bool) -> None:
     from fullint.documents.renderings import RENDERINGS
     from fullint.documents.text import show as show_document
 
-    asked: dict[str, str] = click.get_current_context().meta.get(ASKED, {})
-    for name, path in asked.items():
+    for name, path in _asked(click.get_current_context()).items():
         write_atomically(path, RENDERINGS[name].render(report.document()).encode())
     if as_json:
         show(report.to_json())
@@ -64,10 +63,18 @@ def present(report: Report, as_json: bool) -> None:
         show_document(report.document())
 
 
+def _asked(context: click.Context) -> dict[str, str]:
+    found: dict[str, str] = context.meta.get(ASKED, {})
+    return found
+
+
 @contextlib.contextmanager
 def errors(as_json: bool) -> Iterator[None]:
-    """Turn an error into one message and an exit code."""
+    """Turn an error into one message and an exit code; first of all, one of the files that renderings are to go to."""
     try:
+        context = click.get_current_context()
+        for path in _asked(context).values():
+            check_output(path, force=bool(context.params.get("force")))
         yield
     except FullintError as e:
         _fail(e, as_json)

@@ -60,6 +60,10 @@ class Range:
         """The range that holds 0 too, as every range does that codes are to stand for."""
         return Range(min(self.low, 0.0), max(self.high, 0.0))
 
+    def intersection(self, other: Range) -> Range:
+        """What both hold; its low end is above the high one where that is nothing."""
+        return Range(max(self.low, other.low), min(self.high, other.high))
+
     def clip(self, other: Range) -> Range:
         """The range with each end moved into another range."""
         return Range(min(max(self.low, other.low), other.high), max(min(self.high, other.high), other.low))

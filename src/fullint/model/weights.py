@@ -36,6 +36,11 @@ class WeightSpec:
     bits: int = 8
     granularity: PerTensor | PerAxis = PerTensor()
 
+    @classmethod
+    def along(cls, axis: int | None) -> WeightSpec:
+        """One scale for each index of an axis, or a single one where that is None."""
+        return cls(granularity=PerTensor() if axis is None else PerAxis(axis))
+
     @property
     def dtype(self) -> str:
         """Element type, as TFLite calls it."""

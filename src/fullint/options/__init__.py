@@ -2,7 +2,7 @@
 
 from fullint.options.choices import ConvertOptions, ModelOptions, Progress, QuantizeOptions, RepairOptions, RunOptions, numbers
 from fullint.options.flags import Flag, flag_of, takes
-from fullint.options.reported import reported
+from fullint.options.reported import model_name, reported
 
 __all__ = [
     "ConvertOptions",
@@ -13,6 +13,7 @@ __all__ = [
     "RepairOptions",
     "RunOptions",
     "flag_of",
+    "model_name",
     "numbers",
     "reported",
     "takes",

@@ -28,6 +28,9 @@ LAYOUTS = ("NHWC", "NCHW")
 WEIGHTS = ("auto", "per-channel", "per-tensor")
 FRAMEWORK_NAMES = ("auto", "keras", "torch", "onnx")
 
+BYTES = "sha256:"
+"""What a report calls a model that was bytes begins with; the digest follows."""
+
 Progress = Callable[[str, int, int | None], None]
 """(stage, done, total or None), called as the work goes on."""
 
@@ -77,6 +80,7 @@ class ModelOptions:
         return self.model
 
 
+SAMPLES_SPELLING: dict[str, Any] = {"metavar": "DATA", "several": True, "short": "-c", "reported": False}
 FRAMEWORK_HELP = "What makes the model of module.py:function, where its imports do not tell."
 
 
@@ -119,10 +123,7 @@ class RunOptions(ModelOptions):
         metadata=said(
             "Representative samples: .npz, .npy, a folder of images, or file.py:function; KEY=DATA for each of several "
             "signatures.",
-            metavar="DATA",
-            several=True,
-            short="-c",
-            reported=False,
+            **SAMPLES_SPELLING,
         ),
     )
     num_samples: int | None = field(default=None, metadata=said("Use the first N samples.", parse=int, converter=True))
@@ -158,7 +159,7 @@ class RunOptions(ModelOptions):
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
         super().check()
-        for name, described in (("model", "sha256:"), ("samples", "<")):
+        for name, described in (("model", BYTES), ("samples", "<")):
             value = getattr(self, name)
             if isinstance(value, str) and value.startswith(described) and not Path(value).exists():
                 raise UsageError(f"the {name} of that run had no path ({value}): to repeat it, give {name}= again")
@@ -236,11 +237,7 @@ class RepairOptions(RunOptions):
         default=None,
         kw_only=False,
         metadata=said(
-            "Samples to measure what the file does not say, and to judge the result on; as in quantize.",
-            metavar="DATA",
-            several=True,
-            short="-c",
-            reported=False,
+            "Samples to measure what the file does not say, and to judge the result on; as in quantize.", **SAMPLES_SPELLING
         ),
     )
     keep_float: str | int | Sequence[str | int] | None = field(
@@ -267,7 +264,7 @@ class RepairOptions(RunOptions):
 
     def of_quantize(self) -> QuantizeOptions:
         """The same for the stages that `repair` and `quantize` share."""
-        common = {f.name: getattr(self, f.name) for f in fields(RunOptions) if f.init}
+        common = {f.name: getattr(self, f.name) for f in fields(RunOptions)}
         return QuantizeOptions(**common)
 
 

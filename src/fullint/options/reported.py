@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fullint.options.choices import RunOptions, numbers
+from fullint.options.choices import BYTES, RunOptions, numbers
 from fullint.options.flags import flag_of
 
 
@@ -25,6 +25,12 @@ def reported(options: RunOptions) -> dict[str, Any]:
     return given | {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
 
 
+def model_name(options: Mapping[str, Any]) -> str:
+    """What to call the model of a run, by its reported options: its file's name, or "model" where it was bytes."""
+    given = str(options["model"])
+    return "model" if given.startswith(BYTES) else Path(given).name
+
+
 def _source(given: Any) -> Any:
     """Where a model or samples came from: an absolute path, or what kind of object it was."""
     if given is None:
@@ -37,7 +43,7 @@ def _source(given: Any) -> Any:
     if isinstance(given, bytes | bytearray | memoryview):
         import hashlib
 
-        return f"sha256:{hashlib.sha256(given).hexdigest()}"
+        return f"{BYTES}{hashlib.sha256(given).hexdigest()}"
     if isinstance(given, Mapping):
         return {str(key): _source(value) for key, value in given.items()}
     shape = f" {list(given.shape)}" if hasattr(given, "shape") else ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fullint.model.ir import Array, Graph, Op, Quant, Tensor
-from fullint.model.weights import PerAxis, PerTensor, WeightSpec
+from fullint.model.weights import WeightSpec
 from fullint.ops import OpRow
 
 Operand = tuple[Op, int]
@@ -103,4 +103,4 @@ class Granularity:
     def spec(self, row: OpRow, *, constant: bool = True) -> WeightSpec:
         """The form of an operator's weights; those that are no constant have one scale."""
         whole = self.per_tensor or (self.dense_per_tensor and row.kind == "FULLY_CONNECTED") or not constant
-        return WeightSpec(granularity=PerTensor() if whole or row.axis is None else PerAxis(row.axis))
+        return WeightSpec.along(None if whole else row.axis)

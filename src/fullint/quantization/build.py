@@ -8,6 +8,7 @@ import numpy as np
 
 from fullint.calibration.collect import KeptOutputs
 from fullint.calibration.signatures import view
+from fullint.calibration.statistics import stacked
 from fullint.errors import NotIntegerError, RuntimeFailure, VerificationError
 from fullint.model.ir import Array, Buffer, Tensor
 from fullint.model.numerics import representable
@@ -84,7 +85,7 @@ def _integer_means(bench: Workbench, calibrated: Calibrated, emitted: Emitted, s
             bench.worker.post(Sample(index, integer_inputs(emitted.model, sample)))
         found = bench.worker.call(FinishMeasuring())
     assert isinstance(found, KeptOutputs)
-    return found.stacked()
+    return stacked(found.kept)
 
 
 def _holds(t: Tensor, span: Range) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fullint.documents import Block, Document, Fact, Line, many, size, some
 from fullint.documents.wording import MOST_ROWS
 from fullint.frontends.report_document import conversion_fact
+from fullint.options import model_name
 from fullint.verification.report_document import certificate_blocks
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ def quantize_document(report: QuantizeReport) -> Document:
 
 
 def _title(report: QuantizeReport) -> Line:
-    given = str(report.options["model"])
-    name = "model" if given.startswith("sha256:") else Path(given).name
+    name = model_name(report.options)
     if report.status == "already-integer":
         return Line(f"{name}: already all integer; verified, run, and copied unchanged", "title")
     before, after = report.sizes["before"], report.sizes["after"]

@@ -64,7 +64,10 @@ def share_scales(
         types: element types.
         pinned: parameters, with their type, that some tensors are to have.
     """
-    found = _Sharing(model, ranges, useful, tied, types, pinned)
+    uses = Uses(*model.graphs)
+    uses.outputs = {t for graph in model.entries for t in graph.outputs}
+    fixed = {t: q for t, (q, kind) in pinned.items() if kind == types.of_tensor(t)}
+    found = _Sharing(model.graphs, TensorGroups(ranges, useful, fixed, uses, types.of_tensor), tied, types)
     found.join_all()
     tensors = {t: Encoding(types.of_tensor(t), found.groups.params(t)) for t in float_activations(model.graphs)}
     anchored = {operand: tensors[anchor] for operand, anchor in found.anchored.items()}
@@ -77,21 +80,8 @@ def share_scales(
 class _Sharing:
     """Joins what shares parameters, operator by operator."""
 
-    def __init__(
-        self,
-        model: Model,
-        ranges: Mapping[Tensor, Range],
-        useful: Mapping[Tensor, Range],
-        tied: Sequence[Tie],
-        types: ElementTypes,
-        pinned: Mapping[Tensor, tuple[Quant, str]],
-    ) -> None:
-        self.graphs: Sequence[Graph] = model.graphs
-        self.uses = Uses(*model.graphs)
-        self.uses.outputs = {t for graph in model.entries for t in graph.outputs}
-        self.tied, self.types = tied, types
-        fixed = {t: q for t, (q, kind) in pinned.items() if kind == types.of_tensor(t)}
-        self.groups = TensorGroups(ranges, useful, fixed, self.uses, types.of_tensor)
+    def __init__(self, graphs: Sequence[Graph], groups: TensorGroups, tied: Sequence[Tie], types: ElementTypes) -> None:
+        self.graphs, self.groups, self.tied, self.types = graphs, groups, tied, types
         self.anchored: dict[Operand, Tensor] = {}
         """Operands that take the parameters of a group without being in it: constants, and what is cut off."""
         self.compared: dict[Operand, Encoding] = {}
@@ -153,7 +143,7 @@ class _Sharing:
         if given is None or root in self.groups.fixed or self.types.of_tensor(x) != given[1]:
             return
         quant, dtype = given
-        private = self.groups.members(root) == [x] and self.uses.only_reader(x) is op
+        private = self.groups.members(root) == [x] and self.groups.uses.only_reader(x) is op
         if private or self.groups.holds(quant, self.groups.whole_range(x), dtype):
             self.groups.fixed[root] = quant
 
@@ -263,8 +253,7 @@ def _own_constants(ops: Iterator[Op], masks: Mapping[Operand, Range], types: Ele
                 continue
             kind, span = types.of(op), Range.of(t.array).with_zero()
             keeps = t.quant is not None and not t.quant.per_channel and kind == "int8"
-            mask = masks.get((op, i), span)
-            params = activation_params(Range(max(span.low, mask.low), min(span.high, mask.high)), kind)
+            params = activation_params(span.intersection(masks.get((op, i), span)), kind)
             found[op, i] = Encoding(kind, (t.quant if keeps else None) or params)
     return found
 

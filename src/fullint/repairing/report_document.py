@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fullint.auditing.report_document import finding_line
 from fullint.documents import Block, Document, Fact, Line, many
 from fullint.documents.wording import MOST_ROWS
+from fullint.options import model_name
 from fullint.quantization.report_document import quantize_document
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 def repair_document(report: RepairReport) -> Document:
     """What was fixed, the result, what was assumed and what is left."""
     if report.status == "nothing-to-repair":
-        given = str(report.options["model"])
-        name = "model" if given.startswith("sha256:") else Path(given).name
-        return Document.of(Line(f"{name}: nothing to repair; copied unchanged"))
+        return Document.of(Line(f"{model_name(report.options)}: nothing to repair; copied unchanged"))
     counts = ", ".join(f"{n} {rule}" for rule, n in Counter(f.rule for f in report.fixed).items())
     left = Counter(f"{f.rule} ({f.level})" for f in report.left)
     return Document(

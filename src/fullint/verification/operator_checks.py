@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fullint.documents import cut
 from fullint.model.ir import Op, Quant, Tensor
 from fullint.model.numerics import SCALE_MAX, bias_scales
 from fullint.ops import ROWS, Fixed, Given, OpRow, Role
@@ -361,7 +362,7 @@ CHECKS: Mapping[str, Check] = {
 
 def short(t: Tensor, most: int = 48) -> str:
     """A tensor's name, cut to its last `most` characters: exporters make names of hundreds of them."""
-    return t.name if len(t.name) <= most else f"…{t.name[1 - most :]}"
+    return cut(t.name, most)
 
 
 def show(quant: Quant) -> dict[str, Any]:

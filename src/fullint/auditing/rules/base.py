@@ -20,7 +20,7 @@ from typing import Any
 
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import bias_scales
-from fullint.model.weights import PerAxis, PerTensor, WeightSpec
+from fullint.model.weights import WeightSpec
 from fullint.ops import ROWS, OpRow
 from fullint.ops.base import CONVERSIONS, codes
 from fullint.ops.macs import macs
@@ -160,8 +160,7 @@ class Facts:
             return w.quant.scale
         if w.buffer is None or w.dtype != "float32" or w.sparsity is not None:
             return None
-        whole = row.axis is None or (self.per_tensor and self.quantized)
-        return WeightSpec(granularity=PerTensor() if whole or row.axis is None else PerAxis(row.axis)).scales(w.array)
+        return WeightSpec.along(None if self.per_tensor and self.quantized else row.axis).scales(w.array)
 
 
 def activations(op: Op) -> list[Tensor]:
