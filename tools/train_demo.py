@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
+from digits import TEST, shuffled
 
 import fullint
 from fullint.model.ir import Tensor
 from fullint.ops.builder import Builder
 
 HOME = Path(__file__).parents[1] / "src" / "fullint" / "demo"
-CALIBRATION, TEST, EPOCHS = 200, 597, 120
+CALIBRATION, EPOCHS = 200, 120
 
 
 class Net(torch.nn.Module):
@@ -115,11 +115,7 @@ def export(net: Net) -> bytes:
 
 def main() -> None:
     """Train, export, and write the files."""
-    digits = load_digits()
-    images = (digits.images / 16).astype(np.float32)[..., None]
-    labels = digits.target.astype(np.int64)
-    order = np.random.default_rng(0).permutation(len(images))
-    images, labels = images[order], labels[order]
+    images, labels = shuffled()
     net = train(images[:-TEST], labels[:-TEST])
     with torch.no_grad():
         logits, _ = net(torch.from_numpy(images[-TEST:]).permute(0, 3, 1, 2))

@@ -12,13 +12,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
+from digits import TEST, shuffled
 from keras import layers
-from sklearn.datasets import load_digits
 
 HOME = Path(__file__).parents[1] / "tests" / "networks"
-TEST, EPOCHS = 597, 40
+EPOCHS = 40
 
 
 def mobile(x):
@@ -66,11 +65,7 @@ def export(model: keras.Model) -> bytes:
 
 def main() -> None:
     """Train and write all of them."""
-    digits = load_digits()
-    images = (digits.images / 16).astype(np.float32)[..., None]
-    labels = digits.target.astype(np.int64)
-    order = np.random.default_rng(0).permutation(len(images))
-    images, labels = images[order], labels[order]
+    images, labels = shuffled()
     HOME.mkdir(exist_ok=True)
     for network in (mobile, residual, attention, lstm):
         keras.utils.set_random_seed(1)
