@@ -34,10 +34,15 @@ def test_neighbours_share_the_pair(g: Builder) -> None:
 def test_weighted_operator_at_the_border(g: Builder) -> None:
     network(g)
     result = quantized_but(g, "0,3")
-    assert kinds(result.model)[:3] == ["DEQUANTIZE", "CONV_2D", "QUANTIZE"]
+    assert kinds(result.model) == ["CONV_2D", "QUANTIZE", "CAST", "ADD", "GATHER", "DEQUANTIZE", "CONV_2D"]
     model = read_bytes(result.model)
-    assert model.main.inputs[0].dtype == model.main.outputs[0].dtype == "int8"
+    assert model.main.inputs[0].dtype == model.main.outputs[0].dtype == "float32"
+    assert [(o.name, o.judged) for o in result.report.certificate.outputs] == [("conv_2d_1", False), ("wave", True)]
     assert result.report.certificate.sqnr_db > 25
+    asked = quantized_but(g, "0,3", io="int8")
+    assert kinds(asked.model)[:3] == ["DEQUANTIZE", "CONV_2D", "QUANTIZE"]
+    model = read_bytes(asked.model)
+    assert model.main.inputs[0].dtype == model.main.outputs[0].dtype == "int8"
 
 
 def test_operator_without_an_integer_form(g: Builder) -> None:
@@ -54,13 +59,13 @@ def test_a_name_that_is_not_there(g: Builder) -> None:
         quantized_but(g, "TAHN")
 
 
-def quantized_but(g: Builder, wanted: object):
+def quantized_but(g: Builder, wanted: object, **options: object):
     """Quantized with operators kept; the contract is checked by the certificate, which knows them."""
     import fullint
     from fullint.ops.builder import samples_like
 
     data = g.bytes()
-    return fullint.quantize(data, samples_like(read_bytes(data), 20), keep_float=wanted)
+    return fullint.quantize(data, samples_like(read_bytes(data), 20), keep_float=wanted, **options)
 
 
 def test_nothing_else_may_be_float(g: Builder) -> None:

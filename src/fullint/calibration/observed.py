@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
-from fullint.model.ir import Model, Op, Quant, Tensor
+from fullint.model.ir import Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import as_activation, representable
 from fullint.model.ranges import Range
 from fullint.ops import ROWS, Fixed, Observed
 
 
-def observed_tensors(model: Model) -> list[Tensor]:
+def observed_tensors(model: Model, float_ends: tuple[bool, bool] = (False, False)) -> list[Tensor]:
     """The float activations whose ranges have to be measured, graph by graph, in execution order.
 
-    The others follow: outputs with fixed parameters, and values that share another's.
+    The others follow: outputs with fixed parameters, and values that share another's. What stays float needs no range.
+
+    Args:
+        model: prepared.
+        float_ends: whether inputs, and outputs, of operators kept in float stay float.
     """
+    found = _might_need(model)
+    if not any(op.keep_float for _, op in model.ops()):
+        return found
+    stays = _staying_float(model, *float_ends)
+    return [t for t in found if t not in stays]
+
+
+def _staying_float(model: Model, float_in: bool, float_out: bool) -> set[Tensor]:
+    """Tensors that only operators kept in float write and read."""
+    uses = Uses(*model.graphs)
+    inputs = {t for graph in model.entries for t in graph.inputs}
+    ends = {t for graph in model.entries for t in graph.outputs}
+    inner = uses.outputs - ends
+    found = set()
+    for t in (*inputs, *uses.producer):
+        made = uses.producer.get(t)
+        starts = made.keep_float if made is not None else float_in and bool(uses.of(t))
+        if starts and t not in inner and (t not in ends or (float_out and made is not None)):
+            found |= {t} if all(reader.keep_float for reader, _ in uses.of(t)) else set()
+    return found
+
+
+def _might_need(model: Model) -> list[Tensor]:
     found = [t for graph in model.entries for t in graph.inputs if t.dtype == "float32" and t.size]
     for _, op in model.ops():
         row = ROWS.get(op.kind)

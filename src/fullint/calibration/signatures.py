@@ -48,6 +48,14 @@ def view(model: Model, graph: Graph) -> Model:
     return replace(model, graphs=[graph, *(g for g in model.graphs if g is not graph)])
 
 
+def with_outputs(model: Model, tensors: Sequence[Tensor]) -> Model:
+    """The main graph with other outputs, without signatures; nothing is copied."""
+    old = model.main
+    graph = Graph(old.name, list(old.tensors), list(old.inputs), list(tensors), list(old.ops))
+    graph.sync_tensors()
+    return Model([graph, *model.graphs[1:]], version=model.version)
+
+
 def key_of(model: Model, graph: Graph) -> str | None:
     """Key of the first signature of a graph, or None."""
     return next((s.key for s in model.signatures if s.graph is graph), None)

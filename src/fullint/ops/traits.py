@@ -26,6 +26,8 @@ class Traits:
         unary: it is a function of one tensor.
         compares: its result says which operand is larger, or whether they are equal.
         moves: each value of the result is an unchanged value of the first SAME operand (or 0, as padding).
+        joins: it puts whole operands side by side.
+        ranks: it orders values by size, so that where one comes to lie depends on all of them.
         averages: each value of the result lies between the smallest and the largest value it reads.
         monotone: a larger operand never gives a smaller result.
         not_negative: no value of the result is below 0.
@@ -48,6 +50,8 @@ class Traits:
     unary: bool = False
     compares: bool = False
     moves: bool = False
+    joins: bool = False
+    ranks: bool = False
     averages: bool = False
     monotone: bool = False
     not_negative: bool = False
@@ -191,7 +195,7 @@ TRAITS: dict[str, Traits] = {
     "TRANSPOSE": _move(homogeneous=True, passes_small=True, passes_means=True),
     "SLICE": _move(homogeneous=True, passes_means=True),
     "STRIDED_SLICE": _move(homogeneous=True, passes_means=True),
-    "CONCATENATION": _move(passes_means=True),
+    "CONCATENATION": _move(joins=True, passes_means=True),
     "QUANTIZE": Traits(monotone=True, passes_means=True),
     "PAD": _move(homogeneous=True, keeps_channels=_not_padded),
     "PADV2": Traits(reads_masks=True),
@@ -201,7 +205,8 @@ TRAITS: dict[str, Traits] = {
     ),
     **dict.fromkeys(("SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "BATCH_TO_SPACE_ND", "MIRROR_PAD"), _move(homogeneous=True)),
     "SPACE_TO_BATCH_ND": _move(homogeneous=True),
-    "PACK": _move(),
+    "PACK": _move(joins=True),
+    "TOPK_V2": Traits(ranks=True),
     "MAX_POOL_2D": _move(monotone=True, homogeneous=True, keeps_channels=_as_they_are),
     "REDUCE_MAX": _move(monotone=True, homogeneous=True),
     "REDUCE_MIN": _move(monotone=True, homogeneous=True),

@@ -130,6 +130,17 @@ class RunOptions(ModelOptions):
     keep_float: str | int | Sequence[str | int] | None = field(
         default=None, metadata=said("Operators that stay float.", metavar="NAME|TYPE|INDEX,...", converter=True)
     )
+    int16: str | int | Sequence[str | int] | None = field(
+        default=None,
+        metadata=said(
+            "Operators that compute in int16, with int8 weights; an output that one of them makes is int16.",
+            metavar="NAME|TYPE|INDEX,...",
+        ),
+    )
+    split_outputs: bool = field(
+        default=False,
+        metadata=said("Take the last CONCATENATION or PACK off an output: each part becomes an output with its own scale."),
+    )
     io: str = field(
         default="auto",
         metadata=said(
@@ -147,6 +158,12 @@ class RunOptions(ModelOptions):
     )
     min_sqnr: float = field(
         default=5.0, metadata=said("Write nothing below this SQNR, in dB.", metavar="DB", parse=float, converter=True)
+    )
+    allow_lost: str | Sequence[str] = field(
+        default=(),
+        metadata=said(
+            "Accept that this part of an output is lost, by the name that the error gives it.", metavar="PART", several=True
+        ),
     )
     mean: float | Sequence[float] = field(
         default=0.0, metadata=said("Images: subtracted from each pixel (0..255); one number, or one per channel.", parse=tuple)
@@ -173,9 +190,14 @@ class RunOptions(ModelOptions):
         if len(given) not in (1, 2) or not {*given} <= {*IO_TYPES}:
             raise UsageError(f'io must be one of {", ".join(IO_TYPES)}, or two of them (inputs,outputs), not "{self.io}"')
         _one_of("target", self.target, tuple(TARGETS))
-        k = self.keep_float
-        if isinstance(k, bool) or (not isinstance(k, str | int | None) and not _all_text(k, int)):
-            raise UsageError(f"keep_float must be an index, a type, a name, or a sequence of them, not {k!r}")
+        for name in ("keep_float", "int16"):
+            k = getattr(self, name)
+            if isinstance(k, bool) or (not isinstance(k, str | int | None) and not _all_text(k, int)):
+                raise UsageError(f"{name} must be an index, a type, a name, or a sequence of them, not {k!r}")
+        if not isinstance(self.split_outputs, bool):
+            raise UsageError(f"split_outputs must be true or false, not {self.split_outputs!r}")
+        if not isinstance(self.allow_lost, str) and not _all_text(self.allow_lost):
+            raise UsageError(f"allow_lost must be the name of a part, or a sequence of names, not {self.allow_lost!r}")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"threads must be at least 1, not {self.threads}")
         _one_of("layout", self.layout, LAYOUTS)
@@ -184,10 +206,15 @@ class RunOptions(ModelOptions):
             raise UsageError("std must not be zero")
 
     @property
-    def kept(self) -> str | None:
-        """The operators to keep in float, as one string."""
-        k = self.keep_float
-        return k if isinstance(k, str | None) else ",".join(map(str, [k] if isinstance(k, int) else k))
+    def accepted(self) -> frozenset[str]:
+        """Names of the parts that may be lost."""
+        return frozenset((self.allow_lost,) if isinstance(self.allow_lost, str) else self.allow_lost)
+
+    @property
+    def float_ends(self) -> tuple[bool, bool]:
+        """Whether inputs, and outputs, of operators kept in float stay float."""
+        types = self.io.split(",")
+        return types[0] in ("auto", "float32"), types[-1] in ("auto", "float32")
 
     @property
     def workers(self) -> int:

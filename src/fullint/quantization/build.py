@@ -10,7 +10,7 @@ from fullint.calibration.collect import KeptOutputs
 from fullint.calibration.signatures import view
 from fullint.calibration.statistics import stacked
 from fullint.errors import NotIntegerError, RuntimeFailure, VerificationError
-from fullint.model.ir import Array, Buffer, Tensor
+from fullint.model.ir import Array, Buffer, Graph, Tensor
 from fullint.model.numerics import representable
 from fullint.model.ranges import Range
 from fullint.model.tflite import write_model
@@ -39,7 +39,7 @@ def build(bench: Workbench, assigned: Assigned) -> Written:
     options = prepared.loaded.options
     with bench.stage("rewrite"):
         try:
-            emitted = emit(calibrated.model, assigned.assignment)
+            emitted = emit(calibrated.model, assigned.assignment, options.float_ends)
         except NotIntegerError as e:
             raise refusal(list(e.blockers), calibrated) from e
     with bench.stage("correct_bias"):
@@ -47,14 +47,25 @@ def build(bench: Workbench, assigned: Assigned) -> Written:
     bench.second_worker()  # it starts while the file is written
     with bench.stage("rewrite"):
         for old, new in zip(calibrated.model.entries, emitted.model.entries, strict=True):
-            inputs = {n for o, n in zip(old.inputs, new.inputs, strict=True) if o.is_float}
-            outputs = {n for o, n in zip(old.outputs, new.outputs, strict=True) if o.is_float}
+            inputs = {n for o, n in zip(old.inputs, new.inputs, strict=True) if o.is_float and not n.is_float}
+            outputs = {n for o, n in zip(old.outputs, new.outputs, strict=True) if o.is_float and not n.is_float}
+            outputs -= _of_named(calibrated, old, new)
             set_io(view(emitted.model, new), options.io_types, inputs, outputs)
         places = emitted.places()
         if options.synthetic:
             emitted.model.metadata.append((UNCALIBRATED_KEY, Buffer.of(_ascii("synthetic samples"))))
         data = write_model(emitted.model)
     return Written(assigned, emitted, data, places, changes, _warnings(prepared.chosen - len(emitted.kept)))
+
+
+def _of_named(calibrated: Calibrated, old: Graph, new: Graph) -> set[Tensor]:
+    """Outputs that stay int16, because an operator that was named to compute in it makes them."""
+    prepared = calibrated.prepared
+    if prepared.loaded.options.io.split(",")[-1] != "auto":
+        return set()
+    number = calibrated.model.graphs.index(old)
+    named = {t for op in old.ops if (number, op.origin) in prepared.wide for t in op.outputs}
+    return {n for o, n in zip(old.outputs, new.outputs, strict=True) if o in named and n.dtype == "int16"}
 
 
 def _warnings(gone: int) -> tuple[str, ...]:
@@ -66,7 +77,7 @@ def _warnings(gone: int) -> tuple[str, ...]:
 def _correct_biases(bench: Workbench, calibrated: Calibrated, emitted: Emitted) -> tuple[Change, ...]:
     """Take back the heads' mean errors, where samples were kept to see them on."""
     bias, ranges = calibrated.bias, calibrated.ranges
-    sound = [h for h in bias.heads if _holds(emitted.int8[h.tensor], ranges[h.tensor])]
+    sound = [h for h in bias.heads if h.tensor in emitted.int8 and _holds(emitted.int8[h.tensor], ranges[h.tensor])]
     if len(bias.samples) < 2 or not sound or bias.means is None:
         return ()
     columns = np.concatenate([np.full(h.channels, h in sound) for h in bias.heads])

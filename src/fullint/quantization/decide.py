@@ -41,13 +41,26 @@ def _types(calibrated: Calibrated) -> tuple[dict[Op, str], tuple[Change, ...]]:
     """Operators that do not compute in the type of the activations, and what is said of it."""
     model = calibrated.model
     if calibrated.prepared.loaded.options.activations == "int8":
+        named = _named(calibrated)
         wide = wide_operators(model, calibrated.ranges)
         why = "small values lie too close together for 8 bits: computes in int16"
-        return wide, tuple(Change("widen", op.origin, op.kind, op.outputs[0].name, why) for op in wide)
+        changes = [Change("widen", op.origin, op.kind, op.outputs[0].name, why) for op in wide if op not in named]
+        changes += [Change("widen", op.origin, op.kind, op.output_name, "computes in int16, as asked") for op in named]
+        return {**wide, **named}, tuple(changes)
     narrow = {
         op: "int8" for _, op in model.ops() if (row := ROWS.get(op.kind)) is not None and not row.int16 and not op.keep_float
     }
     return narrow, ()
+
+
+def _named(calibrated: Calibrated) -> dict[Op, str]:
+    """Operators that the user wants to compute in int16."""
+    wide = calibrated.prepared.wide
+    return {
+        op: "int16"
+        for number, op in calibrated.model.ops()
+        if (number, op.origin) in wide and not op.keep_float and any(t.is_float for t in op.outputs)
+    }
 
 
 def refusal(found: list[Blocker], calibrated: Calibrated) -> NotIntegerError:

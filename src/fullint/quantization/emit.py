@@ -14,17 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from fullint.errors import Blocker, NotIntegerError
-from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, Uses, constant, twin
-from fullint.model.numerics import RANGES, bias_scales, quantize
+from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, Uses, twin
+from fullint.model.numerics import bias_scales, quantize
 from fullint.model.subgraphs import LOOKUP, point_to
-from fullint.model.tflite import schema
 from fullint.ops import ROWS, Role
 from fullint.ops.base import CONVERSIONS
-from fullint.ops.make import ACTIVATIONS, make_op
+from fullint.ops.make import ACTIVATIONS
 from fullint.quantization.assignment import Assignment
+from fullint.quantization.emit_codes import emit_from_integers, emit_table
 from fullint.quantization.integer_graph import GraphWriter
 from fullint.quantization.io_types import conversion
 from fullint.quantization.shared_bytes import share_equal_bytes
@@ -33,8 +31,6 @@ from fullint.reporting import Change
 _BOUNDS = {ACTIVATIONS["RELU6"]: 6.0, ACTIVATIONS["RELU_N1_TO_1"]: 1.0}
 _MOST_STEPS = 2.0**31 - 1
 """kernel_util.cc, CalculateActivationRangeQuantizedImpl: a bound in steps has to fit int32."""
-_WHOLE = Quant.of(1.0, 0)
-"""Parameters of integers that stand for themselves."""
 SCALE_WAY_OUT = "bring its operands to sizes nearer to each other; a mask of -1e38 does its work at -100 too"
 
 
@@ -63,12 +59,13 @@ class Emitted:
         return found
 
 
-def emit(model: Model, assignment: Assignment) -> Emitted:
+def emit(model: Model, assignment: Assignment, float_ends: tuple[bool, bool] = (False, False)) -> Emitted:
     """Build the all-integer model, integer in and out. `model` is not changed; untouched parts are shared.
 
     Args:
         model: prepared.
         assignment: parameters of every float tensor.
+        float_ends: whether inputs, and outputs, of operators kept in float stay float.
 
     Raises:
         NotIntegerError: scales that a kernel does not take.
@@ -77,7 +74,8 @@ def emit(model: Model, assignment: Assignment) -> Emitted:
     graphs: dict[Graph, Graph] = {g: Graph(g.name, debug_metadata_index=g.debug_metadata_index) for g in model.graphs}
     blockers: list[Blocker] = []
     for number, graph in enumerate(model.graphs):
-        emitter = _Emitter(number, graph, graphs, assignment, emitted)
+        ends = float_ends if graph in model.entries and graph not in assignment.returns else (False, False)
+        emitter = _Emitter(number, graph, graphs, assignment, emitted, ends)
         emitter.run()
         blockers += emitter.blockers
     if blockers:
@@ -112,9 +110,16 @@ class _Emitter:
     """One emission of one graph."""
 
     def __init__(
-        self, number: int, graph: Graph, graphs: Mapping[Graph, Graph], assignment: Assignment, emitted: Emitted
+        self,
+        number: int,
+        graph: Graph,
+        graphs: Mapping[Graph, Graph],
+        assignment: Assignment,
+        emitted: Emitted,
+        float_ends: tuple[bool, bool],
     ) -> None:
         self.number, self.old, self.graphs, self.emitted = number, graph, graphs, emitted
+        self.float_in, self.float_out = float_ends
         self.out = GraphWriter(graphs[graph], assignment, emitted.int8, emitted.requantizes)
         self.floats: dict[Tensor, Tensor] = {}
         self.uses = Uses(graph)
@@ -124,26 +129,45 @@ class _Emitter:
 
     def run(self) -> Graph:
         """Fill the new graph."""
-        self.out.new.inputs = [self.out.tensor(t) for t in self.old.inputs]
+        self.out.new.inputs = [self._graph_input(t) for t in self.old.inputs]
         for op in self.old.ops:
             self.out.origin = op.origin
             self._op(op)
         self.out.origin = -1
         ret = self.out.assignment.returns.get(self.old)
         if ret is None:
-            self.out.new.outputs = [self.out.graph_output(t) for t in self.old.outputs]
+            self.out.new.outputs = [
+                self.floats[t] if self._ends_in_float(t) else self.out.graph_output(t) for t in self.old.outputs
+            ]
         else:
             self.out.new.outputs = [self.out.input(ret, i, t) for i, t in enumerate(self.old.outputs)]
         self.out.new.sync_tensors()
         return self.out.new
 
+    def _graph_input(self, t: Tensor) -> Tensor:
+        """An input; one that an operator kept in float reads stays float, and is quantized for the others."""
+        readers = [reader for reader, _ in self.uses.of(t)]
+        if not self.float_in or t.dtype != "float32" or not any(reader.keep_float for reader in readers):
+            return self.out.tensor(t)
+        self.floats[t] = replace(twin(t), shape_signature=None)
+        if t in self.old.outputs or not all(reader.keep_float for reader in readers):
+            inner = self.out.tensor(t)
+            inner.name = f"{t.name}/{inner.dtype}"
+            self._add_float(conversion(self.floats[t], inner))
+        return self.floats[t]
+
+    def _ends_in_float(self, t: Tensor) -> bool:
+        """Whether an output stays float, because an operator kept in float makes it."""
+        made = self.uses.producer.get(t)
+        return self.float_out and t in self.old.outputs and t.dtype == "float32" and made is not None and made.keep_float
+
     def _op(self, op: Op) -> None:
         if op.keep_float and any(t.is_float for t in op.values()):
             self._float_op(op)
         elif op.kind == LOOKUP:
-            self._table(op)
+            emit_table(self.out, op)
         elif op.kind == "CAST" and op.outputs[0].is_float:
-            self._from_integers(op)
+            emit_from_integers(self.out, op)
         elif op.kind in CONVERSIONS and any(t.dtype == "float32" for t in op.values()):
             self._bridge(op)
         elif any(t.is_float for t in op.values()):
@@ -154,7 +178,8 @@ class _Emitter:
     def _float_op(self, op: Op) -> None:
         """An operator that stays float:  i8 --DEQUANTIZE--> op --QUANTIZE--> i8."""
         inputs = [None if t is None else self._as_float(t) for t in op.inputs]
-        outputs = [twin(t, f"{t.name}/float") if t.dtype == "float32" else t for t in op.outputs]
+        names = {t: t.name if self._ends_in_float(t) else f"{t.name}/float" for t in op.outputs}
+        outputs = [twin(t, names[t]) if t.dtype == "float32" else t for t in op.outputs]
         self.floats.update((t, f) for t, f in zip(op.outputs, outputs, strict=True) if t.dtype == "float32")
         new = replace(op, inputs=inputs, outputs=outputs)
         self._add_float(new)
@@ -162,9 +187,11 @@ class _Emitter:
         where = f"stays float, as asked{f', in subgraph {self.number}' if self.number else ''}"
         self.emitted.kept[new] = Change("keep_float", op.origin, op.custom_code or op.kind, name, where)
         for t in op.outputs:
-            wanted = t in self.old.outputs or any(not reader.keep_float for reader, _ in self.uses.of(t))
-            if t.dtype == "float32" and wanted:
-                self._add_float(conversion(self.floats[t], self.out.tensor(t)))
+            as_end = t in self.old.outputs and not self._ends_in_float(t)
+            if t.dtype == "float32" and (as_end or any(not reader.keep_float for reader, _ in self.uses.of(t))):
+                inner = self.out.tensor(t)
+                inner.name = f"{t.name}/{inner.dtype}" if self._ends_in_float(t) else inner.name
+                self._add_float(conversion(self.floats[t], inner))
 
     def _as_float(self, t: Tensor) -> Tensor:
         if t.dtype != "float32":
@@ -179,44 +206,6 @@ class _Emitter:
     def _add_float(self, op: Op) -> None:
         self.out.add(op)
         self.emitted.float_ops.add(op)
-
-    def _table(self, op: Op) -> None:
-        """A look-up:  q --CAST--> int32 --ADD(-lowest code)--> index;  GATHER(table, index)."""
-        x, y = op.inputs[0], self.out.tensor(op.outputs[0])
-        assert x is not None
-        x = self.out.input(op, 0, x)
-        values = np.asarray(self.out.assignment.tables[op])
-        table = constant(f"{y.name}/table", values if y.quant is None else quantize(values, y.quant, y.dtype), y.quant)
-        code, index = twin(x, f"{y.name}/code"), twin(x, f"{y.name}/index")
-        code.dtype = index.dtype = "int32"
-        code.quant = index.quant = None
-        lowest = constant("lowest_code", np.int32(-RANGES[x.dtype][0]))
-        types = schema.values("TensorType")
-        cast = make_op("CAST", [x], [code], in_data_type=types[x.dtype.upper()], out_data_type=types["INT32"])
-        gather = make_op("GATHER", [table, index], [y], axis=0)
-        gather.version = {"int8": 2, "int16": 4, "bool": 3}.get(y.dtype, 1)
-        for new in (cast, make_op("ADD", [code, lowest], [index]), gather):
-            self.out.add(new)
-
-    def _from_integers(self, op: Op) -> None:
-        """CAST of integers to float:  int32 (scale 1) --QUANTIZE--> int8."""
-        x = op.inputs[0]
-        assert x is not None
-        x = self.out.replaced.get(x, x)
-        if x.dtype != "int32":
-            narrow = twin(x, f"{op.outputs[0].name}/int32")
-            narrow.dtype = "int32"
-            self.out.add(
-                make_op("CAST", [x], [narrow], in_data_type=schema.values("TensorType")[x.dtype.upper()], out_data_type=2)
-            )
-            x = narrow
-        elif not _WHOLE.same_as(x.quant):
-            whole = twin(x, x.name)
-            whole.buffer = x.buffer
-            self.out.rename(x, whole)
-            x = whole
-        x.quant = _WHOLE
-        self.out.add(conversion(x, self.out.tensor(op.outputs[0])))
 
     def _keep(self, op: Op) -> None:
         """An operator that was integer already: the same, with its version and bias scale made true."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -56,6 +56,27 @@ def _blocker(number: int, op: Op) -> Blocker | None:
     return None
 
 
+def without_int16(model: Model, wide: Collection[tuple[int, int]]) -> list[Blocker]:
+    """Operators that were named to compute in int16, and have no such kernel."""
+    return [
+        Blocker(
+            number,
+            op.origin,
+            op.kind,
+            op.output_name,
+            "it was named by int16, but LiteRT has no int16 kernel for it",
+            "name other operators (docs/ops.md), or keep it in float: --keep-float",
+        )
+        for number, op in model.ops()
+        if (number, op.origin) in wide and _computes(op) and not ((row := ROWS.get(op.kind)) is not None and row.int16)
+    ]
+
+
+def _computes(op: Op) -> bool:
+    """Whether an operator is to compute real values in integers."""
+    return not op.keep_float and op.kind not in CONVERSIONS and any(t.is_float for t in op.values())
+
+
 def _no_row(op: Op) -> str:
     """Why an operator that is not in the op table cannot be integer, or was not rewritten by a pass."""
     if op.kind in IMPOSSIBLE:
@@ -66,9 +87,9 @@ def _no_row(op: Op) -> str:
     return f"LiteRT has no int8 kernel for it; others are {known}, but not this one" if known else "fullint does not know it"
 
 
-def unmeasured(model: Model, ranges: Mapping[Tensor, Range]) -> list[Blocker]:
+def unmeasured(model: Model, ranges: Mapping[Tensor, Range], float_ends: tuple[bool, bool] = (False, False)) -> list[Blocker]:
     """Operators without a measured range, because they are in a subgraph that running the model does not reach."""
-    wanted = set(observed_tensors(model)) - set(ranges)
+    wanted = set(observed_tensors(model, float_ends)) - set(ranges)
     cause = "it is in a subgraph that running the model does not reach, so no sample gives it a range"
     way_out = "make the subgraph a separate model"
     return [

@@ -5,6 +5,7 @@ path or bytes --front end--> float .tflite --read--> Model --builtins for what L
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from fullint.calibration.signatures import Entry, view
@@ -12,14 +13,17 @@ from fullint.errors import UsageError
 from fullint.frontends import Converted, convert_with, framework_of
 from fullint.model.census import count_float
 from fullint.model.ir import Model
+from fullint.model.subgraphs import copy_model
 from fullint.model.tflite import internalise, read_model
 from fullint.ops.structure import check_readable
 from fullint.passes.qat_params import make_runnable
+from fullint.passes.split_outputs import split_outputs
 from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.quantization.assignment import Granularity
 from fullint.quantization.report import Result, report_integer
 from fullint.quantization.stage_values import Loaded, Request, Source
 from fullint.quantization.workbench import Workbench
+from fullint.reporting import Change
 
 
 def load(bench: Workbench, request: Request) -> Loaded:
@@ -65,6 +69,24 @@ def _entries(bench: Workbench, model: Model, source: Source, *, rewritten: bool)
     main = bench.file(model) if rewritten else bench.file(source) if isinstance(source, bytes) else str(Path(source).absolute())
     others = [bench.file(view(model, graph)) for graph in model.entries[1:]]
     return tuple(Entry.of(model, number, path) for number, path in enumerate([main, *others]))
+
+
+def split(bench: Workbench, loaded: Loaded) -> Loaded:
+    """The model with the joins at its outputs taken off, where that was asked for; it is what results are compared with.
+
+    Raises:
+        UsageError: no output is made by a CONCATENATION or PACK.
+    """
+    if not loaded.options.split_outputs:
+        return loaded
+    model, twins = copy_model(loaded.model)
+    done = split_outputs(model)
+    if not done:
+        raise UsageError("split_outputs: no output is made by a CONCATENATION or PACK of activations")
+    changes = [Change("split_outputs", s.join.origin, s.join.kind, s.output.name, f"taken off: {s.code}") for s in done]
+    entries = tuple(Entry.of(model, e.number, bench.file(e.view(model))) for e in loaded.entries)
+    pinned = {twins[t]: given for t, given in loaded.pinned.items()}
+    return replace(loaded, model=model, entries=entries, pinned=pinned, changes=(*loaded.changes, *changes))
 
 
 def hand_on_integer(bench: Workbench, loaded: Loaded) -> Loaded | Result:

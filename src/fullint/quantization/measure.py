@@ -43,10 +43,11 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         exact = options.activations == "int16" or has_state(model)
         keep = 0 if exact else sample_count(model)
         ends = heads(model.main) if keep else []
-        wanted = Wanted(observed_tensors(model), by_channel, [h.tensor for h in ends], keep)
+        ends_float = options.float_ends
+        wanted = Wanted(observed_tensors(model, ends_float), by_channel, [h.tensor for h in ends], keep)
         done = calibrate_entries(model, samples, wanted, bench.worker, options.workers, bench.progress)
     stats = done.stats
-    missing = unmeasured(model, stats.ranges)
+    missing = unmeasured(model, stats.ranges, ends_float)
     if missing:
         raise NotIntegerError(missing)
     return Calibrated(

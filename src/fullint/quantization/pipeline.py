@@ -12,7 +12,7 @@ from fullint.options import Progress, QuantizeOptions, takes
 from fullint.quantization.build import build
 from fullint.quantization.certify import certify
 from fullint.quantization.decide import decide
-from fullint.quantization.load import hand_on_integer, load, require_float
+from fullint.quantization.load import hand_on_integer, load, require_float, split
 from fullint.quantization.measure import calibrate, equalize
 from fullint.quantization.plan import Plan
 from fullint.quantization.prepare import prepare, require_feasible, require_samples
@@ -28,8 +28,8 @@ Stage = Callable[[Workbench, Any], Any]
 
 DECIDE: tuple[Stage, ...] = (require_samples, prepare, require_feasible, calibrate, equalize, decide)
 """From a float model to the parameters of all its tensors."""
-QUANTIZE: tuple[Stage, ...] = (load, hand_on_integer, *DECIDE, build, certify)
-PLAN: tuple[Stage, ...] = (load, require_float, *DECIDE)
+QUANTIZE: tuple[Stage, ...] = (load, hand_on_integer, split, *DECIDE, build, certify)
+PLAN: tuple[Stage, ...] = (load, require_float, split, *DECIDE)
 
 
 def run(stages: Sequence[Stage], request: Request, progress: Progress | None, trail: list[Any] | None = None) -> Any:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from functools import partial
 
 from fullint.calibration.samples import WAYS
 from fullint.errors import NotIntegerError, UsageError
-from fullint.model.ir import Model
+from fullint.model.ir import Model, Op
 from fullint.model.subgraphs import LOOKUP, copy_model
 from fullint.ops.structure import check_structure
 from fullint.passes import prepare as run_passes
 from fullint.passes.engine import sweep
 from fullint.passes.expand_constants import expand_dequantize
-from fullint.passes.keep_float import choose
+from fullint.passes.named_operators import keep_in_float, named_operators
 from fullint.passes.qat_params import apply_qat_params, forget_float_params
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
-from fullint.quantization.feasibility import blockers
+from fullint.quantization.feasibility import blockers, without_int16
 from fullint.quantization.stage_values import Loaded, Prepared
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
@@ -41,7 +42,8 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
     options, target = loaded.options, TARGETS[loaded.options.target]
     with bench.stage("prepare"):
         model, twins = copy_model(loaded.model)
-        chosen = [] if any(op.keep_float for _, op in model.ops()) else choose(model, options.keep_float)
+        chosen = [] if any(op.keep_float for _, op in model.ops()) else keep_in_float(model, options.keep_float)
+        wide = frozenset((number, op.origin) for number, op in _places(model, named_operators(model, options.int16, "int16")))
         pinned = {twins[t]: given for t, given in loaded.pinned.items()}
         changes = _fix_shapes(bench, loaded, model)
         changes += densify(model)
@@ -55,7 +57,13 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
             changes += fold_constants(entry.view(model), bench.evaluate)
         check_structure(model)
         changes += run_passes(model, bench.evaluate, target.lookups, wide=options.activations == "int16")
-    return Prepared(loaded, model, pinned, len(chosen), tuple(changes), _warnings(model, target))
+    return Prepared(loaded, model, pinned, len(chosen), tuple(changes), _warnings(model, target), wide)
+
+
+def _places(model: Model, ops: Collection[Op]) -> Iterator[tuple[int, Op]]:
+    """Operators with the number of their graph."""
+    wanted = set(ops)
+    yield from ((number, op) for number, op in model.ops() if op in wanted)
 
 
 def _fix_shapes(bench: Workbench, loaded: Loaded, model: Model) -> list[Change]:
@@ -81,7 +89,7 @@ def _warnings(model: Model, target: Target) -> tuple[str, ...]:
 
 def require_feasible(bench: Workbench, prepared: Prepared) -> Prepared:
     """Raise NotIntegerError where an operator has no integer form, whatever its ranges."""
-    found = blockers(prepared.model)
+    found = blockers(prepared.model) + without_int16(prepared.model, prepared.wide)
     if found:
         raise NotIntegerError(found)
     return prepared

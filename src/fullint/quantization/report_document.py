@@ -55,6 +55,9 @@ def quantize_blocks(report: QuantizeReport) -> Iterator[Block]:
         yield Fact("requantizes", str(len(report.requantizes)))
     for r in report.requantizes[:REQUANTIZES_SHOWN]:
         yield Fact("", f"before {r.kind}, op {r.index}: {r.why}")
+    for c in report.changes:
+        if c.rule == "split_outputs":
+            yield Fact("split", c.why.removeprefix("taken off: "))
     if report.certificate is not None:
         yield from certificate_blocks(report.certificate)
     spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in report.seconds.items())

@@ -94,6 +94,7 @@ class Prepared:
     Attributes:
         pinned: parameters, with their type, that some tensors are to have.
         chosen: how many operators the user keeps in float.
+        wide: (graph, index in the given file) of operators that the user named to compute in int16.
     """
 
     loaded: Loaded
@@ -102,6 +103,7 @@ class Prepared:
     chosen: int
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
+    wide: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -41,7 +41,7 @@ def find_ranges(bench: Workbench, prepared: Prepared) -> Calibrated:
     known = known_ranges(prepared)
     if prepared.loaded.request.samples is None:
         return _follow(bench, prepared, known)
-    wanted = _unknown(prepared.model, known)
+    wanted = _unknown(prepared.model, known, prepared.loaded.options.float_ends)
     if not wanted:
         held = tuple(Held(samples, total=samples.count or 0) for samples in open_all(prepared.loaded, prepared.model))
         return Calibrated(prepared, prepared.model, Measured(known), held)  # no calibration needed: all samples judge
@@ -71,7 +71,7 @@ def _follow(bench: Workbench, prepared: Prepared, known: dict[Tensor, Range]) ->
     model, entries = prepared.model, prepared.loaded.entries
     with bench.stage("bounds"):
         found = bounds(model, known, bench.evaluate)
-    wanted = _unknown(model, known)
+    wanted = _unknown(model, known, prepared.loaded.options.float_ends)
     unbounded = [t for t in found.unknown if t in wanted]
     if unbounded:
         raise NotIntegerError(_unbounded(model, unbounded))
@@ -117,16 +117,11 @@ def known_ranges(prepared: Prepared) -> dict[Tensor, Range]:
     return found
 
 
-def _unknown(model: Model, known: Mapping[Tensor, Range]) -> list[Tensor]:
-    """Tensors whose ranges are needed but not in the file; tensors inside a part that stays float need none."""
+def _unknown(model: Model, known: Mapping[Tensor, Range], float_ends: tuple[bool, bool]) -> list[Tensor]:
+    """Tensors whose ranges are needed but not in the file."""
     uses = Uses(*model.graphs)
-    inside = {
-        t
-        for t, op in uses.producer.items()
-        if op.keep_float and t not in uses.outputs and all(reader.keep_float for reader, _ in uses.of(t))
-    }
     unread = {t for g in model.graphs for t in g.inputs if not uses.of(t) and t not in uses.outputs}
-    return [t for t in observed_tensors(model) if t not in known and t not in inside and t not in unread]
+    return [t for t in observed_tensors(model, float_ends) if t not in known and t not in unread]
 
 
 def _unbounded(model: Model, unknown: Sequence[Tensor]) -> list[Blocker]:

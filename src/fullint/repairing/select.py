@@ -22,7 +22,7 @@ from fullint.ops.base import codes
 from fullint.ops.operands import weighted
 from fullint.ops.structure import check_readable
 from fullint.options import QuantizeOptions
-from fullint.passes.keep_float import choose
+from fullint.passes.named_operators import keep_in_float
 from fullint.quantization.assignment import Granularity
 from fullint.quantization.stage_values import Loaded, Request
 from fullint.quantization.workbench import Workbench
@@ -100,7 +100,7 @@ def select(bench: Workbench, loaded: Loaded) -> Selected:
         model, _ = copy_model(loaded.model)
         facts = Facts(model)
         found = list(look(facts))
-        choose(model, loaded.options.keep_float)
+        keep_in_float(model, loaded.options.keep_float)
         options = replace(loaded.options, activations="int16") if _computes_in_int16(facts) else loaded.options
         granularity = Granularity(_one_scale_per_tensor(request.weights, facts))
     verdict = _decide(found, request.rules, facts)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 from fullint.errors import AccuracyError
 from fullint.verification.metrics import joined_quality
-from fullint.verification.report import Certificate, OutputQuality
+from fullint.verification.report import Certificate, OutputQuality, PartQuality
 
 WARN_SQNR = 15.0
 WARN_EQUAL = 0.9
@@ -14,6 +14,8 @@ LOST_SQNR = 1.0
 """dB. An output below this has as much noise as signal; the result is refused whatever the mean."""
 NO_SIGNAL, FEW_STEPS = -100.0, 2.0
 """The SQNR of an output that is zero everywhere means nothing; an error of up to two steps is accepted there."""
+MOST_NAMED = 4
+"""How many parts of an output a message names."""
 LIMIT_SLACK = 1.0
 """dB. A result this close to the limit set by fixed output scales is accepted."""
 
@@ -25,6 +27,8 @@ def verdict(
     worst: Callable[[], list[str]],
     *,
     require_every_output: bool = False,
+    accepted: Collection[str] = (),
+    ways: Callable[[], list[str]] = list,
 ) -> list[str]:
     """Accept or refuse a result; returns warnings about it.
 
@@ -34,18 +38,22 @@ def verdict(
         per_tensor: whether the weights are per-tensor, so that per-channel ones can be suggested.
         worst: returns the operators that lose most accuracy; called only if needed.
         require_every_output: whether every output must reach `min_sqnr`, not only the mean.
+        accepted: names of parts of outputs that may be lost.
+        ways: tries ways to keep parts that are not kept, and returns those that helped; called only if needed.
 
     Raises:
-        AccuracyError: the mean is below `min_sqnr`, or an output is below `LOST_SQNR`.
+        AccuracyError: the mean is below `min_sqnr`, an output is below `LOST_SQNR`, or a part of one is lost.
     """
-    warnings = []
+    refusals, warnings = judge_parts(certificate, accepted, ways)
     if not certificate.held_back:
         warnings.append("fewer than ten samples: the certificate uses the calibration samples; give at least ten")
     if certificate.uncalibrated:
         warnings.append("calibrated on random numbers: use the result for speed tests only; min_sqnr was not applied")
     warnings += [_unequal(o) for o in certificate.outputs if o.equal is not None and o.equal < WARN_EQUAL]
     sqnr = _mean(certificate)
-    weak = [o for o in certificate.outputs if _below(o, max(WARN_SQNR, min_sqnr))]
+    weak = [o for o in certificate.outputs if o.judged and _below(o, max(WARN_SQNR, min_sqnr))]
+    if refusals and not weak:
+        raise AccuracyError("\n".join(refusals))
     if sqnr is None or not weak:
         low = sqnr is not None and sqnr < WARN_SQNR
         return [*warnings, f"SQNR {sqnr:.1f} dB is the most that fixed output scales allow on these samples"] if low else warnings
@@ -53,19 +61,69 @@ def verdict(
     floor = min_sqnr if require_every_output else min(min_sqnr, LOST_SQNR)
     failed = weak if sqnr < min_sqnr else [o for o in weak if _below(o, floor)]
     if failed and not certificate.uncalibrated:
-        ways = "more, or more typical, samples; a lower --min-sqnr" + ("; per-channel weights" if per_tensor else "")
+        more = "more, or more typical, samples; a lower --min-sqnr" + ("; per-channel weights" if per_tensor else "")
         outputs = ", ".join(f'"{o.name}" {o.sqnr_db:.1f} dB' for o in failed)
-        raise AccuracyError(
+        refusals.append(
             f"the SQNR against {certificate.reference} is too low: {outputs} (min_sqnr is {min_sqnr:g} dB)\n"
-            f"  most accuracy is lost at: {named}\n  try: {ways}"
+            f"  most accuracy is lost at: {named}\n  try: {more}"
         )
+    if refusals:
+        raise AccuracyError("\n".join(refusals))
     outputs = ", ".join(f'"{o.name}" {o.sqnr_db:.1f} dB' for o in weak)
     return [*warnings, f"SQNR below {max(WARN_SQNR, min_sqnr):g} dB: {outputs}; most accuracy is lost at: {named}"]
 
 
+def judge_parts(
+    certificate: Certificate, accepted: Collection[str], ways: Callable[[], list[str]]
+) -> tuple[list[str], list[str]]:
+    """Why parts of outputs make a result unacceptable, and warnings about parts.
+
+    Args:
+        certificate: of the result.
+        accepted: names of parts that may be lost.
+        ways: tries ways to keep parts, and returns those that helped.
+    """
+    parts = [(o, p) for o in certificate.outputs for p in o.parts if o.judged and p.status != "kept"]
+    gone = [(o, p) for o, p in parts if p.gone and p.name not in accepted]
+    unknown = [name for name in accepted if name not in {p.name for _, p in parts if p.gone}]
+    warnings = [f'allow_lost: no lost part of an output is called "{name}"' for name in sorted(unknown)]
+    if certificate.uncalibrated or not parts:
+        return [], warnings
+    refused = gone if not certificate.drawn else []
+    tried = ways() if refused or any(p.by_scale for _, p in parts) else []
+    said = [f"tried on samples of this run: {'; '.join(tried)}"] if tried else []
+    for o, some in _by_output([pair for pair in parts if pair not in refused]):
+        warnings.append("; ".join([_of_parts(o, some), *said]))
+    if not refused:
+        return [], warnings
+    lines = [_of_parts(o, some) for o, some in _by_output(refused)]
+    names = " ".join(f'--allow-lost "{p.name}"' for _, p in refused[:MOST_NAMED])
+    return [*lines, *(f"  {line}" for line in said), f"  or accept it: {names}"], warnings
+
+
+def _by_output(pairs: Sequence[tuple[OutputQuality, PartQuality]]) -> list[tuple[OutputQuality, list[PartQuality]]]:
+    outputs = list({id(o): o for o, _ in pairs}.values())
+    return [(o, [p for other, p in pairs if other is o]) for o in outputs]
+
+
+def _of_parts(o: OutputQuality, parts: Sequence[PartQuality]) -> str:
+    """Parts of one output that are not kept, with the cause of the first."""
+    whole = f" ({o.sqnr_db:.1f} dB as a whole)" if o.sqnr_db is not None else ""
+    named = ", ".join(f'"{p.name}" {_state(p)}' for p in parts[:MOST_NAMED])
+    more = f" and {len(parts) - MOST_NAMED} more" if len(parts) > MOST_NAMED else ""
+    return f'of output "{o.name}"{whole}, {named}{more}: {parts[0].cause}'
+
+
+def _state(p: PartQuality) -> str:
+    if p.status == "constant":
+        return "is lost: it is always the same"
+    figure = f"{p.spread_db:.1f} dB about its mean"
+    return f"is lost ({figure})" if p.gone else f"has {figure}"
+
+
 def _mean(certificate: Certificate) -> float | None:
     """Mean SQNR of the outputs; one that is as good as its fixed scale allows does not pull the others down."""
-    judged = [o.sqnr_db for o in certificate.outputs if o.sqnr_db is not None and not _at_limit(o)]
+    judged = [o.sqnr_db for o in certificate.outputs if o.judged and o.sqnr_db is not None and not _at_limit(o)]
     return joined_quality(judged) if judged else certificate.sqnr_db
 
 

@@ -14,21 +14,22 @@ import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from fullint.errors import RuntimeFailure, SamplesError, VerificationError
-from fullint.model.ir import Array, Model, Quant, Tensor
-from fullint.ops import KERNEL_SETS, ROWS, Fixed, Same, traits_of
-from fullint.ops.base import CONVERSIONS
+from fullint.model.ir import Array, Model, Tensor
+from fullint.ops import KERNEL_SETS, ROWS, traits_of
 from fullint.ops.control_flow import BODY
 from fullint.ops.macs import total_macs
 from fullint.runtime.messages import Answer, Message, Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.contract import contract_problems
+from fullint.verification.judged_parts import JudgedOutput
 from fullint.verification.kernel_outputs import FAR_STEPS, count_far, integer_inputs, largest_steps, real
-from fullint.verification.metrics import Score, joined_quality, mean_sqnr
+from fullint.verification.metrics import Score, mean_sqnr
+from fullint.verification.output_parts import OutputParts
 from fullint.verification.report import Certificate, KernelSet, OutputQuality
 
 SLOW_SET_MACS = 150_000_000
@@ -81,6 +82,7 @@ def certify(
     worker: WorkerProcess,
     other: WorkerProcess,
     *,
+    parts: Sequence[OutputParts],
     held_back: bool,
     drawn: bool = False,
     uncalibrated: bool,
@@ -98,6 +100,7 @@ def certify(
         data: the bytes that will be written.
         held: samples in the original's types, arrays in graph input order.
         worker, other: idle child processes.
+        parts: how each of the result's outputs is divided.
         held_back: whether the samples took no part in calibration.
         drawn: whether the samples are random because none were given.
         uncalibrated: whether the ranges come from synthetic samples.
@@ -114,11 +117,11 @@ def certify(
     if problems:
         raise VerificationError(problems)
     with model_file(data) as path:
-        run = _Run(original, given, path, result, worker, other)
+        run = _Run(original, given, path, result, worker, other, parts)
         run.compare(held)
         sets = run.kernel_sets()
     trial = run.trials["xnnpack"]
-    qualities = [_quality(t, s) for t, s in zip(result.main.outputs, trial.scores, strict=True)]
+    qualities = [_quality(t, s, j) for t, s, j in zip(result.main.outputs, trial.scores, run.judged, strict=True)]
     return Certificate(
         integer=True,
         except_for=tuple(text for text in (kept or {}).values() if text),
@@ -145,6 +148,7 @@ class _Run:
         result: Model,
         worker: WorkerProcess,
         other: WorkerProcess,
+        parts: Sequence[OutputParts],
     ) -> None:
         self.original, self.path, self.result = original, path, result
         self.ends, self.given = given
@@ -153,7 +157,7 @@ class _Run:
         self.failures: dict[str, RuntimeFailure] = {}
         self.loops = any(BODY in op.options for _, op in result.ops())
         self.alike: dict[str, Trial] = {}
-        self.grids = [_grid(result, t) for t in result.main.outputs]
+        self.judged = [JudgedOutput(p) for p in parts]
         self.classes = [_looks_like_classes(t) for t in result.main.outputs]
 
     def compare(self, held: Iterable[Sequence[Array]]) -> None:
@@ -231,7 +235,11 @@ class _Run:
         trial.samples += 1
         tensors = self.result.main.outputs
         for i, (score, tensor, ref, out) in enumerate(zip(trial.scores, tensors, reference, outputs, strict=True)):
-            score.add(real(ref, self.given[i]), real(out, tensor), self.classes[i], self.grids[i])
+            judged = self.judged[i]
+            a, b = judged.ordered(real(ref, self.given[i])), judged.ordered(real(out, tensor))
+            score.add(a, b, self.classes[i], judged.parts.grid)
+            if trial is self.trials["xnnpack"]:
+                judged.add(a, b)
 
     def kernel_sets(self) -> tuple[KernelSet, ...]:
         """The verdict for each kernel set; an unexplained failure or disagreement is a VerificationError."""
@@ -309,71 +317,14 @@ def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:
     return list(absent), list(wrong)
 
 
-def _grid(result: Model, t: Tensor) -> Quant | None:
-    """int8 parameters of an output that its kernel fixes, before a final QUANTIZE or DEQUANTIZE.
-
-    None for parameters that fullint chose: those set no limit on the accuracy.
-    """
-    made_by = next((op for op in result.main.ops if t in op.outputs and op.kind in CONVERSIONS), None)
-    inner = made_by.inputs[0] if made_by is not None else t
-    if inner is None or inner.dtype != "int8" or inner.quant is None:
-        return None
-    return inner.quant if _is_fixed(result, inner) else None
-
-
-def _is_fixed(result: Model, t: Tensor) -> bool:
-    """Whether a kernel fixes the parameters of a tensor, or of the tensor that it was copied from."""
-    made_by = {o: op for op in result.main.ops for o in op.outputs}
-    while (op := made_by.get(t)) is not None and (row := ROWS.get(op.kind)) is not None:
-        rule = row.output(op.outputs.index(t))
-        if isinstance(rule, Fixed):
-            return True
-        x = op.input(row.data)
-        if not isinstance(rule, Same) or x is None:
-            return False
-        t = x
-    return False
-
-
 def _looks_like_classes(t: Tensor) -> bool:
     return len(t.shape) == 2 and 2 <= t.shape[-1] <= 100_000 and t.shape[0] <= 4096
 
 
-def _quality(t: Tensor, s: Score) -> OutputQuality:
+def _quality(t: Tensor, s: Score, judged: JudgedOutput) -> OutputQuality:
+    as_set = judged.parts.ranked is not None
     if s.elements:
-        return OutputQuality(t.name, equal=s.equal / s.elements)
+        return OutputQuality(t.name, equal=s.equal / s.elements, as_set=as_set)
     top1 = s.agree / s.rows if s.rows else None
     step = float(t.quant.scale[0]) if t.quant is not None and t.quant.scale.size == 1 else None
-    return OutputQuality(t.name, s.sqnr, s.limit, s.largest, top1, step=step)
-
-
-_WORST = ("faulty", "absent", "ran")
-
-
-def join_certificates(certificates: Sequence[Certificate]) -> Certificate:
-    """Combine certificates: all outputs, the mean of their figures, and the worst status of each kernel set."""
-    first = certificates[0]
-    if len(certificates) == 1:
-        return first
-    outputs = tuple(o for c in certificates for o in c.outputs)
-    sets = tuple(_joined_set([c.kernel_sets[i] for c in certificates]) for i in range(len(first.kernel_sets)))
-    return replace(
-        first,
-        samples=sum(c.samples for c in certificates),
-        held_back=all(c.held_back for c in certificates),
-        sqnr_db=joined_quality(o.sqnr_db for o in outputs),
-        outputs=outputs,
-        kernel_sets=sets,
-    )
-
-
-def _joined_set(sets: Sequence[KernelSet]) -> KernelSet:
-    steps = [s.disagreement_steps for s in sets if s.disagreement_steps is not None]
-    return KernelSet(
-        sets[0].name,
-        next(w for w in _WORST if any(s.status == w for s in sets)),
-        sum(s.samples for s in sets),
-        joined_quality(s.sqnr_db for s in sets),
-        max(steps, default=None),
-        tuple(dict.fromkeys(f for s in sets for f in s.facts)),
-    )
+    return OutputQuality(t.name, s.sqnr, s.limit, s.largest, top1, step=step, parts=judged.qualities(), as_set=as_set)

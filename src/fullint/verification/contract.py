@@ -24,8 +24,12 @@ def contract_problems(model: Model, float_io: bool = False, kept: Collection[tup
     yield from structure_problems(model)
     entries = model.entries
     if not float_io:
+        of_kept = {t for number, index in kept for t in model.graphs[number].ops[index].values()}
         yield from (
-            f'graph input or output "{t.name}" is {t.dtype}' for g in entries for t in (*g.inputs, *g.outputs) if t.is_float
+            f'graph input or output "{t.name}" is {t.dtype}'
+            for g in entries
+            for t in (*g.inputs, *g.outputs)
+            if t.is_float and t not in of_kept
         )
     shared: dict[Buffer, Tensor] = {}
     for number, graph in enumerate(model.graphs):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from fullint.calibration.signatures import with_outputs
 from fullint.errors import RuntimeFailure
-from fullint.model.ir import Array, Graph, Model, Tensor
+from fullint.model.ir import Array, Model, Tensor
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.kernel_outputs import integer_inputs, real
@@ -51,21 +52,18 @@ def worst_operators(model: Model, result: Model, integer: Mapping[Tensor, Tensor
                 lost.append((noise[t] - before, before, op, t))
     lost.sort(key=lambda item: -item[0])
     return [
-        f'op {op.origin} {op.kind} "{t.name}" ({_decibels(before)} at its inputs, {_decibels(noise[t])} at its output)'
+        f'op {op.origin} {op.kind} "{t.name}" ({_said(before)} at its inputs, {_said(noise[t])} at its output)'
         for more, before, op, t in lost[:WORST]
         if more > 0
     ]
 
 
-def _decibels(noise: float) -> str:
+def _said(noise: float) -> str:
     return f"{-10 * math.log10(noise):.1f} dB" if noise > 0 else "no error"
 
 
 def _all_values(model: Model, tensors: Sequence[Tensor], sample: Sequence[Array]) -> list[Array]:
-    old = model.main
-    graph = Graph(old.name, list(old.tensors), list(old.inputs), list(tensors), list(old.ops))
-    graph.sync_tensors()
-    with model_file(Model([graph, *model.graphs[1:]], version=model.version)) as path, WorkerProcess() as worker:
+    with model_file(with_outputs(model, tensors)) as path, WorkerProcess() as worker:
         worker.call(Open(path, "xnnpack", 1))
         values: list[Array] = worker.call(Run(list(sample)))
         return values

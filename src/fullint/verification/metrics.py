@@ -57,15 +57,16 @@ class Score:
         """SQNR in dB, from -200 to 200 (no error); None for integer outputs."""
         if self.elements:
             return None
-        return _decibels(self.signal, self.noise)
+        return decibels(self.signal, self.noise)
 
     @property
     def limit(self) -> float | None:
         """SQNR in dB of the reference output rounded to the result's scale, the best any int8 output can reach."""
-        return _decibels(self.signal, self.rounding) if self.rounding else None
+        return decibels(self.signal, self.rounding) if self.rounding else None
 
 
-def _decibels(signal: float, noise: float) -> float:
+def decibels(signal: float, noise: float) -> float:
+    """10 log10(signal / noise), from -200 to 200 (no noise)."""
     return 200.0 if noise == 0 else max(10 * (math.log10(max(signal, 1e-300)) - math.log10(noise)), -200.0)
 
 

@@ -27,6 +27,44 @@ class KernelSet:
 
 
 @dataclass(frozen=True)
+class PartQuality:
+    """A part of an output compared with the reference.
+
+    Attributes:
+        name: of the operand that a CONCATENATION or PACK joins, or of a slice, such as "y[..., 3]".
+        status: "kept"; "weak" (below 5 dB, or below 0 dB for a cause other than its scale); "lost" (at most 0 dB) or "constant".
+        sqnr_db: 10 log10(sum ref^2 / sum err^2).
+        spread_db: 10 log10(sum (ref - mean)^2 / sum err^2), which decides the status.
+        low, high: smallest and largest value of the reference.
+        step: the scale that its values are put on.
+        values: number of values compared.
+        operator: index in the given file of the operator that puts it on this scale, -1 if it is not one in that file.
+        cause: where it is not kept, why, as a sentence.
+    """
+
+    name: str
+    status: str
+    sqnr_db: float
+    spread_db: float
+    low: float
+    high: float
+    step: float
+    values: int
+    operator: int = -1
+    cause: str = ""
+
+    @property
+    def by_scale(self) -> bool:
+        """Whether the scale that it is put on explains the loss."""
+        return self.operator >= 0 and self.status != "kept"
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing of it is left."""
+        return self.status in ("lost", "constant")
+
+
+@dataclass(frozen=True)
 class OutputQuality:
     """One output compared with the reference.
 
@@ -39,6 +77,9 @@ class OutputQuality:
         top1_agreement: share of rows with the same largest entry, 0 to 1, where the output looks like class scores.
         step: the output's scale, where it is quantized.
         equal: share of equal elements, 0 to 1, for integer and boolean outputs.
+        parts: operands of the joins that reach it, and slices along its last axis that are not kept, or are the worst.
+        judged: whether it counts; an output that operators kept in float compute does not, but what they read does.
+        as_set: whether its values are ordered by size (TOPK_V2), so that they are compared sorted, not by place.
     """
 
     name: str
@@ -48,6 +89,9 @@ class OutputQuality:
     top1_agreement: float | None = None
     equal: float | None = None
     step: float | None = None
+    parts: tuple[PartQuality, ...] = ()
+    as_set: bool = False
+    judged: bool = True
 
 
 @dataclass(frozen=True)

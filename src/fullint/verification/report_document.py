@@ -15,6 +15,9 @@ def certificate_blocks(c: Certificate) -> Iterator[Block]:
     yield Fact("SQNR", f"{figure} against {c.reference}, {many(c.samples, 'sample')} {held}")
     for o in c.outputs:
         yield Fact("", f"{o.name}: {', '.join(_figures(o))}")
+        for p in o.parts:
+            if p.status != "kept":
+                yield Fact("", f"  {p.name}: {p.status}, {p.spread_db:.1f} dB about its mean, {p.sqnr_db:.1f} dB by its energy")
     for k in c.kernel_sets:
         yield Fact(k.name, f"{k.status}: {_of_kernels(k)}")
 
@@ -22,10 +25,14 @@ def certificate_blocks(c: Certificate) -> Iterator[Block]:
 def _figures(o: OutputQuality) -> Iterator[str]:
     if o.sqnr_db is not None:
         yield f"{o.sqnr_db:.1f} dB"
+    if o.as_set:
+        yield "compared sorted, since the model orders it by size"
     if o.top1_agreement is not None:
         yield f"same top class in {100 * o.top1_agreement:.1f} %"
     if o.equal is not None:
         yield f"{100 * o.equal:.2f} % equal"
+    if not o.judged:
+        yield "not judged: operators kept in float compute it"
 
 
 def _of_kernels(k: KernelSet) -> str:
