@@ -28,6 +28,7 @@ class Traits:
         moves: each value of the result is an unchanged value of the first SAME operand (or 0, as padding).
         joins: it puts whole operands side by side.
         ranks: it orders values by size, so that where one comes to lie depends on all of them.
+        selects: 1 if each value of the result is the largest of the values it reads, -1 if the smallest.
         averages: each value of the result lies between the smallest and the largest value it reads.
         monotone: a larger operand never gives a smaller result.
         not_negative: no value of the result is below 0.
@@ -52,6 +53,7 @@ class Traits:
     moves: bool = False
     joins: bool = False
     ranks: bool = False
+    selects: int = 0
     averages: bool = False
     monotone: bool = False
     not_negative: bool = False
@@ -74,7 +76,7 @@ def _unary(**more: bool | Callable[[Op], bool] | tuple[str, ...]) -> Traits:
     return Traits(element_wise=True, unary=True, **more)  # type: ignore[arg-type]
 
 
-def _move(**more: bool | Callable[[Op], bool]) -> Traits:
+def _move(**more: bool | int | Callable[[Op], bool]) -> Traits:
     return Traits(moves=True, **more)  # type: ignore[arg-type]
 
 
@@ -145,12 +147,15 @@ TRAITS: dict[str, Traits] = {
     "SQUARED_DIFFERENCE": Traits(element_wise=True, not_negative=True, bound=_square_of_difference),
     "MAXIMUM": Traits(
         element_wise=True,
+        selects=1,
         monotone=True,
         passes_small=True,
         reads_masks=True,
         bound=lambda a, b, same: Range(max(a.low, b.low), max(a.high, b.high)),
     ),
-    "MINIMUM": Traits(element_wise=True, monotone=True, bound=lambda a, b, same: Range(min(a.low, b.low), min(a.high, b.high))),
+    "MINIMUM": Traits(
+        element_wise=True, selects=-1, monotone=True, bound=lambda a, b, same: Range(min(a.low, b.low), min(a.high, b.high))
+    ),
     "ADD_N": Traits(element_wise=True),
     "POW": Traits(element_wise=True),
     "ATAN2": Traits(element_wise=True),
@@ -207,9 +212,9 @@ TRAITS: dict[str, Traits] = {
     "SPACE_TO_BATCH_ND": _move(homogeneous=True),
     "PACK": _move(joins=True),
     "TOPK_V2": Traits(ranks=True),
-    "MAX_POOL_2D": _move(monotone=True, homogeneous=True, keeps_channels=_as_they_are),
-    "REDUCE_MAX": _move(monotone=True, homogeneous=True),
-    "REDUCE_MIN": _move(monotone=True, homogeneous=True),
+    "MAX_POOL_2D": _move(selects=1, monotone=True, homogeneous=True, keeps_channels=_as_they_are),
+    "REDUCE_MAX": _move(selects=1, monotone=True, homogeneous=True),
+    "REDUCE_MIN": _move(selects=-1, monotone=True, homogeneous=True),
     "AVERAGE_POOL_2D": Traits(averages=True, monotone=True, homogeneous=True, keeps_channels=_as_they_are),
     "RESIZE_BILINEAR": Traits(averages=True, monotone=True, homogeneous=True, keeps_channels=_as_they_are),
     "MEAN": Traits(averages=True, monotone=True, homogeneous=True, keeps_channels=_over_others, passes_small=True),

@@ -8,11 +8,12 @@ scale is s_in * s_w. Each step reads the ones before and returns what it decides
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from fullint.calibration.masks import paddings
 from fullint.calibration.observed import demanded_ranges
 from fullint.calibration.statistics import Measured
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor
@@ -48,10 +49,12 @@ def assign(
     returns: dict[Graph, Op] = {}
     tied = ties(model, returns)
     kinds = element_types(model, types or {}, inputs)
-    spans = _spread(model, measured.ranges, tied)
+    pads = paddings(model)
+    spans = _spread(model, measured.ranges, tied, pads)
     crossing = {t: spans[t] for tie in tied for t in (tie.anchor, *tie.hard) if t in spans}
     needed = useful(model, spans, measured.row_maxima, kinds)
     masks = mask_ranges(model, needed, spans)
+    masks |= {operand: span for operand, pad in pads.items() if (span := pad.needed(spans)) is not None}
     shared = share_scales(model, {**measured.ranges, **crossing}, needed, masks, tied, kinds, pinned or {})
     activations = Assignment(_one_map(shared.tensors, shared.operands))
     weights, notes = _weights(model, activations, granularity or Granularity(), kinds)
@@ -64,8 +67,8 @@ def _one_map(*parts: Mapping[Any, Encoding]) -> dict[Tensor | Operand, Encoding]
     return {key: encoding for part in parts for key, encoding in part.items()}
 
 
-def _spread(model: Model, ranges: Mapping[Tensor, Range], tied: Sequence[Tie]) -> dict[Tensor, Range]:
-    """Ranges of tensors that only pass measured values on, too: moved ones, and values that cross graphs.
+def _spread(model: Model, ranges: Mapping[Tensor, Range], tied: Sequence[Tie], pads: Collection[Operand]) -> dict[Tensor, Range]:
+    """Ranges of tensors that only pass measured values on, too: moved ones (but for padding), and values that cross graphs.
 
     What a loop carries depends on what its body makes of it: ranges only grow, until they stay.
     """
@@ -75,7 +78,8 @@ def _spread(model: Model, ranges: Mapping[Tensor, Range], tied: Sequence[Tie]) -
         before = dict(spans)
         for _, op in model.ops():
             row = ROWS.get(op.kind)
-            same = [t for i, t in enumerate(op.inputs) if t is not None and row is not None and row.role(i) is Role.SAME]
+            read = [(i, t) for i, t in enumerate(op.inputs) if t is not None and (op, i) not in pads]
+            same = [t for i, t in read if row is not None and row.role(i) is Role.SAME]
             known = [_known(t, ranges, spans) for t in same]
             if known and all(known):
                 _grow(spans, [t for t in op.outputs if t.dtype == "float32" and t not in ranges], known)

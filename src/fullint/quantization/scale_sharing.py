@@ -59,7 +59,7 @@ def share_scales(
         model: prepared.
         ranges: measured, and of values that cross graphs.
         useful: the part of a tensor's range that its readers can tell apart, where it is not all.
-        masks: the useful part of constants that look like masks.
+        masks: the useful part of constants that look like masks, or are padding.
         tied: values that cross graphs.
         types: element types.
         pinned: parameters, with their type, that some tensors are to have.
@@ -67,7 +67,7 @@ def share_scales(
     uses = Uses(*model.graphs)
     uses.outputs = {t for graph in model.entries for t in graph.outputs}
     fixed = {t: q for t, (q, kind) in pinned.items() if kind == types.of_tensor(t)}
-    found = _Sharing(model.graphs, TensorGroups(ranges, useful, fixed, uses, types.of_tensor), tied, types)
+    found = _Sharing(model.graphs, TensorGroups(ranges, useful, fixed, uses, types.of_tensor), tied, types, masks)
     found.join_all()
     tensors = {t: Encoding(types.of_tensor(t), found.groups.params(t)) for t in float_activations(model.graphs)}
     anchored = {operand: tensors[anchor] for operand, anchor in found.anchored.items()}
@@ -80,7 +80,15 @@ def share_scales(
 class _Sharing:
     """Joins what shares parameters, operator by operator."""
 
-    def __init__(self, graphs: Sequence[Graph], groups: TensorGroups, tied: Sequence[Tie], types: ElementTypes) -> None:
+    def __init__(
+        self,
+        graphs: Sequence[Graph],
+        groups: TensorGroups,
+        tied: Sequence[Tie],
+        types: ElementTypes,
+        masks: Mapping[Operand, Range],
+    ) -> None:
+        self.masks = masks
         self.graphs, self.groups, self.tied, self.types = graphs, groups, tied, types
         self.anchored: dict[Operand, Tensor] = {}
         """Operands that take the parameters of a group without being in it: constants, and what is cut off."""
@@ -168,7 +176,7 @@ class _Sharing:
             assert t is not None
             if t.is_constant:
                 self.anchored[op, i] = anchor
-                self.groups.range.setdefault(self.groups.root(anchor), self.groups.narrow(anchor, Range.of(t.array).with_zero()))
+                self.groups.range.setdefault(self.groups.root(anchor), self.groups.narrow(anchor, self._constant(op, i, t)))
             elif self.groups.root(t) is not self.groups.root(anchor):
                 self._join_edge(op, i, t, anchor, many=len(same) > 1 and not clips(op))
 
@@ -232,13 +240,18 @@ class _Sharing:
             return f"sharing {joint} would coarsen its input's {span}, which has other readers"
         return None
 
+    def _constant(self, op: Op, i: int, t: Tensor) -> Range:
+        """What a constant operand needs, 0 included."""
+        span = Range.of(t.array)
+        return span.clip(self.masks.get((op, i), span)).with_zero()
+
     def _joint(self, op: Op, same: list[int]) -> Range:
         """What the values of all operands that share parameters span together, as far as it matters to the readers."""
         spans = []
         for i in same:
             t = op.inputs[i]
             assert t is not None
-            spans.append(Range.of(t.array).with_zero() if t.is_constant else self.groups.whole_range(t))
+            spans.append(self._constant(op, i, t) if t.is_constant else self.groups.whole_range(t))
         joint = Range.union_of(spans)
         return self.groups.narrow(op.outputs[0], joint) if op.outputs else joint
 

@@ -12,11 +12,12 @@ bounds: they need samples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from fullint.calibration.masks import paddings
 from fullint.calibration.observed import demanded_range, given_range, observed_tensors
 from fullint.model.ir import Array, Graph, Model, Op, Tensor, Uses, constant
 from fullint.model.ranges import WHOLE, Range
@@ -58,7 +59,7 @@ def bounds(model: Model, known: Mapping[Tensor, Range], evaluate: Evaluate) -> B
         known: ranges given by the file.
         evaluate: runs a model without inputs and returns its outputs.
     """
-    work = _Work(known, evaluate, Uses(*model.graphs))
+    work = _Work(known, evaluate, Uses(*model.graphs), paddings(model))
     for tie in ties(model, {}):
         work.tie(tie)
     for graph in model.entries:
@@ -71,8 +72,9 @@ def bounds(model: Model, known: Mapping[Tensor, Range], evaluate: Evaluate) -> B
 class _Work:
     """Walks over a model once, in execution order, and collects its `Bounds`."""
 
-    def __init__(self, known: Mapping[Tensor, Range], evaluate: Evaluate, uses: Uses) -> None:
+    def __init__(self, known: Mapping[Tensor, Range], evaluate: Evaluate, uses: Uses, pads: Collection[tuple[Op, int]]) -> None:
         self.result = Bounds(dict(known))
+        self.pads = pads
         self.known, self.evaluate, self.uses = set(known), evaluate, uses
 
     def graph(self, graph: Graph) -> None:
@@ -142,11 +144,8 @@ class _Work:
     def _other(self, op: Op, spans: list[Range]) -> Range | None:
         row = ROWS[op.kind]
         if row.traits.averages or isinstance(row.output(0), Same):
-            real = [
-                s
-                for t, s in zip([t for t in op.inputs if t is not None and t.dtype in ("float32", "bool")], spans, strict=True)
-                if t.dtype == "float32"
-            ]
+            read = [(i, t) for i, t in enumerate(op.inputs) if t is not None and t.dtype in ("float32", "bool")]
+            real = [s for (i, t), s in zip(read, spans, strict=True) if t.dtype == "float32" and (op, i) not in self.pads]
             return Range.union_of(real)
         if op.kind == "SUM":
             x, y = op.inputs[0], op.outputs[0]
