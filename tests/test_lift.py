@@ -6,7 +6,8 @@ from half import Half
 
 from fullint.model.ir import Model, Op, Quant, Tensor, constant
 from fullint.ops.make import make_op
-from fullint.repairing.lift import cancel, lift, stamp_axes
+from fullint.repairing.lift import cancel, lift
+from fullint.repairing.stamp import stamp_axes
 
 Pins = dict[Tensor, tuple[Quant, str]]
 

@@ -61,7 +61,7 @@ def test_what_every_rule_finds_is_repaired_or_refused_by_name(name: str) -> None
         with pytest.raises(UNREPAIRABLE[name]):
             repair(data, min_sqnr=0)
         return
-    result = repair(data, min_sqnr=0)
+    result = repair(data, min_sqnr=0, unsafe_fixes=True)
     sound(result)
     repairable = RULES_BY_NAME[name].mend.value != "none"
     assert (name in {f.rule for f in result.report.fixed}) == repairable
@@ -162,20 +162,35 @@ def test_nothing_bounds_a_float_input() -> None:
 
 
 def test_a_wrong_bias_scale_is_mended_to_what_the_file_says() -> None:
-    """The given model counts the bias four times too little; the mended one as the file says, and the report tells."""
+    """On request: the given model counts the bias four times too little; the mended one as the file says."""
     g = Half()
     x = g.coded(1, 6, 6, 3)
     g.output(g.int_conv(x, scale=0.05, bias_factor=4.0))
     conv = g.graph.ops[-1]
     meant = dequantize(conv.inputs[2].array, conv.inputs[2].quant)
-    result = repair(g.bytes())
+    result = repair(g.bytes(), unsafe_fixes=True)
     mended = sound(result).main.ops[0]
     np.testing.assert_allclose(dequantize(mended.inputs[2].array, mended.inputs[2].quant), meant, atol=1e-4)
     np.testing.assert_array_equal(mended.inputs[1].array, conv.inputs[1].array)
-    assert result.report.result.certificate.reference == "the given model, with its faulty operators corrected"
+    told = result.report.result
+    assert told.certificate.reference == "the given model"
+    assert told.certificate.sqnr_db < 20
+    assert told.corrected.reference == "the given model, with its faulty operators corrected"
+    assert told.corrected.sqnr_db > 30
     assert any("bias-wrong-scale" in a for a in result.report.assumptions)
-    assert result.report.result.certificate.sqnr_db > 30
     assert not result.report.fixed[0].safe
+    assert f"{told.corrected.sqnr_db:.1f} dB against the given model, with its faulty" in str(result.report)
+
+
+def test_what_a_working_model_computes_is_left_alone() -> None:
+    """Nobody reads the scale of an int8 convolution's bias: the file goes on as it is, and the finding is listed."""
+    g = Half()
+    g.output(g.int_conv(g.coded(1, 6, 6, 3), scale=0.05, bias_factor=4.0))
+    result = repair(g.bytes())
+    assert result.model == g.bytes()
+    assert [f.rule for f in result.report.unsafe] == ["bias-wrong-scale"]
+    assert result.report.status == "nothing-to-repair"
+    assert "--unsafe-fixes" in str(result.report)
 
 
 def test_a_bias_of_zeros_only_gets_its_scale() -> None:
@@ -272,7 +287,8 @@ def test_stray_pairs_are_cancelled() -> None:
     z = g.int_conv(y, scale=0.2)
     g.output(g.quantize(g.dequantize(z), 0.3, 0))
     model = sound(repair(g.bytes()))
-    assert [op.kind for op in model.main.ops] == ["CONV_2D", "CONV_2D", "QUANTIZE"]
+    assert [op.kind for op in model.main.ops] == ["CONV_2D", "CONV_2D"]
+    assert model.main.outputs[0].quant.same_as(Quant.of(0.3, 0))
 
 
 def test_only_and_skip_choose() -> None:
@@ -282,14 +298,14 @@ def test_only_and_skip_choose() -> None:
     g.output(g.int_conv(y, scale=0.2, bias_factor=4.0))
     all_rules = {f.rule for f in audit(g.bytes()).findings}
     assert all_rules == {"constant-without-parameters", "float-border", "no-int8-kernel", "bias-wrong-scale"}
-    skipped = repair(g.bytes(), skip="no-int8-kernel")
+    skipped = repair(g.bytes(), skip="no-int8-kernel", unsafe_fixes=True)
     assert [op.kind for op in read_bytes(skipped.model).main.ops if any(t.is_float for t in op.values())] == [
         "DEQUANTIZE",
         "NEG",
         "QUANTIZE",
     ]
     assert [k.kind for k in skipped.report.result.kept_float] == ["NEG"]
-    only = repair(g.bytes(), only=["bias-wrong-scale"])
+    only = repair(g.bytes(), only=["bias-wrong-scale"], unsafe_fixes=True)
     left = {f.rule for f in only.report.left}
     assert left == {"constant-without-parameters", "float-border", "no-int8-kernel"}
     kept = repair(g.bytes(), skip="bias-wrong-scale")

@@ -49,7 +49,7 @@ class Finding:
         evidence: the numbers behind the cause.
         macs_share: the operator's share of the model's multiply-accumulates, 0 to 1.
         fix: what to do about it.
-        safe: whether the fix changes the model's results by no more than rounding.
+        safe: whether the fix changes the model's results by no more than rounding; `repair` applies others on request only.
         repairable: whether `repair` can fix it.
     """
 
@@ -207,7 +207,7 @@ def finding(what: Op | Tensor, rule: Rule, found: Found, facts: Facts) -> Findin
         share, end = 0.0, "INPUT" if what in graph.inputs else "OUTPUT"
         place = (facts.model.graphs.index(graph), -1, end, what.name, None)
     mends = (found.mend or rule.mend) is not Mend.NONE
-    return Finding(rule.name, level, *place, found.cause, evidence, round(share, 6), found.fix, rule.safe, mends)
+    return Finding(rule.name, level, *place, found.cause, evidence, round(share, 6), found.fix, rule.safe_for(what, found), mends)
 
 
 def audit_model(model: Model, rules: Sequence[Rule] = RULES, runtime: tuple[int, ...] | None = None) -> FileAudit:

@@ -271,13 +271,23 @@ class RepairOptions(RunOptions):
         default=None, metadata=said("Operators that stay as they are.", metavar="NAME|TYPE|INDEX,...")
     )
     min_sqnr: float = field(
-        default=15.0, metadata=said("Write nothing below this SQNR against the given model, in dB.", metavar="DB", parse=float)
+        default=15.0,
+        metadata=said(
+            "Write nothing below this SQNR against the given model, in dB; three times as many as for quantize, since the given "
+            "model is quantized already, and little more than rounding should differ.",
+            metavar="DB",
+            parse=float,
+        ),
     )
     only: str | Sequence[str] | None = field(
         default=None, metadata=said("Fix the findings of these rules only.", metavar="RULE,...", several=True)
     )
     skip: str | Sequence[str] | None = field(
         default=None, metadata=said("Leave the findings of these rules as they are.", metavar="RULE,...", several=True)
+    )
+    unsafe_fixes: bool = field(
+        default=False,
+        metadata=said("Also apply fixes that change what the model computes, to what its file says; by default they are listed."),
     )
     weights: str = field(
         default="auto",
@@ -287,6 +297,8 @@ class RepairOptions(RunOptions):
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
         super().check()
+        if not isinstance(self.unsafe_fixes, bool):
+            raise UsageError(f"unsafe_fixes must be true or false, not {self.unsafe_fixes!r}")
         _one_of("weights", self.weights, WEIGHTS)
 
     def of_quantize(self) -> QuantizeOptions:

@@ -3,6 +3,7 @@
     const f16 -- DEQUANTIZE --> x          =>   const f32 x
     const i8  -- DEQUANTIZE --> x          =>   const f32 x   (x keeps its int8 parameters)
     CONV_2D(f32, const i8 weights) (dynamic range)   =>   CONV_2D(f32, const f32 weights)
+    CONV_2D(f32, const u8 weights) (the same, old)   =>   the same: the bytes are int8 codes
 
     SELECT_V2(mask, const -inf, x)         =>   SELECT_V2(mask, const -3.4e38, x)
 
@@ -47,12 +48,19 @@ def expand_hybrid(op: Op, uses: Uses) -> Rewrite | No | None:
         return None
     if any((t := op.inputs[i]) is None or t.buffer is None or t.sparsity is not None for i in stored):
         return No("its constants are sparse or external, and are not expanded")
-    inputs = [_widen(t) if i in stored and t is not None else t for i, t in enumerate(op.inputs)]
+    inputs = [_widen(_as_read(t)) if i in stored and t is not None else t for i, t in enumerate(op.inputs)]
     options = {**op.options}
     if "asymmetric_quantize_inputs" in options:
         options["asymmetric_quantize_inputs"] = False
     new = Op(op.kind, inputs, op.outputs, options, op.options_type, op.extra, 1)
     return Rewrite((op,), (new,), "dynamic-range weights expanded to float32")
+
+
+def _as_read(t: Tensor) -> Tensor:
+    """Weights as LiteRT's hybrid kernels read them: those of type uint8, in old files, hold int8 codes with zero point 0."""
+    if t.dtype != "uint8" or t.quant is None:
+        return t
+    return constant(t.name, t.array.view(np.int8), Quant.of(t.quant.scale, 0, t.quant.axis))
 
 
 def _widen(source: Tensor) -> Tensor:

@@ -1,32 +1,57 @@
-"""The certify stage: verify, run and compare the written bytes, then accept them with warnings or refuse them."""
+"""The certify stage: verify, run and compare the written bytes, then accept them with warnings or refuse them.
+
+A result is compared with the given model. A repair that corrects faulty operators has a second figure, against the given
+model with these corrected; it decides where the fixes change what the model computes on purpose, or the given one does not run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from fullint.calibration.signatures import with_outputs
-from fullint.errors import AccuracyError
-from fullint.model.ir import Array, Graph, Tensor, Uses
+from fullint.calibration.samples import Held
+from fullint.calibration.signatures import Entry
+from fullint.errors import AccuracyError, RuntimeFailure
+from fullint.model.ir import Array, Tensor
 from fullint.model.tflite import read_model, write_model
-from fullint.ops.base import CONVERSIONS, codes
-from fullint.quantization.emit import Emitted
+from fullint.quantization.float_tail import outputs_kept_apart, where_integers_end
 from fullint.quantization.report import Result, report_result
-from fullint.quantization.stage_values import Calibrated, Written
+from fullint.quantization.stage_values import Calibrated, Loaded, Written
 from fullint.quantization.ways_out import tried_ways
 from fullint.quantization.workbench import Workbench
+from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess
 from fullint.verification.acceptance import verdict
 from fullint.verification.certificate import certify as certify_entry
 from fullint.verification.joined import join_certificates
 from fullint.verification.kernel_outputs import real
 from fullint.verification.layer_errors import worst_operators
-from fullint.verification.metrics import joined_quality
 from fullint.verification.output_parts import output_parts
 from fullint.verification.report import Certificate
 
 SHOWN = 8
 """Samples on which ways out are tried."""
+COMPARED_TWICE = 64
+"""Most samples where a result is compared with two models."""
+CORRECTED = "the given model, with its faulty operators corrected"
+
+
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """What a result was compared with.
+
+    Attributes:
+        certificate: against the given model, or, where that does not run, against the corrected one.
+        corrected: against the corrected one, if there is one.
+        shown: the first samples of the main entry.
+        warnings: about the given model.
+    """
+
+    certificate: Certificate
+    corrected: Certificate | None
+    shown: list[list[Array]]
+    warnings: tuple[str, ...] = ()
 
 
 def certify(bench: Workbench, written: Written) -> Result:
@@ -36,20 +61,63 @@ def certify(bench: Workbench, written: Written) -> Result:
         VerificationError: the file breaks a rule of the contract, or a kernel set does not run it correctly.
         AccuracyError: its SQNR against the reference is too low.
     """
-    shown: list[list[Array]] = []
-    certificate = _certificate(bench, written, bench.second_worker(), shown)
-    return Result(written.data, report_result(bench, written, certificate, _judge(bench, written, certificate, shown)))
-
-
-def _certificate(bench: Workbench, written: Written, other: WorkerProcess, shown: list[list[Array]]) -> Certificate:
-    """The certificate of all entries; `shown` gets the first samples of the main one."""
     calibrated = written.assigned.calibrated
     loaded = calibrated.prepared.loaded
-    found = []
+    compared = _twice(bench, written) if loaded.corrected else _once(bench, written, loaded.entries, calibrated.held)
+    decides = compared.corrected if compared.corrected is not None and loaded.on_purpose else compared.certificate
+    warnings = (*compared.warnings, *_judge(bench, written, decides, compared.shown))
+    return Result(written.data, report_result(bench, written, compared.certificate, warnings, compared.corrected))
+
+
+def _twice(bench: Workbench, written: Written) -> _Compared:
+    """The result against the given model, if that runs, and against the corrected one."""
+    calibrated = written.assigned.calibrated
+    loaded = calibrated.prepared.loaded
+    held = [replace(h, samples=[*itertools.islice(h.samples, COMPARED_TWICE)]) for h in calibrated.held]
+    as_read = [
+        replace(h, samples=_dequantized(h.samples, e.inputs, c.inputs))
+        for h, e, c in zip(held, loaded.entries, loaded.corrected, strict=True)
+    ]
+    corrected = _once(bench, written, loaded.corrected, as_read, CORRECTED)
+    refused = _refusal(loaded, held)
+    if refused is not None:
+        said = f"the given model does not run, so the result was compared with {CORRECTED}: {refused}"
+        return _Compared(corrected.certificate, corrected.certificate, corrected.shown, (said,))
+    given = _once(bench, written, loaded.entries, held)
+    return _Compared(given.certificate, corrected.certificate, corrected.shown)
+
+
+def _dequantized(samples: Iterable[list[Array]], given: Sequence[Tensor], now: Sequence[Tensor]) -> list[list[Array]]:
+    """Samples of the given model for a form of it whose inputs may be float."""
+    ends = [*zip(given, now, strict=True)]
+    return [[real(a, g) if g.dtype != c.dtype else a for a, (g, c) in zip(s, ends, strict=True)] for s in samples]
+
+
+def _refusal(loaded: Loaded, held: Sequence[Held]) -> RuntimeFailure | None:
+    """Why the given model does not run on LiteRT, or None."""
+    with WorkerProcess("the given model") as worker:
+        try:
+            for entry, h in zip(loaded.entries, held, strict=True):
+                for sample in itertools.islice(h.samples, 1):
+                    worker.call(Open(entry.path, "xnnpack", 1, [a.shape for a in sample]))
+                    worker.call(Run(list(sample)))
+        except RuntimeFailure as e:
+            return e
+    return None
+
+
+def _once(
+    bench: Workbench, written: Written, entries: Sequence[Entry], held: Sequence[Held], reference: str | None = None
+) -> _Compared:
+    """The result against one model."""
+    calibrated = written.assigned.calibrated
+    loaded = calibrated.prepared.loaded
+    found: list[Certificate] = []
+    shown: list[list[Array]] = []
     with bench.stage("certify"):
         bench.peak_memory()
         result = read_model(written.data)
-        for entry, held in zip(loaded.entries, calibrated.held, strict=True):
+        for entry, judges in zip(entries, held, strict=True):
             main = entry.number == 0
             own = result if main else entry.view(result)
             one = certify_entry(
@@ -57,90 +125,21 @@ def _certificate(bench: Workbench, written: Written, other: WorkerProcess, shown
                 (entry.inputs, entry.outputs),
                 own,
                 written.data if main else write_model(own),
-                _first(held.samples, shown) if main else held.samples,
+                _first(judges.samples, shown) if main else judges.samples,
                 bench.worker,
-                other,
+                bench.second_worker(),
                 parts=output_parts(entry.view(written.emitted.model), bench.evaluate),
-                held_back=held.held_back,
-                drawn=held.drawn,
+                held_back=judges.held_back,
+                drawn=judges.drawn,
                 uncalibrated=loaded.options.synthetic,
                 float_io="float32" in loaded.options.io_types,
-                reference=loaded.reference,
+                reference=reference or loaded.reference,
                 kept=written.places,
                 check=main,
             )
-            found.append(_without_kept(one, entry.view(calibrated.model).main))
-    ending = _where_integers_end(bench, written, other, shown, found[0])
-    return join_certificates([*found, *ending])
-
-
-def _where_integers_end(
-    bench: Workbench, written: Written, other: WorkerProcess, shown: list[list[Array]], main: Certificate
-) -> list[Certificate]:
-    """What operators kept in float at the outputs read, compared with the float model in the place of those outputs."""
-    calibrated = written.assigned.calibrated
-    ends = _read_by_kept_ends(calibrated.model.main, written.emitted)
-    if not ends or not shown:
-        return []
-    inputs = calibrated.model.main.inputs
-    given = calibrated.prepared.loaded.entries[0].inputs  # a repair may have made floats of them
-    samples = [[real(a, g) if g.dtype != t.dtype else a for a, g, t in zip(s, given, inputs, strict=True)] for s in shown]
-    with bench.stage("certify"):
-        reference = with_outputs(calibrated.model, list(ends))
-        result = with_outputs(written.emitted.model, [written.emitted.int8[t] for t in ends])
-        one = certify_entry(
-            bench.file(reference),
-            (inputs, ends),
-            result,
-            write_model(result),
-            samples,
-            bench.worker,
-            other,
-            parts=[replace(p, slices=0) for p in output_parts(result, bench.evaluate)],
-            held_back=main.held_back,
-            drawn=main.drawn,
-            uncalibrated=main.uncalibrated,
-            float_io=True,
-            reference=main.reference,
-            check=False,
-        )
-    outputs = tuple(replace(o, name=t.name) for o, t in zip(one.outputs, ends, strict=True))
-    counted = tuple(replace(k, samples=0) for k in one.kernel_sets)  # the same samples again
-    return [replace(one, outputs=outputs, samples=0, kernel_sets=counted)]
-
-
-def _kept_outputs(graph: Graph) -> set[Tensor]:
-    """Outputs that operators kept in float make."""
-    return {t for op in graph.ops if op.keep_float for t in op.outputs if t in graph.outputs}
-
-
-def _without_kept(certificate: Certificate, graph: Graph) -> Certificate:
-    """The certificate of an entry, in which outputs of operators kept in float do not count."""
-    kept = _kept_outputs(graph)
-    outputs = [replace(o, judged=t not in kept) for o, t in zip(certificate.outputs, graph.outputs, strict=True)]
-    sqnr = joined_quality(o.sqnr_db for o in outputs if o.judged)
-    return replace(certificate, outputs=tuple(outputs), sqnr_db=sqnr) if kept else certificate
-
-
-def _read_by_kept_ends(graph: Graph, emitted: Emitted) -> list[Tensor]:
-    """The values in integers that operators kept in float make outputs of."""
-    uses = Uses(graph)
-    waiting, found, seen = [*_kept_outputs(graph)], dict[Tensor, None](), set[Tensor]()
-    while waiting:
-        op = uses.producer[waiting.pop()]
-        for t in op.inputs:
-            made = uses.producer.get(t) if t is not None else None
-            if made is not None and codes(t) and made.kind in CONVERSIONS:  # left as it was, it reads codes
-                t = made.inputs[0]
-                made = uses.producer.get(t) if t is not None else None
-            if t is None or t in seen or t.dtype != "float32":
-                continue
-            seen.add(t)
-            if made is not None and made.keep_float:
-                waiting.append(t)
-            elif made is not None and t in emitted.int8:
-                found[t] = None
-    return [*found]
+            found.append(outputs_kept_apart(one, entry.view(calibrated.model).main))
+    ending = where_integers_end(bench, written, shown, found[0])
+    return _Compared(join_certificates([*found, *ending]), None, shown)
 
 
 def _first(samples: Iterable[list[Array]], shown: list[list[Array]]) -> Iterator[list[Array]]:
@@ -164,6 +163,7 @@ def _judge(bench: Workbench, written: Written, certificate: Certificate, shown: 
     if calibrated.loose and loaded.request.samples is None:
         count = len(calibrated.loose)
         warnings.append(f"{count} ranges are bounds on sums, judged on random inputs: real data may lose more; use -c DATA")
+    given = loaded.entries[0].inputs
     options, every = loaded.options, loaded.request.require_every_output
     try:
         warnings += verdict(
@@ -173,7 +173,7 @@ def _judge(bench: Workbench, written: Written, certificate: Certificate, shown: 
             worst,
             require_every_output=every,
             accepted=options.accepted,
-            ways=lambda: tried_ways(bench, written, certificate, shown),
+            ways=lambda: tried_ways(bench, written, certificate, _dequantized(shown, given, calibrated.model.main.inputs)),
         )
     except AccuracyError as e:
         if not calibrated.bounded:

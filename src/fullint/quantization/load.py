@@ -40,6 +40,7 @@ def load(bench: Workbench, request: Request) -> Loaded:
         model = read_model(source if isinstance(source, bytes) else Path(source))
         outside = internalise(model, None if isinstance(source, bytes) else Path(source).absolute().parent)
         check_readable(model, scales=request.reject_bad_scales)
+        _forget_recorded_ranges(model)
         changes = (*without_tensorflow(model), *make_runnable(model))
         rewritten = outside or any(c.done for c in changes)
         return Loaded(
@@ -52,6 +53,14 @@ def load(bench: Workbench, request: Request) -> Loaded:
             converted.conversion if converted is not None else None,
             changes=changes,
         )
+
+
+def _forget_recorded_ranges(model: Model) -> None:
+    """Drop what TensorFlow 1 wrote into float tensors: a smallest and a largest value, and no scale; in place."""
+    for graph in model.graphs:
+        for t in graph.tensors:
+            if t.is_float and t.quant is not None and not t.quant.scale.size:
+                t.quant = None
 
 
 def _convert(bench: Workbench, request: Request) -> Converted | None:

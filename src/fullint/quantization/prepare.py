@@ -70,7 +70,7 @@ def _fix_shapes(bench: Workbench, loaded: Loaded, model: Model) -> list[Change]:
     """Static shapes everywhere, in place."""
     changes: list[Change] = []
     options, several = loaded.options, len(loaded.entries) > 1
-    for entry in loaded.entries:
+    for entry in loaded.corrected or loaded.entries:  # the given file may be one that does not run
         one = entry.view(model)
         inputs = {None, *(t.name for t in one.main.inputs)}
         shapes = {n: s for n, s in options.shapes.items() if n in inputs or not several}

@@ -64,6 +64,7 @@ class QuantizeReport(Report):
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
     certificate: Certificate | None = None
+    corrected: Certificate | None = None
     conversion: Conversion | None = None
 
     def document(self) -> Document:
@@ -87,7 +88,9 @@ class Result(ModelResult):
         return self.report
 
 
-def report_result(bench: Workbench, written: Written, certificate: Certificate, warnings: Sequence[str]) -> QuantizeReport:
+def report_result(
+    bench: Workbench, written: Written, certificate: Certificate, warnings: Sequence[str], corrected: Certificate | None = None
+) -> QuantizeReport:
     """The report of a run that went through all stages; `warnings` are those of the last one."""
     assigned = written.assigned
     calibrated, assignment = assigned.calibrated, assigned.assignment
@@ -107,6 +110,7 @@ def report_result(bench: Workbench, written: Written, certificate: Certificate, 
         warnings=(*prepared.warnings, *calibrated.warnings, *written.warnings, *warnings),
         samples=_samples(calibrated),
         certificate=certificate,
+        corrected=corrected,
     )
 
 

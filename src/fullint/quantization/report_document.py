@@ -60,6 +60,8 @@ def quantize_blocks(report: QuantizeReport) -> Iterator[Block]:
             yield Fact("split", c.why.removeprefix("taken off: "))
     if report.certificate is not None:
         yield from certificate_blocks(report.certificate)
+    if report.corrected is not None and report.corrected.sqnr_db is not None and report.corrected is not report.certificate:
+        yield Fact("corrected", f"{report.corrected.sqnr_db:.1f} dB against {report.corrected.reference}")
     spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in report.seconds.items())
     yield Fact("time", f"{sum(report.seconds.values()):.2f} s ({spent})")
     for warning in report.warnings:

@@ -72,6 +72,8 @@ class Loaded:
         reference: what results are compared with, in words.
         pinned: parameters, with their type, that some tensors are to have.
         assumptions: what had to be assumed so far, in sentences.
+        corrected: files of a repair in which faulty operators compute what the given file says; none where none is faulty.
+        on_purpose: whether some of that changes what the given file computes on LiteRT.
     """
 
     request: Request
@@ -85,6 +87,8 @@ class Loaded:
     pinned: Mapping[Tensor, tuple[Quant, str]] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     assumptions: tuple[str, ...] = ()
+    corrected: tuple[Entry, ...] = ()
+    on_purpose: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -18,8 +18,8 @@ import numpy as np
 
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor, Uses, constant, twin
 from fullint.model.numerics import as_activation, bias_scales, dequantize
-from fullint.ops import ROWS, OpRow, Role
-from fullint.ops.base import codes
+from fullint.ops import ROWS, Observed, OpRow, Role
+from fullint.ops.base import CONVERSIONS, codes
 from fullint.ops.make import make_op
 from fullint.ops.releases import first_version
 
@@ -162,6 +162,40 @@ def _along_all(codes_: Array, quant: Quant) -> Array:
     return real.reshape(codes_.shape)
 
 
+def merge_conversions(model: Model, keep: AbstractSet[Op]) -> None:
+    """Let an operator write the parameters that a detour through float gives its result, in place.
+
+        CONV_2D --> i8 (s1) --DEQUANTIZE--> f32 --QUANTIZE--> i8 (s2)       =>       CONV_2D --> i8 (s2)
+
+    Only where nothing else reads what lies between, and the kernel can write any scale.
+    """
+    for graph in model.graphs:
+        uses = Uses(graph)
+        gone: set[Op] = set()
+        for op in graph.ops:
+            chain = _detour(op, graph, uses) if op not in keep else None
+            if chain is not None and keep.isdisjoint(chain):
+                op.outputs[0] = chain[1].outputs[0]
+                gone |= {*chain}
+        graph.ops = [op for op in graph.ops if op not in gone]
+        graph.sync_tensors()
+
+
+def _detour(op: Op, graph: Graph, uses: Uses) -> tuple[Op, Op] | None:
+    """The DEQUANTIZE and QUANTIZE behind an integer operator whose scale is its own, if nothing else reads what lies between."""
+    row = ROWS.get(op.kind)
+    if row is None or len(op.outputs) != 1 or not isinstance(row.output(0), Observed) or op.kind in CONVERSIONS:
+        return None
+    given = as_activation(op.outputs[0])
+    first = uses.only_reader(op.outputs[0])
+    second = uses.only_reader(first.outputs[0]) if first is not None and first.kind == "DEQUANTIZE" else None
+    if first is None or second is None or second.kind != "QUANTIZE" or given is None:
+        return None
+    wanted = as_activation(second.outputs[0])
+    same_type = op.outputs[0].dtype == second.outputs[0].dtype
+    return (first, second) if wanted is not None and same_type else None
+
+
 def cancel(model: Model, conversions: Collection[Op]) -> None:
     """Remove QUANTIZE operators between equal parameters, in place: readers of the output read the input."""
     for graph in model.graphs:
@@ -185,11 +219,3 @@ def cancel(model: Model, conversions: Collection[Op]) -> None:
             if s.graph is graph:
                 s.outputs = [(n, replaced.get(t, t)) for n, t in s.outputs]
         graph.sync_tensors()
-
-
-def stamp_axes(ops: Collection[Op]) -> None:
-    """Set the quantization axis of vectors to 0, the only one they have, in place."""
-    for op in ops:
-        for t in op.inputs:
-            if t is not None and t.quant is not None and t.quant.scale.size in (1, *t.shape) and len(t.shape) <= 1:
-                t.quant = replace(t.quant, axis=0)

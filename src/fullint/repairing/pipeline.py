@@ -12,22 +12,24 @@ bounds are too wide, samples are required, and the half-quantized model itself i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from fullint.auditing.audit import audit_model, chosen_rules, read_for_audit
-from fullint.auditing.rules import Mend, Rule
+from fullint.auditing.rules import RULES_BY_NAME, Facts, Mend, Rule
 from fullint.errors import Blocker, NotIntegerError, UsageError
+from fullint.model.ir import Model
 from fullint.model.tflite import read_model
 from fullint.options import RepairOptions, reported, takes
 from fullint.quantization.build import build
 from fullint.quantization.certify import certify
 from fullint.quantization.decide import decide
-from fullint.quantization.load import load, require_float
+from fullint.quantization.load import load, require_float, split
 from fullint.quantization.measure import open_all
-from fullint.quantization.pipeline import Stage, run
+from fullint.quantization.pipeline import DECIDE, Stage, run
 from fullint.quantization.prepare import prepare, require_feasible
 from fullint.quantization.report import Result, given_bytes, report_unchanged
-from fullint.quantization.stage_values import Calibrated
+from fullint.quantization.stage_values import Calibrated, Loaded, Request
 from fullint.quantization.workbench import Workbench
 from fullint.repairing.ranges import find_ranges
 from fullint.repairing.report import Repaired, RepairPlan, RepairReport
@@ -37,6 +39,7 @@ from fullint.version import __version__
 
 __all__ = ["RepairPlan", "RepairReport", "Repaired", "repair", "repair_plan"]
 
+SMALL_WEIGHTS = "it is a float model whose weights are stored in fewer bits"
 ALWAYS = {
     Mend.STAMP: "a written model always has correct versions",
     Mend.SHAPE: "a written model always has static shapes",
@@ -97,6 +100,38 @@ def repair(options: RepairOptions) -> Repaired:
     return Repaired(result.model, _report(result, options, trail))
 
 
+def quantize_hybrid(bench: Workbench, loaded: Loaded) -> Loaded | Result:
+    """What `quantize` makes of a float model whose weights are stored in fewer bits; any other model is handed on.
+
+    Raises:
+        UsageError: there are no samples, and such a model has no ranges.
+    """
+    if not is_hybrid(loaded.model):
+        return loaded
+    if loaded.request.samples is None:
+        raise UsageError(f"{SMALL_WEIGHTS}: give samples (-c DATA), and repair does what fullint quantize does")
+    value: Any = replace(loaded, request=Request(loaded.options), reference="the given model", assumptions=(SMALL_WEIGHTS,))
+    stages: tuple[Stage, ...] = (split, *DECIDE, build, certify)
+    for stage in stages:
+        value = stage(bench, value)
+    result: Result = value
+    return result
+
+
+def require_activations(bench: Workbench, loaded: Loaded) -> Loaded:
+    """Raise UsageError where a plan would be that of `quantize`."""
+    if is_hybrid(loaded.model):
+        raise UsageError(f"{SMALL_WEIGHTS}: repair does what fullint quantize does; see fullint quantize --plan")
+    return loaded
+
+
+def is_hybrid(model: Model) -> bool:
+    """Whether no activation is quantized, but some weights are stored in fewer bits than they are computed in."""
+    facts = Facts(model)
+    stores = RULES_BY_NAME["hybrid-weights"].find
+    return not facts.quantized and any(stores(op, facts) is not None for op in facts.place)
+
+
 def hand_on_sound(bench: Workbench, selected: Selected) -> Selected | Result:
     """Return the file unchanged if there is nothing to fix; samples, if given, are still checked."""
     if selected.planned:
@@ -110,8 +145,8 @@ def hand_on_sound(bench: Workbench, selected: Selected) -> Selected | Result:
 
 DECIDE_REPAIR: tuple[Stage, ...] = (prepare, require_feasible, find_ranges, decide)
 """The stages from `Selected` to the parameters of all tensors."""
-REPAIR: tuple[Stage, ...] = (load, select, require_mendable, hand_on_sound, *DECIDE_REPAIR, build, certify)
-REPAIR_PLAN: tuple[Stage, ...] = (load, select, require_mendable, require_float, *DECIDE_REPAIR)
+REPAIR: tuple[Stage, ...] = (load, quantize_hybrid, select, require_mendable, hand_on_sound, *DECIDE_REPAIR, build, certify)
+REPAIR_PLAN: tuple[Stage, ...] = (load, require_activations, select, require_mendable, require_float, *DECIDE_REPAIR)
 
 
 def _request(options: RepairOptions) -> RepairRequest:
@@ -122,18 +157,32 @@ def _request(options: RepairOptions) -> RepairRequest:
         require_every_output=True,
         rules=frozenset(rule.name for rule in wanted_rules(options.only, options.skip)),
         weights=options.weights,
+        unsafe_fixes=options.unsafe_fixes,
     )
 
 
 def _report(result: Result, options: RepairOptions, trail: Sequence[Any]) -> RepairReport:
     """The report, from the values that the stages returned (`trail`)."""
-    selected = _selected(trail)
+    selected = next((value for value in trail if isinstance(value, Selected)), None)
+    if selected is None:
+        return _of_hybrid(result, options)
     calibrated = [value for value in trail if isinstance(value, Calibrated)]
     assumptions = (*selected.assumptions, *(a for c in calibrated[:1] for a in c.assumptions))
     left = audit_model(read_model(result.model)).findings
     status = "repaired" if selected.planned else "nothing-to-repair"
     fixed = tuple(selected.fixed)
-    return RepairReport(SCHEMA_VERSION, __version__, status, reported(options), fixed, left, assumptions, result.report)
+    return RepairReport(
+        SCHEMA_VERSION, __version__, status, reported(options), fixed, left, assumptions, result.report, selected.unsafe
+    )
+
+
+def _of_hybrid(result: Result, options: RepairOptions) -> RepairReport:
+    """The report where repair did what quantize does."""
+    found = audit_model(read_for_audit(options.source)).findings
+    left = audit_model(read_model(result.model)).findings
+    gone = {(f.rule, f.graph, f.output) for f in left}
+    fixed = tuple(f for f in found if (f.rule, f.graph, f.output) not in gone)
+    return RepairReport(SCHEMA_VERSION, __version__, "quantized", reported(options), fixed, left, (SMALL_WEIGHTS,), result.report)
 
 
 def _selected(trail: Sequence[Any]) -> Selected:

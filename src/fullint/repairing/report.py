@@ -45,10 +45,11 @@ class RepairReport(Report):
     Attributes:
         schema_version: version of the report's fields.
         fullint: version of fullint.
-        status: "repaired" or "nothing-to-repair".
+        status: "repaired", "nothing-to-repair", or "quantized" (a float model with small weights: what `quantize` does).
         options: the options of the run: `repair(**options)` repeats it.
         fixed: the findings that were fixed, as found in the input file.
         left: the findings of an audit of the result.
+        unsafe: the findings left because fixing them would change what the model computes (`unsafe_fixes`).
         assumptions: what the repair had to assume, as sentences.
         result: the report of the quantization, with its certificate.
     """
@@ -61,6 +62,7 @@ class RepairReport(Report):
     left: tuple[Finding, ...]
     assumptions: tuple[str, ...]
     result: QuantizeReport
+    unsafe: tuple[Finding, ...] = ()
 
     def document(self) -> Document:
         """What the report says."""

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def repair_document(report: RepairReport) -> Document:
     """What was fixed, the result, what was assumed and what is left."""
     if report.status == "nothing-to-repair":
-        return Document.of(Line(f"{model_name(report.options)}: nothing to repair; copied unchanged"))
+        found = "nothing is repaired" if report.unsafe else "nothing to repair"
+        return Document((Line(f"{model_name(report.options)}: {found}; copied unchanged"), *_unsafe(report)))
     counts = ", ".join(f"{n} {rule}" for rule, n in Counter(f.rule for f in report.fixed).items())
     left = Counter(f"{f.rule} ({f.level})" for f in report.left)
     return Document(
@@ -28,8 +29,20 @@ def repair_document(report: RepairReport) -> Document:
             *quantize_document(report.result).blocks,
             *(Fact("assumed", text) for text in report.assumptions),
             *([Fact("left", ", ".join(f"{n} {rule}" for rule, n in left.items()))] if left else []),
+            *_unsafe(report),
         )
     )
+
+
+def _unsafe(report: RepairReport) -> Iterator[Block]:
+    """What was left so that the model goes on computing what it computes."""
+    if not report.unsafe:
+        return
+    said = f"{many(len(report.unsafe), 'finding')} left, since the fix changes what the model computes (--unsafe-fixes):"
+    yield Line(said, "warning")
+    yield from (finding_line(f) for f in report.unsafe[:MOST_ROWS])
+    if len(report.unsafe) > MOST_ROWS:
+        yield Line(f"and {len(report.unsafe) - MOST_ROWS} more", depth=2)
 
 
 def plan_document(plan: RepairPlan) -> Document:

@@ -16,8 +16,9 @@ from fullint.auditing.rules import Facts, Mend, Rule, Scope
 from fullint.auditing.rules.base import Found
 from fullint.calibration.signatures import Entry
 from fullint.errors import Blocker, NotIntegerError, UsageError
-from fullint.model.ir import Model, Op, Quant, Tensor
+from fullint.model.ir import Op, Quant, Tensor
 from fullint.model.subgraphs import copy_model
+from fullint.ops import ROWS, Role
 from fullint.ops.base import codes
 from fullint.ops.operands import weighted
 from fullint.ops.structure import check_readable
@@ -26,7 +27,9 @@ from fullint.passes.named_operators import keep_in_float
 from fullint.quantization.assignment import Granularity
 from fullint.quantization.stage_values import Loaded, Request
 from fullint.quantization.workbench import Workbench
-from fullint.repairing.lift import cancel, lift, stamp_axes
+from fullint.repairing.lift import cancel, lift, merge_conversions
+from fullint.repairing.refused import refused_by_runtime
+from fullint.repairing.stamp import stamp_axes, stamp_bias_scales, stamp_parameters
 
 QUANTIZE_AGAIN = "quantize the float model again"
 
@@ -38,10 +41,12 @@ class RepairRequest(Request):
     Attributes:
         rules: names of the rules whose findings to fix.
         weights: "auto", "per-channel" or "per-tensor".
+        unsafe_fixes: whether to apply fixes that change what the model computes.
     """
 
     rules: frozenset[str] = frozenset()
     weights: str = "auto"
+    unsafe_fixes: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,11 @@ class Selected(Loaded):
         planned: the findings to fix.
         left: indices, in the input file, of operators that stay float.
         beyond: the operators that cannot be repaired, with the cause; if there are any, no operator has been lifted.
+        unsafe: the findings left because fixing them would change what the model computes.
     """
 
     planned: tuple[Finding, ...] = ()
+    unsafe: tuple[Finding, ...] = ()
     left: frozenset[int] = frozenset()
     beyond: tuple[Blocker, ...] = ()
 
@@ -73,18 +80,20 @@ class _Verdict:
         keep: operators to leave as they are.
         lifted: operators to lift -> the rule that requires it.
         cancelled: conversions to remove.
-        stamped: operators with a vector whose scales run along the wrong axis.
+        stamped: operators of which only what the file says is corrected -> the rules that require it.
         beyond: operators that cannot be repaired -> their blocker.
         float_io: whether inputs and outputs stay float.
+        unsafe: findings left because fixing them would change what the model computes.
     """
 
     planned: tuple[Finding, ...]
     keep: frozenset[Op]
     lifted: dict[Op, Rule]
     cancelled: frozenset[Op]
-    stamped: frozenset[Op]
+    stamped: dict[Op, set[str]]
     beyond: dict[Op, Blocker]
     float_io: bool
+    unsafe: tuple[Finding, ...]
 
 
 def select(bench: Workbench, loaded: Loaded) -> Selected:
@@ -103,12 +112,14 @@ def select(bench: Workbench, loaded: Loaded) -> Selected:
         keep_in_float(model, loaded.options.keep_float)
         options = replace(loaded.options, activations="int16") if _computes_in_int16(facts) else loaded.options
         granularity = Granularity(_one_scale_per_tensor(request.weights, facts))
-    verdict = _decide(found, request.rules, facts)
+        questioned = [w for w, rule, f in found if isinstance(w, Op) and not rule.safe_for(w, f)]
+        refused = set() if request.unsafe_fixes else refused_by_runtime(questioned)
     if any(rule.name == "not-quantized" for _, rule, _ in found):
         raise UsageError("nothing in the file is quantized, so there is nothing to repair: use fullint quantize")
+    verdict = _decide(found, request, facts, refused)
     if verdict.beyond:
-        return Selected(**vars(loaded), planned=verdict.planned, beyond=tuple(verdict.beyond.values()))
-    selected = _mend(bench, loaded, model, verdict, _options(options, verdict), granularity)
+        return Selected(**vars(loaded), planned=verdict.planned, unsafe=verdict.unsafe, beyond=tuple(verdict.beyond.values()))
+    selected = _mend(bench, loaded, facts, verdict, _options(options, verdict), granularity)
     check_readable(model)
     return selected
 
@@ -124,19 +135,27 @@ def _options(options: QuantizeOptions, verdict: _Verdict) -> QuantizeOptions:
     return replace(options, io="float32") if verdict.float_io and options.io == "auto" else options
 
 
-def _decide(found: Sequence[tuple[Op | Tensor, Rule, Found]], rules: Collection[str], facts: Facts) -> _Verdict:
-    """Decide what to do about each finding, without changing the model."""
+def _decide(
+    found: Sequence[tuple[Op | Tensor, Rule, Found]], request: RepairRequest, facts: Facts, refused: Collection[Op | Tensor]
+) -> _Verdict:
+    """Decide what to do about each finding, without changing the model; `refused` are operators that LiteRT does not run."""
     planned: list[Finding] = []
+    unsafe: list[Finding] = []
     keep = {op for op in facts.place if op.keep_float}
     lifted: dict[Op, Rule] = {}
-    cancelled, stamped = set[Op](), set[Op]()
+    cancelled, stamped = set[Op](), dict[Op, set[str]]()
     beyond: dict[Op, Blocker] = {}
     float_io = False
     for what, rule, f in found:
         mend = f.mend or rule.mend
-        if rule.name not in rules:
+        if rule.name not in request.rules:
             keep |= _left(what, rule)
             float_io |= rule.mend is Mend.ENDS
+            continue
+        harmful = not rule.safe_for(what, f) and what not in refused
+        if mend is not Mend.NONE and harmful and not request.unsafe_fixes:
+            unsafe.append(finding(what, rule, f, facts))
+            keep |= _left(what, rule)
             continue
         if mend is not Mend.NONE:
             planned.append(finding(what, rule, f, facts))
@@ -150,9 +169,9 @@ def _decide(found: Sequence[tuple[Op | Tensor, Rule, Found]], rules: Collection[
             lifted.setdefault(what, rule)
         elif mend is Mend.CANCEL and all(codes(t) for t in what.values()):
             cancelled.add(what)
-        elif mend is Mend.STAMP and rule.name == "malformed-scale":
-            stamped.add(what)
-    return _Verdict(tuple(planned), frozenset(keep), lifted, frozenset(cancelled), frozenset(stamped), beyond, float_io)
+        elif mend is Mend.STAMP:
+            stamped.setdefault(what, set()).add(rule.name)
+    return _Verdict(tuple(planned), frozenset(keep), lifted, frozenset(cancelled), stamped, beyond, float_io, tuple(unsafe))
 
 
 def _left(what: Op | Tensor, rule: Rule) -> set[Op]:
@@ -162,40 +181,34 @@ def _left(what: Op | Tensor, rule: Rule) -> set[Op]:
 
 
 def _mend(
-    bench: Workbench, loaded: Loaded, model: Model, verdict: _Verdict, options: QuantizeOptions, granularity: Granularity
+    bench: Workbench, loaded: Loaded, facts: Facts, verdict: _Verdict, options: QuantizeOptions, granularity: Granularity
 ) -> Selected:
     """Apply the verdict to the model, which is this stage's own copy."""
+    model = facts.model
     for op in verdict.keep:
         op.keep_float = True
-    lifted = verdict.lifted
+    stamped, lifted = verdict.stamped, verdict.lifted
+    stamp_axes([op for op, rules in stamped.items() if "malformed-scale" in rules])
+    stamp_parameters(facts.lost if any("kernel-type-mismatch" in rules for rules in stamped.values()) else {})
+    stamp_bias_scales([op for op, rules in stamped.items() if "bias-wrong-scale" in rules and op not in lifted])
+    merge_conversions(model, verdict.keep)
     pinned = lift(model, set(lifted), ends=any(rule.name == "legacy-uint8" for rule in lifted.values()))
     cancel(model, verdict.cancelled)
-    stamp_axes(verdict.stamped)
     faulty = sorted({rule.name for op, rule in lifted.items() if not rule.right and any(map(codes, op.values()))})
-    assumptions, reference, entries = loaded.assumptions, "the given model", loaded.entries
+    faulty += sorted(
+        {name for rules in stamped.values() for name in rules if name in ("malformed-scale", "kernel-type-mismatch")}
+    )
+    assumptions, corrected = loaded.assumptions, tuple[Entry, ...]()
     if faulty:
-        reference = "the given model, with its faulty operators corrected"
         assumptions += (
             f"{', '.join(faulty)}: the parameters in the file are taken as intended, even where a runtime ignores them",
         )
-    if faulty or verdict.stamped:
-        entries = tuple(Entry.of(model, e.number, bench.file(e.view(model))) for e in entries)
+        corrected = tuple(Entry.of(model, e.number, bench.file(e.view(model))) for e in loaded.entries)
     left = frozenset(op.origin for _, op in model.ops() if op.keep_float)
-    return Selected(
-        loaded.request,
-        options,
-        loaded.source,
-        model,
-        entries,
-        granularity,
-        loaded.conversion,
-        reference,
-        pinned,
-        loaded.changes,
-        assumptions,
-        verdict.planned,
-        left,
-    )
+    whole = {**vars(loaded), "options": options, "model": model, "granularity": granularity, "pinned": pinned}
+    whole |= {"reference": "the given model", "assumptions": assumptions, "corrected": corrected}
+    whole |= {"on_purpose": bool(corrected) and any(not f.safe for f in verdict.planned)}
+    return Selected(**whole, planned=verdict.planned, left=left, unsafe=verdict.unsafe)
 
 
 def _blocker(facts: Facts, op: Op, cause: str, way_out: str) -> Blocker:
@@ -207,7 +220,13 @@ def _beyond_mending(op: Op) -> str | None:
     if any(t.is_variable for t in op.values()):
         return "its state is integer and cannot be dequantized"
     bad = [t for t in op.values() if codes(t) and t.quant is not None and not _sound(t.quant)]
-    return f'the scale of "{bad[0].name}" is invalid' if bad else None
+    if bad:
+        return f'the scale of "{bad[0].name}" is invalid'
+    row = ROWS.get(op.kind)
+    real = [t for i, t in enumerate(op.inputs) if t is not None and row is not None and row.role(i) in (Role.OWN, Role.SAME)]
+    bare = [t for t in (*real, *op.outputs) if t.dtype in ("int8", "uint8", "int16") and not codes(t)]
+    mixed = bare and any(codes(t) for t in op.values())
+    return f'"{bare[0].name}" has no scale, and nothing in the file says what it was' if mixed else None
 
 
 def _sound(quant: Quant) -> bool:

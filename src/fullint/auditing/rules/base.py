@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Tensor, Uses
@@ -24,9 +25,11 @@ from fullint.model.weights import WeightSpec
 from fullint.ops import ROWS, OpRow
 from fullint.ops.base import CONVERSIONS, codes
 from fullint.ops.macs import macs
-from fullint.ops.operands import plain
+from fullint.ops.operands import plain, same_group
 from fullint.verification.operator_checks import Breach
 
+QUANTIZE_IT = "fullint quantize MODEL -c SAMPLES -o OUT"
+"""The fix of a model without quantized activations."""
 LEVELS = ("note", "warning", "error")
 
 
@@ -61,7 +64,7 @@ class Found:
         cause: a sentence without a full stop that names the tensors and operators involved.
         fix: what to do about it, as an instruction.
         evidence: the numbers behind the cause, as JSON values.
-        level, mend: set where they differ from the rule's own.
+        level, mend, safe: set where they differ from the rule's own.
     """
 
     cause: str
@@ -69,11 +72,12 @@ class Found:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     level: str | None = None
     mend: Mend | None = None
+    safe: bool | None = None
 
     @classmethod
-    def of(cls, breach: Breach, fix: str, level: str | None = None, mend: Mend | None = None) -> Found:
+    def of(cls, breach: Breach, fix: str, level: str | None = None, mend: Mend | None = None, safe: bool | None = None) -> Found:
         """A breach of the contract as a finding, with its fix."""
-        return cls(breach.text, fix, breach.evidence, level, mend)
+        return cls(breach.text, fix, breach.evidence, level, mend, safe)
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Rule:
         level: "error" (not integer, or wrong), "warning" (costs time, memory or portability) or "note".
         scopes: what it looks at.
         mend: how `repair` fixes it.
-        safe: whether the fix changes the model's results by no more than rounding.
+        safe: whether the fix of an integer operator changes the model's results by no more than rounding.
         find: operator -> what it found, or None.
         find_end: the same for an input or output of an entry graph.
         page: the manual page.
@@ -101,6 +105,11 @@ class Rule:
     find: Callable[[Op, Facts], Found | None] = lambda op, facts: None
     find_end: Callable[[Tensor, Graph, Facts], Found | None] = lambda tensor, graph, facts: None
     right: bool = False
+
+    def safe_for(self, what: Op | Tensor, found: Found) -> bool:
+        """Whether a fix keeps what the model computes; a float operator computes what it says, whatever lies around it."""
+        in_float = isinstance(what, Op) and any(t.is_float for t in what.values())
+        return self.safe or in_float if found.safe is None else found.safe
 
     @property
     def summary(self) -> str:
@@ -138,6 +147,21 @@ class Facts:
             return q
         return next((q for op, _ in self.uses.of(t) if op.kind == "QUANTIZE" and (q := plain(op.outputs[0])) is not None), None)
 
+    @cached_property
+    def lost(self) -> Mapping[Tensor, Quant]:
+        """Integer tensors that lost their parameters -> those of the tensors that they share a scale with, if these agree."""
+        found: dict[Tensor, Quant] = {}
+        groups = [same_group(op, row) for op in self.place if (row := ROWS.get(op.kind)) is not None]
+        bare = [group for group in groups if any(_without_scale(t) for t in group)]
+        while True:
+            before = len(found)
+            for group in bare:
+                known = [q for t in group if (q := found.get(t) or plain(t)) is not None]
+                if known and all(q.same_as(known[0]) for q in known):
+                    found |= {t: known[0] for t in group if _without_scale(t) and t not in found}
+            if len(found) == before:
+                return found
+
     def float_neighbours(self, op: Op) -> list[Op]:
         """Float operators that produce an input of this one, or read its outputs."""
         near = [p for t in activations(op) if (p := self.uses.producer.get(t)) is not None]
@@ -161,6 +185,10 @@ class Facts:
         if w.buffer is None or w.dtype != "float32" or w.sparsity is not None:
             return None
         return WeightSpec.along(None if self.per_tensor and self.quantized else row.axis).scales(w.array)
+
+
+def _without_scale(t: Tensor) -> bool:
+    return t.dtype in ("int8", "int16", "uint8") and not codes(t)
 
 
 def activations(op: Op) -> list[Tensor]:

@@ -17,7 +17,8 @@ Example:
 
 Fix (unsafe):
     The bias is rewritten with scale s_in * s_w, so that it has the values the file says. This changes the model's
-    results, because the runtime computed with other values. A bias of zeros, or a scale off by less than 1 %, is a note.
+    results, because the runtime computed with other values: `repair` does it with --unsafe-fixes only. Where the bias is
+    zero, or its scale is missing or off by less than 1 %, only the scale is corrected, which changes nothing (a note).
 """
 
 from __future__ import annotations
@@ -32,10 +33,9 @@ def find(op: Op, facts: Facts) -> Found | None:
     breach = bias_scale(op)
     if breach is None:
         return None
-    b = breach.tensor
-    empty = b is not None and b.quant is not None and b.quant.scale.size and b.buffer is not None and not b.buffer.data.any()
-    mend = Mend.STAMP if empty and breach.harmless else None
-    return Found.of(breach, "rewrite it with scale s_in * s_w", "note" if breach.harmless else None, mend)
+    if breach.harmless:
+        return Found.of(breach, "write s_in * s_w as its scale", "note", Mend.STAMP, safe=True)
+    return Found.of(breach, "rewrite it with scale s_in * s_w")
 
 
 RULE = Rule("bias-wrong-scale", "error", (Scope.INTEGER,), Mend.LIFT, False, __doc__, find)

@@ -16,12 +16,12 @@ Example:
 
 Fix (safe):
     The activations are quantized too; int8 weights keep their values. `repair` needs samples (-c) if the file does not
-    contain the ranges of the activations.
+    contain the ranges of the activations; where none are quantized, it does what `quantize` does.
 """
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
+from fullint.auditing.rules.base import QUANTIZE_IT, Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op, Tensor
 from fullint.ops.base import codes
 from fullint.verification.operator_checks import short
@@ -36,7 +36,7 @@ def find(op: Op, facts: Facts) -> Found | None:
         if x is None or not x.is_constant:
             return None
         cause = f'it expands the {x.dtype} constant "{short(x)}" to float32'
-        return Found(cause, "quantize the operators that read it", {"dtype": x.dtype})
+        return Found(cause, _fix(facts, "quantize the operators that read it"), {"dtype": x.dtype})
     if op.kind == "QUANTIZE" or not any(t.is_float and not t.is_constant for t in op.values()):
         return None
     for i, t in enumerate(op.inputs):
@@ -44,8 +44,15 @@ def find(op: Op, facts: Facts) -> Found | None:
         if stored is not None:
             made = op.outputs[0].dtype if op.outputs else "float32"
             cause = f'its constant "{short(stored)}" is {stored.dtype}, but it computes in {made}'
-            return Found(cause, "quantize its activations too", {"input": i, "weights": stored.dtype, "computes": made})
+            return Found(
+                cause, _fix(facts, "quantize its activations too"), {"input": i, "weights": stored.dtype, "computes": made}
+            )
     return None
+
+
+def _fix(facts: Facts, otherwise: str) -> str:
+    """What to do: a file without quantized activations is quantized like the float model that it is."""
+    return otherwise if facts.quantized else QUANTIZE_IT
 
 
 def _stored(t: Tensor, facts: Facts) -> Tensor | None:

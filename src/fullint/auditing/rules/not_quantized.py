@@ -18,7 +18,7 @@ Fix (none):
 
 from __future__ import annotations
 
-from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
+from fullint.auditing.rules.base import QUANTIZE_IT, Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
 
 
@@ -26,7 +26,7 @@ def find(op: Op, facts: Facts) -> Found | None:
     """Any float operator of a model without quantized activations."""
     if facts.quantized:
         return None
-    return Found("nothing in the file is quantized", "fullint quantize MODEL -c SAMPLES -o OUT")
+    return Found("nothing in the file is quantized", QUANTIZE_IT)
 
 
 RULE = Rule("not-quantized", "error", (Scope.FLOAT,), Mend.NONE, True, __doc__, find)
