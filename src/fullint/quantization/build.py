@@ -14,6 +14,7 @@ from fullint.model.ir import Array, Buffer, Graph, Tensor
 from fullint.model.numerics import representable
 from fullint.model.ranges import Range
 from fullint.model.tflite import write_model
+from fullint.model.tflite.packed_files import with_packed_files
 from fullint.quantization.bias_correction import Head, correct_bias, means_model
 from fullint.quantization.decide import refusal
 from fullint.quantization.emit import Emitted, emit
@@ -54,7 +55,7 @@ def build(bench: Workbench, assigned: Assigned) -> Written:
         places = emitted.places()
         if options.synthetic:
             emitted.model.metadata.append((UNCALIBRATED_KEY, Buffer.of(_ascii("synthetic samples"))))
-        data = write_model(emitted.model)
+        data = with_packed_files(write_model(emitted.model), prepared.loaded.packed)
     return Written(assigned, emitted, data, places, changes, _warnings(prepared.chosen - len(emitted.kept)))
 
 

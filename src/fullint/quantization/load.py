@@ -15,6 +15,7 @@ from fullint.model.census import count_float
 from fullint.model.ir import Model
 from fullint.model.subgraphs import copy_model
 from fullint.model.tflite import internalise, read_model
+from fullint.model.tflite.packed_files import packed_files
 from fullint.ops.structure import check_readable
 from fullint.passes.qat_params import make_runnable
 from fullint.passes.split_outputs import split_outputs
@@ -52,6 +53,7 @@ def load(bench: Workbench, request: Request) -> Loaded:
             Granularity(options.per_tensor, options.dense_per_tensor),
             converted.conversion if converted is not None else None,
             changes=changes,
+            packed=packed_files(source),
         )
 
 

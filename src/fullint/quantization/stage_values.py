@@ -21,6 +21,7 @@ from fullint.calibration.statistics import Measured
 from fullint.frontends.report import Conversion
 from fullint.model.ir import Array, Model, Quant, Tensor
 from fullint.model.ranges import Range
+from fullint.model.tflite.packed_files import PackedFiles
 from fullint.options import QuantizeOptions
 from fullint.quantization.assignment import Assignment, Granularity
 from fullint.quantization.bias_correction import Head
@@ -72,6 +73,7 @@ class Loaded:
         reference: what results are compared with, in words.
         pinned: parameters, with their type, that some tensors are to have.
         assumptions: what had to be assumed so far, in sentences.
+        packed: files packed behind the given model, such as labels.
         corrected: files of a repair in which faulty operators compute what the given file says; none where none is faulty.
         on_purpose: whether some of that changes what the given file computes on LiteRT.
     """
@@ -87,6 +89,7 @@ class Loaded:
     pinned: Mapping[Tensor, tuple[Quant, str]] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     assumptions: tuple[str, ...] = ()
+    packed: PackedFiles = ()
     corrected: tuple[Entry, ...] = ()
     on_purpose: bool = False
 
