@@ -287,7 +287,21 @@ def _(g: Half, trip: bool) -> None:
 @case("requantize")
 def _(g: Half, trip: bool) -> None:
     y = g.int_conv(g.coded(1, 6, 6, 2), scale=0.1)
-    g.output(g.quantize(y, 0.07, 0) if trip else y)
+    g.output(g.quantize(y, 0.12, 0) if trip else y)
+
+
+@case("requantize-clips")
+def _(g: Half, trip: bool) -> None:
+    y = g.int_conv(g.coded(1, 6, 6, 2), scale=0.1)
+    g.output(g.quantize(y, 0.025 if trip else 0.11, 0))
+
+
+@case("operand-wiped-out")
+def _(g: Half, trip: bool) -> None:
+    boxes = g.int_conv(g.coded(1, 6, 6, 2), scale=2.5)
+    scores = g.int_op("LOGISTIC", g.coded(1, 6, 6, 2), scale=1 / 256, zero=-128)
+    joined = [boxes, g.quantize(scores, 2.5, 0)] if trip else [boxes, g.int_conv(g.coded(1, 6, 6, 2), scale=2.5)]
+    g.output(g.int_op("CONCATENATION", *joined, scale=2.5, zero=0, shape=(1, 6, 6, 4 + 2 * trip), axis=3))
 
 
 @case("dynamic-shape")
@@ -298,7 +312,7 @@ def _(g: Half, trip: bool) -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    assert set(CASES) == set(RULES_BY_NAME)
+    assert {*CASES, "saturated-values"} == set(RULES_BY_NAME)  # that one needs samples: its own test
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

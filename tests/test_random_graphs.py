@@ -30,6 +30,7 @@ from fullint.model.tflite import read_bytes
 from fullint.model.weights import PerAxis, WeightSpec
 from fullint.ops import ROWS, Fixed, Observed, Role, Same
 from fullint.ops.make import make_op
+from fullint.quantization.report import Result
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.contract import contract_problems
@@ -63,10 +64,20 @@ def test_random_graph(seed: int, box: WorkerProcess) -> None:
     check(g.model(), g.bytes(), samples, box)
 
 
+def accepting_losses(data: bytes, samples: list[dict[str, np.ndarray]]) -> Result:
+    """Columns that hardly move are common here, and no concern of this test."""
+    try:
+        return quantize(data, samples, min_sqnr=-1000, threads=1)
+    except AccuracyError as e:
+        if not e.lost:
+            raise
+        return quantize(data, samples, min_sqnr=-1000, threads=1, allow_lost=e.lost)
+
+
 def check(model: Model, data: bytes, samples: list[dict[str, np.ndarray]], box: WorkerProcess) -> str:
     """The contract, for one graph; says what came of it."""
     try:
-        result = quantize(data, samples, min_sqnr=-1000, threads=1)
+        result = accepting_losses(data, samples)
     except NotIntegerError as e:
         assert e.blockers  # noqa: PT017 - which ones is not known here
         assert all(b.cause and b.way_out and b.output for b in e.blockers)  # noqa: PT017
@@ -78,7 +89,7 @@ def check(model: Model, data: bytes, samples: list[dict[str, np.ndarray]], box: 
     if result.report.status == "already-integer":
         return "integer"
     assert list(contract_problems(read_bytes(result.model))) == []
-    assert_audit_is_content(result.model)
+    assert_audit_is_content(result.model, losses=True)
     certificate = result.report.certificate
     assert certificate is not None
     wild = unsteady(model)

@@ -47,8 +47,7 @@ def sound(result: Repaired) -> Model:
     model = read_bytes(result.model)
     assert count_float(model) == 0
     assert list(contract_problems(model)) == []
-    assert_audit_is_content(result.model)
-    assert [f for f in audit(result.model).findings if f.level == "error"] == []
+    assert_audit_is_content(result.model, clips=True)
     return model
 
 
@@ -62,10 +61,11 @@ def test_what_every_rule_finds_is_repaired_or_refused_by_name(name: str) -> None
             repair(data, min_sqnr=0)
         return
     result = repair(data, min_sqnr=0, unsafe_fixes=True)
-    sound(result)
+    if not RULES_BY_NAME[name].bearable:
+        sound(result)
     repairable = RULES_BY_NAME[name].mend.value != "none"
     assert (name in {f.rule for f in result.report.fixed}) == repairable
-    assert name not in {f.rule for f in result.report.left} or name == "requantize"
+    assert name not in {f.rule for f in result.report.left} or name == "requantize" or RULES_BY_NAME[name].bearable
 
 
 def test_a_sandwich_needs_no_data() -> None:

@@ -89,9 +89,17 @@ class VerificationError(FullintError):
 
 
 class AccuracyError(FullintError):
-    """The result is all integer, but not accurate enough (`min_sqnr`)."""
+    """The result is all integer, but not accurate enough (`min_sqnr`), or a part of an output is lost.
+
+    Attributes:
+        lost: names of all lost parts, as `allow_lost` takes them.
+    """
 
     exit_code = 1
+
+    def __init__(self, text: str, lost: Sequence[str] = ()) -> None:
+        self.lost = tuple(lost)
+        super().__init__(text)
 
 
 class LogFormatError(FullintError):

@@ -8,7 +8,7 @@ explains it; an integer operator gets one from every rule that applies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from typing import Any
 from fullint.auditing.layer_names import layer_of
 from fullint.auditing.report_document import audit_document
 from fullint.auditing.rules import RULES, RULES_BY_NAME, Facts, Found, Mend, Rule, Scope
-from fullint.auditing.rules.base import LEVELS
+from fullint.auditing.rules.base import LEVELS, Saturation
+from fullint.auditing.saturation import MOST_SAMPLES, measure_saturation
+from fullint.calibration.samples import ImageOptions, open_samples, slots
 from fullint.documents import Document
 from fullint.errors import FullintError, ModelFormatError, UsageError
 from fullint.model.census import count_float, is_float_op
@@ -25,6 +27,7 @@ from fullint.model.tflite import internalise, read_model
 from fullint.ops.base import CONVERSIONS
 from fullint.ops.macs import macs
 from fullint.ops.structure import check_readable
+from fullint.options import numbers
 from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.targets import TARGETS
 from fullint.version import __version__
@@ -121,8 +124,13 @@ def audit(
     rule: str | Sequence[str] | None = None,
     target: str = "litert",
     runtime: str | None = None,
+    samples: Any = None,
+    num_samples: int | None = None,
+    mean: float | Sequence[float] = 0.0,
+    std: float | Sequence[float] = 255.0,
+    layout: str = "NHWC",
 ) -> AuditReport:
-    """Find the operators of some models that are not integer, or wrong, and say why. The models are not run.
+    """Find the operators of some models that are not integer, or wrong, and say why. Without samples, nothing is run.
 
     Args:
         models: paths or bytes of `.tflite` files, or folders to search for them.
@@ -131,10 +139,14 @@ def audit(
             versions only).
         runtime: release of the runtime, such as "2.5.0": operator versions that are newer are reported. Defaults to the
             release of the target, if the target checks versions.
+        samples: to run one model on, as in `quantize`: shows which values saturate, and in which operator that starts.
+        num_samples: use the first N samples; 64 at most are used.
+        mean, std, layout: of images, as in `quantize`.
 
     Raises:
         ModelFormatError: the only model is not readable; with several models, the report says which are not.
         UsageError: the rule, target or release is unknown, or there is no model.
+        SamplesError, RuntimeFailure: the samples do not fit, or LiteRT does not run the model on them.
     """
     chosen = chosen_rules(rule)
     if target not in TARGETS:
@@ -143,11 +155,14 @@ def audit(
     sources = list(dict.fromkeys(source for model in models for source in _sources(model)))
     if not sources:
         raise UsageError(f"no model found: give files, or folders that contain some ({', '.join(SUFFIXES)})")
+    images = ImageOptions(numbers(mean), numbers(std), layout)
+    if samples is not None and len(sources) > 1:
+        raise UsageError("samples fit one model: audit one at a time with them")
     alone = len(sources) == 1 and not any(isinstance(m, str | Path) and Path(m).is_dir() for m in models)
     files = []
     for source in sources:
         try:
-            files.append(_one(source, chosen, release))
+            files.append(_one(source, chosen, release, samples, num_samples, images))
         except FullintError as e:
             if alone:
                 raise
@@ -210,9 +225,14 @@ def finding(what: Op | Tensor, rule: Rule, found: Found, facts: Facts) -> Findin
     return Finding(rule.name, level, *place, found.cause, evidence, round(share, 6), found.fix, rule.safe_for(what, found), mends)
 
 
-def audit_model(model: Model, rules: Sequence[Rule] = RULES, runtime: tuple[int, ...] | None = None) -> FileAudit:
+def audit_model(
+    model: Model,
+    rules: Sequence[Rule] = RULES,
+    runtime: tuple[int, ...] | None = None,
+    saturation: Mapping[Tensor, Saturation] | None = None,
+) -> FileAudit:
     """The findings of these rules for a model in memory."""
-    facts = Facts(model, runtime)
+    facts = Facts(model, runtime, saturation)
     chosen = set(rules)
     findings = tuple(finding(what, r, f, facts) for what, r, f in look(facts) if r in chosen)
     floats = sum(macs(op) for op in facts.place if is_float_op(op))
@@ -226,8 +246,21 @@ def audit_model(model: Model, rules: Sequence[Rule] = RULES, runtime: tuple[int,
     )
 
 
-def _one(source: Path | bytes, rules: Sequence[Rule], runtime: tuple[int, ...] | None) -> FileAudit:
-    return replace(audit_model(read_for_audit(source), rules, runtime), file=_name(source))
+def _one(
+    source: Path | bytes,
+    rules: Sequence[Rule],
+    runtime: tuple[int, ...] | None,
+    samples: Any,
+    num_samples: int | None,
+    images: ImageOptions,
+) -> FileAudit:
+    model = read_for_audit(source)
+    saturation = None
+    if samples is not None:
+        most = min(num_samples or MOST_SAMPLES, MOST_SAMPLES)
+        read = [*open_samples(samples, slots(model, tuple(model.main.inputs)), most, images)]
+        saturation = measure_saturation(model, read)
+    return replace(audit_model(model, rules, runtime, saturation), file=_name(source))
 
 
 def read_for_audit(source: str | Path | bytes) -> Model:

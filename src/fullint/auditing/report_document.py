@@ -52,7 +52,14 @@ def _of_file(f: FileAudit) -> Iterator[Block]:
             yield Line(f"and {count - MOST_ROWS} more (--json lists them all)", depth=2)
         ways = list(dict.fromkeys(x.fix for x in found))
         more = f", and {len(ways) - 1} like it" if len(ways) > 1 else ""
-        yield Line(f"fix: {ways[0]}{more}{' (fullint repair)' if found[0].repairable else ''}", depth=2)
+        yield Line(f"fix: {ways[0]}{more}{_how(found[0])}", depth=2)
+
+
+def _how(x: Finding) -> str:
+    """The command that fixes a finding, if there is one."""
+    if not x.repairable:
+        return ""
+    return " (fullint repair)" if x.safe else " (fullint repair --unsafe-fixes)"
 
 
 def finding_line(x: Finding) -> Line:

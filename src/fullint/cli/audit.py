@@ -29,9 +29,13 @@ from fullint.options import RepairOptions
     show_default=True,
     help="Exit 1 from findings of this level on.",
 )
+@option.samples("Run one MODEL on samples, as in quantize, and say which values saturate, and since which operator.")
+@option.of_samples
 @option.output_forms("Print the findings as JSON.")
-def audit(models: tuple[str, ...], rule: tuple[str, ...], target: str, runtime: str | None, fail_on: str, as_json: bool) -> None:
-    """Find what is not integer in each MODEL, or integer and wrong: why, how much, and the fix. Nothing is run.
+def audit(
+    models: tuple[str, ...], rule: tuple[str, ...], target: str, runtime: str | None, fail_on: str, as_json: bool, **options: Any
+) -> None:
+    """Find what is not integer in each MODEL, or integer and wrong: why, how much, and the fix. Without -c, nothing is run.
 
     \b
     Example:
@@ -41,7 +45,7 @@ def audit(models: tuple[str, ...], rule: tuple[str, ...], target: str, runtime: 
         from fullint.auditing.audit import audit as run
         from fullint.auditing.rules.base import LEVELS
 
-        report = run(*models, rule=rule or None, target=target, runtime=runtime)
+        report = run(*models, rule=rule or None, target=target, runtime=runtime, **options)
         present(report, as_json)
         if any(file.error for file in report.files):
             sys.exit(2)

@@ -88,6 +88,12 @@ def samples(text: str) -> Decorator:
     return _made("samples", None, replace(flag_of(_FIELDS["samples"]), help=text))
 
 
+of_samples = stacked(
+    *(_made(name, _FIELDS[name].default, flag_of(_FIELDS[name])) for name in ("num_samples", "mean", "std", "layout"))
+)
+"""How samples are read."""
+
+
 def output_forms(text: str) -> Decorator:
     """--json, with its help, and a flag for each rendering that goes to a file."""
     as_json = click.option("--json", "as_json", is_flag=True, help=text)

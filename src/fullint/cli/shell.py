@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fullint.errors import FullintError, NotIntegerError, OutputExistsError, UsageError
+from fullint.errors import AccuracyError, FullintError, NotIntegerError, OutputExistsError, UsageError
 from fullint.files import write_atomically
 
 if TYPE_CHECKING:
@@ -97,7 +97,14 @@ def errors(as_json: bool) -> Iterator[None]:
         if as_json:
             show(
                 json.dumps(
-                    {"schema_version": 1, "status": "failed", "error": type(e).__name__, "message": str(e), "blockers": []}
+                    {
+                        "schema_version": 1,
+                        "status": "failed",
+                        "error": type(e).__name__,
+                        "message": str(e),
+                        "blockers": [],
+                        "lost": [],
+                    }
                 )
             )
         sys.exit(2)
@@ -115,6 +122,7 @@ def _fail(error: FullintError, as_json: bool) -> None:
             "error": type(error).__name__,
             "message": str(error),
             "blockers": blockers,
+            "lost": list(error.lost) if isinstance(error, AccuracyError) else [],
         }
         show(json.dumps(body, indent=2, ensure_ascii=False))
 

@@ -178,7 +178,7 @@ def _judge(bench: Workbench, written: Written, certificate: Certificate, shown: 
     except AccuracyError as e:
         if not calibrated.bounded:
             raise
-        raise AccuracyError(f"{e}\n  {_too_wide(calibrated)}\n  try: -c DATA") from e
+        raise AccuracyError(f"{e}\n  {_too_wide(calibrated)}\n  try: -c DATA", e.lost) from e
     return (*warnings, *_of_inputs_and_outputs(calibrated))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from fullint.errors import FullintError
 from fullint.model.ir import Array, Graph, Model, Op, Uses
-from fullint.ops import ROWS
+from fullint.ops import ROWS, traits_of
 from fullint.ops.base import CONVERSIONS
 from fullint.passes.split_outputs import find_splits, split_graph
 from fullint.quantization.build import build
@@ -77,6 +77,8 @@ def _ways(calibrated: Calibrated, origins: set[int]) -> Iterator[Way]:
     if all((row := ROWS.get(op.kind)) is not None and row.int16 for op in ends):
         wide = prepared.wide | {(0, op.origin) for op in ends}
         yield Way(f"--int16 {indices}", replace(calibrated, prepared=replace(prepared, wide=wide)))
+    if any(traits_of(op.kind).effects for op in ends):  # loops, branches and variables are not kept in float
+        return
     kept = [replace(op, keep_float=True) if op in ends else op for op in graph.ops]
     yield Way(f"--keep-float {indices}", _with_main(calibrated, replace(graph, ops=kept)))
 

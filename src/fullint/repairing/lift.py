@@ -60,9 +60,11 @@ class _Lifter:
             if codes(t) and self.uses.of(t) and self._private(t):
                 swapped[t] = self._twin(t, t.name)
         for op in self.graph.ops:
-            self.new += [self._lifted(op)] if op in self.ops else [op]
+            self.new += self._lifted(op) if op in self.ops else [op]
             for t in op.outputs if op in self.ops else ():
-                if codes(t) and not self._gone(t):
+                if codes(t) and t in self.graph.outputs and op.kind in CONVERSIONS:
+                    swapped[t] = self._named(self.floats[t], t.name)
+                elif codes(t) and not self._gone(t):
                     self.new.append(make_op("QUANTIZE", [self.floats[t]], [t]))
                     self.new[-1].origin = op.origin
                 elif codes(t) and t in self.graph.outputs:
@@ -95,8 +97,19 @@ class _Lifter:
             self.pinned[made] = given
         return made
 
-    def _lifted(self, op: Op) -> Op:
+    def _named(self, t: Tensor, name: str) -> Tensor:
+        """A value under the name of the output that it becomes, unless it is one already."""
+        if t not in self.graph.outputs:
+            t.name = name
+        return t
+
+    def _lifted(self, op: Op) -> list[Op]:
         row = ROWS.get(op.kind)
+        if op.kind in CONVERSIONS:  # a requantize that clips: its readers read what it converts
+            x = op.inputs[0]
+            assert x is not None
+            self.floats[op.outputs[0]] = self._operand(op, 0, x, row)
+            return []
         inputs = [None if t is None else self._operand(op, i, t, row) for i, t in enumerate(op.inputs)]
         if row is not None and row.bias is not None and row.weight is not None and op.kind.endswith("CONV_2D"):
             inputs += [None] * (row.bias + 1 - len(inputs))
@@ -104,7 +117,7 @@ class _Lifter:
             if inputs[row.bias] is None and w is not None and row.axis is not None:
                 inputs[row.bias] = constant(f"{op.output_name}/bias", np.zeros(w.shape[row.axis], np.float32))
         outputs = [self._twin(t, t.name if self._gone(t) else f"{t.name}/float") if codes(t) else t for t in op.outputs]
-        return replace(op, inputs=inputs, outputs=outputs, options=dict(op.options), version=first_version(op.kind))
+        return [replace(op, inputs=inputs, outputs=outputs, options=dict(op.options), version=first_version(op.kind))]
 
     def _operand(self, op: Op, index: int, t: Tensor, row: OpRow | None) -> Tensor:
         role = row.role(index) if row is not None else Role.OWN

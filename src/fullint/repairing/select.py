@@ -19,7 +19,7 @@ from fullint.errors import Blocker, NotIntegerError, UsageError
 from fullint.model.ir import Op, Quant, Tensor
 from fullint.model.subgraphs import copy_model
 from fullint.ops import ROWS, Role
-from fullint.ops.base import codes
+from fullint.ops.base import CONVERSIONS, codes
 from fullint.ops.operands import weighted
 from fullint.ops.structure import check_readable
 from fullint.options import QuantizeOptions
@@ -161,12 +161,14 @@ def _decide(
             planned.append(finding(what, rule, f, facts))
         if not isinstance(what, Op) or what in keep:
             continue
-        if mend is Mend.NONE and (f.level or rule.level) == "error" and rule.name != "op-version":
+        if mend is Mend.NONE and (f.level or rule.level) == "error" and not rule.bearable:
             beyond.setdefault(what, _blocker(facts, what, f.cause, f.fix))
         elif mend is Mend.LIFT:
             if (why := _beyond_mending(what)) is not None:
                 beyond.setdefault(what, _blocker(facts, what, f"{f.cause}; {why}", QUANTIZE_AGAIN))
             lifted.setdefault(what, rule)
+            if what.kind in CONVERSIONS:
+                lifted |= {reader: rule for reader, _ in facts.uses.of(what.outputs[0]) if reader not in lifted}
         elif mend is Mend.CANCEL and all(codes(t) for t in what.values()):
             cancelled.add(what)
         elif mend is Mend.STAMP:

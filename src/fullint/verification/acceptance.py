@@ -45,6 +45,7 @@ def verdict(
         AccuracyError: the mean is below `min_sqnr`, an output is below `LOST_SQNR`, or a part of one is lost.
     """
     refusals, warnings = judge_parts(certificate, accepted, ways)
+    lost = [p.name for o, p in _parts(certificate) if p.gone and p.name not in accepted]
     if not certificate.held_back:
         warnings.append("fewer than ten samples: the certificate uses the calibration samples; give at least ten")
     if certificate.uncalibrated:
@@ -53,7 +54,7 @@ def verdict(
     sqnr = _mean(certificate)
     weak = [o for o in certificate.outputs if o.judged and _below(o, max(WARN_SQNR, min_sqnr))]
     if refusals and not weak:
-        raise AccuracyError("\n".join(refusals))
+        raise AccuracyError("\n".join(refusals), lost)
     if sqnr is None or not weak:
         low = sqnr is not None and sqnr < WARN_SQNR
         return [*warnings, f"SQNR {sqnr:.1f} dB is the most that fixed output scales allow on these samples"] if low else warnings
@@ -68,7 +69,7 @@ def verdict(
             f"  most accuracy is lost at: {named}\n  try: {more}"
         )
     if refusals:
-        raise AccuracyError("\n".join(refusals))
+        raise AccuracyError("\n".join(refusals), lost)
     outputs = ", ".join(f'"{o.name}" {o.sqnr_db:.1f} dB' for o in weak)
     return [*warnings, f"SQNR below {max(WARN_SQNR, min_sqnr):g} dB: {outputs}; most accuracy is lost at: {named}"]
 
@@ -83,7 +84,7 @@ def judge_parts(
         accepted: names of parts that may be lost.
         ways: tries ways to keep parts, and returns those that helped.
     """
-    parts = [(o, p) for o in certificate.outputs for p in o.parts if o.judged and p.status != "kept"]
+    parts = _parts(certificate)
     gone = [(o, p) for o, p in parts if p.gone and p.name not in accepted]
     unknown = [name for name in accepted if name not in {p.name for _, p in parts if p.gone}]
     warnings = [f'allow_lost: no lost part of an output is called "{name}"' for name in sorted(unknown)]
@@ -99,6 +100,11 @@ def judge_parts(
     lines = [_of_parts(o, some) for o, some in _by_output(refused)]
     names = " ".join(f'--allow-lost "{p.name}"' for _, p in refused[:MOST_NAMED])
     return [*lines, *(f"  {line}" for line in said), f"  or accept it: {names}"], warnings
+
+
+def _parts(certificate: Certificate) -> list[tuple[OutputQuality, PartQuality]]:
+    """The parts that are not kept, with their outputs."""
+    return [(o, p) for o in certificate.outputs for p in o.parts if o.judged and p.status != "kept"]
 
 
 def _by_output(pairs: Sequence[tuple[OutputQuality, PartQuality]]) -> list[tuple[OutputQuality, list[PartQuality]]]:

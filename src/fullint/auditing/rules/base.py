@@ -21,6 +21,7 @@ from typing import Any
 
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import bias_scales
+from fullint.model.ranges import Range
 from fullint.model.weights import WeightSpec
 from fullint.ops import ROWS, OpRow
 from fullint.ops.base import CONVERSIONS, codes
@@ -81,6 +82,27 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Saturation:
+    """How many values of a tensor are at the ends of its range, on samples.
+
+    Attributes:
+        low, high: shares at the smallest and largest code, 0 to 1; 0 for an end that the network asks for.
+        range: what the codes can represent.
+        values: number of values counted.
+    """
+
+    low: float
+    high: float
+    range: Range
+    values: int
+
+    @property
+    def share(self) -> float:
+        """At either end."""
+        return self.low + self.high
+
+
+@dataclass(frozen=True)
 class Rule:
     """A rule of the audit.
 
@@ -94,6 +116,7 @@ class Rule:
         find_end: the same for an input or output of an entry graph.
         page: the manual page.
         right: whether the integer operators it reports still compute what the file says.
+        bearable: whether `repair` hands on what it reports where there is no fix, instead of refusing the file.
     """
 
     name: str
@@ -105,6 +128,7 @@ class Rule:
     find: Callable[[Op, Facts], Found | None] = lambda op, facts: None
     find_end: Callable[[Tensor, Graph, Facts], Found | None] = lambda tensor, graph, facts: None
     right: bool = False
+    bearable: bool = False
 
     def safe_for(self, what: Op | Tensor, found: Found) -> bool:
         """Whether a fix keeps what the model computes; a float operator computes what it says, whatever lies around it."""
@@ -120,8 +144,10 @@ class Rule:
 class Facts:
     """A model with the facts that several rules need, computed once."""
 
-    def __init__(self, model: Model, runtime: tuple[int, ...] | None = None) -> None:
-        self.model, self.runtime = model, runtime
+    def __init__(
+        self, model: Model, runtime: tuple[int, ...] | None = None, saturation: Mapping[Tensor, Saturation] | None = None
+    ) -> None:
+        self.model, self.runtime, self.saturation = model, runtime, saturation
         self.uses = Uses(*model.graphs)
         self.place = {op: (number, graph) for number, graph in enumerate(model.graphs) for op in graph.ops}
         self.holders: dict[Buffer, list[tuple[Op, int]]] = {}

@@ -40,4 +40,4 @@ def _text(release: tuple[int, ...]) -> str:
     return ".".join(map(str, release))
 
 
-RULE = Rule("op-version", "error", (Scope.EVERY,), Mend.NONE, True, __doc__, find)
+RULE = Rule("op-version", "error", (Scope.EVERY,), Mend.NONE, True, __doc__, find, bearable=True)

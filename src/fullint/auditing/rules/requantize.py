@@ -4,8 +4,8 @@ What it does:
     Lists each QUANTIZE from integer to integer whose parameters or type change.
 
 Why it matters:
-    It is integer and correct. It costs a pass over the tensor, and NNAPI below API level 30 does not accept it, so it
-    cuts the graph there.
+    It is integer and correct (one that clips, or leaves few codes, has a rule of its own). It costs a pass over the tensor,
+    and NNAPI below API level 30 does not accept it, so it cuts the graph there.
 
 Seen in:
     Residual networks and concatenations whose branches have different ranges.
@@ -19,6 +19,7 @@ Fix (none):
 
 from __future__ import annotations
 
+from fullint.auditing.rules import operand_wiped_out, requantize_clips
 from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
 from fullint.ops.base import codes
@@ -32,6 +33,8 @@ def find(op: Op, facts: Facts) -> Found | None:
         return None
     y = op.outputs[0]
     if y.quant is None or (y.quant.same_as(x.quant) and x.dtype == y.dtype):
+        return None
+    if requantize_clips.find(op, facts) or operand_wiped_out.find(op, facts):
         return None
     kinds = (f"{x.dtype} ", f"{y.dtype} ") if x.dtype != y.dtype else ("", "")
     evidence = {"from": show(x.quant), "to": show(y.quant)}
