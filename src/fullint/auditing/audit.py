@@ -20,7 +20,7 @@ from fullint.auditing.rules.base import LEVELS, Saturation
 from fullint.auditing.saturation import MOST_SAMPLES, measure_saturation
 from fullint.calibration.samples import ImageOptions, open_samples, slots
 from fullint.documents import Document
-from fullint.errors import FullintError, ModelFormatError, UsageError
+from fullint.errors import FullintError, ModelFormatError, RuntimeFailure, UsageError
 from fullint.model.census import count_float, is_float_op
 from fullint.model.ir import Model, Op, Tensor
 from fullint.model.tflite import internalise, read_model
@@ -78,6 +78,7 @@ class FileAudit:
     Attributes:
         file: its path, "" for bytes.
         error: why it could not be read, or None.
+        not_run: why LiteRT did not run it on the samples, or None.
         operators, float_operators: counted as in `inspect`.
         float_macs_share: the share of multiply-accumulates that float operators perform, 0 to 1.
         counts: number of findings per rule, root causes before their consequences.
@@ -86,6 +87,7 @@ class FileAudit:
 
     file: str
     error: str | None = None
+    not_run: str | None = None
     operators: int = 0
     float_operators: int = 0
     float_macs_share: float = 0.0
@@ -146,7 +148,7 @@ def audit(
     Raises:
         ModelFormatError: the only model is not readable; with several models, the report says which are not.
         UsageError: the rule, target or release is unknown, or there is no model.
-        SamplesError, RuntimeFailure: the samples do not fit, or LiteRT does not run the model on them.
+        SamplesError: the samples do not fit.
     """
     chosen = chosen_rules(rule)
     if target not in TARGETS:
@@ -255,12 +257,15 @@ def _one(
     images: ImageOptions,
 ) -> FileAudit:
     model = read_for_audit(source)
-    saturation = None
+    saturation = not_run = None
     if samples is not None:
         most = min(num_samples or MOST_SAMPLES, MOST_SAMPLES)
         read = [*open_samples(samples, slots(model, tuple(model.main.inputs)), most, images)]
-        saturation = measure_saturation(model, read)
-    return replace(audit_model(model, rules, runtime, saturation), file=_name(source))
+        try:
+            saturation = measure_saturation(model, read)
+        except RuntimeFailure as e:  # the findings may say why
+            not_run = str(e)
+    return replace(audit_model(model, rules, runtime, saturation), file=_name(source), not_run=not_run)
 
 
 def read_for_audit(source: str | Path | bytes) -> Model:

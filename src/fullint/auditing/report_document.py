@@ -42,6 +42,8 @@ def _of_file(f: FileAudit) -> Iterator[Block]:
     share = f", {100 * f.float_macs_share:.1f} % of the multiply-accumulates" if f.float_operators else ""
     of = f"{many(f.operators, 'operator')}, {f.float_operators} of them float{share}"
     yield Line(f"{f.file or 'model'}: {of}; {many(len(f.findings), 'finding')}", "title")
+    if f.not_run:
+        yield Line(f"not run on the samples: {f.not_run}", "warning")
     for rule, count in f.counts.items():
         found = [x for x in f.findings if x.rule == rule]
         levels = ", ".join(f"{n} {level}" for level, n in Counter(x.level for x in found).items())

@@ -3,11 +3,12 @@
     model + all its quantized activations as outputs --builtin kernels--> codes --> share at the smallest and largest code
 
 Ends that the network itself asks for are left out: 0 of a range that ends there, the clamp of a fused RELU6, the ends of a
-kernel's fixed scale, and what is only moved from such.
+kernel's fixed scale or of a bounded function, and what is only moved from such.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -25,11 +26,12 @@ from fullint.runtime.process import WorkerProcess, model_file
 
 MOST_SAMPLES, MOST_BYTES = 64, 64 * 2**20
 """Samples looked at, and bytes of activations that leave the runtime at a time."""
-LEAST_SHARE, LEAST_VALUES = 0.02, 4
+LEAST_SHARE, UNSEEN = 0.02, 0.5
+"""Of the values, and, for the values of one sample that calibration did not see, of a sample."""
 
 
 def measure_saturation(model: Model, samples: Sequence[Sequence[Array]]) -> dict[Tensor, Saturation]:
-    """The activations that saturate: tensor -> shares.
+    """How far each quantized activation saturates: tensor -> shares.
 
     Args:
         model: with quantized activations.
@@ -50,7 +52,7 @@ def measure_saturation(model: Model, samples: Sequence[Sequence[Array]]) -> dict
                         seen = np.array([np.sum(values == low), np.sum(values == high), values.size], np.int64)
                         counts[t] = counts.get(t, np.zeros(3, np.int64)) + seen
     natural = natural_ends(model)
-    found = {t: _saturation(t, seen, natural.get(t, (False, False))) for t, seen in counts.items()}
+    found = {t: _saturation(t, seen, natural.get(t, (False, False)), len(samples)) for t, seen in counts.items()}
     return {t: s for t, s in found.items() if s is not None}
 
 
@@ -73,13 +75,15 @@ def _groups(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
     return groups
 
 
-def _saturation(t: Tensor, seen: Array, natural: tuple[bool, bool]) -> Saturation | None:
+def _saturation(t: Tensor, seen: Array, natural: tuple[bool, bool], samples: int) -> Saturation | None:
     low, high, values = map(int, seen)
     low, high = (0 if natural[0] else low), (0 if natural[1] else high)
     given = as_activation(t)
-    if given is None or low + high < max(LEAST_SHARE * values, LEAST_VALUES):
+    if given is None:
         return None
-    return Saturation(low / values, high / values, representable(*given), values)
+    chance = 3 * math.sqrt(LEAST_SHARE / values) + UNSEEN / samples
+    much = low + high >= (LEAST_SHARE + chance) * values
+    return Saturation(low / values, high / values, representable(*given), values, much)
 
 
 def natural_ends(model: Model) -> Mapping[Tensor, tuple[bool, bool]]:
@@ -99,6 +103,10 @@ def _asked_for(op: Op, index: int, own: Range, found: Mapping[Tensor, tuple[bool
     row, traits = ROWS.get(op.kind), traits_of(op.kind)
     rule = row.output(index) if row is not None else None
     if isinstance(rule, Fixed) or (traits.selects and any(t is not None and t.is_constant for t in op.inputs)):
+        return True, True
+    bounded = traits.unary and not traits.monotone and not traits.homogeneous  # such as HARD_SWISH, which has a smallest value
+    table = op.inputs[0] is not None and op.inputs[0].is_constant  # a look-up
+    if bounded or table:
         return True, True
     low, high = own.low == 0, own.high == 0
     clamp = CLAMPS.get(op.options.get("fused_activation_function", 0))

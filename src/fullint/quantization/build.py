@@ -78,7 +78,8 @@ def _warnings(gone: int) -> tuple[str, ...]:
 def _correct_biases(bench: Workbench, calibrated: Calibrated, emitted: Emitted) -> tuple[Change, ...]:
     """Take back the heads' mean errors, where samples were kept to see them on."""
     bias, ranges = calibrated.bias, calibrated.ranges
-    sound = [h for h in bias.heads if h.tensor in emitted.int8 and _holds(emitted.int8[h.tensor], ranges[h.tensor])]
+    kept = {t for op in calibrated.model.main.ops if op.keep_float for t in op.outputs}
+    sound = [h for h in bias.heads if h.tensor not in kept and _holds(emitted.int8[h.tensor], ranges[h.tensor])]
     if len(bias.samples) < 2 or not sound or bias.means is None:
         return ()
     columns = np.concatenate([np.full(h.channels, h in sound) for h in bias.heads])

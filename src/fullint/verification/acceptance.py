@@ -103,8 +103,9 @@ def judge_parts(
 
 
 def _parts(certificate: Certificate) -> list[tuple[OutputQuality, PartQuality]]:
-    """The parts that are not kept, with their outputs."""
-    return [(o, p) for o in certificate.outputs for p in o.parts if o.judged and p.status != "kept"]
+    """The parts that are not kept, with their outputs; on random inputs, noise says nothing of a part."""
+    parts = [(o, p) for o in certificate.outputs for p in o.parts if o.judged and p.status != "kept"]
+    return [(o, p) for o, p in parts if p.by_scale or not certificate.drawn]
 
 
 def _by_output(pairs: Sequence[tuple[OutputQuality, PartQuality]]) -> list[tuple[OutputQuality, list[PartQuality]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import median
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from fullint.verification.part_scores import PartFigures, PartSums
 from fullint.verification.report import PartQuality
 
 MANY_SLICES, KEPT_ENERGY_DB = 16, 10.0
-"""Where more than half of so many slices are lost, but none by its energy, the samples hardly move the output."""
+"""Where more than half of so many slices are lost, but most keep this energy, the samples hardly move the output."""
 
 
 class JudgedOutput:
@@ -62,15 +63,20 @@ class JudgedOutput:
         count = self.parts.slices
         found = [self.slices.figures(i, self.parts.scale, self._dictated(i), count) for i in range(count)]
         lost = [f for f in found if f.status in ("lost", "constant")]
-        unmoved = count >= MANY_SLICES and len(lost) > count / 2 and min(f.energy_db for f in lost) > KEPT_ENERGY_DB
+        unmoved = count >= MANY_SLICES and len(lost) > count / 2 and median(f.energy_db for f in lost) > KEPT_ENERGY_DB
         covered = self._lost_columns()
         worst = min(range(count), key=lambda i: found[i].figure, default=-1)
         for i, f in enumerate(found):
-            status = "weak" if f.status == "lost" and (unmoved or not f.by_scale) else f.status
-            status = "weak" if f.status == "constant" and unmoved else status
+            status = self._of_slice(f, unmoved=unmoved)
             if i not in covered and (status != "kept" or i == worst):
                 name = f"{self.parts.name}[..., {i}]" if count > 1 else self.parts.name
                 yield _quality(name, f, status, self.parts.maker)
+
+    def _of_slice(self, f: PartFigures, *, unmoved: bool) -> str:
+        """A slice's status: only its scale makes it an error, and noise of one value is no finding."""
+        if f.status == "kept" or (not f.by_scale and not f.too_fine and f.by_one):
+            return "kept"
+        return f.status if f.by_scale and not unmoved else "weak"
 
     def _dictated(self, column: int) -> float:
         """The scale fixed for a slice, by the operand that it lies in if it lies in one."""

@@ -159,12 +159,13 @@ class _Walk:
         graph = Graph("numbers", [], [], [end], numbered.ops)
         graph.sync_tensors()
         numbers = np.rint(evaluate(Model([graph]))[0]).astype(np.int64).reshape(-1)
-        for join, t, own in found:
-            where = np.flatnonzero(np.isin(numbers, [*own]))
+        for join, t, leaves_of in found:
+            where = np.flatnonzero(np.isin(numbers, [*leaves_of]))
             if where.size and where.size == numbers.size == out.size and len(join.inputs) == 1:
                 continue
             if where.size and numbers.size == out.size:
-                yield OperandPart(self.unconverted(t).name, join, where, self.dictated(t), self.unconverted(t))
+                own = self.unconverted(t)
+                yield OperandPart(own.name, join, where, self.dictated(own), own)
 
 
 class _Numbered:
@@ -201,12 +202,20 @@ class _Numbered:
         for x in op.inputs:
             assert x is not None
             first, at = len(self.leaves), len(self.found)
-            inputs.append(self.copy(x))
+            inputs.append(self.copy(x) if self._meets_join(x) else self._leaf(x))
             self.found.insert(at, (op, x, set(range(first + 1, len(self.leaves) + 1))))
         made = _float(t)
         options = {**op.options, **({"fused_activation_function": 0} if "fused_activation_function" in op.options else {})}
         self.ops.append(replace(op, inputs=inputs, outputs=[made], options=options, version=first_version(op.kind)))
         return made
+
+    def _meets_join(self, t: Tensor) -> bool:
+        """Whether a tensor's values come from a join, left where they are or moved."""
+        op = self.walk.kept(t)
+        while op is not None and not traits_of(op.kind).joins:
+            x = _data(op) or op.inputs[0]
+            op = self.walk.kept(x) if x is not None else None
+        return op is not None
 
     def _leaf(self, t: Tensor) -> Tensor:
         self.leaves.append(t)

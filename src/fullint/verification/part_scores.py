@@ -98,6 +98,7 @@ class PartSums:
             low=float(self.low[i]),
             high=float(self.high[i]),
             error=float(self.farthest[i]),
+            by_one=float(self.farthest[i]) ** 2 > float(self.noise[i]) / 2,
             constant=bool(self.out_low[i] == self.out_high[i]),
             step=step,
             dictated=dictated,
@@ -116,6 +117,7 @@ class PartFigures:
         deviation: standard deviation of the reference.
         largest: largest absolute value of the reference; `low` and `high` are its ends; `of_largest` that of all parts.
         error: largest difference.
+        by_one: whether one value has more than half of the noise.
         constant: whether the result is one and the same value.
         step, dictated: the scale that its values are put on, and the one that its producer's kernel fixes.
         margin: dB that a figure must be beyond a bound to be significant.
@@ -131,6 +133,7 @@ class PartFigures:
     low: float
     high: float
     error: float
+    by_one: bool
     constant: bool
     step: float
     dictated: float

@@ -89,12 +89,14 @@ class Saturation:
         low, high: shares at the smallest and largest code, 0 to 1; 0 for an end that the network asks for.
         range: what the codes can represent.
         values: number of values counted.
+        much: whether that is more than chance on values that calibration did not see.
     """
 
     low: float
     high: float
     range: Range
     values: int
+    much: bool = True
 
     @property
     def share(self) -> float:

@@ -33,7 +33,7 @@ from fullint.verification.operator_checks import show
 
 WARN_CUT, ERROR_CUT = 0.1, 0.5
 SHOWN_SHARE = 0.01
-"""Of the values: a clip that samples show to cut off less is none."""
+"""Of the values: less, on samples, is a warning."""
 SOFTMAX_REACH = 16.0
 
 
@@ -57,14 +57,19 @@ def find(op: Op, facts: Facts) -> Found | None:
         return None
     evidence = {"from": show(x.quant), "to": show(y.quant), "cut": round(cut, 4)}
     cause = f"from {source} to {target}: it cuts off {100 * cut:.0f} % of the range"
-    return Found(cause, "remove it: its readers read its source", evidence, None if cut >= ERROR_CUT else "warning")
+    seen = facts.saturation.get(y) if facts.saturation is not None else None
+    if seen is not None:
+        evidence["share"] = round(seen.share, 4)
+        cause += f", and {100 * seen.share:.2g} % of the values"
+    certain = cut >= ERROR_CUT and (seen is None or seen.share >= SHOWN_SHARE)
+    return Found(cause, "remove it: its readers read its source", evidence, None if certain else "warning")
 
 
 def _shown(op: Op, x: Tensor, y: Tensor, facts: Facts) -> bool:
     """Whether values are known to lie where it cuts: as samples show, or because the range is the source's own."""
     if facts.saturation is not None:
         found = facts.saturation.get(y)
-        return found is not None and found.share >= SHOWN_SHARE
+        return found is not None and found.share > 0
     made = facts.uses.producer.get(x)
     row = ROWS.get(made.kind) if made is not None else None
     own = made is None or (row is not None and isinstance(row.output(0), Observed))

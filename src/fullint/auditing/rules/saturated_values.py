@@ -21,6 +21,8 @@ Fix (none):
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Saturation, Scope, name_of
 from fullint.model.ir import Graph, Op, Tensor
 from fullint.ops.base import CONVERSIONS
@@ -31,24 +33,24 @@ _FIX = "quantize the float model again, on samples like these"
 
 def find(op: Op, facts: Facts) -> Found | None:
     """An operator in which saturation starts."""
-    if not facts.saturation or not op.outputs or op.outputs[0] not in facts.saturation:
+    saturated = _much(facts)
+    if not op.outputs or op.outputs[0] not in saturated or any(t in saturated for t in op.inputs if t is not None):
         return None
-    if any(t in facts.saturation for t in op.inputs if t is not None):
-        return None
-    return _found(facts.saturation[op.outputs[0]], f'its output "{short(op.outputs[0])}"')
+    return _found(saturated[op.outputs[0]], f'its output "{short(op.outputs[0])}"')
 
 
 def find_end(t: Tensor, graph: Graph, facts: Facts) -> Found | None:
     """An output that saturates."""
     made = facts.uses.producer.get(t)
-    if not facts.saturation or t not in graph.outputs or made is None:
+    saturated = _much(facts)
+    if t not in graph.outputs or made is None:
         return None
-    if made.kind in CONVERSIONS and t not in facts.saturation and (x := made.inputs[0]) is not None:
+    if made.kind in CONVERSIONS and t not in saturated and (x := made.inputs[0]) is not None:
         t, made = x, facts.uses.producer.get(x)
-    if t not in facts.saturation or made is None:
+    if t not in saturated or made is None:
         return None
-    found = _found(facts.saturation[t], "its values")
-    since = _start(made, facts)
+    found = _found(saturated[t], "its values")
+    since = _start(made, saturated, facts)
     return Found(f'{found.cause}, since {name_of(since)} "{short(since.outputs[0])}"', found.fix, found.evidence)
 
 
@@ -57,11 +59,15 @@ def _found(s: Saturation, whose: str) -> Found:
     return Found(f"{100 * s.share:.1f} % of {whose} are at the end of {s.range}", _FIX, evidence)
 
 
-def _start(op: Op, facts: Facts) -> Op:
+def _much(facts: Facts) -> dict[Tensor, Saturation]:
+    """The activations that saturate, where samples were given."""
+    return {t: s for t, s in (facts.saturation or {}).items() if s.much}
+
+
+def _start(op: Op, saturated: Mapping[Tensor, Saturation], facts: Facts) -> Op:
     """The operator in which the saturation of another one's result starts."""
-    saturation = facts.saturation or {}
     while True:
-        before = next((t for t in op.inputs if t is not None and t in saturation), None)
+        before = next((t for t in op.inputs if t is not None and t in saturated), None)
         made = facts.uses.producer.get(before) if before is not None else None
         if made is None:
             return op

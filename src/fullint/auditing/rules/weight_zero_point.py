@@ -14,8 +14,9 @@ Seen in:
 Example:
     op 4 CONV_2D "conv": the zero point of its weights "kernel" is 3; the kernel requires 0
 
-Fix (safe):
-    The weights are quantized again with zero point 0.
+Fix (unsafe):
+    The weights are quantized again with zero point 0. Where a kernel ignores the zero point (DEPTHWISE_CONV_2D), this changes
+    the model's results; FULLY_CONNECTED, and what LiteRT rejects, is safe.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def find(op: Op, facts: Facts) -> Found | None:
         return None
     dense = op.kind == "FULLY_CONNECTED" and not (breach.tensor and breach.tensor.quant and breach.tensor.quant.per_channel)
     level = "warning" if dense else None  # LiteRT's own kernel of FULLY_CONNECTED subtracts it; XNNPACK and others do not
-    return Found.of(breach, "quantize the weights again with zero point 0", level)
+    return Found.of(breach, "quantize the weights again with zero point 0", level, safe=dense or None)
 
 
-RULE = Rule("weight-zero-point", "error", (Scope.INTEGER,), Mend.LIFT, True, __doc__, find)
+RULE = Rule("weight-zero-point", "error", (Scope.INTEGER,), Mend.LIFT, False, __doc__, find)
