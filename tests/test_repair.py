@@ -606,3 +606,65 @@ def test_a_quantize_says_what_only_it_reads(alone: bool) -> None:
     g.output(q, *([] if alone else [g.op("SQRT", e)]))
     known = known_ranges(SimpleNamespace(model=g.model(), pinned={}))
     assert (known.get(e) == representable(q.quant)) == alone
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_a_pad_value_that_lost_its_parameters_gets_them_back(dtype: str) -> None:
+    """Those of what is padded; the codes stay."""
+    g = Half()
+    zero = 3 if dtype == "int8" else 0
+    x = g.coded(1, 4, 4, 2, zero=zero, dtype=dtype)
+    pads = g.const(np.int32([[0, 0], [1, 1], [1, 1], [0, 0]]))
+    value = g.codes_of(np.float32(-0.5), x.quant, dtype)
+    value.quant = None
+    g.output(g.int_op("PADV2", x, pads, value, scale=0.05, zero=zero, dtype=dtype, shape=(1, 6, 6, 2)))
+    assert [f.rule for f in audit(g.bytes()).findings if f.level == "error"] == ["kernel-type-mismatch"]
+    result = repair(g.bytes())
+    [pad] = sound(result).main.ops
+    assert pad.inputs[2].quant.same_as(x.quant)
+    assert pad.inputs[2].array == value.array
+    assert not result.report.unsafe
+
+
+def test_parameters_that_nothing_tells_are_a_refusal() -> None:
+    g = Half()
+    x = g.coded(1, 4, 4, 2)
+    y = g.int_conv(x)
+    g.output(g.int_op("ABS", y, scale=0.05, zero=3))
+    y.quant = None
+    with pytest.raises(NotIntegerError, match="has no scale, and nothing in the file says what it was"):
+        repair(g.bytes())
+
+
+def test_a_model_with_small_weights_is_quantized() -> None:
+    g = Half()
+    weights = g.codes_of(g.rng.normal(size=(4, 3, 3, 2)).astype(np.float32), Quant.of(0.02))
+    x = g.input(1, 6, 6, 2)
+    g.output(g.op("CONV_2D", x, weights, g.random(4), shape=(1, 6, 6, 4), padding=0, stride_w=1, stride_h=1))
+    samples = [g.rng.normal(size=(1, 6, 6, 2)).astype(np.float32) for _ in range(12)]
+    with pytest.raises(UsageError, match="stored in fewer bits: give samples"):
+        repair(g.bytes())
+    result = repair(g.bytes(), samples)
+    sound(result)
+    assert result.report.status == "quantized"
+    assert result.report.result.certificate.sqnr_db > 25
+
+
+def test_the_given_model_is_what_a_repair_is_compared_with() -> None:
+    """Where it runs; where it does not, the report says so."""
+    g = Half()
+    g.output(g.sandwich(g.coded(1, 6, 6, 3)))
+    assert repair(g.bytes()).report.result.certificate.reference == "the given model"
+    broken = Half()
+    y = broken.int_op("LOGISTIC", broken.coded(1, 4), scale=0.003, zero=-120)
+    broken.output(broken.int_op("ABS", y, scale=0.004, zero=-128))
+    told = repair(broken.bytes(), min_sqnr=0).report.result
+    given_runs = told.certificate.reference == "the given model"
+    assert given_runs or any("the given model does not run" in w for w in told.warnings)
+
+
+def test_the_bar_of_a_repair_is_explained() -> None:
+    g = Half()
+    g.output(g.sandwich(g.coded(1, 6, 6, 3)))
+    with pytest.raises(AccuracyError, match="a repair has a higher bar"):
+        repair(g.bytes(), min_sqnr=190)

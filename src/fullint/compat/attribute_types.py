@@ -70,6 +70,9 @@ class ConverterAttributes:
         threads: int | None
         min_sqnr: float
         keep_float: str | int | Sequence[str | int] | None
+        int16: str | int | Sequence[str | int] | None
+        split_outputs: bool
+        allow_lost: str | Sequence[str]
         target: str
         shape: str | Sequence[str]
         batch: int

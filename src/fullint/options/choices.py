@@ -135,11 +135,14 @@ class RunOptions(ModelOptions):
         metadata=said(
             "Operators that compute in int16, with int8 weights; an output that one of them makes is int16.",
             metavar="NAME|TYPE|INDEX,...",
+            converter=True,
         ),
     )
     split_outputs: bool = field(
         default=False,
-        metadata=said("Take the last CONCATENATION or PACK off an output: each part becomes an output with its own scale."),
+        metadata=said(
+            "Take the last CONCATENATION or PACK off an output: each part becomes an output with its own scale.", converter=True
+        ),
     )
     io: str = field(
         default="auto",
@@ -162,7 +165,10 @@ class RunOptions(ModelOptions):
     allow_lost: str | Sequence[str] = field(
         default=(),
         metadata=said(
-            "Accept that this part of an output is lost, by the name that the error gives it.", metavar="PART", several=True
+            "Accept that this part of an output is lost, by the name that the error gives it.",
+            metavar="PART",
+            several=True,
+            converter=True,
         ),
     )
     mean: float | Sequence[float] = field(

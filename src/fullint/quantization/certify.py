@@ -37,6 +37,9 @@ COMPARED_TWICE = 64
 CORRECTED = "the given model, with its faulty operators corrected"
 
 
+BAR_OF_REPAIRS = "a repair has a higher bar, since the given model is quantized already: --min-sqnr DB sets another"
+
+
 @dataclass(frozen=True, eq=False)
 class _Compared:
     """What a result was compared with.
@@ -176,6 +179,8 @@ def _judge(bench: Workbench, written: Written, certificate: Certificate, shown: 
             ways=lambda: tried_ways(bench, written, certificate, _dequantized(shown, given, calibrated.model.main.inputs)),
         )
     except AccuracyError as e:
+        if every and not calibrated.bounded:
+            raise AccuracyError(f"{e}\n  {BAR_OF_REPAIRS}", e.lost) from e
         if not calibrated.bounded:
             raise
         raise AccuracyError(f"{e}\n  {_too_wide(calibrated)}\n  try: -c DATA", e.lost) from e

@@ -20,7 +20,7 @@ from fullint.auditing.rules import RULES_BY_NAME, Facts, Mend, Rule
 from fullint.errors import Blocker, NotIntegerError, UsageError
 from fullint.model.ir import Model
 from fullint.model.tflite import read_model
-from fullint.options import RepairOptions, reported, takes
+from fullint.options import QuantizeOptions, RepairOptions, reported, takes
 from fullint.quantization.build import build
 from fullint.quantization.certify import certify
 from fullint.quantization.decide import decide
@@ -110,7 +110,12 @@ def quantize_hybrid(bench: Workbench, loaded: Loaded) -> Loaded | Result:
         return loaded
     if loaded.request.samples is None:
         raise UsageError(f"{SMALL_WEIGHTS}: give samples (-c DATA), and repair does what fullint quantize does")
-    value: Any = replace(loaded, request=Request(loaded.options), reference="the given model", assumptions=(SMALL_WEIGHTS,))
+    options = loaded.options
+    if options.min_sqnr == RepairOptions.min_sqnr:
+        options = replace(options, min_sqnr=QuantizeOptions.min_sqnr)  # the bar of what is done
+    value: Any = replace(
+        loaded, request=Request(options), options=options, reference="the given model", assumptions=(SMALL_WEIGHTS,)
+    )
     stages: tuple[Stage, ...] = (split, *DECIDE, build, certify)
     for stage in stages:
         value = stage(bench, value)

@@ -155,6 +155,7 @@ class _Run:
         self.worker, self.other = worker, other
         self.trials = {name: Trial(name, scores=[Score() for _ in result.main.outputs]) for name in KERNEL_SETS}
         self.failures: dict[str, RuntimeFailure] = {}
+        self.first: Sequence[Array] = ()
         self.loops = any(BODY in op.options for _, op in result.ops())
         self.alike: dict[str, Trial] = {}
         self.judged = [JudgedOutput(p) for p in parts]
@@ -171,7 +172,8 @@ class _Run:
         first = list(itertools.islice(samples, FIRST_SAMPLES))
         if not first:
             return
-        shapes = [a.shape for a in first[0]]
+        self.first = first[0]
+        shapes = [a.shape for a in self.first]
         ready = [self._inputs(sample) for sample in first]
         slow = _Slow(("reference", "builtin"), self.other, self.path, ready[:budget])
         self.worker.call(Open(self.original, "xnnpack", THREADS, shapes))
@@ -251,7 +253,10 @@ class _Run:
         facts = tuple(absent + wrong)
         if failure is not None:
             if not facts:
-                raise VerificationError([f"{name} kernels: {failure}"])
+                if not self._given_fails(name):
+                    raise VerificationError([f"{name} kernels: {failure}"])
+                absent = [f"the given model does not run there either: {failure}"]
+                facts = tuple(absent)
             return KernelSet(name, "absent" if absent else "faulty", facts=facts)
         base = mean_sqnr(self.trials["xnnpack"].scores)
         own = trial.sqnr if trial.sqnr is not None else math.inf
@@ -262,6 +267,16 @@ class _Run:
         facts = (*facts, text) if apart and not wrong else facts
         status = "faulty" if apart and wrong else "ran"
         return KernelSet(name, status, trial.samples, trial.sqnr, trial.steps, facts)
+
+    def _given_fails(self, name: str) -> bool:
+        """Whether a kernel set does not run the given model either."""
+        with WorkerProcess("the given model") as worker:
+            try:
+                worker.call(Open(self.original, name, 1, [a.shape for a in self.first]))
+                worker.call(Run(list(self.first)))
+            except RuntimeFailure:
+                return True
+        return False
 
     def _apart(self, name: str) -> bool:
         """Whether a slow kernel set is `DISAGREEMENT_DB` below XNNPACK on the same samples."""

@@ -158,7 +158,8 @@ class PartFigures:
     @property
     def by_scale(self) -> bool:
         """Whether rounding to the scale that its values are put on explains the loss."""
-        return self.step > 0 and not self.still and not self.too_fine and self.limit_db < WEAK_DB + 3
+        chosen = self.step > 1.01 * self.dictated  # a scale that a kernel fixes is no choice
+        return chosen and self.step > 0 and not self.still and not self.too_fine and self.limit_db < WEAK_DB + 3
 
     @property
     def excused(self) -> bool:

@@ -13,12 +13,13 @@ look; what they find is a value that `repair` can act on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from fullint.calibration.masks import paddings
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import bias_scales
 from fullint.model.ranges import Range
@@ -174,6 +175,11 @@ class Facts:
         if made is not None and made.kind == "DEQUANTIZE" and (q := plain(made.inputs[0])) is not None:
             return q
         return next((q for op, _ in self.uses.of(t) if op.kind == "QUANTIZE" and (q := plain(op.outputs[0])) is not None), None)
+
+    @cached_property
+    def paddings(self) -> Collection[tuple[Op, int]]:
+        """Constant operands of which nothing but a maximum, or minimum, is made."""
+        return paddings(self.model)
 
     @cached_property
     def lost(self) -> Mapping[Tensor, Quant]:
