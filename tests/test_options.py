@@ -63,7 +63,18 @@ def test_a_command_has_the_fields_as_flags(name: str) -> None:
 
 
 def test_the_drop_in_has_options_as_attributes() -> None:
-    assert set(OWN) == {"num_samples", "threads", "min_sqnr", "keep_float", "target", "shape", "batch"}
+    assert set(OWN) == {
+        "num_samples",
+        "threads",
+        "min_sqnr",
+        "keep_float",
+        "int16",
+        "split_outputs",
+        "allow_lost",
+        "target",
+        "shape",
+        "batch",
+    }
 
 
 @pytest.mark.parametrize(
