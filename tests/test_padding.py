@@ -73,6 +73,14 @@ def test_padding_that_is_read_otherwise_is_none(g: Builder) -> None:
     assert paddings(g.model()) == {}
 
 
+def test_what_a_maximum_and_a_minimum_read_is_no_padding(g: Builder) -> None:
+    x = g.conv(g.input(1, 8, 8, 3))
+    y = g.op("PADV2", x, g.const(PADS), g.const(np.float32(-9)), shape=(1, 10, 10, 4))
+    g.output(g.op("REDUCE_MAX", y, g.const(np.int32([1, 2])), shape=(1, 4)))
+    g.output(g.op("REDUCE_MIN", y, g.const(np.int32([1, 2])), shape=(1, 4)))
+    assert paddings(g.model()) == {}
+
+
 def test_what_reaches_into_the_range_keeps_its_value(g: Builder) -> None:
     """A pad value of 0.5 wins over what is smaller: it is no padding that any low code could stand for."""
     pool(g, 0.5)
