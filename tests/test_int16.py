@@ -99,7 +99,7 @@ def test_bias_too_large_for_forty_bits_raises_its_weights_scale(g: Builder) -> N
     bias = g.const(np.float32([3e4, 0, 0, 1]))
     weights = g.const(np.full((4, 1, 1, 2), 1e-7, np.float32))
     g.output(g.conv(x, weights=weights, bias=bias))
-    result = quantized(g, activations="int16")
+    result = quantized(g, activations="int16", allow_lost=["conv_2d[..., 1]", "conv_2d[..., 2]"])
     assert any("40 bits" in n for n in result.report.notes)
     assert result.report.certificate.sqnr_db > 40
 

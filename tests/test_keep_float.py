@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import kinds, quantized
 
-from fullint.errors import UsageError
+from fullint.errors import AccuracyError, UsageError
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder, samples_like
 
@@ -37,7 +37,7 @@ def test_weighted_operator_at_the_border(g: Builder) -> None:
     assert kinds(result.model) == ["CONV_2D", "QUANTIZE", "CAST", "ADD", "GATHER", "DEQUANTIZE", "CONV_2D"]
     model = read_bytes(result.model)
     assert model.main.inputs[0].dtype == model.main.outputs[0].dtype == "float32"
-    assert [(o.name, o.judged) for o in result.report.certificate.outputs] == [("conv_2d_1", False), ("wave", True)]
+    assert [(o.name, o.judged) for o in result.report.certificate.outputs] == [("conv_2d_1", True)]
     assert result.report.certificate.sqnr_db > 25
     asked = quantized_but(g, "0,3", io="int8")
     assert kinds(asked.model)[:3] == ["DEQUANTIZE", "CONV_2D", "QUANTIZE"]
@@ -51,6 +51,24 @@ def test_operator_without_an_integer_form(g: Builder) -> None:
     g.output(g.op("REVERSE_SEQUENCE", x, g.const(np.int32([2])), shape=x.shape, seq_dim=1))
     result = quantized_but(g, "REVERSE_SEQUENCE")
     assert result.report.certificate.except_for[0].startswith("op 1 REVERSE_SEQUENCE")
+
+
+def test_what_nobody_can_judge_is_judged_where_the_integers_end(g: Builder) -> None:
+    """An operator of unknown function at the output: what it reads is compared."""
+    x = g.conv(g.input(1, 4, 4, 2))
+    g.output(g.op("REVERSE_SEQUENCE", x, g.const(np.int32([2])), shape=x.shape, seq_dim=1))
+    certificate = quantized_but(g, "REVERSE_SEQUENCE").report.certificate
+    assert [(o.name, o.judged) for o in certificate.outputs] == [("reverse_sequence", False), ("conv_2d", True)]
+    assert certificate.sqnr_db == certificate.outputs[1].sqnr_db > 25
+    assert {k.samples for k in certificate.kernel_sets} == {2}
+
+
+def test_a_lost_column_in_front_of_a_kept_operator_is_lost(g: Builder) -> None:
+    w = g.rng.normal(size=(3, 8)).astype(np.float32) * np.float32([[100], [1e-2], [1e-2]])
+    y = g.op("FULLY_CONNECTED", g.input(1, 8), g.const(w), None, shape=(1, 3))
+    g.output(g.op("NEG", y, name="y"))
+    with pytest.raises(AccuracyError, match=r"y\[\.\.\., 1\]"):
+        quantized_but(g, "NEG")
 
 
 def test_a_name_that_is_not_there(g: Builder) -> None:

@@ -81,6 +81,33 @@ def test_what_a_maximum_and_a_minimum_read_is_no_padding(g: Builder) -> None:
     assert paddings(g.model()) == {}
 
 
+def test_a_window_of_padding_alone_keeps_the_pad_value(g: Builder) -> None:
+    """The maximum runs over the width, the padding over the height: whole rows are nothing but padding."""
+    x = g.op("RELU6", g.conv(g.input(1, 32, 8, 3)))
+    y = g.op("PADV2", x, g.const(np.int32([[0, 0], [0, 1], [0, 0], [0, 0]])), g.const(np.float32(-1)), shape=(1, 33, 8, 4))
+    g.output(g.op("REDUCE_MAX", y, g.const(np.int32([2])), shape=(1, 33, 4)))
+    assert quantized(g).report.certificate.sqnr_db > 35
+
+
+def test_both_operands_of_a_maximum_padded_alike(g: Builder) -> None:
+    padded = [
+        g.op("PADV2", g.op("RELU6", g.conv(g.input(1, 8, 8, 3))), g.const(PADS), g.const(np.float32(-1)), shape=(1, 10, 10, 4))
+        for _ in range(2)
+    ]
+    g.output(g.op("MAXIMUM", *padded))
+    assert quantized(g).report.certificate.sqnr_db > 30
+
+
+@pytest.mark.parametrize("value", [-np.inf, -1e4])
+def test_padding_in_two_steps(g: Builder, value: float) -> None:
+    x = g.conv(g.input(1, 8, 8, 3))
+    tall, wide = (g.const(np.int32(p)) for p in ([[0, 0], [1, 1], [0, 0], [0, 0]], [[0, 0], [0, 0], [1, 1], [0, 0]]))
+    y = g.op("PADV2", x, tall, g.const(np.float32(value)), shape=(1, 10, 8, 4))
+    y = g.op("PADV2", y, wide, g.const(np.float32(value)), shape=(1, 10, 10, 4))
+    g.output(g.op("MAX_POOL_2D", y, shape=(1, 4, 4, 4), **POOL))
+    assert quantized(g).report.certificate.sqnr_db > 30
+
+
 def test_what_reaches_into_the_range_keeps_its_value(g: Builder) -> None:
     """A pad value of 0.5 wins over what is smaller: it is no padding that any low code could stand for."""
     pool(g, 0.5)

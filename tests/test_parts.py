@@ -213,3 +213,70 @@ def test_a_lost_operand_covers_its_columns(g: Builder) -> None:
     with pytest.raises(AccuracyError) as caught:
         run(g)
     assert not any("[...," in name for name in caught.value.lost)
+
+
+def test_a_mask_on_one_logit_buries_the_others(g: Builder) -> None:
+    """The larger the imbalance, the more is lost: it does not become an excuse."""
+    mask = np.zeros((1, 8), np.float32)
+    mask[0, -1] = -1e9
+    g.output(g.op("ADD", g.dense(g.input(1, 16), 8), g.const(mask), name="y"))
+    with pytest.raises(AccuracyError) as caught:
+        run(g)
+    assert set(caught.value.lost) == {f"y[..., {i}]" for i in range(7)}
+
+
+@pytest.mark.parametrize("count", [10, 16, 30])
+def test_few_samples_judge_parts_with_those_that_calibrated(g: Builder, count: int) -> None:
+    x = g.input(1, 16)
+    score = g.op("LOGISTIC", g.dense(x, 1), name="score")
+    box = g.op("MUL", g.dense(x, 1), g.const(np.float32(1000)))
+    g.output(g.op("CONCATENATION", box, score, shape=(1, 2), axis=1))
+    with pytest.raises(AccuracyError) as caught:
+        run(g, count)
+    assert caught.value.lost == ("score",)
+
+
+def test_a_fixed_scale_excuses_nothing_behind_a_product(g: Builder) -> None:
+    """Scores times 0.004 behind the join: an error of two steps of LOGISTIC would be all there is."""
+    x = g.input(1, 50, 16)
+    joined = g.op("CONCATENATION", *(g.op("LOGISTIC", g.dense(x, n)) for n in (4, 2)), shape=(1, 50, 6), axis=2)
+    g.output(g.op("MUL", joined, g.const(np.float32([[[1, 1, 1, 1, 0.004, 0.004]]]))))
+    with pytest.raises(AccuracyError) as caught:
+        run(g)
+    assert caught.value.lost == ("logistic_1",)
+
+
+def test_a_fixed_scale_behind_the_join_excuses_as_it_does_without_one() -> None:
+    """Logits joined, then one LOGISTIC: the same codes as with a LOGISTIC each."""
+    figures = []
+    for join in (True, False):
+        g = Builder()
+        x = g.input(1, 50, 16)
+        w = g.rng.normal(size=(1, 16)).astype(np.float32)
+        strong = g.op("FULLY_CONNECTED", x, g.const(w * 3), None, shape=(1, 50, 1), keep_num_dims=True)
+        weak = g.op("FULLY_CONNECTED", x, g.const(w * np.float32(0.3)), None, shape=(1, 50, 1), keep_num_dims=True)
+        weak = g.op("ADD", weak, g.const(np.float32(-8)))
+        if join:
+            g.output(g.op("LOGISTIC", g.op("CONCATENATION", strong, weak, shape=(1, 50, 2), axis=2)))
+        else:
+            g.output(g.op("LOGISTIC", strong), g.op("LOGISTIC", weak))
+        figures.append([w for w in run(g).report.warnings if "about its mean" in w])
+    assert figures == [[], []]
+
+
+@pytest.mark.parametrize("count", [100, 3000])
+def test_channels_that_come_first_are_judged_too(g: Builder, count: int) -> None:
+    """[1, channels, anchors], the output of many detectors."""
+    y = g.op("MUL", g.op("LOGISTIC", g.dense(g.input(1, count, 16), 6)), g.const(np.float32([640] * 4 + [1] * 2)))
+    g.output(g.op("TRANSPOSE", y, g.const(np.int32([0, 2, 1])), shape=(1, 6, count), name="y"))
+    with pytest.raises(AccuracyError) as caught:
+        run(g)
+    assert caught.value.lost == ("y[:, 4]", "y[:, 5]")
+
+
+def test_int16_operators_have_their_biases_corrected(g: Builder) -> None:
+    """Biases of int16 operators are int64, those corrected too."""
+    x = g.input(1, 50, 16)
+    joined = g.op("CONCATENATION", g.dense(x, 4), g.dense(x, 2), shape=(1, 50, 6), axis=2)
+    g.output(joined)
+    assert run(g, int16="0,1,2").report.certificate.sqnr_db > 30

@@ -76,7 +76,7 @@ def test_no_stage_changes_what_it_was_given(name: str) -> None:
     pipeline, request = QUANTIZE, Request(QuantizeOptions(data, samples))
     if name == "repair":
         rules = frozenset({"bias-wrong-scale", "constant-without-parameters", "float-border"})
-        pipeline, request = REPAIR, RepairRequest(QuantizeOptions(data, samples), False, False, True, rules)
+        pipeline, request = REPAIR, RepairRequest(QuantizeOptions(data, samples), False, False, True, rules=rules)
     value: object = request
     with Workbench(None) as bench:
         for stage in pipeline:

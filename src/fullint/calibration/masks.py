@@ -43,18 +43,29 @@ class Padding:
     Attributes:
         selects: 1 for a maximum, -1 for a minimum.
         others: the values that it is compared with.
+        ends: what the maxima give; their ranges tell whether a constant was ever chosen, by a window of padding alone.
     """
 
     selects: int
     others: tuple[Tensor, ...]
+    ends: tuple[Tensor, ...]
 
-    def needed(self, ranges: Mapping[Tensor, Range]) -> Range | None:
-        """The part of the constant's range that makes a difference; None where the others' ranges are not known."""
+    def needed(self, own: Range, ranges: Mapping[Tensor, Range]) -> Range | None:
+        """The part of the constant's range that makes a difference; None where all of it does, or that is not known.
+
+        Args:
+            own: the range of the constant's values.
+            ranges: measured, and of tensors that pass measured values on.
+        """
         known = [Range.of(t.array) if t.is_constant else ranges.get(t) for t in self.others]
-        if not known or any(k is None for k in known):
+        seen = [ranges.get(t) for t in self.ends]
+        if not known or not seen or any(k is None for k in (*known, *seen)):
             return None
         span = Range.union_of(k for k in known if k is not None)
-        return Range(span.low, math.inf) if self.selects > 0 else Range(-math.inf, span.high)
+        chosen = Range.union_of(k for k in seen if k is not None)
+        if self.selects > 0:
+            return Range(span.low, math.inf) if own.low < chosen.low else None
+        return Range(-math.inf, span.high) if own.high > chosen.high else None
 
 
 def paddings(model: Model) -> dict[tuple[Op, int], Padding]:
@@ -63,37 +74,45 @@ def paddings(model: Model) -> dict[tuple[Op, int], Padding]:
     for graph in model.graphs:
         uses = Uses(graph)
         for op in graph.ops:
-            row = ROWS.get(op.kind)
-            if row is None or not op.outputs or not isinstance(row.output(0), Same) or len(op.inputs) < 2:
-                continue
-            same = [(i, t) for i, t in enumerate(op.inputs) if t is not None and row.role(i) is Role.SAME]
+            same = _same_operands(op)
             constants = [(i, t) for i, t in same if t.dtype == "float32" and t.buffer is not None and t.size]
-            data = [t for i, t in same if not t.is_constant]
+            data = [t for _, t in same if not t.is_constant]
             chosen = _chosen(op.outputs[0], uses) if constants and data and not traits_of(op.kind).selects else None
             if chosen is not None:
-                found |= {(op, i): Padding(chosen[0], (*data, *chosen[1])) for i, _ in constants}
+                sign, others, ends = chosen
+                found |= {(op, i): Padding(sign, (*data, *others), ends) for i, _ in constants}
     return found
 
 
-def _chosen(t: Tensor, uses: Uses) -> tuple[int, tuple[Tensor, ...]] | None:
-    """What all readers of a tensor choose (1 the largest, -1 the smallest), and from what else; None where one does not."""
+def _same_operands(op: Op) -> list[tuple[int, Tensor]]:
+    """The operands of an operator that puts them beside one another, or moves one; none for others."""
+    row = ROWS.get(op.kind)
+    if row is None or len(op.outputs) != 1 or not isinstance(row.output(0), Same) or row.traits.averages or op.keep_float:
+        return []
+    return [(i, t) for i, t in enumerate(op.inputs) if t is not None and row.role(i) is Role.SAME]
+
+
+def _chosen(t: Tensor, uses: Uses) -> tuple[int, tuple[Tensor, ...], tuple[Tensor, ...]] | None:
+    """(1 where all readers of a tensor choose the largest value, -1 the smallest; from what else; what they give), or None."""
     if t in uses.outputs or not uses.of(t):
         return None
     signs: set[int] = set()
     others: list[Tensor] = []
+    ends: list[Tensor] = []
     for op, index in uses.of(t):
-        traits = traits_of(op.kind)
-        if op.keep_float or index > 1:
+        traits, same = traits_of(op.kind), _same_operands(op)
+        beside = [x for i, x in same if i != index]
+        if not same or index not in [i for i, _ in same]:
             return None
+        others += [x for x in beside if traits.selects or not x.is_constant]
         if traits.selects:
             signs.add(traits.selects)
-            others += [x for i, x in enumerate(op.inputs) if i != index and x is not None and x.dtype == "float32"]
-        elif traits.moves and not traits.joins and index == 0 and len(op.outputs) == 1:
-            further = _chosen(op.outputs[0], uses)
-            if further is None:
-                return None
-            signs.add(further[0])
-            others += further[1]
-        else:
+            ends.append(op.outputs[0])
+            continue
+        further = _chosen(op.outputs[0], uses)
+        if further is None:
             return None
-    return (signs.pop(), tuple(others)) if len(signs) == 1 else None
+        signs.add(further[0])
+        others += further[1]
+        ends += further[2]
+    return (signs.pop(), tuple(others), tuple(ends)) if len(signs) == 1 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fullint.calibration.masks import paddings
 from fullint.model.ir import Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import as_activation, representable
 from fullint.model.ranges import Range
@@ -41,12 +42,13 @@ def _staying_float(model: Model, float_in: bool, float_out: bool) -> set[Tensor]
 
 def _might_need(model: Model) -> list[Tensor]:
     found = [t for graph in model.entries for t in graph.inputs if t.dtype == "float32" and t.size]
+    ends = {t for pad in paddings(model).values() for t in pad.ends}
     for _, op in model.ops():
         row = ROWS.get(op.kind)
         for i, t in enumerate(op.outputs):
             if t.dtype != "float32" or not t.size or given_params(op) is not None:
                 continue
-            if row is None or op.keep_float or isinstance(row.output(i), Observed) or clips(op):
+            if row is None or op.keep_float or isinstance(row.output(i), Observed) or clips(op) or t in ends:
                 found.append(t)
     return found
 

@@ -138,12 +138,6 @@ class RunOptions(ModelOptions):
             converter=True,
         ),
     )
-    split_outputs: bool = field(
-        default=False,
-        metadata=said(
-            "Take the last CONCATENATION or PACK off an output: each part becomes an output with its own scale.", converter=True
-        ),
-    )
     io: str = field(
         default="auto",
         metadata=said(
@@ -200,8 +194,6 @@ class RunOptions(ModelOptions):
             k = getattr(self, name)
             if isinstance(k, bool) or (not isinstance(k, str | int | None) and not _all_text(k, int)):
                 raise UsageError(f"{name} must be an index, a type, a name, or a sequence of them, not {k!r}")
-        if not isinstance(self.split_outputs, bool):
-            raise UsageError(f"split_outputs must be true or false, not {self.split_outputs!r}")
         if not isinstance(self.allow_lost, str) and not _all_text(self.allow_lost):
             raise UsageError(f"allow_lost must be the name of a part, or a sequence of names, not {self.allow_lost!r}")
         if self.threads is not None and self.threads < 1:
@@ -234,6 +226,12 @@ class RunOptions(ModelOptions):
 class QuantizeOptions(RunOptions):
     """Choices of `fullint.quantize`."""
 
+    split_outputs: bool = field(
+        default=False,
+        metadata=said(
+            "Take the last CONCATENATION or PACK off an output: each part becomes an output with its own scale.", converter=True
+        ),
+    )
     per_tensor: bool = field(default=False, metadata=said("One scale per weight tensor instead of one per output channel."))
     dense_per_tensor: bool = field(default=False, metadata=said("The same for FULLY_CONNECTED alone."))
     activations: str = field(
@@ -250,6 +248,8 @@ class QuantizeOptions(RunOptions):
         """Raise UsageError where a value makes no sense."""
         super().check()
         _one_of("framework", self.framework, FRAMEWORK_NAMES)
+        if not isinstance(self.split_outputs, bool):
+            raise UsageError(f"split_outputs must be true or false, not {self.split_outputs!r}")
         _one_of("activations", self.activations, ACTIVATION_TYPES)
 
     @property

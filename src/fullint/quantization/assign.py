@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fullint.calibration.masks import paddings
+from fullint.calibration.masks import Padding, paddings
 from fullint.calibration.observed import demanded_ranges
 from fullint.calibration.statistics import Measured
 from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor
@@ -54,13 +54,24 @@ def assign(
     crossing = {t: spans[t] for tie in tied for t in (tie.anchor, *tie.hard) if t in spans}
     needed = useful(model, spans, measured.row_maxima, kinds)
     masks = mask_ranges(model, needed, spans)
-    masks |= {operand: span for operand, pad in pads.items() if (span := pad.needed(spans)) is not None}
+    masks |= _of_paddings(pads, spans)
     shared = share_scales(model, {**measured.ranges, **crossing}, needed, masks, tied, kinds, pinned or {})
     activations = Assignment(_one_map(shared.tensors, shared.operands))
     weights, notes = _weights(model, activations, granularity or Granularity(), kinds)
     derived, intermediates = _derived(model, activations, measured.state)
     encodings = _one_map(activations.encodings, weights, derived)
     return Assignment(encodings, inputs, intermediates, returns, cuts=shared.cuts, notes=notes)
+
+
+def _of_paddings(pads: Mapping[Operand, Padding], spans: Mapping[Tensor, Range]) -> dict[Operand, Range]:
+    """The useful part of constants that are padding in front of a maximum."""
+    found: dict[Operand, Range] = {}
+    for (op, i), pad in pads.items():
+        t = op.inputs[i]
+        span = pad.needed(Range.of(t.array), spans) if t is not None else None
+        if span is not None:
+            found[op, i] = span
+    return found
 
 
 def _one_map(*parts: Mapping[Any, Encoding]) -> dict[Tensor | Operand, Encoding]:

@@ -109,8 +109,8 @@ def correct_bias(emitted: Emitted, found: Sequence[Head], reference: Array, meas
         bias = op.inputs[index]
         assert bias is not None and bias.quant is not None
         codes = np.rint(shift / bias.quant.scale.astype(np.float64)).astype(np.int64)
-        limit = 2**31 - 1
-        moved = np.clip(bias.array.astype(np.int64) - codes, -limit, limit).astype(np.int32)
+        limit = 2**31 - 1 if bias.dtype == "int32" else 2**39 - 1  # int64 biases are added in 40 bits
+        moved = np.clip(bias.array.astype(np.int64) - codes, -limit, limit).astype(bias.array.dtype)
         own = twin(bias)
         own.buffer = Buffer.of(moved)
         op.inputs[index] = own

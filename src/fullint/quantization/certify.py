@@ -116,22 +116,25 @@ def _once(
     calibrated = written.assigned.calibrated
     loaded = calibrated.prepared.loaded
     found: list[Certificate] = []
-    shown: list[list[Array]] = []
+    ends: list[Certificate] = []
+    first: list[list[Array]] = []
     with bench.stage("certify"):
         bench.peak_memory()
         result = read_model(written.data)
         for entry, judges in zip(entries, held, strict=True):
             main = entry.number == 0
             own = result if main else entry.view(result)
+            shown: list[list[Array]] = []
             one = certify_entry(
                 entry.path,
                 (entry.inputs, entry.outputs),
                 own,
                 written.data if main else write_model(own),
-                _first(judges.samples, shown) if main else judges.samples,
+                _first(judges.samples, shown),
                 bench.worker,
                 bench.second_worker(),
                 parts=output_parts(entry.view(written.emitted.model), bench.evaluate),
+                more=calibrated.bias.samples if main else (),
                 held_back=judges.held_back,
                 drawn=judges.drawn,
                 uncalibrated=loaded.options.synthetic,
@@ -141,8 +144,9 @@ def _once(
                 check=main,
             )
             found.append(outputs_kept_apart(one, entry.view(calibrated.model).main))
-    ending = where_integers_end(bench, written, shown, found[0])
-    return _Compared(join_certificates([*found, *ending]), None, shown)
+            ends += where_integers_end(bench, written, entry, shown, one)
+            first = shown if main else first
+    return _Compared(join_certificates([*found, *ends]), None, first)
 
 
 def _first(samples: Iterable[list[Array]], shown: list[list[Array]]) -> Iterator[list[Array]]:
@@ -166,7 +170,6 @@ def _judge(bench: Workbench, written: Written, certificate: Certificate, shown: 
     if calibrated.loose and loaded.request.samples is None:
         count = len(calibrated.loose)
         warnings.append(f"{count} ranges are bounds on sums, judged on random inputs: real data may lose more; use -c DATA")
-    given = loaded.entries[0].inputs
     options, every = loaded.options, loaded.request.require_every_output
     try:
         warnings += verdict(
@@ -176,7 +179,7 @@ def _judge(bench: Workbench, written: Written, certificate: Certificate, shown: 
             worst,
             require_every_output=every,
             accepted=options.accepted,
-            ways=lambda: tried_ways(bench, written, certificate, _dequantized(shown, given, calibrated.model.main.inputs)),
+            ways=lambda: tried_ways(bench, written, certificate, _few(calibrated, shown)),
         )
     except AccuracyError as e:
         if every and not calibrated.bounded:
@@ -185,6 +188,13 @@ def _judge(bench: Workbench, written: Written, certificate: Certificate, shown: 
             raise
         raise AccuracyError(f"{e}\n  {_too_wide(calibrated)}\n  try: -c DATA", e.lost) from e
     return (*warnings, *_of_inputs_and_outputs(calibrated))
+
+
+def _few(calibrated: Calibrated, shown: Sequence[list[Array]]) -> list[list[Array]]:
+    """A few samples of the main entry, as the prepared model takes them: those that judged, and others where they are too few."""
+    given = calibrated.prepared.loaded.entries[0].inputs
+    samples = [*shown, *calibrated.bias.samples[: SHOWN - len(shown)]]
+    return _dequantized(samples, given, calibrated.model.main.inputs)
 
 
 def _too_wide(calibrated: Calibrated) -> str:

@@ -1,4 +1,4 @@
-"""Operators kept in float at a model's outputs: they compute no integers, so what they read is judged in their place.
+"""Operators kept in float at a model's outputs whose function is not known: what they read is judged in their place.
 
 i8 y --DEQUANTIZE--> f32 --TFLite_Detection_PostProcess--> boxes, scores          judged: y
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fullint.calibration.signatures import with_outputs
+from fullint.calibration.signatures import Entry, with_outputs
 from fullint.model.ir import Array, Graph, Tensor, Uses
 from fullint.model.tflite import write_model
+from fullint.ops import ROWS, traits_of
 from fullint.ops.base import CONVERSIONS, codes
 from fullint.quantization.emit import Emitted
 from fullint.quantization.stage_values import Written
@@ -23,19 +24,27 @@ from fullint.verification.report import Certificate
 
 
 def where_integers_end(
-    bench: Workbench, written: Written, shown: Sequence[Sequence[Array]], main: Certificate
+    bench: Workbench, written: Written, entry: Entry, shown: Sequence[Sequence[Array]], certificate: Certificate
 ) -> list[Certificate]:
-    """What operators kept in float at the outputs read, compared with the float model in the place of those outputs."""
-    calibrated = written.assigned.calibrated
-    ends = _read_by_kept_ends(calibrated.model.main, written.emitted)
+    """What operators kept in float at the outputs of an entry read, compared with the float model in the place of those outputs.
+
+    Args:
+        bench: tools of the run.
+        written: the result.
+        entry: of the model that the result is compared with.
+        shown: samples of the entry.
+        certificate: of the entry.
+    """
+    model, emitted = entry.view(written.assigned.calibrated.model), entry.view(written.emitted.model)
+    ends = _read_by_kept_ends(model.main, written.emitted)
     if not ends or not shown:
         return []
-    inputs = calibrated.model.main.inputs
-    given = calibrated.prepared.loaded.entries[0].inputs  # a repair may have made floats of them
+    inputs = model.main.inputs
+    given = entry.inputs  # a repair may have made floats of them
     samples = [[real(a, g) if g.dtype != t.dtype else a for a, g, t in zip(s, given, inputs, strict=True)] for s in shown]
     with bench.stage("certify"):
-        reference = with_outputs(calibrated.model, list(ends))
-        result = with_outputs(written.emitted.model, [written.emitted.int8[t] for t in ends])
+        reference = with_outputs(model, ends)
+        result = with_outputs(emitted, [written.emitted.int8[t] for t in ends])
         one = certify_entry(
             bench.file(reference),
             (inputs, ends),
@@ -44,12 +53,12 @@ def where_integers_end(
             samples,
             bench.worker,
             bench.second_worker(),
-            parts=[replace(p, slices=0) for p in output_parts(result, bench.evaluate)],
-            held_back=main.held_back,
-            drawn=main.drawn,
-            uncalibrated=main.uncalibrated,
+            parts=[replace(p, axes=()) for p in output_parts(result, bench.evaluate)],
+            held_back=certificate.held_back,
+            drawn=certificate.drawn,
+            uncalibrated=certificate.uncalibrated,
             float_io=True,
-            reference=main.reference,
+            reference=certificate.reference,
             check=False,
         )
     outputs = tuple(replace(o, name=t.name) for o, t in zip(one.outputs, ends, strict=True))
@@ -58,12 +67,13 @@ def where_integers_end(
 
 
 def _kept_outputs(graph: Graph) -> set[Tensor]:
-    """Outputs that operators kept in float make."""
-    return {t for op in graph.ops if op.keep_float for t in op.outputs if t in graph.outputs}
+    """Outputs of operators kept in float whose function is not known, such as a choice of boxes: a little noise changes all."""
+    strange = [op for op in graph.ops if op.keep_float and op.kind not in ROWS and not traits_of(op.kind).element_wise]
+    return {t for op in strange for t in op.outputs if t in graph.outputs}
 
 
 def outputs_kept_apart(certificate: Certificate, graph: Graph) -> Certificate:
-    """The certificate of an entry, in which outputs of operators kept in float do not count."""
+    """The certificate of an entry, in which outputs of operators that nobody can judge do not count."""
     kept = _kept_outputs(graph)
     outputs = [replace(o, judged=t not in kept) for o, t in zip(certificate.outputs, graph.outputs, strict=True)]
     sqnr = joined_quality(o.sqnr_db for o in outputs if o.judged)

@@ -57,7 +57,7 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
             changes += fold_constants(entry.view(model), bench.evaluate)
         check_structure(model)
         changes += run_passes(model, bench.evaluate, target.lookups, wide=options.activations == "int16")
-    return Prepared(loaded, model, pinned, len(chosen), tuple(changes), _warnings(model, target), wide)
+    return Prepared(loaded, model, pinned, len(chosen), tuple(changes), _warnings(model, target, loaded.packed.unreadable), wide)
 
 
 def _places(model: Model, ops: Collection[Op]) -> Iterator[tuple[int, Op]]:
@@ -79,12 +79,16 @@ def _fix_shapes(bench: Workbench, loaded: Loaded, model: Model) -> list[Change]:
     return changes
 
 
-def _warnings(model: Model, target: Target) -> tuple[str, ...]:
+def _warnings(model: Model, target: Target, unreadable: str) -> tuple[str, ...]:
+    said = (unreadable,) if unreadable else ()
     tables = [op for _, op in model.ops() if op.kind == LOOKUP]
     if not tables or target.lookups:
-        return ()
+        return said
     names = ", ".join(f'"{op.outputs[0].name}"' for op in tables[:3])
-    return (f"{len(tables)} look-ups ({names}) will not run on {target.name}: {target.why}",)
+    return (
+        *said,
+        f"{len(tables)} look-ups ({names}) will not run on {target.name}: {target.why}",
+    )
 
 
 def require_feasible(bench: Workbench, prepared: Prepared) -> Prepared:

@@ -25,7 +25,10 @@ from fullint.verification.contract import contract_problems
 from fullint.verification.report import Certificate
 from fullint.version import __version__
 
-_WITHOUT_EFFECT = ("activations", "io", "per_tensor", "dense_per_tensor", "batch", "keep_float", "shape", "target")
+_WITHOUT_EFFECT = (
+    *("activations", "io", "per_tensor", "dense_per_tensor", "batch", "keep_float", "shape", "target"),
+    *("int16", "split_outputs", "allow_lost"),
+)
 """Options that change nothing where nothing is float."""
 
 

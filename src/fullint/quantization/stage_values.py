@@ -21,7 +21,7 @@ from fullint.calibration.statistics import Measured
 from fullint.frontends.report import Conversion
 from fullint.model.ir import Array, Model, Quant, Tensor
 from fullint.model.ranges import Range
-from fullint.model.tflite.packed_files import PackedFiles
+from fullint.model.tflite.packed_files import NO_FILES, PackedFiles
 from fullint.options import QuantizeOptions
 from fullint.quantization.assignment import Assignment, Granularity
 from fullint.quantization.bias_correction import Head
@@ -41,12 +41,14 @@ class Request:
         reject_bad_scales: whether a file whose scales make no sense is refused when it is read.
         apply_qat_params: whether parameters that a model brings along are taken over.
         require_every_output: whether every output must reach `min_sqnr`, not only their mean.
+        can_split: whether outputs may be taken apart; those of a repair have to stay what they are.
     """
 
     options: QuantizeOptions
     reject_bad_scales: bool = True
     apply_qat_params: bool = True
     require_every_output: bool = False
+    can_split: bool = True
 
     @property
     def given(self) -> Source:
@@ -89,7 +91,7 @@ class Loaded:
     pinned: Mapping[Tensor, tuple[Quant, str]] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     assumptions: tuple[str, ...] = ()
-    packed: PackedFiles = ()
+    packed: PackedFiles = NO_FILES
     corrected: tuple[Entry, ...] = ()
     on_purpose: bool = False
 

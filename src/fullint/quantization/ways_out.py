@@ -26,6 +26,8 @@ from fullint.verification.kernel_outputs import integer_inputs, real
 from fullint.verification.output_parts import output_parts
 from fullint.verification.report import Certificate
 
+NOTHING_LEFT = 200.0
+"""What a result has whose parts are all equal, or as near as kernels' scales allow."""
 HELPS_DB = 3.0
 """A way that gives less than this more is not worth naming."""
 
@@ -59,7 +61,7 @@ def tried_ways(bench: Workbench, written: Written, certificate: Certificate, sam
         except FullintError:
             continue  # it is no way for this model
         if figure > now + HELPS_DB:
-            found.append((figure, f"{way.option}: {figure:.1f} dB"))
+            found.append((figure, f"{way.option}: {figure:.1f} dB" if figure < NOTHING_LEFT else f"{way.option}: all parts kept"))
     return [text for _, text in sorted(found, key=lambda item: -item[0])]
 
 
@@ -67,10 +69,10 @@ def _ways(calibrated: Calibrated, origins: set[int]) -> Iterator[Way]:
     model = calibrated.model
     graph = model.main
     splits = find_splits(graph)
-    if splits:
+    if splits and calibrated.prepared.loaded.request.can_split:
         yield Way("--split-outputs", _with_main(calibrated, split_graph(graph, splits)))
     ends = _to_the_end(graph, origins)
-    indices = ",".join(str(op.origin) for op in ends)
+    indices = ",".join(map(str, dict.fromkeys(op.origin for op in ends)))
     if not ends or any(op.origin < 0 for op in ends):
         return
     prepared = calibrated.prepared

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fullint.calibration.masks import paddings
+from fullint.calibration.masks import MASK, paddings
 from fullint.calibration.observed import demanded_range, given_range, observed_tensors
 from fullint.model.ir import Array, Graph, Model, Op, Tensor, Uses, constant
 from fullint.model.ranges import WHOLE, Range
@@ -59,7 +59,7 @@ def bounds(model: Model, known: Mapping[Tensor, Range], evaluate: Evaluate) -> B
         known: ranges given by the file.
         evaluate: runs a model without inputs and returns its outputs.
     """
-    work = _Work(known, evaluate, Uses(*model.graphs), paddings(model))
+    work = _Work(known, evaluate, Uses(*model.graphs), absurd_paddings(model))
     for tie in ties(model, {}):
         work.tie(tie)
     for graph in model.entries:
@@ -67,6 +67,16 @@ def bounds(model: Model, known: Mapping[Tensor, Range], evaluate: Evaluate) -> B
     result = work.result
     result.unknown = [t for t in observed_tensors(model) if t not in result.ranges]
     return result
+
+
+def absurd_paddings(model: Model) -> set[tuple[Op, int]]:
+    """Padding so far out that no network means it to be chosen: without samples, nothing else tells."""
+    found = set()
+    for op, i in paddings(model):
+        t = op.inputs[i]
+        if t is not None and Range.of(t.array).largest > MASK:
+            found.add((op, i))
+    return found
 
 
 class _Work:

@@ -145,7 +145,9 @@ def hand_on_sound(bench: Workbench, selected: Selected) -> Selected | Result:
         open_all(selected, selected.model)
     bench.shapes(selected.entries[0].path)
     data = given_bytes(selected.source)
-    return Result(data, report_unchanged(bench, selected, data, "unchanged"))
+    ignored = [name for name in ("int16", "allow_lost", "keep_float") if getattr(selected.options, name)]
+    said = [f"{', '.join(ignored)}: no effect, since nothing is repaired"] if ignored else []
+    return Result(data, report_unchanged(bench, selected, data, "unchanged", said))
 
 
 DECIDE_REPAIR: tuple[Stage, ...] = (prepare, require_feasible, find_ranges, decide)
@@ -160,6 +162,7 @@ def _request(options: RepairOptions) -> RepairRequest:
         reject_bad_scales=False,
         apply_qat_params=False,
         require_every_output=True,
+        can_split=False,
         rules=frozenset(rule.name for rule in wanted_rules(options.only, options.skip)),
         weights=options.weights,
         unsafe_fixes=options.unsafe_fixes,

@@ -35,6 +35,8 @@ from fullint.verification.report import Certificate, KernelSet, OutputQuality
 SLOW_SET_MACS = 150_000_000
 SLOW_SET_SAMPLES = 4
 FIRST_SAMPLES, THREADS = 8, 2
+ENOUGH = 24
+"""Samples from which on parts of outputs are judged on those held back alone."""
 """The reference kernels do about a giga-MAC per second; one sample is always run."""
 CHECKED = (
     "no float operand or result, except for operators kept in float on request",
@@ -83,6 +85,7 @@ def certify(
     other: WorkerProcess,
     *,
     parts: Sequence[OutputParts],
+    more: Sequence[Sequence[Array]] = (),
     held_back: bool,
     drawn: bool = False,
     uncalibrated: bool,
@@ -101,6 +104,7 @@ def certify(
         held: samples in the original's types, arrays in graph input order.
         worker, other: idle child processes.
         parts: how each of the result's outputs is divided.
+        more: samples that took part in calibration, to judge parts on where too few are held back.
         held_back: whether the samples took no part in calibration.
         drawn: whether the samples are random because none were given.
         uncalibrated: whether the ranges come from synthetic samples.
@@ -119,6 +123,7 @@ def certify(
     with model_file(data) as path:
         run = _Run(original, given, path, result, worker, other, parts)
         run.compare(held)
+        run.judge_parts(more)
         sets = run.kernel_sets()
     trial = run.trials["xnnpack"]
     qualities = [_quality(t, s, j) for t, s, j in zip(result.main.outputs, trial.scores, run.judged, strict=True)]
@@ -199,6 +204,22 @@ class _Run:
             for reference, result in zip(references[: len(outputs)], results, strict=False):
                 self._add(self.alike[name], reference, result)
 
+    def judge_parts(self, more: Sequence[Sequence[Array]]) -> None:
+        """Compare parts on more samples, where those so far are too few to tell."""
+        count = self.trials["xnnpack"].samples
+        if not more or not 0 < count < ENOUGH:
+            return
+        more = more[: ENOUGH - count]
+        self.worker.call(Open(self.original, "xnnpack", THREADS, [a.shape for a in self.first]))
+        references = [self.worker.call(Run(list(sample))) for sample in more]
+        self._call(self.worker, Open(self.path, "xnnpack", THREADS))
+        for sample, reference in zip(more, references, strict=True):
+            self._judge(reference, self._call(self.worker, Run(self._inputs(sample))))
+
+    def _judge(self, reference: Sequence[Array], outputs: Sequence[Array]) -> None:
+        for judged, given, t, a, b in zip(self.judged, self.given, self.result.main.outputs, reference, outputs, strict=True):
+            judged.add(judged.ordered(real(a, given)), judged.ordered(real(b, t)))
+
     def _rest(self, samples: Iterator[Sequence[Array]], shapes: list[tuple[int, ...]]) -> None:
         """Run the float model and the result in parallel on the remaining samples."""
         opened = False
@@ -240,8 +261,8 @@ class _Run:
             judged = self.judged[i]
             a, b = judged.ordered(real(ref, self.given[i])), judged.ordered(real(out, tensor))
             score.add(a, b, self.classes[i], judged.parts.grid)
-            if trial is self.trials["xnnpack"]:
-                judged.add(a, b)
+        if trial is self.trials["xnnpack"]:
+            self._judge(reference, outputs)
 
     def kernel_sets(self) -> tuple[KernelSet, ...]:
         """The verdict for each kernel set; an unexplained failure or disagreement is a VerificationError."""

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 
 from fullint.model.ir import Array, Op
-from fullint.verification.output_parts import OutputParts
+from fullint.verification.output_parts import OperandPart, OutputParts
 from fullint.verification.part_scores import PartFigures, PartSums
 from fullint.verification.report import PartQuality
 
 MANY_SLICES, KEPT_ENERGY_DB = 16, 10.0
 """Where more than half of so many slices are lost, but most keep this energy, the samples hardly move the output."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Slices:
+    """The slices of an output along one axis."""
+
+    axis: int
+    sums: PartSums
+
+    def table(self, value: Array) -> Array:
+        """Values as [values, slices]."""
+        return np.moveaxis(value, self.axis, -1).reshape(-1, value.shape[self.axis])
 
 
 class JudgedOutput:
@@ -22,7 +35,7 @@ class JudgedOutput:
     def __init__(self, parts: OutputParts) -> None:
         self.parts = parts
         self.operands = PartSums(len(parts.operands))
-        self.slices = PartSums(parts.slices)
+        self.slices = [_Slices(axis, PartSums(parts.shape[axis] if parts.shape else 1)) for axis in parts.axes]
 
     def ordered(self, value: Array) -> Array:
         """The output's values, sorted where the model orders them by size."""
@@ -31,75 +44,88 @@ class JudgedOutput:
 
     def add(self, reference: Array, output: Array) -> None:
         """Add one sample, in real values."""
-        if reference.dtype.kind != "f" or not reference.size:
+        if reference.dtype.kind != "f" or not reference.size or reference.shape != self.parts.shape:
             return
-        a, b = reference.reshape(-1), output.reshape(-1)
+        a, b = np.atleast_1d(reference), np.atleast_1d(output)
         if self.parts.operands:
-            self.operands.add([(a[p.where], b[p.where]) for p in self.parts.operands])
-        if self.parts.slices:
-            self.slices.add_table(a.reshape(-1, self.parts.slices), b.reshape(-1, self.parts.slices))
+            self.operands.add([(a.reshape(-1)[p.where], b.reshape(-1)[p.where]) for p in self.parts.operands])
+        for s in self.slices:
+            s.sums.add_table(s.table(a), s.table(b))
 
     def qualities(self) -> tuple[PartQuality, ...]:
         """The parts that are reported."""
-        if self.slices.origin is None and self.operands.origin is None:
-            return ()
-        return (*self._operands(), *self._slices())
+        own = [q for s in self.slices if s.sums.origin is not None for q in self._slices(s)]
+        return (*self._operands(), *own) if own or self.operands.origin is not None else ()
 
     def worst(self) -> float:
         """The lowest figure of its parts, in dB, but for those whose error a kernel's scale excuses."""
-        count = len(self.parts.operands)
-        found = [self.operands.figures(i, self.parts.scale, p.dictated, count) for i, p in enumerate(self.parts.operands)]
-        found += [
-            self.slices.figures(i, self.parts.scale, self._dictated(i), self.parts.slices) for i in range(self.parts.slices)
-        ]
+        found = [f for _, f in self._of_operands()]
+        found += [f for s in self.slices if s.sums.origin is not None for f in self._of_slices(s)]
         return min((f.figure for f in found if not f.excused), default=200.0)
 
+    def _of_operands(self) -> list[tuple[OperandPart, PartFigures]]:
+        if self.operands.origin is None:
+            return []
+        count = len(self.parts.operands)
+        return [(p, self.operands.figures(i, self.parts.scale, p.dictated, count)) for i, p in enumerate(self.parts.operands)]
+
+    def _of_slices(self, s: _Slices) -> list[PartFigures]:
+        count = len(s.sums.values)
+        return [s.sums.figures(i, self.parts.scale, self._dictated(s.axis, i), count) for i in range(count)]
+
     def _operands(self) -> Iterator[PartQuality]:
-        for i, p in enumerate(self.parts.operands):
-            f = self.operands.figures(i, self.parts.scale, p.dictated, len(self.parts.operands))
+        for p, f in self._of_operands():
             yield _quality(p.name, f, f.status, p.join)
 
-    def _slices(self) -> Iterator[PartQuality]:
-        count = self.parts.slices
-        found = [self.slices.figures(i, self.parts.scale, self._dictated(i), count) for i in range(count)]
+    def _slices(self, s: _Slices) -> Iterator[PartQuality]:
+        found = self._of_slices(s)
         lost = [f for f in found if f.status in ("lost", "constant")]
-        unmoved = count >= MANY_SLICES and len(lost) > count / 2 and median(f.energy_db for f in lost) > KEPT_ENERGY_DB
-        covered = self._lost_columns()
-        worst = min(range(count), key=lambda i: found[i].figure, default=-1)
+        many = len(found) >= MANY_SLICES and len(lost) > len(found) / 2
+        unmoved = many and median(f.energy_db for f in lost) > KEPT_ENERGY_DB
+        covered = self._lost_columns(s.axis)
+        worst = min(range(len(found)), key=lambda i: found[i].figure, default=-1)
         for i, f in enumerate(found):
-            status = self._of_slice(f, unmoved=unmoved)
-            if i not in covered and (status != "kept" or i == worst):
-                name = f"{self.parts.name}[..., {i}]" if count > 1 else self.parts.name
-                yield _quality(name, f, status, self.parts.maker)
+            status = _of_slice(f, unmoved=unmoved)
+            if i not in covered and (status != "kept" or (i == worst and s is self.slices[0])):
+                yield _quality(self._name(s.axis, i), f, status, self.parts.maker)
 
-    def _of_slice(self, f: PartFigures, *, unmoved: bool) -> str:
-        """A slice's status: only its scale makes it an error, and noise of one value is no finding."""
-        if f.status == "kept" or (not f.by_scale and not f.too_fine and f.by_one):
-            return "kept"
-        return f.status if f.by_scale and not unmoved else "weak"
+    def _name(self, axis: int, index: int) -> str:
+        if len(self.parts.shape) < 1 or self.parts.shape[axis] == 1:
+            return self.parts.name
+        last = axis == len(self.parts.shape) - 1
+        return f"{self.parts.name}[..., {index}]" if last else f"{self.parts.name}[{':, ' * axis}{index}]"
 
-    def _dictated(self, column: int) -> float:
-        """The scale fixed for a slice, by the operand that it lies in if it lies in one."""
-        own = [p.dictated for p in self.parts.operands if (p.where % self.parts.slices == column).any()]
+    def _columns(self, p: OperandPart, axis: int) -> set[int]:
+        """The slices that an operand has values in."""
+        return set(np.unique(np.unravel_index(p.where, self.parts.shape)[axis]).tolist())
+
+    def _dictated(self, axis: int, column: int) -> float:
+        """The scale fixed for a slice, by the operands that it lies in if it lies in some."""
+        own = [p.dictated for p in self.parts.operands if column in self._columns(p, axis)]
         return min(own) if own else self.parts.dictated
 
-    def _lost_columns(self) -> set[int]:
+    def _lost_columns(self, axis: int) -> set[int]:
         """Slices that lie in an operand that is lost as a whole, or that is nothing but this slice."""
         covered: set[int] = set()
-        for i, p in enumerate(self.parts.operands):
-            status = self.operands.figures(i, self.parts.scale, p.dictated, len(self.parts.operands)).status
-            columns = set(np.unique(p.where % self.parts.slices).tolist()) if self.parts.slices else set()
-            if status in ("lost", "constant") or len(columns) == 1:
+        for p, f in self._of_operands():
+            columns = self._columns(p, axis)
+            if f.status in ("lost", "constant") or len(columns) == 1:
                 covered |= columns
         return covered
 
 
+def _of_slice(f: PartFigures, *, unmoved: bool) -> str:
+    """A slice's status: only its scale makes it an error, and noise of one value is no finding."""
+    if f.status == "kept" or (not f.by_scale and not f.too_fine and f.by_one):
+        return "kept"
+    return f.status if f.by_scale and not unmoved else "weak"
+
+
 def _quality(name: str, f: PartFigures, status: str, by: Op | None) -> PartQuality:
     figures = (round(f.energy_db, 3), round(f.spread_db, 3))
+    operator = by.origin if by is not None and f.by_scale else -1
     cause = "" if status == "kept" else _cause(f, by)
-    return PartQuality(
-        name, status, *figures, f.low, f.high, f.step, f.values, by.origin if by is not None and f.by_scale else -1, cause
-    )
+    return PartQuality(name, status, *figures, f.low, f.high, f.step, f.values, operator, cause)
 
 
 def _cause(f: PartFigures, by: Op | None) -> str:
@@ -110,4 +136,6 @@ def _cause(f: PartFigures, by: Op | None) -> str:
     if not f.by_scale or by is None:
         return "the noise of the network is as large as what it moves by"
     where = f'op {by.origin} {by.kind} "{by.output_name}"'
+    if not f.step:
+        return f"{moves}, and nothing of it reaches {where}"
     return f"{where} puts it on a scale with larger values: one step is {f.step:.3g}, and {moves}"

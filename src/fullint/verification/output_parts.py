@@ -51,7 +51,8 @@ class OutputParts:
     Attributes:
         name: of the output.
         operands: in the order in which they are met; those of nested joins behind the one that contains them.
-        slices: number of slices along the last axis that are judged, 0 for none.
+        shape: of the output.
+        axes: axes along which slices are judged: the last, and that of channels where they come first.
         scale: the coarsest scale that its values are put on behind its maker, 0 if it is float.
         maker: the operator that puts its values on that scale, None if that is an input or constant.
         dictated: the scale that the maker's kernel fixes, else 0.
@@ -61,7 +62,8 @@ class OutputParts:
 
     name: str
     operands: tuple[OperandPart, ...]
-    slices: int
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
     scale: float
     maker: Op | None
     dictated: float
@@ -91,11 +93,11 @@ class _Walk:
     def parts(self, out: Tensor, evaluate: Evaluate, ranked: int | None) -> OutputParts:
         """How one output is divided."""
         inner = self.unconverted(out)
-        width = out.shape[-1] if out.shape else 1
         return OutputParts(
             out.name,
             tuple(self.operands(inner, out, evaluate)),
-            width if width <= MOST_SLICES else 0,
+            out.shape,
+            _axes(out.shape),
             self.coarsest(out),
             self.source(inner),
             self.dictated(inner),
@@ -165,7 +167,8 @@ class _Walk:
                 continue
             if where.size and numbers.size == out.size:
                 own = self.unconverted(t)
-                yield OperandPart(own.name, join, where, self.dictated(own), own)
+                dictated = 0.0 if numbered.changed else self.dictated(own)
+                yield OperandPart(own.name, join, where, max(dictated, self.dictated(inner)), own)
 
 
 class _Numbered:
@@ -174,6 +177,8 @@ class _Numbered:
     def __init__(self, walk: _Walk, found: list[tuple[Op, Tensor, set[int]]], leaves: list[Tensor]) -> None:
         self.walk, self.found, self.leaves = walk, found, leaves
         self.ops: list[Op] = []
+        self.changed = False
+        """Whether values are computed anew, place by place, on the way."""
         self.known: dict[Tensor, Tensor] = {}
 
     def copy(self, t: Tensor) -> Tensor:
@@ -189,6 +194,7 @@ class _Numbered:
             x = _data(op) or op.inputs[0]
             assert x is not None
             made = self.copy(x)
+            self.changed |= not _moves(op) and op.kind not in CONVERSIONS
             if _moves(op):
                 moved = _float(t)
                 inputs = [made if i is x else i for i in op.inputs]
@@ -257,6 +263,14 @@ def _ranked(graph: Graph) -> dict[Tensor, int]:
             if lengths[0] in t.shape:
                 found[t] = lengths[0]
     return found
+
+
+def _axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes that hold different quantities: the last, and the one behind the batch ([1, 84, 8400])."""
+    if len(shape) < 2:
+        return (0,) if not shape or 0 < shape[0] <= MOST_SLICES else ()
+    first = (1,) if len(shape) > 2 and shape[1] < shape[-1] else ()
+    return tuple(axis for axis in (len(shape) - 1, *first) if 0 < shape[axis] <= MOST_SLICES)
 
 
 def _axis(shape: tuple[int, ...], length: int | None) -> int | None:

@@ -23,8 +23,8 @@ FEWEST_VALUES = 4
 """Values that a part must have shown."""
 STILL = 1e-5
 """Of its size: a part that moves less than this is a constant but for rounding in float32."""
-DEAD = 1e-6
-"""Of the output's largest value: a part that is smaller carries nothing but rounding."""
+DEAD = 1e-8
+"""Of the part that moves most: what moves less carries nothing but rounding."""
 OWN_STEPS = 255.0
 """Steps that a part would have on an int8 scale of its own."""
 DICTATED_STEPS = 2.0
@@ -70,11 +70,10 @@ class PartSums:
         self.out_high[at] = np.maximum(self.out_high[at], out.max(0))
 
     @property
-    def largest(self) -> float:
-        """Largest absolute value of all parts."""
-        return (
-            float(max(np.abs(self.low).max(initial=0.0), np.abs(self.high).max(initial=0.0))) if self.origin is not None else 0.0
-        )
+    def moves(self) -> float:
+        """The largest standard deviation of all parts."""
+        spread = self.square - self.total**2 / np.maximum(self.values, 1)
+        return math.sqrt(max(float((spread / np.maximum(self.values, 1)).max(initial=0.0)), 0.0))
 
     def figures(self, i: int, step: float, dictated: float, count: int) -> PartFigures:
         """What is known of one part.
@@ -94,7 +93,7 @@ class PartSums:
             limit_db=decibels(spread, n * step * step / 12),
             deviation=math.sqrt(spread / max(n, 1)),
             largest=max(abs(float(self.low[i])), abs(float(self.high[i]))),
-            of_largest=self.largest,
+            widest=self.moves,
             low=float(self.low[i]),
             high=float(self.high[i]),
             error=float(self.farthest[i]),
@@ -115,7 +114,8 @@ class PartFigures:
         energy_db, spread_db: SQNR by energy, and by spread about the mean.
         limit_db: the spread against the error of rounding to `step` alone.
         deviation: standard deviation of the reference.
-        largest: largest absolute value of the reference; `low` and `high` are its ends; `of_largest` that of all parts.
+        largest: largest absolute value of the reference; `low` and `high` are its ends.
+        widest: the largest standard deviation of all parts.
         error: largest difference.
         by_one: whether one value has more than half of the noise.
         constant: whether the result is one and the same value.
@@ -129,7 +129,7 @@ class PartFigures:
     limit_db: float
     deviation: float
     largest: float
-    of_largest: float
+    widest: float
     low: float
     high: float
     error: float
@@ -142,7 +142,7 @@ class PartFigures:
     @property
     def still(self) -> bool:
         """Whether the reference does not move."""
-        return self.deviation <= STILL * self.largest or self.largest <= DEAD * self.of_largest
+        return self.deviation <= STILL * self.largest or self.deviation <= DEAD * self.widest
 
     @property
     def figure(self) -> float:
@@ -158,8 +158,10 @@ class PartFigures:
     @property
     def by_scale(self) -> bool:
         """Whether rounding to the scale that its values are put on explains the loss."""
+        if self.step == 0:  # a float output: what it was made of became a constant
+            return self.constant and not self.still and not self.too_fine
         chosen = self.step > 1.01 * self.dictated  # a scale that a kernel fixes is no choice
-        return chosen and self.step > 0 and not self.still and not self.too_fine and self.limit_db < WEAK_DB + 3
+        return chosen and not self.still and not self.too_fine and self.limit_db < WEAK_DB + 3
 
     @property
     def excused(self) -> bool:

@@ -77,8 +77,9 @@ class OutputQuality:
         top1_agreement: share of rows with the same largest entry, 0 to 1, where the output looks like class scores.
         step: the output's scale, where it is quantized.
         equal: share of equal elements, 0 to 1, for integer and boolean outputs.
-        parts: operands of the joins that reach it, and slices along its last axis that are not kept, or are the worst.
-        judged: whether it counts; an output that operators kept in float compute does not, but what they read does.
+        parts: operands of the joins that reach it, and slices along an axis that are not kept, or are the worst.
+        judged: whether it counts; the output of an operator kept in float whose function is not known does not, but what it
+            reads does.
         as_set: whether its values are ordered by size (TOPK_V2), so that they are compared sorted, not by place.
     """
 

@@ -32,7 +32,7 @@ def _figures(o: OutputQuality) -> Iterator[str]:
     if o.equal is not None:
         yield f"{100 * o.equal:.2f} % equal"
     if not o.judged:
-        yield "not judged: operators kept in float compute it"
+        yield "not judged: an operator kept in float computes it"
 
 
 def _of_kernels(k: KernelSet) -> str:
