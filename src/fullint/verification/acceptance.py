@@ -118,12 +118,12 @@ def _of_parts(o: OutputQuality, parts: Sequence[PartQuality]) -> str:
     whole = f" ({o.sqnr_db:.1f} dB as a whole)" if o.sqnr_db is not None else ""
     named = ", ".join(f'"{p.name}" {_state(p)}' for p in parts[:MOST_NAMED])
     more = f" and {len(parts) - MOST_NAMED} more" if len(parts) > MOST_NAMED else ""
-    return f'of output "{o.name}"{whole}, {named}{more}: {parts[0].cause}'
+    return f'output "{o.name}"{whole}: {named}{more}: {parts[0].cause}'
 
 
 def _state(p: PartQuality) -> str:
     if p.status == "constant":
-        return "is lost: it is always the same"
+        return "is lost (always the same)"
     figure = f"{p.spread_db:.1f} dB about its mean"
     return f"is lost ({figure})" if p.gone else f"has {figure}"
 

@@ -87,7 +87,6 @@ class _Walk:
     """Walks back from the outputs of one model's main graph."""
 
     def __init__(self, model: Model) -> None:
-        self.model = model
         self.uses = Uses(model.main)
 
     def parts(self, out: Tensor, evaluate: Evaluate, ranked: int | None) -> OutputParts:
