@@ -125,3 +125,11 @@ def quantized_except(g: Builder, kind: str):
 
     data = g.bytes()
     return fullint.quantize(data, samples_like(read_bytes(data), 20), keep_float=kind)
+
+
+def test_what_a_kernel_set_lacks_in_the_given_model_is_absent_there(g: Builder) -> None:
+    """The reference kernels have no ELU, whoever asks."""
+    g.output(g.conv(g.op("ELU", g.conv(g.input(1, 4, 4, 2)))))
+    sets = {k.name: k for k in quantized_but(g, "ELU").report.certificate.kernel_sets}
+    assert {name: k.status for name, k in sets.items()} == {"xnnpack": "ran", "builtin": "ran", "reference": "absent"}
+    assert "the given model does not run there either" in sets["reference"].facts[0]
