@@ -21,6 +21,7 @@ from fullint.model.ranges import Range
 from fullint.ops import ROWS, Fixed, Same, traits_of
 from fullint.ops.base import codes
 from fullint.ops.make import CLAMPS
+from fullint.ops.operands import plain
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 
@@ -40,7 +41,7 @@ def measure_saturation(model: Model, samples: Sequence[Sequence[Array]]) -> dict
     Raises:
         RuntimeFailure: LiteRT does not run the model.
     """
-    wanted = [t for op in model.main.ops for t in op.outputs if codes(t) and t.dtype in RANGES and plain_shape(t)]
+    wanted = [t for op in model.main.ops for t in op.outputs if plain(t) is not None and t.dtype in RANGES and t.size]
     counts: dict[Tensor, Array] = {}
     with WorkerProcess() as worker:
         for group in _groups(wanted):
@@ -54,11 +55,6 @@ def measure_saturation(model: Model, samples: Sequence[Sequence[Array]]) -> dict
     natural = natural_ends(model)
     found = {t: _saturation(t, seen, natural.get(t, (False, False)), len(samples)) for t, seen in counts.items()}
     return {t: s for t, s in found.items() if s is not None}
-
-
-def plain_shape(t: Tensor) -> bool:
-    """Whether a tensor has one scale and some elements."""
-    return t.quant is not None and t.quant.scale.size == 1 and t.size > 0
 
 
 def _groups(tensors: Iterable[Tensor]) -> list[list[Tensor]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fullint.calibration.samples import Held
 from fullint.calibration.signatures import Entry
 from fullint.errors import AccuracyError, RuntimeFailure
-from fullint.model.ir import Array, Tensor
+from fullint.model.ir import Array
 from fullint.model.tflite import read_model, write_model
 from fullint.quantization.float_tail import outputs_kept_apart, where_integers_end
 from fullint.quantization.report import Result, report_result
@@ -25,7 +25,7 @@ from fullint.runtime.process import WorkerProcess
 from fullint.verification.acceptance import verdict
 from fullint.verification.certificate import certify as certify_entry
 from fullint.verification.joined import join_certificates
-from fullint.verification.kernel_outputs import real
+from fullint.verification.kernel_outputs import as_read
 from fullint.verification.layer_errors import worst_operators
 from fullint.verification.output_parts import output_parts
 from fullint.verification.report import Certificate
@@ -35,8 +35,6 @@ SHOWN = 8
 COMPARED_TWICE = 64
 """Most samples where a result is compared with two models."""
 CORRECTED = "the given model, with its faulty operators corrected"
-
-
 BAR_OF_REPAIRS = "a repair has a higher bar, since the given model is quantized already: --min-sqnr DB sets another"
 
 
@@ -77,23 +75,17 @@ def _twice(bench: Workbench, written: Written) -> _Compared:
     calibrated = written.assigned.calibrated
     loaded = calibrated.prepared.loaded
     held = [replace(h, samples=[*itertools.islice(h.samples, COMPARED_TWICE)]) for h in calibrated.held]
-    as_read = [
-        replace(h, samples=_dequantized(h.samples, e.inputs, c.inputs))
+    lifted = [
+        replace(h, samples=[as_read(s, e.inputs, c.inputs) for s in h.samples])
         for h, e, c in zip(held, loaded.entries, loaded.corrected, strict=True)
     ]
-    corrected = _once(bench, written, loaded.corrected, as_read, CORRECTED)
+    corrected = _once(bench, written, loaded.corrected, lifted, CORRECTED)
     refused = _refusal(loaded, held)
     if refused is not None:
         said = f"the given model does not run, so the result was compared with {CORRECTED}: {refused}"
         return _Compared(corrected.certificate, corrected.certificate, corrected.shown, (said,))
     given = _once(bench, written, loaded.entries, held)
     return _Compared(given.certificate, corrected.certificate, corrected.shown)
-
-
-def _dequantized(samples: Iterable[list[Array]], given: Sequence[Tensor], now: Sequence[Tensor]) -> list[list[Array]]:
-    """Samples of the given model for a form of it whose inputs may be float."""
-    ends = [*zip(given, now, strict=True)]
-    return [[real(a, g) if g.dtype != c.dtype else a for a, (g, c) in zip(s, ends, strict=True)] for s in samples]
 
 
 def _refusal(loaded: Loaded, held: Sequence[Held]) -> RuntimeFailure | None:
@@ -194,7 +186,7 @@ def _few(calibrated: Calibrated, shown: Sequence[list[Array]]) -> list[list[Arra
     """A few samples of the main entry, as the prepared model takes them: those that judged, and others where they are too few."""
     given = calibrated.prepared.loaded.entries[0].inputs
     samples = [*shown, *calibrated.bias.samples[: SHOWN - len(shown)]]
-    return _dequantized(samples, given, calibrated.model.main.inputs)
+    return [as_read(s, given, calibrated.model.main.inputs) for s in samples]
 
 
 def _too_wide(calibrated: Calibrated) -> str:

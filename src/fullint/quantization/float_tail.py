@@ -17,7 +17,7 @@ from fullint.quantization.emit import Emitted
 from fullint.quantization.stage_values import Written
 from fullint.quantization.workbench import Workbench
 from fullint.verification.certificate import certify as certify_entry
-from fullint.verification.kernel_outputs import real
+from fullint.verification.kernel_outputs import as_read
 from fullint.verification.metrics import joined_quality
 from fullint.verification.output_parts import output_parts
 from fullint.verification.report import Certificate
@@ -41,7 +41,7 @@ def where_integers_end(
         return []
     inputs = model.main.inputs
     given = entry.inputs  # a repair may have made floats of them
-    samples = [[real(a, g) if g.dtype != t.dtype else a for a, g, t in zip(s, given, inputs, strict=True)] for s in shown]
+    samples = [as_read(s, given, inputs) for s in shown]
     with bench.stage("certify"):
         reference = with_outputs(model, ends)
         result = with_outputs(emitted, [written.emitted.int8[t] for t in ends])

@@ -24,7 +24,7 @@ from fullint.options import QuantizeOptions, RepairOptions, reported, takes
 from fullint.quantization.build import build
 from fullint.quantization.certify import certify
 from fullint.quantization.decide import decide
-from fullint.quantization.load import load, require_float, split
+from fullint.quantization.load import load, require_float
 from fullint.quantization.measure import open_all
 from fullint.quantization.pipeline import DECIDE, Stage, run
 from fullint.quantization.prepare import prepare, require_feasible
@@ -116,7 +116,7 @@ def quantize_hybrid(bench: Workbench, loaded: Loaded) -> Loaded | Result:
     value: Any = replace(
         loaded, request=Request(options), options=options, reference="the given model", assumptions=(SMALL_WEIGHTS,)
     )
-    stages: tuple[Stage, ...] = (split, *DECIDE, build, certify)
+    stages: tuple[Stage, ...] = (*DECIDE, build, certify)
     for stage in stages:
         value = stage(bench, value)
     result: Result = value

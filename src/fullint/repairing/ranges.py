@@ -24,7 +24,7 @@ from fullint.quantization.measure import open_all, warn_of_unseen
 from fullint.quantization.stage_values import Calibrated, Prepared
 from fullint.quantization.workbench import Workbench
 from fullint.repairing.interval_bounds import bounds
-from fullint.verification.kernel_outputs import real
+from fullint.verification.kernel_outputs import as_read
 
 DRAWN = 16
 """Number of random inputs that the result is judged on if there are no samples."""
@@ -54,8 +54,7 @@ def _measure(bench: Workbench, prepared: Prepared, known: dict[Tensor, Range], w
 
     def ready(number: int, sample: list[Array]) -> list[Array]:
         """The sample with quantized values dequantized, for inputs that were lifted."""
-        given = zip(sample, model.entries[number].inputs, loaded.entries[number].inputs, strict=True)
-        return [real(a, t) if t.dtype != now.dtype else a for a, now, t in given]
+        return as_read(sample, loaded.entries[number].inputs, model.entries[number].inputs)
 
     samples = open_all(loaded, model)
     with bench.stage("calibrate"):

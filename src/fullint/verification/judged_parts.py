@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +71,8 @@ class JudgedOutput:
 
     def _of_slices(self, s: _Slices) -> list[PartFigures]:
         count = len(s.sums.values)
-        return [s.sums.figures(i, self.parts.scale, self._dictated(s.axis, i), count) for i in range(count)]
+        own = [(p.dictated, self._columns(p, s.axis)) for p in self.parts.operands]
+        return [s.sums.figures(i, self.parts.scale, self._dictated(own, i), count) for i in range(count)]
 
     def _operands(self) -> Iterator[PartQuality]:
         for p, f in self._of_operands():
@@ -96,10 +97,9 @@ class JudgedOutput:
         """The slices that an operand has values in."""
         return set(np.unique(np.unravel_index(p.where, self.parts.shape)[axis]).tolist())
 
-    def _dictated(self, axis: int, column: int) -> float:
-        """The scale fixed for a slice, by the operands that it lies in if it lies in some."""
-        own = [p.dictated for p in self.parts.operands if column in self._columns(p, axis)]
-        return min(own) if own else self.parts.dictated
+    def _dictated(self, operands: Sequence[tuple[float, set[int]]], column: int) -> float:
+        """The scale fixed for a slice, by the operands (each: scale, columns) that it lies in if it lies in some."""
+        return min((scale for scale, columns in operands if column in columns), default=self.parts.dictated)
 
     def _lost_columns(self, axis: int) -> set[int]:
         """Slices that lie in an operand that is lost as a whole, or that is nothing but this slice."""

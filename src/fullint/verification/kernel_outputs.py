@@ -22,6 +22,11 @@ def real(value: Array, tensor: Tensor | None) -> Array:
     return value
 
 
+def as_read(sample: Sequence[Array], given: Sequence[Tensor], now: Sequence[Tensor]) -> list[Array]:
+    """A sample of a model for another form of it, in which some inputs that were quantized are float."""
+    return [real(a, g) if g.dtype != t.dtype else a for a, g, t in zip(sample, given, now, strict=True)]
+
+
 def integer_inputs(result: Model, sample: Sequence[Array], given: Sequence[Tensor] | None = None) -> list[Array]:
     """A sample in the types and shapes of an integer model's inputs.
 

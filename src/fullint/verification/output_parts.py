@@ -34,14 +34,12 @@ class OperandPart:
         join: the operator that joins it.
         where: positions of its values in the flattened output.
         dictated: the scale that the kernel of its producer fixes, else 0.
-        tensor: the operand, as its producer wrote it.
     """
 
     name: str
     join: Op
     where: Array
     dictated: float
-    tensor: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +165,7 @@ class _Walk:
             if where.size and numbers.size == out.size:
                 own = self.unconverted(t)
                 dictated = 0.0 if numbered.changed else self.dictated(own)
-                yield OperandPart(own.name, join, where, max(dictated, self.dictated(inner)), own)
+                yield OperandPart(own.name, join, where, max(dictated, self.dictated(inner)))
 
 
 class _Numbered:
@@ -236,8 +234,7 @@ def _float(t: Tensor) -> Tensor:
 def _moves(op: Op) -> bool:
     """Whether an operator moves values whatever they are (a maximum does not)."""
     traits = traits_of(op.kind)
-    single = len(op.outputs) == 1 and not traits_of(op.kind).joins
-    return traits.moves and not traits.monotone and single and _data(op) is not None
+    return traits.moves and not traits.monotone and _data(op) is not None
 
 
 def _data(op: Op) -> Tensor | None:

@@ -146,7 +146,7 @@ class PartFigures:
 
     @property
     def figure(self) -> float:
-        """DB that decide: by spread, or by energy where nothing moves."""
+        """The dB that decide: by spread, or by energy where nothing moves."""
         return self.energy_db if self.still else self.spread_db
 
     @property
