@@ -189,13 +189,15 @@ def test_inputs_that_fill_their_range_are_not_cut() -> None:
 
     values, (pixels, normal) = InputValues(), (constant(n, np.zeros(1, np.float32)) for n in ("pixels", "normal"))
     rng = np.random.default_rng(0)
-    for _ in range(40):
-        values.add([pixels, normal], [rng.integers(0, 256, 4000).astype(np.float32), rng.normal(size=4000).astype(np.float32)])
+    for number in range(40):
+        values.add(
+            number, [pixels, normal], [rng.integers(0, 256, 4000).astype(np.float32), rng.normal(size=4000).astype(np.float32)]
+        )
     assert values.clipped(pixels, Range(0.0, 255.0)) == Range(0.0, 255.0)
     low, high = values.clipped(normal, Range(-4.6, 4.4))
     assert -4.2 < low < -3.6 and 3.4 < high < 4.1
     few = InputValues()
-    few.add([normal], [rng.normal(size=4000).astype(np.float32)])
+    few.add(0, [normal], [rng.normal(size=4000).astype(np.float32)])
     assert few.clipped(normal, Range(-4.0, 4.0)) == Range(-4.0, 4.0)
 
 

@@ -35,7 +35,7 @@ def graphs_of(data: bytes) -> list[Graph]:
 
 def test_loop_is_all_integer(g: Builder) -> None:
     loop(g)
-    result = quantized(g)
+    result = quantized(g, 100)
     assert result.report.float_operators == 0
     assert result.report.certificate.sqnr_db > 25
     main, _, body = graphs_of(result.model)

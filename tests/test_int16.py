@@ -65,7 +65,7 @@ def network(g: Builder) -> None:
 
 def test_network_has_the_accuracy_of_its_weights(g: Builder) -> None:
     network(g)
-    int8, int16 = quantized(g), quantized(g, activations="int16")
+    int8, int16 = quantized(g, 100), quantized(g, 100, activations="int16")
     assert int16.report.certificate.sqnr_db > int8.report.certificate.sqnr_db + 6
     model = read_bytes(int16.model)
     assert model.main.inputs[0].dtype == model.main.outputs[0].dtype == "int16"

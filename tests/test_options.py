@@ -65,6 +65,9 @@ def test_a_command_has_the_fields_as_flags(name: str) -> None:
 def test_the_drop_in_has_options_as_attributes() -> None:
     assert set(OWN) == {
         "num_samples",
+        "seed",
+        "drop_outliers",
+        "strict_samples",
         "threads",
         "min_sqnr",
         "keep_float",
@@ -132,10 +135,10 @@ def test_the_report_of_a_repair_repeats_it(tmp_path: Path) -> None:
 
 def test_samples_are_known_by_what_they_hold() -> None:
     data = small().bytes()
-    samples = samples_like(read_bytes(data), 20)
+    samples = samples_like(read_bytes(data), 19)  # too few to hold some back
     report = fullint.quantize(data, samples).report
-    digest = hashlib.sha256(b"".join(next(iter(s.values())).tobytes() for s in samples[:18])).hexdigest()
-    assert report.samples == {"calibrated": 18, "total": 20, "held_back": True, "sha256": digest}
+    digest = hashlib.sha256(b"".join(next(iter(s.values())).tobytes() for s in samples)).hexdigest()
+    assert report.samples == {"calibrated": 19, "total": 19, "held_back": False, "sha256": digest, "seed": 0, "left_out": []}
     assert report.options["model"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
     assert report.options["samples"] == "<list>"
 

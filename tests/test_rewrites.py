@@ -39,7 +39,7 @@ def test_every_operator_of_tflite_has_a_row_a_form_or_a_reason() -> None:
 def test_cumsum(g: Builder, axis: int, options: dict[str, bool]) -> None:
     g.output(g.op("CUMSUM", g.input(2, 5, 7), g.const(np.int32(axis)), shape=(2, 5, 7), **options))
     assert "FULLY_CONNECTED" in same_function(g)
-    assert quantized(g).report.certificate.sqnr_db > 25
+    assert quantized(g, 100).report.certificate.sqnr_db > 25
 
 
 @pytest.mark.parametrize("beta", [0.5, 0.75])
@@ -129,7 +129,7 @@ def test_weights_computed_at_run_time(g: Builder) -> None:
     y = g.conv(x, weights=g.op("ADD", w, g.const(0.5)), bias=b)
     z = g.op("FULLY_CONNECTED", g.reshape(y, 36, 4), g.input(5, 4), None, shape=(36, 5))
     g.output(z)
-    result = quantized(g)
+    result = quantized(g, 100)
     assert result.report.certificate.sqnr_db > 25
     model = read_bytes(result.model)
     for op in model.main.ops:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fullint.calibration.samples import Held, ImageOptions, Samples, Slot, open_samples, split, synthetic
+from fullint.calibration.samples import Held, ImageOptions, Reading, Samples, Slot, open_samples, split, synthetic
 from fullint.errors import SamplesError
 from fullint.model.ir import Quant
 
@@ -18,7 +18,7 @@ def rows(count: int, *shape: int) -> np.ndarray:
 
 
 def taken(source: object, inputs: list[Slot] = ONE, **more: object) -> list[list[np.ndarray]]:
-    return list(open_samples(source, inputs, **more))
+    return list(open_samples(source, inputs, Reading(**more)))
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -105,7 +105,7 @@ def test_images(tmp_path: Path) -> None:
 
 def test_num_samples_limits() -> None:
     assert len(taken(rows(5, 4, 2), num_samples=2)) == 2
-    assert open_samples(rows(5, 4, 2), ONE, num_samples=2).count == 2
+    assert open_samples(rows(5, 4, 2), ONE, Reading(num_samples=2)).count == 2
     with pytest.raises(SamplesError, match="at least 1"):
         taken(rows(5, 4, 2), num_samples=0)
 
@@ -129,11 +129,15 @@ def test_batches_are_stacked() -> None:
         ([rows(1, 4, 2), np.full((1, 4, 2), np.nan)], ONE, 'sample 1, input "image": contains NaN'),
         ([np.full((1, 4, 2), np.inf)], ONE, "contains infinity"),
         ([np.full((1, 4, 2), 1e300)], ONE, "too large for float32"),
-        ({"a": rows(3, 4, 2), "b": rows(3, 4, 2)}, ONE, "do not match the inputs: 2 given (a, b), 1 needed (image)"),
+        (
+            {"a": rows(3, 4, 2), "b": rows(3, 4, 2)},
+            ONE,
+            'do not match the inputs: 2 given ("a", "b"), 1 needed ("image" (float32 [1, 4, 2]))',
+        ),
         ([np.array([["a"] * 2] * 4)], ONE, "has type"),
         ([], ONE, "there are no samples"),
         (iter([]), ONE, "there are no samples"),
-        ([{"other": 1}], ONE, 'has no array for input "image"; it has "other"'),
+        ([{"other": 1}], ONE, 'has no array for input "image" (float32 [1, 4, 2]); it has "other"'),
         ([(1, 2, 3)], TWO, "has 3 arrays, but the model has 2 inputs"),
         ([np.zeros(4)], TWO, "is one array, but the model has 2 inputs"),
         ([(np.zeros(4), np.array([0.5, 1]))], TWO, "contains fractions"),
@@ -189,30 +193,109 @@ def test_failing_function_is_named(tmp_path: Path) -> None:
         taken(f"{tmp_path}/data.py:f")
 
 
-def parted(samples: Samples) -> tuple[list[list[np.ndarray]], Held]:
-    """Those that calibrate, in order, and what is left."""
-    seen: list[tuple[int, list[np.ndarray]]] = []
-    left = split(samples, lambda index, sample: seen.append((index, sample)))
-    assert [index for index, _ in seen] == list(range(len(seen)))
-    return [sample for _, sample in seen], left
+def parted(samples: Samples, **more: object) -> tuple[list[float], list[float], Held]:
+    """The first value of each sample that calibrates, in order, those of the samples that judge, and what is left."""
+    seen: list[tuple[int, float, int]] = []
+    left = split(samples, lambda index, sample, run: seen.append((index, sample[0].flat[0], run)), **more)
+    assert [index for index, _, _ in seen] == list(range(len(seen)))
+    assert left.calibrated_runs == tuple(run for _, _, run in seen)
+    return [value for _, value, _ in seen], [s[0].flat[0] for s in left.samples], left
 
 
-@pytest.mark.parametrize(("count", "held"), [(10, 1), (19, 1), (20, 2), (200, 20), (1000, 64)])
+def numbered(count: int, known: bool) -> object:
+    data = np.arange(count, dtype=np.float32)[:, None, None] * np.ones((1, 4, 2), np.float32)
+    return data if known else (r for r in data)
+
+
+@pytest.mark.parametrize(("count", "held"), [(20, 4), (30, 4), (39, 4), (40, 4), (47, 4), (60, 6), (200, 20), (1000, 64)])
 @pytest.mark.parametrize("known", [True, False])
-def test_last_tenth_is_held_back(count: int, held: int, known: bool) -> None:
-    data = rows(count, 4, 2)
-    calibrating, left = parted(open_samples(data if known else (r for r in data), ONE))
-    kept = [s[0][0, 0, 0] for s in left.samples]
-    assert [s[0][0, 0, 0] for s in calibrating] + kept == data[:, 0, 0].tolist()
+def test_a_tenth_drawn_at_random_is_held_back(count: int, held: int, known: bool) -> None:
+    calibrating, kept, left = parted(open_samples(numbered(count, known), ONE))
+    assert sorted([*calibrating, *kept]) == list(range(count))
     assert (len(kept), left.calibrated, left.total, left.held_back) == (held, count - held, count, True)
+    assert kept == [float(run) for run in left.runs]
+    assert kept != list(range(count - held, count))  # not the last ones
+    again = parted(open_samples(numbered(count, known), ONE))[1]
+    other = parted(open_samples(numbered(count, known), ONE), seed=1)[1]
+    assert again == kept != other
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_under_ten_samples_serve_both_ends(known: bool) -> None:
-    data = rows(9, 4, 2)
-    calibrating, left = parted(open_samples(data if known else (r for r in data), ONE))
-    assert len(calibrating) == len(list(left.samples)) == left.calibrated == 9
-    assert not left.held_back
+def test_each_sample_has_the_same_chance_to_be_held_back(known: bool) -> None:
+    """Of 1000 samples 64 are held back: early and late ones as often, within what chance allows."""
+    runs = [run for seed in range(40) for run in parted(open_samples(numbered(1000, known), ONE), seed=seed)[2].runs]
+    quarters = np.bincount(np.array(runs) // 250, minlength=4) / len(runs)
+    assert np.abs(quarters - 0.25).max() < 0.05
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_samples_in_sequence_keep_their_order(known: bool) -> None:
+    calibrating, kept, left = parted(open_samples(numbered(50, known), ONE), in_order=True)
+    assert [*calibrating, *kept] == list(range(50))
+    assert left.runs == (45, 46, 47, 48, 49)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_under_twenty_samples_serve_both_ends(known: bool) -> None:
+    calibrating, kept, left = parted(open_samples(numbered(19, known), ONE))
+    assert calibrating == kept == list(range(19))
+    assert (left.held_back, left.also, left.runs) == (False, (), tuple(range(19)))
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("seed", range(5))
+def test_no_sample_is_both_calibrated_on_and_held_back(known: bool, seed: int) -> None:
+    """Each picture twice: the same one on both sides would judge itself."""
+    data = np.tile(np.arange(150, dtype=np.float32), 2)[:, None, None] * np.ones((1, 4, 2), np.float32)
+    calibrating, kept, left = parted(open_samples(data if known else (r for r in data), ONE), seed=seed)
+    assert not {*calibrating} & {*kept}
+    assert sorted([*calibrating, *kept]) == list(range(150))
+    assert (left.total, left.distinct, left.most_alike, left.held_back) == (300, 150, 2, True)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_of_few_that_differ_none_is_held_back(known: bool) -> None:
+    data = np.tile(np.arange(3, dtype=np.float32), 40)[:, None, None] * np.ones((1, 4, 2), np.float32)
+    calibrating, kept, left = parted(open_samples(data if known else (r for r in data), ONE))
+    assert sorted(calibrating) == sorted(kept) == [0, 1, 2]
+    assert (left.total, left.distinct, left.held_back) == (120, 3, False)
+
+
+def test_calibrated_samples_are_kept_to_judge() -> None:
+    calibrating, _, left = parted(open_samples(numbered(400, True), ONE))
+    assert [s[0].flat[0] for _, s in left.also] == calibrating[:256]
+    assert [number for number, _ in left.also] == list(range(256))
+
+
+def test_samples_can_be_left_out() -> None:
+    _, kept, left = parted(open_samples(numbered(40, True), ONE))
+    less = left.without({0, 5}, {1})
+    assert [s[0].flat[0] for s in less.samples] == [kept[0], *kept[2:]]
+    assert less.calibrated == 34
+    assert [number for number, _ in less.also] == [n for n in range(36) if n not in (0, 5)]
+    _, kept, left = parted(open_samples(numbered(10, True), ONE))
+    assert [s[0].flat[0] for s in left.without({2}, set()).samples] == [k for k in kept if k != 2]
+
+
+def test_num_samples_are_drawn_from_what_is_known(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "s.npz", image=numbered(100, True))
+    for source in (numbered(100, True), list(numbered(100, True)), tmp_path / "s.npz"):
+        samples = open_samples(source, ONE, Reading(num_samples=10))
+        drawn = [s[0].flat[0] for s in samples]
+        assert drawn == sorted(drawn) != list(range(10))
+        assert [samples.number(i) for i in range(10)] == drawn
+    first = open_samples(numbered(100, True), ONE, Reading(num_samples=10, in_order=True))
+    assert [s[0].flat[0] for s in first] == list(range(10))
+
+
+def test_an_endless_stream_is_read_as_far_as_asked() -> None:
+    def endless() -> object:
+        number = 0
+        while True:
+            yield np.full((1, 4, 2), number, np.float32)
+            number += 1
+
+    assert [s[0].flat[0] for s in open_samples(endless, ONE, Reading(num_samples=7))] == list(range(7))
 
 
 def test_synthetic_samples_repeat() -> None:

@@ -29,11 +29,17 @@ class SamplesError(FullintError):
 
 
 class RuntimeFailure(FullintError):
-    """The runtime rejected the model, or crashed on it (in a child process: `crashed`)."""
+    """The runtime rejected the model, or crashed on it (in a child process: `crashed`).
 
-    def __init__(self, message: str, *, crashed: bool = False) -> None:
+    Attributes:
+        crashed: whether the process ended.
+        sample: the number of the sample that it was running, where it was given several.
+    """
+
+    def __init__(self, message: str, *, crashed: bool = False, sample: int | None = None) -> None:
         super().__init__(message)
         self.crashed = crashed
+        self.sample = sample
 
 
 class OutputExistsError(FullintError):

@@ -18,7 +18,7 @@ from fullint.auditing.report_document import audit_document
 from fullint.auditing.rules import RULES, RULES_BY_NAME, Facts, Found, Mend, Rule, Scope
 from fullint.auditing.rules.base import LEVELS, Saturation
 from fullint.auditing.saturation import MOST_SAMPLES, measure_saturation
-from fullint.calibration.samples import ImageOptions, open_samples, slots
+from fullint.calibration.samples import ImageOptions, Reading, open_samples, slots
 from fullint.documents import Document
 from fullint.errors import FullintError, ModelFormatError, RuntimeFailure, UsageError
 from fullint.model.census import count_float, is_float_op
@@ -260,7 +260,7 @@ def _one(
     saturation = not_run = None
     if samples is not None:
         most = min(num_samples or MOST_SAMPLES, MOST_SAMPLES)
-        read = [*open_samples(samples, slots(model, tuple(model.main.inputs)), most, images)]
+        read = [*open_samples(samples, slots(model, tuple(model.main.inputs)), Reading(most, images))]
         try:
             saturation = measure_saturation(model, read)
         except RuntimeFailure as e:  # the findings may say why

@@ -9,21 +9,25 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from fullint.calibration.masks import softmax_inputs
+from fullint.calibration.outermost import Outermost
 from fullint.calibration.probes import Probe, Seen, measuring_model
 from fullint.calibration.range_methods import DEFAULT_METHOD, MinMax, RangeMethod
+from fullint.calibration.samples.bad_samples import blamed
 from fullint.calibration.statistics import Statistics, joined_ranges, tensor_keys
-from fullint.errors import SamplesError
+from fullint.errors import RuntimeFailure, SamplesError
 from fullint.model.ir import Array, Model, Tensor
 from fullint.ops import ROWS
 from fullint.ops.macs import total_macs
 from fullint.runtime.messages import FinishMeasuring, Measure, Sample
 from fullint.runtime.process import WorkerProcess, model_file
 
+RECENT = 128
+"""Samples with whole numbers that are at hand where a run fails: more than are under way to the worker at a time."""
 LARGE_MACS = 1_000_000_000
 """From here on all threads work on one sample: see `sample_runner`."""
 
@@ -58,23 +62,33 @@ class MeasuredVector:
         ends: smallest and largest value of each place before the first method's.
         methods: for each stretch of values, its first place, the one after its last, and the method.
         outputs: what is kept of the last output.
+        highest, lowest: the largest values of these places, and of their negatives, with their samples.
         not_finite: the first (sample, place) that was no finite number, if any.
+        held: vectors of samples that are held back, by number; they make no range.
     """
 
     ends: MinMax
     methods: list[tuple[int, int, RangeMethod]]
     outputs: KeptOutputs
+    highest: Outermost
+    lowest: Outermost
     not_finite: tuple[int, int] | None = None
+    held: dict[int, Array] = field(default_factory=dict)
 
     def add(self, index: int, outputs: Sequence[Array]) -> None:
-        """Take in one sample."""
+        """Take in one sample; one that is held back has a negative number (`held_number`)."""
         vector = outputs[0]
+        places = vector[: self.ends.low.size]
+        if index < 0:
+            self.held[held_number(index)] = places.copy()
+            return
         finite = np.isfinite(vector)
         if not finite.all():
             found = (index, int(np.argmin(finite)))
             self.not_finite = found if self.not_finite is None else min(self.not_finite, found)
-        places = vector[: self.ends.low.size]
         self.ends.accumulate(np.broadcast_to(places, (2, places.size)))
+        self.highest.add(index, places)
+        self.lowest.add(index, -places)
         for start, stop, method in self.methods:
             method.accumulate(vector[start:stop])
         self.outputs.add(index, outputs)
@@ -83,7 +97,52 @@ class MeasuredVector:
         """What both have taken in."""
         methods = [(a, b, m.merge(o)) for (a, b, m), (_, _, o) in zip(self.methods, other.methods, strict=True)]
         bad = min((b for b in (self.not_finite, other.not_finite) if b is not None), default=None)
-        return MeasuredVector(self.ends.merge(other.ends), methods, self.outputs.merge(other.outputs), bad)
+        return MeasuredVector(
+            self.ends.merge(other.ends),
+            methods,
+            self.outputs.merge(other.outputs),
+            self.highest.merge(other.highest),
+            self.lowest.merge(other.lowest),
+            bad,
+            {**self.held, **other.held},
+        )
+
+    def without(self, numbers: AbstractSet[int]) -> MeasuredVector:
+        """What the others have shown; methods that see all values keep what they have."""
+        left = MinMax(-self.lowest.without(numbers), self.highest.without(numbers))
+        known = np.isfinite(left.low) & np.isfinite(left.high)
+        left.low, left.high = np.where(known, left.low, self.ends.low), np.where(known, left.high, self.ends.high)
+        kept = {n: output for n, output in self.outputs.kept.items() if n not in numbers}
+        return replace(self, ends=left, outputs=KeptOutputs(self.outputs.keep, kept))
+
+
+def held_number(index: int) -> int:
+    """The number of a sample that is held back as messages have it, negative; and back."""
+    return -1 - index
+
+
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """What a collector has gathered, from which statistics are made.
+
+    Attributes:
+        probes: what each stretch of the vector is.
+        found: what the samples gave.
+        keys: of the tensors.
+        states: variables among them.
+        numbers: of the samples.
+    """
+
+    probes: Sequence[Probe]
+    found: MeasuredVector
+    keys: Mapping[Tensor, str]
+    states: AbstractSet[Tensor]
+    numbers: Sequence[int]
+
+    def statistics(self, without: AbstractSet[int] = frozenset()) -> Statistics:
+        """What the samples have shown, or all but some of them."""
+        found = self.found.without(without) if without else self.found
+        return _statistics(self.probes, found, self.keys, self.states, [n for n in self.numbers if n not in without])
 
 
 class Collector:
@@ -115,6 +174,10 @@ class Collector:
         self.method, self.states = method, state_tensors(model)
         self.probes: list[Probe] = []
         self.numbers: list[int] = []
+        self.called: dict[int, int] = {}
+        self.recent: dict[int, list[Array]] = {}
+        self._path = ""
+        self.collected: Collected | None = None
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Collector:
@@ -125,21 +188,51 @@ class Collector:
         measuring, self.probes = measuring_model(self.model, wanted, self.by_channel, self.heads, rows, values=values)
         if self.probes:  # none where the tensors are those of other entries
             together = total_macs(self.model) >= LARGE_MACS or has_state(self.model)
-            path = self._stack.enter_context(model_file(measuring))
-            self.worker.call(Measure(path, self.threads, _empty(self.probes, self.method, self.keep), together))
+            self._path = self._stack.enter_context(model_file(measuring))
+            self.worker.call(Measure(self._path, self.threads, _empty(self.probes, self.method, self.keep), together))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def add(self, index: int, arrays: Sequence[Array]) -> None:
-        """Run one sample, in graph input order."""
+    def add(self, index: int, arrays: Sequence[Array], number: int | None = None) -> None:
+        """Run one sample, in graph input order.
+
+        Args:
+            index: in the order of calibration.
+            arrays: the sample.
+            number: what messages call it, if that is not `index`.
+        """
         self.numbers.append(index)
+        self.called[index] = index if number is None else number
+        self._watch(index, arrays)
         if self.probes:
             self.worker.post(Sample(index, list(arrays)))
 
+    def add_held(self, index: int, arrays: Sequence[Array], number: int) -> None:
+        """Run one sample that is held back: it makes no range, but shows whether it lies far outside of all."""
+        if self.probes and not self.states:
+            self.called[held_number(index)] = number
+            self._watch(held_number(index), arrays)
+            self.worker.post(Sample(held_number(index), list(arrays)))
+
+    def _watch(self, index: int, arrays: Sequence[Array]) -> None:
+        """Keep a sample with whole numbers for a while: where it holds an index out of range, the runtime fails on it."""
+        if any(a.dtype.kind in "iu" for a in arrays):
+            self.recent[index] = list(arrays)
+            if len(self.recent) > RECENT:
+                del self.recent[next(iter(self.recent))]
+
+    def _of_sample(self, failure: RuntimeFailure) -> Exception:
+        """What to raise where a run failed: a sample may be to blame."""
+        sample = self.recent.get(failure.sample) if failure.sample is not None else None
+        if sample is None or failure.sample is None:
+            return failure
+        names = [t.name for t in self.model.main.inputs]
+        return blamed(self.worker, self._path, names, sample, self.called.get(failure.sample, failure.sample), failure)
+
     def finish(self) -> Statistics:
-        """What the samples have shown.
+        """What the samples have shown; `collected` then has what it is made of.
 
         Raises:
             SamplesError: a sample drives a tensor to NaN or infinity.
@@ -147,13 +240,17 @@ class Collector:
         """
         if not self.probes:
             return Statistics(len(self.numbers), {}, numbers=_ranges_of(self.numbers))
-        found = self.worker.call(FinishMeasuring())
+        try:
+            found = self.worker.call(FinishMeasuring())
+        except RuntimeFailure as e:
+            raise self._of_sample(e) from e
         assert isinstance(found, MeasuredVector)
         if found.not_finite is not None:
             sample, position = found.not_finite
             tensor = next(p.tensor for p in self.probes if p.start <= position < p.start + p.size)
-            raise SamplesError(f'sample {sample} drives tensor "{tensor.name}" to a value that is not finite')
-        return _statistics(self.probes, found, tensor_keys(self.model), set(self.states), self.numbers)
+            raise SamplesError(f'sample {self.called[sample]} drives tensor "{tensor.name}" to a value that is not finite')
+        self.collected = Collected(self.probes, found, tensor_keys(self.model), set(self.states), self.numbers)
+        return self.collected.statistics()
 
 
 def _ranges_of(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
@@ -181,7 +278,7 @@ def _empty(probes: Sequence[Probe], method: type[RangeMethod], keep: int) -> Mea
     ends = [p for p in probes if p.what is not Seen.VALUES]
     places = max((p.start + p.size for p in ends), default=0)
     values = [(p.start, p.start + p.size, method.empty()) for p in probes if p.what is Seen.VALUES]
-    return MeasuredVector(MinMax.empty(places), values, KeptOutputs(keep))
+    return MeasuredVector(MinMax.empty(places), values, KeptOutputs(keep), Outermost.empty(places), Outermost.empty(places))
 
 
 def _statistics(

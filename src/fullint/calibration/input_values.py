@@ -9,6 +9,7 @@ cut; of a normal distribution about one in ten thousand is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 
@@ -25,23 +26,31 @@ class InputValues:
     """Some of the values that each float input was given, float32; at most `MOST` of each."""
 
     def __init__(self) -> None:
-        self.values: dict[Tensor, list[Array]] = {}
+        self.values: dict[Tensor, list[tuple[int, Array]]] = {}
         self.count: dict[Tensor, int] = {}
 
-    def add(self, inputs: Sequence[Tensor], sample: Sequence[Array]) -> None:
+    def add(self, number: int, inputs: Sequence[Tensor], sample: Sequence[Array]) -> None:
         """Take some values of one sample, at regular distances, so that no row or channel is left out."""
         for t, array in zip(inputs, sample, strict=True):
             if array.dtype == np.float32 and self.count.get(t, 0) < MOST:
                 flat = array.reshape(-1)
                 step = max(1, flat.size // PER_SAMPLE) | 1
-                self.values.setdefault(t, []).append(flat[::step].copy())
-                self.count[t] = self.count.get(t, 0) + self.values[t][-1].size
+                taken = flat[::step].copy()
+                self.values.setdefault(t, []).append((number, taken))
+                self.count[t] = self.count.get(t, 0) + taken.size
+
+    def without(self, numbers: AbstractSet[int]) -> InputValues:
+        """The values of all samples but some."""
+        left = InputValues()
+        left.values = {t: [pair for pair in pairs if pair[0] not in numbers] for t, pairs in self.values.items()}
+        left.count = {t: sum(x.size for _, x in pairs) for t, pairs in left.values.items()}
+        return left
 
     def clipped(self, t: Tensor, span: Range) -> Range:
         """The range that loses least, of the whole and some narrower ones; the whole where few values are known."""
         if self.count.get(t, 0) < FEWEST:
             return span
-        x = np.concatenate(self.values[t])
+        x = np.concatenate([x for _, x in self.values[t]])
         best, found = GAIN * _error(x, span), span
         for f in FACTORS:
             narrow = span.scale(f)

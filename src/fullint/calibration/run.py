@@ -1,7 +1,7 @@
 """One calibration: every entry of a model run on its samples, those held back for the certificate left over.
 
-samples --split--> the first nine tenths --Collector--> Statistics --finish--> Stats
-                   the last tenth                                   held back, for the certificate
+samples --split--> most of them --Collector--> Statistics --finish--> Stats
+                   a tenth                                    held back, for the certificate
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fullint.calibration.collect import Collector
+from fullint.calibration.collect import Collected, Collector, has_state
 from fullint.calibration.input_values import InputValues
 from fullint.calibration.range_methods import DEFAULT_METHOD, RangeMethod
 from fullint.calibration.samples import Held, Samples, split
+from fullint.calibration.samples.values_seen import ValuesSeen
 from fullint.calibration.signatures import view
 from fullint.calibration.statistics import Stats, finish, merge_entries
 from fullint.model.ir import Array, Model, Tensor
@@ -46,23 +47,52 @@ class Wanted:
     method: type[RangeMethod] = DEFAULT_METHOD
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """What came of it.
 
     Attributes:
-        stats: ranges, over all entries.
+        each: ranges of each entry.
         held: what each entry's samples leave for the certificate.
         kept: the first samples of the main entry, in graph input order.
         inputs: some of the values that the float inputs were given.
         digest: SHA-256 of the samples that calibrated, as the model takes them.
+        collected: what the statistics of each entry are made of; None where nothing was measured.
+        views: of each entry.
+        seen: what the values given to each input of each entry are like.
     """
 
-    stats: Stats
+    each: tuple[Stats, ...]
     held: tuple[Held, ...]
     kept: tuple[list[Array], ...]
     inputs: InputValues
     digest: str
+    collected: tuple[Collected | None, ...]
+    views: tuple[Model, ...]
+    seen: tuple[tuple[ValuesSeen, ...], ...]
+
+    @property
+    def stats(self) -> Stats:
+        """Ranges, over all entries."""
+        return merge_entries(self.each)
+
+    def without(self, numbers: AbstractSet[int], held: AbstractSet[int]) -> Calibration:
+        """The same without some samples of the main entry.
+
+        Args:
+            numbers: of samples that calibrated, in the order of calibration.
+            held: places of samples held back.
+        """
+        main = self.collected[0]
+        each = self.each if main is None else (finish(self.views[0], main.statistics(numbers)), *self.each[1:])
+        kept = tuple(sample for number, sample in enumerate(self.kept) if number not in numbers)
+        return replace(
+            self,
+            each=each,
+            held=(self.held[0].without(numbers, held), *self.held[1:]),
+            kept=kept,
+            inputs=self.inputs.without(numbers),
+        )
 
 
 def calibrate_entries(
@@ -73,6 +103,7 @@ def calibrate_entries(
     threads: int,
     progress: Progress,
     ready: Ready = lambda number, sample: sample,
+    seed: int = 0,
 ) -> Calibration:
     """Run all samples of all entries, in one pass.
 
@@ -84,26 +115,35 @@ def calibrate_entries(
         threads: samples run at the same time.
         progress: told of each sample.
         ready: makes a sample what the model takes, where it was given for another form of it.
+        seed: of the draw of samples that are held back.
     """
     stats: list[Stats] = []
     held: list[Held] = []
     kept: list[list[Array]] = []
-    inputs, digest = InputValues(), hashlib.sha256()
-    for number, graph in enumerate(model.entries):
+    collected: list[Collected | None] = []
+    seen = tuple(tuple(ValuesSeen(slot) for slot in own.inputs) for own in samples)
+    views = tuple(view(model, graph) for graph in model.entries)
+    inputs, digest, in_order = InputValues(), hashlib.sha256(), has_state(model)
+    for number, own in enumerate(views):
         main = number == 0
         heads, keep = (wanted.heads, wanted.keep) if main else ((), 0)
-        own = view(model, graph)
         with Collector(own, wanted.tensors, wanted.by_channel, worker, threads, heads, keep, wanted.method) as collector:
 
-            def add(index: int, sample: list[Array], number: int = number, collector: Collector = collector) -> None:
-                inputs.add(model.entries[number].inputs, sample)
-                for array in sample:
+            def add(index: int, sample: list[Array], run: int, number: int = number, collector: Collector = collector) -> None:
+                inputs.add(index if number == 0 else -1, model.entries[number].inputs, sample)
+                for array, values in zip(sample, seen[number], strict=True):
                     digest.update(np.ascontiguousarray(array).data)
+                    values.add(array)
                 if number == 0 and index < wanted.keep:
                     kept.append(sample)
-                collector.add(index, ready(number, sample))
+                collector.add(index, ready(number, sample), samples[number].first_number(run))
                 progress("calibrate", index + 1, samples[number].count)
 
-            held.append(split(samples[number], add))
+            left = split(samples[number], add, seed, in_order=in_order)
+            if left.held_back:
+                for place, (sample, run) in enumerate(zip(left.samples, left.runs, strict=True)):
+                    collector.add_held(place, ready(number, sample), samples[number].first_number(run))
+            held.append(left)
             stats.append(finish(own, collector.finish()))
-    return Calibration(merge_entries(stats), tuple(held), tuple(kept), inputs, digest.hexdigest())
+            collected.append(collector.collected)
+    return Calibration(tuple(stats), tuple(held), tuple(kept), inputs, digest.hexdigest(), tuple(collected), views, seen)

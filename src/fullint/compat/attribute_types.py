@@ -73,6 +73,9 @@ class ConverterAttributes:
         int16: str | int | Sequence[str | int] | None
         split_outputs: bool
         allow_lost: str | Sequence[str]
+        seed: int
+        drop_outliers: bool
+        strict_samples: bool
         target: str
         shape: str | Sequence[str]
         batch: int

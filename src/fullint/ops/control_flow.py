@@ -83,6 +83,23 @@ def variable_keys(model: Model) -> dict[Tensor, tuple[object, object]]:
     return keys
 
 
+def reads_without_value(model: Model) -> list[tuple[int, Op, str]]:
+    """(graph, operator, variable) where a variable is read that nothing in the model ever gives a value.
+
+    What the runtime reads there differs from run to run.
+    """
+    keys = variable_keys(model)
+    given = {keys.get(handle) for _, op in model.ops() if op.kind == "ASSIGN_VARIABLE" and (handle := op.input(0)) is not None}
+    if None in given:  # a handle that comes from elsewhere may be that of any variable
+        return []
+    reads = [(number, op, keys.get(op.inputs[0])) for number, op in model.ops() if op.kind == "READ_VARIABLE" and op.inputs[0]]
+    return [(number, op, _text(key[1])) for number, op, key in reads if key is not None and key not in given]
+
+
+def _text(name: object) -> str:
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name or "")
+
+
 def _variables(model: Model) -> dict[object, Tie]:
     keys = variable_keys(model)
     found: dict[object, Tie] = {}

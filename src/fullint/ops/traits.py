@@ -33,6 +33,7 @@ class Traits:
         monotone: a larger operand never gives a smaller result.
         not_negative: no value of the result is below 0.
         homogeneous: f(s x) = s f(x) for s > 0 in its first operand.
+        keeps_whole: of whole numbers it makes whole numbers; always true of what moves values.
         keeps_channels: operator -> whether it keeps channels (the last dimension) separate; flattening may repeat them.
         adds: the signs of the two terms that it adds.
         multiplies: it is an element-wise product.
@@ -58,6 +59,7 @@ class Traits:
     monotone: bool = False
     not_negative: bool = False
     homogeneous: bool = False
+    keeps_whole: bool = False
     keeps_channels: Callable[[Op], bool] | None = None
     adds: tuple[int, int] | None = None
     multiplies: bool = False
@@ -77,7 +79,7 @@ def _unary(**more: bool | Callable[[Op], bool] | tuple[str, ...]) -> Traits:
 
 
 def _move(**more: bool | int | Callable[[Op], bool]) -> Traits:
-    return Traits(moves=True, **more)  # type: ignore[arg-type]
+    return Traits(moves=True, keeps_whole=True, **more)  # type: ignore[arg-type]
 
 
 def _as_they_are(op: Op) -> bool:
@@ -129,6 +131,7 @@ _SELECTION = Traits(element_wise=True, reads_masks=True)
 TRAITS: dict[str, Traits] = {
     "ADD": Traits(
         element_wise=True,
+        keeps_whole=True,
         adds=(1, 1),
         passes_small=True,
         passes_means=True,
@@ -137,16 +140,18 @@ TRAITS: dict[str, Traits] = {
     ),
     "SUB": Traits(
         element_wise=True,
+        keeps_whole=True,
         adds=(1, -1),
         passes_means=True,
         reads_masks=True,
         bound=lambda a, b, same: Range(0.0, 0.0) if same else Range(a.low - b.high, a.high - b.low),
     ),
-    "MUL": Traits(element_wise=True, multiplies=True, passes_means=True, reads_masks=True, bound=_product),
+    "MUL": Traits(element_wise=True, keeps_whole=True, multiplies=True, passes_means=True, reads_masks=True, bound=_product),
     "DIV": Traits(element_wise=True, steep=True, bound=_quotient),
-    "SQUARED_DIFFERENCE": Traits(element_wise=True, not_negative=True, bound=_square_of_difference),
+    "SQUARED_DIFFERENCE": Traits(element_wise=True, keeps_whole=True, not_negative=True, bound=_square_of_difference),
     "MAXIMUM": Traits(
         element_wise=True,
+        keeps_whole=True,
         selects=1,
         monotone=True,
         passes_small=True,
@@ -154,7 +159,11 @@ TRAITS: dict[str, Traits] = {
         bound=lambda a, b, same: Range(max(a.low, b.low), max(a.high, b.high)),
     ),
     "MINIMUM": Traits(
-        element_wise=True, selects=-1, monotone=True, bound=lambda a, b, same: Range(min(a.low, b.low), min(a.high, b.high))
+        element_wise=True,
+        keeps_whole=True,
+        selects=-1,
+        monotone=True,
+        bound=lambda a, b, same: Range(min(a.low, b.low), min(a.high, b.high)),
     ),
     "ADD_N": Traits(element_wise=True),
     "POW": Traits(element_wise=True),
@@ -169,14 +178,14 @@ TRAITS: dict[str, Traits] = {
     "LOGICAL_NOT": _unary(),
     "CAST": _unary(),
     "BUCKETIZE": _unary(monotone=True),
-    "RELU": _unary(monotone=True, not_negative=True, homogeneous=True, keeps_channels=_as_they_are),
-    "RELU6": _unary(monotone=True, not_negative=True),
+    "RELU": _unary(monotone=True, keeps_whole=True, not_negative=True, homogeneous=True, keeps_channels=_as_they_are),
+    "RELU6": _unary(keeps_whole=True, monotone=True, not_negative=True),
     "RELU_0_TO_1": _unary(monotone=True, not_negative=True),
     "RELU_N1_TO_1": _CLAMP,
     "LEAKY_RELU": _unary(homogeneous=True, keeps_channels=_as_they_are),
-    "ABS": _unary(not_negative=True, homogeneous=True, keeps_channels=_as_they_are),
-    "NEG": _unary(homogeneous=True, keeps_channels=_as_they_are),
-    "SQUARE": _unary(not_negative=True),
+    "ABS": _unary(keeps_whole=True, not_negative=True, homogeneous=True, keeps_channels=_as_they_are),
+    "NEG": _unary(keeps_whole=True, homogeneous=True, keeps_channels=_as_they_are),
+    "SQUARE": _unary(keeps_whole=True, not_negative=True),
     "LOGISTIC": _unary(monotone=True, not_negative=True, passes_means=True),
     "TANH": _unary(monotone=True, passes_means=True),
     "HARD_SWISH": _unary(),
@@ -218,8 +227,9 @@ TRAITS: dict[str, Traits] = {
     "AVERAGE_POOL_2D": Traits(averages=True, monotone=True, homogeneous=True, keeps_channels=_as_they_are),
     "RESIZE_BILINEAR": Traits(averages=True, monotone=True, homogeneous=True, keeps_channels=_as_they_are),
     "MEAN": Traits(averages=True, monotone=True, homogeneous=True, keeps_channels=_over_others, passes_small=True),
-    "SUM": Traits(monotone=True, homogeneous=True),
-    "FULLY_CONNECTED": Traits(passes_small=True),
+    "SUM": Traits(keeps_whole=True, monotone=True, homogeneous=True),
+    "FULLY_CONNECTED": Traits(keeps_whole=True, passes_small=True),
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "BATCH_MATMUL"), Traits(keeps_whole=True)),
     **dict.fromkeys(
         "ASSIGN_VARIABLE CALL_ONCE VAR_HANDLE READ_VARIABLE HASHTABLE HASHTABLE_IMPORT IF WHILE CALL CUSTOM".split(),
         Traits(effects=True),

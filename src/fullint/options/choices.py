@@ -13,74 +13,21 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from fullint.errors import UsageError
-from fullint.options.flags import flag_of, said
+from fullint.options.flags import said
+from fullint.options.of_samples import SAMPLES_SPELLING, ModelOptions, SampleOptions, one_of
 from fullint.targets import TARGETS
 
 IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
 ACTIVATION_TYPES = ("int8", "int16")
-LAYOUTS = ("NHWC", "NCHW")
 WEIGHTS = ("auto", "per-channel", "per-tensor")
 FRAMEWORK_NAMES = ("auto", "keras", "torch", "onnx")
 
-BYTES = "sha256:"
-"""What a report calls a model that was bytes begins with; the digest follows."""
-
-Progress = Callable[[str, int, int | None], None]
-"""(stage, done, total or None), called as the work goes on."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class ModelOptions:
-    """A model, and sizes for its open dimensions."""
-
-    model: str | Path | bytes = field(kw_only=False, metadata=said("Path of a model.", reported=False))
-    shape: str | Sequence[str] = field(
-        default=(),
-        metadata=said("Shape of an input with dynamic dimensions.", metavar="[NAME=]N,...", several=True, converter=True),
-    )
-    batch: int = field(default=1, metadata=said("Fix a dynamic batch at this size.", parse=int, converter=True))
-    progress: Progress | None = field(
-        default=None, metadata=said("Called with (stage, done, total) as the work goes on.", reported=False)
-    )
-
-    def __repr__(self) -> str:
-        chosen = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if flag_of(f).reported and not _is_default(self, f))
-        return f"{type(self).__name__}({', '.join(chosen)})"
-
-    def check(self) -> None:
-        """Raise UsageError where a value makes no sense."""
-        if not isinstance(self.batch, int) or isinstance(self.batch, bool):
-            raise UsageError(f"batch must be an integer, not {self.batch!r}")
-        if self.batch < 1:
-            raise UsageError(f"batch must be at least 1, not {self.batch}")
-        _ = self.shapes
-
-    @property
-    def shapes(self) -> dict[str | None, tuple[int, ...]]:
-        """Shapes of inputs by name; None stands for the only input."""
-        return parse_shapes(self.shape)
-
-    @property
-    def source(self) -> str | Path | bytes:
-        """The model as it was given.
-
-        Raises:
-            UsageError: it is neither a path nor bytes.
-        """
-        if isinstance(self.model, bytearray | memoryview):
-            return bytes(self.model)
-        if not isinstance(self.model, str | Path | bytes):
-            raise UsageError(f"the model must be a path or bytes, not {type(self.model).__name__}")
-        return self.model
-
-
-SAMPLES_SPELLING: dict[str, Any] = {"metavar": "DATA", "several": True, "short": "-c", "reported": False}
 FRAMEWORK_HELP = "What makes the model of module.py:function, where its imports do not tell."
 
 
@@ -101,13 +48,13 @@ class ConvertOptions(ModelOptions):
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
         super().check()
-        _one_of("framework", self.framework, FRAMEWORK_NAMES)
+        one_of("framework", self.framework, FRAMEWORK_NAMES)
         if not isinstance(self.model, str | Path):
             raise UsageError(f"the model must be a path, not {type(self.model).__name__}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class RunOptions(ModelOptions):
+class RunOptions(SampleOptions):
     """Choices that `quantize` and `repair` have in common."""
 
     model: str | Path | bytes = field(
@@ -117,16 +64,6 @@ class RunOptions(ModelOptions):
             reported=False,
         ),
     )
-    samples: Any = field(
-        default=None,
-        kw_only=False,
-        metadata=said(
-            "Representative samples: .npz, .npy, a folder of images, or file.py:function; KEY=DATA for each of several "
-            "signatures.",
-            **SAMPLES_SPELLING,
-        ),
-    )
-    num_samples: int | None = field(default=None, metadata=said("Use the first N samples.", parse=int, converter=True))
     keep_float: str | int | Sequence[str | int] | None = field(
         default=None, metadata=said("Operators that stay float.", metavar="NAME|TYPE|INDEX,...", converter=True)
     )
@@ -165,31 +102,18 @@ class RunOptions(ModelOptions):
             converter=True,
         ),
     )
-    mean: float | Sequence[float] = field(
-        default=0.0, metadata=said("Images: subtracted from each pixel (0..255); one number, or one per channel.", parse=tuple)
-    )
-    std: float | Sequence[float] = field(
-        default=255.0, metadata=said("Images: what is left is divided by this; as --mean.", parse=tuple)
-    )
-    layout: str = field(default="NHWC", metadata=said("Images: layout of the model's input.", choices=LAYOUTS))
 
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
         super().check()
-        for name, described in (("model", BYTES), ("samples", "<")):
-            value = getattr(self, name)
-            if isinstance(value, str) and value.startswith(described) and not Path(value).exists():
-                raise UsageError(f"the {name} of that run had no path ({value}): to repeat it, give {name}= again")
-        for name in ("num_samples", "threads"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-                raise UsageError(f"{name} must be an integer, not {value!r}")
+        if self.threads is not None and (not isinstance(self.threads, int) or isinstance(self.threads, bool)):
+            raise UsageError(f"threads must be an integer, not {self.threads!r}")
         if not isinstance(self.min_sqnr, int | float) or not math.isfinite(self.min_sqnr):
             raise UsageError(f"min_sqnr must be a finite number of dB, not {self.min_sqnr!r}")
         given = self.io.split(",") if isinstance(self.io, str) else []
         if len(given) not in (1, 2) or not {*given} <= {*IO_TYPES}:
             raise UsageError(f'io must be one of {", ".join(IO_TYPES)}, or two of them (inputs,outputs), not "{self.io}"')
-        _one_of("target", self.target, tuple(TARGETS))
+        one_of("target", self.target, tuple(TARGETS))
         for name in ("keep_float", "int16"):
             k = getattr(self, name)
             if isinstance(k, bool) or (not isinstance(k, str | int | None) and not _all_text(k, int)):
@@ -198,10 +122,6 @@ class RunOptions(ModelOptions):
             raise UsageError(f"allow_lost must be the name of a part, or a sequence of names, not {self.allow_lost!r}")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"threads must be at least 1, not {self.threads}")
-        _one_of("layout", self.layout, LAYOUTS)
-        numbers(self.mean)
-        if 0 in numbers(self.std):
-            raise UsageError("std must not be zero")
 
     @property
     def accepted(self) -> frozenset[str]:
@@ -247,10 +167,10 @@ class QuantizeOptions(RunOptions):
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
         super().check()
-        _one_of("framework", self.framework, FRAMEWORK_NAMES)
+        one_of("framework", self.framework, FRAMEWORK_NAMES)
         if not isinstance(self.split_outputs, bool):
             raise UsageError(f"split_outputs must be true or false, not {self.split_outputs!r}")
-        _one_of("activations", self.activations, ACTIVATION_TYPES)
+        one_of("activations", self.activations, ACTIVATION_TYPES)
 
     @property
     def io_types(self) -> tuple[str, str]:
@@ -305,60 +225,12 @@ class RepairOptions(RunOptions):
         super().check()
         if not isinstance(self.unsafe_fixes, bool):
             raise UsageError(f"unsafe_fixes must be true or false, not {self.unsafe_fixes!r}")
-        _one_of("weights", self.weights, WEIGHTS)
+        one_of("weights", self.weights, WEIGHTS)
 
     def of_quantize(self) -> QuantizeOptions:
         """The same for the stages that `repair` and `quantize` share."""
         common = {f.name: getattr(self, f.name) for f in fields(RunOptions)}
         return QuantizeOptions(**common)
-
-
-def _is_default(options: Any, f: Field[Any]) -> bool:
-    value = getattr(options, f.name)
-    return value is f.default or (isinstance(value, str | int | float | tuple | list) and value == f.default)
-
-
-def numbers(value: float | Sequence[float]) -> tuple[float, ...]:
-    """One number, or one for each channel.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    try:
-        return (float(value),) if isinstance(value, int | float) else tuple(float(v) for v in value)
-    except (TypeError, ValueError) as e:
-        raise UsageError(f"mean and std are numbers or sequences of numbers, not {value!r}") from e
-
-
-def parse_shapes(shape: str | Sequence[str]) -> dict[str | None, tuple[int, ...]]:
-    """Shapes of inputs by name; None stands for the only input.
-
-    "1,224,224,3"          of the only input
-    "image=1,224,224,3"    of the input of that name
-
-    Raises:
-        UsageError: it is no text, or does not look like a shape.
-    """
-    if not isinstance(shape, str) and not (isinstance(shape, list | tuple) and all(isinstance(s, str) for s in shape)):
-        raise UsageError(f"shape must be a string such as 1,224,224,3, or a sequence of them, not {shape!r}")
-    return dict(_parse_shape(text) for text in ([shape] if isinstance(shape, str) else shape))
-
-
-def _parse_shape(text: str) -> tuple[str | None, tuple[int, ...]]:
-    name, _, sizes = text.rpartition("=")
-    try:
-        shape = tuple(int(n) for n in sizes.split(","))
-    except ValueError:
-        shape = ()
-    if not shape or any(n < 1 for n in shape):
-        raise UsageError(f'shape must have the form 1,224,224,3 or NAME=1,224,224,3, not "{text}"')
-    return name or None, shape
-
-
-def _one_of(name: str, value: object, choices: Sequence[str]) -> None:
-    if value not in choices:
-        first = ", ".join(choices[:-1])
-        raise UsageError(f'{name} must be {first} or {choices[-1]}, not "{value}"')
 
 
 def _all_text(value: object, also: type = str) -> bool:

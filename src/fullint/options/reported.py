@@ -10,8 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fullint.options.choices import BYTES, RunOptions, numbers
+from fullint.options.choices import RunOptions
 from fullint.options.flags import flag_of
+from fullint.options.of_samples import BYTES, numbers
 
 
 def reported(options: RunOptions) -> dict[str, Any]:
@@ -21,7 +22,9 @@ def reported(options: RunOptions) -> dict[str, Any]:
     """
     chosen = {f.name: getattr(options, f.name) for f in fields(options) if flag_of(f).reported}
     chosen |= {name: list(numbers(chosen[name])) for name in ("mean", "std") if not isinstance(chosen[name], int | float)}
-    given = {"model": _source(options.model), "samples": _source(options.samples)}
+    labels = options.labels
+    named = isinstance(labels, str) and not Path(labels).exists()
+    given = {"model": _source(options.model), "samples": _source(options.samples), "labels": labels if named else _source(labels)}
     return given | {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
 
 

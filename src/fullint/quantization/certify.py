@@ -10,28 +10,30 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from fullint.calibration.collect import has_state
 from fullint.calibration.samples import Held
+from fullint.calibration.samples.findings import SampleFinding
 from fullint.calibration.signatures import Entry
 from fullint.errors import AccuracyError, RuntimeFailure
 from fullint.model.ir import Array
 from fullint.model.tflite import read_model, write_model
+from fullint.quantization.causes import FoundCauses
 from fullint.quantization.float_tail import outputs_kept_apart, where_integers_end
+from fullint.quantization.questions import Judged, accuracy, question
+from fullint.quantization.readings import TRIED
 from fullint.quantization.report import Result, report_result
 from fullint.quantization.stage_values import Calibrated, Loaded, Written
-from fullint.quantization.ways_out import tried_ways
 from fullint.quantization.workbench import Workbench
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess
 from fullint.verification.acceptance import verdict
+from fullint.verification.answers import Answers
 from fullint.verification.certificate import certify as certify_entry
 from fullint.verification.joined import join_certificates
 from fullint.verification.kernel_outputs import as_read
-from fullint.verification.layer_errors import worst_operators
 from fullint.verification.output_parts import output_parts
 from fullint.verification.report import Certificate
 
-SHOWN = 8
-"""Samples on which ways out are tried."""
 COMPARED_TWICE = 64
 """Most samples where a result is compared with two models."""
 CORRECTED = "the given model, with its faulty operators corrected"
@@ -45,13 +47,13 @@ class _Compared:
     Attributes:
         certificate: against the given model, or, where that does not run, against the corrected one.
         corrected: against the corrected one, if there is one.
-        shown: the first samples of the main entry.
+        judged: the first samples of the main entry, and what was answered to them.
         warnings: about the given model.
     """
 
     certificate: Certificate
     corrected: Certificate | None
-    shown: list[list[Array]]
+    judged: Judged
     warnings: tuple[str, ...] = ()
 
 
@@ -65,9 +67,14 @@ def certify(bench: Workbench, written: Written) -> Result:
     calibrated = written.assigned.calibrated
     loaded = calibrated.prepared.loaded
     compared = _twice(bench, written) if loaded.corrected else _once(bench, written, loaded.entries, calibrated.held)
-    decides = compared.corrected if compared.corrected is not None and loaded.on_purpose else compared.certificate
-    warnings = (*compared.warnings, *_judge(bench, written, decides, compared.shown))
-    return Result(written.data, report_result(bench, written, compared.certificate, warnings, compared.corrected))
+    with bench.stage("certify"):
+        findings = question(bench, written, compared.judged)
+    certificate = compared.certificate
+    if calibrated.samples:
+        certificate = replace(certificate, accuracy=accuracy(compared.judged, calibrated.samples[0]))
+    decides = compared.corrected if compared.corrected is not None and loaded.on_purpose else certificate
+    warnings = (*compared.warnings, *_judge(bench, written, decides, compared.judged, findings))
+    return Result(written.data, report_result(bench, written, certificate, warnings, compared.corrected, findings))
 
 
 def _twice(bench: Workbench, written: Written) -> _Compared:
@@ -83,9 +90,9 @@ def _twice(bench: Workbench, written: Written) -> _Compared:
     refused = _refusal(loaded, held)
     if refused is not None:
         said = f"the given model does not run, so the result was compared with {CORRECTED}: {refused}"
-        return _Compared(corrected.certificate, corrected.certificate, corrected.shown, (said,))
+        return _Compared(corrected.certificate, corrected.certificate, corrected.judged, (said,))
     given = _once(bench, written, loaded.entries, held)
-    return _Compared(given.certificate, corrected.certificate, corrected.shown)
+    return _Compared(given.certificate, corrected.certificate, corrected.judged)
 
 
 def _refusal(loaded: Loaded, held: Sequence[Held]) -> RuntimeFailure | None:
@@ -109,7 +116,7 @@ def _once(
     loaded = calibrated.prepared.loaded
     found: list[Certificate] = []
     ends: list[Certificate] = []
-    first: list[list[Array]] = []
+    judged = Judged((), (), ())
     with bench.stage("certify"):
         bench.peak_memory()
         result = read_model(written.data)
@@ -117,7 +124,8 @@ def _once(
             main = entry.number == 0
             own = result if main else entry.view(result)
             shown: list[list[Array]] = []
-            one = certify_entry(
+            also = () if has_state(calibrated.model) else judges.also
+            compared = certify_entry(
                 entry.path,
                 (entry.inputs, entry.outputs),
                 own,
@@ -126,7 +134,7 @@ def _once(
                 bench.worker,
                 bench.second_worker(),
                 parts=output_parts(entry.view(written.emitted.model), bench.evaluate),
-                more=calibrated.bias.samples if main else (),
+                also=[sample for _, sample in also],
                 held_back=judges.held_back,
                 drawn=judges.drawn,
                 uncalibrated=loaded.options.synthetic,
@@ -135,58 +143,55 @@ def _once(
                 kept=written.places,
                 check=main,
             )
+            one = compared.certificate
             found.append(outputs_kept_apart(one, entry.view(calibrated.model).main))
             ends += where_integers_end(bench, written, entry, shown, one)
-            first = shown if main else first
-    return _Compared(join_certificates([*found, *ends]), None, first)
+            if main:
+                judged = _judged(judges, shown, also, compared.answers)
+    return _Compared(join_certificates([*found, *ends]), None, judged)
+
+
+def _judged(
+    held: Held, shown: Sequence[list[Array]], also: Sequence[tuple[int, list[Array]]], answers: Sequence[Answers]
+) -> Judged:
+    """The samples that judged, those held back first, and what was answered."""
+    count = max((a.count for a in answers), default=0)
+    runs = held.runs or tuple(range(count))
+    runs = (*runs, *(held.calibrated_runs[number] for number, _ in also))
+    samples = [*shown, *(sample for _, sample in also)] if len(shown) < TRIED else shown
+    return Judged(samples[:count], runs[:count], answers)
 
 
 def _first(samples: Iterable[list[Array]], shown: list[list[Array]]) -> Iterator[list[Array]]:
     """The samples; the first are kept in `shown`."""
     for sample in samples:
-        if len(shown) < SHOWN:
+        if len(shown) < TRIED:
             shown.append(sample)
         yield sample
 
 
-def _judge(bench: Workbench, written: Written, certificate: Certificate, shown: list[list[Array]]) -> tuple[str, ...]:
+def _judge(
+    bench: Workbench, written: Written, certificate: Certificate, judged: Judged, findings: Sequence[SampleFinding]
+) -> tuple[str, ...]:
     """Warnings about the result; raises AccuracyError if its SQNR is too low."""
     calibrated = written.assigned.calibrated
     loaded = calibrated.prepared.loaded
-
-    def worst() -> list[str]:
-        emitted, sample = written.emitted, calibrated.held[0].last
-        return worst_operators(calibrated.model, emitted.model, emitted.int8, sample)
-
     warnings = []
     if calibrated.loose and loaded.request.samples is None:
         count = len(calibrated.loose)
         warnings.append(f"{count} ranges are bounds on sums, judged on random inputs: real data may lose more; use -c DATA")
     options, every = loaded.options, loaded.request.require_every_output
+    causes = FoundCauses(bench, written, certificate, judged.samples)
     try:
-        warnings += verdict(
-            certificate,
-            options.min_sqnr,
-            options.per_tensor,
-            worst,
-            require_every_output=every,
-            accepted=options.accepted,
-            ways=lambda: tried_ways(bench, written, certificate, _few(calibrated, shown)),
-        )
+        warnings += verdict(certificate, options.min_sqnr, causes, require_every_output=every, accepted=options.accepted)
     except AccuracyError as e:
+        said = [str(e), *(f"  about the samples: {f.text}" for f in findings)]
         if every and not calibrated.bounded:
-            raise AccuracyError(f"{e}\n  {BAR_OF_REPAIRS}", e.lost) from e
-        if not calibrated.bounded:
-            raise
-        raise AccuracyError(f"{e}\n  {_too_wide(calibrated)}\n  try: -c DATA", e.lost) from e
-    return (*warnings, *_of_inputs_and_outputs(calibrated))
-
-
-def _few(calibrated: Calibrated, shown: Sequence[list[Array]]) -> list[list[Array]]:
-    """A few samples of the main entry, as the prepared model takes them: those that judged, and others where they are too few."""
-    given = calibrated.prepared.loaded.entries[0].inputs
-    samples = [*shown, *calibrated.bias.samples[: SHOWN - len(shown)]]
-    return [as_read(s, given, calibrated.model.main.inputs) for s in samples]
+            said.append(f"  {BAR_OF_REPAIRS}")
+        if calibrated.bounded:
+            said += [f"  {_too_wide(calibrated)}", "  try: -c DATA"]
+        raise AccuracyError("\n".join(said), e.lost) from e
+    return (*warnings, *_of_io(calibrated))
 
 
 def _too_wide(calibrated: Calibrated) -> str:
@@ -194,15 +199,8 @@ def _too_wide(calibrated: Calibrated) -> str:
     return f"without samples, these ranges are only bounds, and too wide: {names or 'values between float operators'}"
 
 
-def _of_inputs_and_outputs(calibrated: Calibrated) -> list[str]:
+def _of_io(calibrated: Calibrated) -> list[str]:
     model, options = calibrated.model, calibrated.prepared.loaded.options
-    warnings = []
     if options.io != "auto" and not any(t.is_float for t in (*model.main.inputs, *model.main.outputs)):
-        warnings.append(f"io {options.io} has no effect: the model has no float input or output")
-    for t in model.main.inputs:
-        span = calibrated.ranges.get(t)
-        if span is not None and span.low == span.high:
-            warnings.append(
-                f'input "{t.name}" is {span.low:g} in every sample: its range cannot be calibrated; give varied samples'
-            )
-    return warnings
+        return [f"io {options.io} has no effect: the model has no float input or output"]
+    return []

@@ -13,6 +13,7 @@ from fullint.model.numerics import SCALE_MAX, SCALE_MIN
 from fullint.model.ranges import Range
 from fullint.ops import ROWS, Role
 from fullint.ops.base import CONVERSIONS
+from fullint.ops.control_flow import reads_without_value
 from fullint.ops.decompositions import IMPOSSIBLE, INTEGERS, form
 from fullint.quantization.assignment import Assignment
 
@@ -54,6 +55,18 @@ def _blocker(number: int, op: Op) -> Blocker | None:
         if x is not None and x.is_float and row.role(i) is Role.RAW:
             return block(f'its input {i} "{x.name}" is float, but must be an integer type', "cast it to int32 in the model")
     return None
+
+
+def reads_of_nothing(model: Model) -> list[Blocker]:
+    """Operators that read a variable which nothing gives a value: what they compute is not defined, in float either."""
+    way_out = (
+        "export the model again with its variables' values: as constants (a frozen graph, from_keras_model), "
+        "or with the signature that initializes them"
+    )
+    return [
+        Blocker(number, op.origin, op.kind, op.output_name, f'nothing in the model gives the variable "{name}" a value', way_out)
+        for number, op, name in reads_without_value(model)
+    ]
 
 
 def without_int16(model: Model, wide: Collection[tuple[int, int]]) -> list[Blocker]:

@@ -60,7 +60,7 @@ def where_integers_end(
             float_io=True,
             reference=certificate.reference,
             check=False,
-        )
+        ).certificate
     outputs = tuple(replace(o, name=t.name) for o, t in zip(one.outputs, ends, strict=True))
     counted = tuple(replace(k, samples=0) for k in one.kernel_sets)  # the same samples again
     return [replace(one, outputs=outputs, samples=0, kernel_sets=counted)]

@@ -5,13 +5,14 @@ Prepared --calibrate--> Calibrated --equalize--> Calibrated
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from fullint.calibration.collect import has_state
+from fullint.calibration.collect import has_state, held_number
 from fullint.calibration.observed import observed_tensors
-from fullint.calibration.run import Wanted, calibrate_entries
-from fullint.calibration.samples import ImageOptions, Samples, open_samples, slots, synthetic
+from fullint.calibration.outliers import find_outliers
+from fullint.calibration.run import Calibration, Wanted, calibrate_entries
+from fullint.calibration.samples import ImageOptions, Reading, Samples, open_samples, slots, synthetic
 from fullint.calibration.signatures import samples_of
 from fullint.errors import NotIntegerError
 from fullint.model.ir import Graph, Model, Tensor
@@ -23,9 +24,12 @@ from fullint.quantization.equalization import equalize as rescale
 from fullint.quantization.equalization import streams
 from fullint.quantization.feasibility import unmeasured
 from fullint.quantization.stage_values import BiasSamples, Calibrated, Channels, Loaded, Prepared
+from fullint.quantization.whole_numbers import whole_ranges, whole_tensors
 from fullint.quantization.workbench import Workbench
 
 SYNTHETIC_SAMPLES = 32
+ENOUGH_VALUES = 1000
+"""Values of an input of which fewer do not tell that it holds whole numbers only."""
 
 
 def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
@@ -45,34 +49,60 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         ends = heads(model.main) if keep else []
         ends_float = options.float_ends
         wanted = Wanted(observed_tensors(model, ends_float), by_channel, [h.tensor for h in ends], keep)
-        done = calibrate_entries(model, samples, wanted, bench.worker, options.workers, bench.progress)
-    stats = done.stats
-    missing = unmeasured(model, stats.ranges, ends_float)
+        done = calibrate_entries(model, samples, wanted, bench.worker, options.workers, bench.progress, seed=options.seed)
+    missing = unmeasured(model, done.stats.ranges, ends_float)
     if missing:
         raise NotIntegerError(missing)
-    return Calibrated(
-        prepared,
-        model,
-        stats.measured,
-        done.held,
-        BiasSamples(tuple(ends), stats.means, done.kept),
-        Channels(tuple(found), stats.channels, done.inputs),
-        warnings=warn_of_unseen(stats.unseen),
-        digest=done.digest,
-    )
+
+    def calibrated(done: Calibration) -> Calibrated:
+        stats = done.stats
+        return Calibrated(
+            prepared,
+            model,
+            stats.measured,
+            done.held,
+            BiasSamples(tuple(ends), stats.means, done.kept),
+            Channels(tuple(found), stats.channels, done.inputs),
+            warnings=warn_of_unseen(stats.unseen),
+            digest=done.digest,
+            samples=tuple(samples),
+            seen=done.seen,
+        )
+
+    return with_outliers(done, calibrated, drop=options.drop_outliers)
+
+
+def with_outliers(done: Calibration, calibrated: Callable[[Calibration], Calibrated], *, drop: bool) -> Calibrated:
+    """What was calibrated, with the samples that alone set ranges beside it, or left out.
+
+    Args:
+        done: the calibration.
+        calibrated: what it makes of all samples, or of some.
+        drop: whether such samples are left out.
+    """
+    main = done.collected[0]
+    found = find_outliers(main, done.views[0].main.inputs) if main is not None else None
+    if found is None:
+        return calibrated(done)
+    numbers, held = {n for n in found.numbers if n >= 0}, {held_number(n) for n in found.numbers if n < 0}
+    runs = [*(done.held[0].calibrated_runs[n] for n in numbers), *(done.held[0].runs[n] for n in held)]
+    rest, whole = calibrated(done.without(numbers, held)), calibrated(done)
+    named = tuple(sorted(whole.samples[0].first_number(run) for run in runs))
+    return replace(rest if drop else whole, outliers=found, outlier_samples=named, rest=None if drop else rest)
 
 
 def open_all(loaded: Loaded, model: Model) -> list[Samples]:
     """The samples of each entry of a model, opened and not yet read."""
-    o, found = loaded.options, []
+    o, found, in_order = loaded.options, [], has_state(model)
     for entry in loaded.entries:
+        labels = o.labels if entry.number == 0 else None
         inputs = slots(entry.view(model), entry.inputs)
         if o.synthetic:
             found.append(synthetic(inputs, o.num_samples or SYNTHETIC_SAMPLES))
         else:
             own = samples_of(loaded.request.samples, entry, loaded.entries)
             images = ImageOptions(numbers(o.mean), numbers(o.std), o.layout)
-            found.append(open_samples(own, inputs, o.num_samples, images, o.batch))
+            found.append(open_samples(own, inputs, Reading(o.num_samples, images, o.batch, labels, o.seed, in_order)))
     return found
 
 
@@ -95,6 +125,7 @@ def equalize(bench: Workbench, calibrated: Calibrated) -> Calibrated:
         ranges = {**known, **{t: Range(float(low.min()), float(high.max())) for t, (low, high) in done.channels.items()}}
         if options.activations == "int8":
             ranges |= {t: channels.inputs.clipped(t, ranges[t]) for t in channels.inputs.count if t in ranges}
+            ranges |= whole_ranges(whole_tensors(done.graph, _whole_inputs(calibrated)), ranges)
         ranges |= {t: representable(*given) for t, given in prepared.pinned.items()}
     return replace(
         calibrated,
@@ -102,6 +133,14 @@ def equalize(bench: Workbench, calibrated: Calibrated) -> Calibrated:
         measured=replace(calibrated.measured, ranges=ranges),
         changes=(*calibrated.changes, *done.changes),
     )
+
+
+def _whole_inputs(calibrated: Calibrated) -> list[Tensor]:
+    """Float inputs of the main graph that no sample shows anything but whole numbers of."""
+    if not calibrated.seen:
+        return []
+    pairs = zip(calibrated.model.main.inputs, calibrated.seen[0], strict=True)
+    return [t for t, seen in pairs if t.dtype == "float32" and seen.whole and seen.count >= ENOUGH_VALUES]
 
 
 def _with_graph(model: Model, old: Graph, new: Graph) -> Model:

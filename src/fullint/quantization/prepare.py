@@ -16,7 +16,7 @@ from fullint.passes.expand_constants import expand_dequantize
 from fullint.passes.named_operators import keep_in_float, named_operators
 from fullint.passes.qat_params import apply_qat_params, forget_float_params
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
-from fullint.quantization.feasibility import blockers, without_int16
+from fullint.quantization.feasibility import blockers, reads_of_nothing, without_int16
 from fullint.quantization.stage_values import Loaded, Prepared
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
@@ -38,8 +38,12 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
 
     Raises:
         UsageError: an option names an operator or input that is not there.
+        NotIntegerError: a variable is read that nothing gives a value.
     """
     options, target = loaded.options, TARGETS[loaded.options.target]
+    undefined = reads_of_nothing(loaded.model)
+    if undefined:
+        raise NotIntegerError(undefined)
     with bench.stage("prepare"):
         model, twins = copy_model(loaded.model)
         chosen = [] if any(op.keep_float for _, op in model.ops()) else keep_in_float(model, options.keep_float)

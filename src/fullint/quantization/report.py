@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from fullint.calibration.samples.findings import SampleFinding
 from fullint.documents import Document
 from fullint.errors import VerificationError
 from fullint.frontends.report import Conversion
 from fullint.model.census import ConvCount, count_conv, count_float, operator_counts
-from fullint.model.ir import Model
+from fullint.model.ir import Model, Tensor
+from fullint.model.numerics import representable
 from fullint.model.tflite import read_model
 from fullint.options import reported
 from fullint.quantization.report_document import quantize_document
@@ -43,6 +45,25 @@ class CutReport:
     why: str
 
 
+@dataclass(frozen=True)
+class EndReport:
+    """An input or output of the result: what its codes stand for, where it is quantized.
+
+    Attributes:
+        name: tensor name.
+        dtype: element type.
+        scale, zero_point: real value = scale * (code - zero_point); None where it is not quantized.
+        low, high: real values of the smallest and the largest code.
+    """
+
+    name: str
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+    low: float | None = None
+    high: float | None = None
+
+
 @dataclass(frozen=True, repr=False)
 class QuantizeReport(Report):
     """Everything `quantize` did and found; see the field names."""
@@ -63,6 +84,10 @@ class QuantizeReport(Report):
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     samples: dict[str, Any] = field(default_factory=dict)
+    sample_findings: tuple[SampleFinding, ...] = ()
+    inputs: tuple[EndReport, ...] = ()
+    outputs: tuple[EndReport, ...] = ()
+    normalization: dict[str, Any] | None = None
     sizes: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
@@ -92,7 +117,12 @@ class Result(ModelResult):
 
 
 def report_result(
-    bench: Workbench, written: Written, certificate: Certificate, warnings: Sequence[str], corrected: Certificate | None = None
+    bench: Workbench,
+    written: Written,
+    certificate: Certificate,
+    warnings: Sequence[str],
+    corrected: Certificate | None = None,
+    findings: Sequence[SampleFinding] = (),
 ) -> QuantizeReport:
     """The report of a run that went through all stages; `warnings` are those of the last one."""
     assigned = written.assigned
@@ -112,6 +142,10 @@ def report_result(
         notes=(*assignment.notes, *_left(changes)),
         warnings=(*prepared.warnings, *calibrated.warnings, *written.warnings, *warnings),
         samples=_samples(calibrated),
+        sample_findings=tuple(findings),
+        inputs=tuple(map(_end, emitted.model.main.inputs)),
+        outputs=tuple(map(_end, emitted.model.main.outputs)),
+        normalization=_normalization(calibrated),
         certificate=certificate,
         corrected=corrected,
     )
@@ -186,9 +220,24 @@ def _left(changes: Sequence[Change]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f'{c.rule} left {c.kind} "{c.output}": {c.why}' for c in changes if not c.done))
 
 
+def _end(t: Tensor) -> EndReport:
+    if t.quant is None or t.quant.scale.size != 1 or t.is_float:
+        return EndReport(t.name, t.dtype)
+    span = representable(t.quant, t.dtype)
+    return EndReport(t.name, t.dtype, float(t.quant.scale[0]), int(t.quant.zero_point[0]), span.low, span.high)
+
+
+def _normalization(calibrated: Calibrated) -> dict[str, Any] | None:
+    """How pixels of a folder of images became values; None where the samples are none."""
+    read = calibrated.samples[0].images if calibrated.samples else None
+    return None if read is None else {"mean": list(read.mean), "std": list(read.std), "layout": read.layout}
+
+
 def _samples(calibrated: Calibrated) -> dict[str, Any]:
     held = calibrated.held
     return {
+        "seed": calibrated.prepared.loaded.options.seed,
+        "left_out": list(calibrated.outlier_samples) if calibrated.prepared.loaded.options.drop_outliers else [],
         "calibrated": sum(h.calibrated for h in held),
         "total": sum(h.total for h in held),
         "held_back": all(h.held_back for h in held),

@@ -58,11 +58,28 @@ def quantize_blocks(report: QuantizeReport) -> Iterator[Block]:
     for c in report.changes:
         if c.rule == "split_outputs":
             yield Fact("split", c.why.removeprefix("taken off: "))
+    yield from _ends(report)
     if report.certificate is not None:
         yield from certificate_blocks(report.certificate)
     if report.corrected is not None and report.corrected.sqnr_db is not None and report.corrected is not report.certificate:
         yield Fact("corrected", f"{report.corrected.sqnr_db:.1f} dB against {report.corrected.reference}")
     spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in report.seconds.items())
     yield Fact("time", f"{sum(report.seconds.values()):.2f} s ({spent})")
+    for finding in report.sample_findings:
+        yield Line(f"samples: {finding.text}", "warning")
     for warning in report.warnings:
         yield Line(warning, "warning")
+
+
+def _ends(report: QuantizeReport) -> Iterator[Block]:
+    """What the codes of inputs and outputs stand for."""
+    for label, ends in (("input", report.inputs), ("output", report.outputs)):
+        for e in ends[:MOST_ROWS]:
+            coded = (
+                f", {e.low:.4g} to {e.high:.4g}: scale {e.scale:.6g}, zero point {e.zero_point}" if e.scale is not None else ""
+            )
+            yield Fact(label, f'"{e.name}" {e.dtype}{coded}')
+    read = report.normalization
+    if read is not None:
+        mean, std = (",".join(f"{v:g}" for v in read[key]) for key in ("mean", "std"))
+        yield Fact("images", f"(pixel - {mean}) / {std}, {read['layout']}")

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from fullint.calibration.input_values import InputValues
-from fullint.calibration.samples import Held
+from fullint.calibration.outliers import Outliers
+from fullint.calibration.samples import Held, Samples
+from fullint.calibration.samples.values_seen import ValuesSeen
 from fullint.calibration.signatures import Entry
 from fullint.calibration.statistics import Measured
 from fullint.frontends.report import Conversion
@@ -145,6 +147,11 @@ class Calibrated:
         loose: values whose bounds are much too wide, and why.
         assumptions: what had to be assumed, in sentences.
         digest: SHA-256 of the samples that calibrated; None where none did.
+        samples: of each entry, as they were opened.
+        seen: what the values given to each input of each entry are like.
+        outliers: samples of the main entry that alone set ranges.
+        outlier_samples: their numbers in the source.
+        rest: the same without them, where they were not left out.
     """
 
     prepared: Prepared
@@ -159,6 +166,11 @@ class Calibrated:
     warnings: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     digest: str | None = None
+    samples: tuple[Samples, ...] = ()
+    seen: tuple[tuple[ValuesSeen, ...], ...] = ()
+    outliers: Outliers | None = None
+    outlier_samples: tuple[int, ...] = ()
+    rest: Calibrated | None = None
 
     @property
     def ranges(self) -> Mapping[Tensor, Range]:

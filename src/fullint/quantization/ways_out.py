@@ -1,35 +1,36 @@
-"""Ways to keep parts of outputs that are not kept, tried in the run that lost them.
+"""Ways to a better result, tried in the run that needs them.
 
-    Calibrated --another form of it--> Calibrated' --decide--> --build--> result' --a few samples--> dB of its worst part
+    Calibrated --another form of it--> Calibrated' --decide--> --build--> result' --a few samples--> dB
 
-Nothing is calibrated again: the ranges are those of the run. A way is named only with what it gave.
+The ranges are those of the run wherever they can be. A way is named only with what it gave, as helping or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fullint.errors import FullintError
-from fullint.model.ir import Array, Graph, Model, Op, Uses
+from fullint.model.ir import Array, Graph, Op, Uses
 from fullint.ops import ROWS, traits_of
 from fullint.ops.base import CONVERSIONS
+from fullint.ops.macs import total_macs
 from fullint.passes.split_outputs import find_splits, split_graph
-from fullint.quantization.build import build
-from fullint.quantization.decide import decide
+from fullint.quantization.assignment import Granularity
+from fullint.quantization.figures import Figures, figures_of, figures_of_result
+from fullint.quantization.measure import calibrate, equalize
+from fullint.quantization.prepare import prepare, require_feasible
 from fullint.quantization.stage_values import Calibrated, Written
 from fullint.quantization.workbench import Workbench
-from fullint.runtime.messages import Open, Run
-from fullint.runtime.process import model_file
-from fullint.verification.judged_parts import JudgedOutput
-from fullint.verification.kernel_outputs import integer_inputs, real
-from fullint.verification.output_parts import output_parts
+from fullint.verification.layer_errors import LostAt
 from fullint.verification.report import Certificate
 
 NOTHING_LEFT = 200.0
 """What a result has whose parts are all equal, or as near as kernels' scales allow."""
 HELPS_DB = 3.0
-"""A way that gives less than this more is not worth naming."""
+"""A way that gives less than this more does not help."""
+INT16_MACS = 400_000_000
+"""Multiply-accumulates that are spent on trying a whole network in int16, which LiteRT computes slowly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,52 +38,125 @@ class Way:
     """Another form of a run: the option that asks for it, and what the deciding stages start from."""
 
     option: str
-    calibrated: Calibrated
+    make: Callable[[], Calibrated]
 
 
-def tried_ways(bench: Workbench, written: Written, certificate: Certificate, samples: Sequence[Sequence[Array]]) -> list[str]:
-    """Options that keep parts which the result does not keep, each with the dB of the worst part then, best first.
+@dataclass(frozen=True)
+class Tried:
+    """What a way gave, in dB, and whether that helps."""
+
+    option: str
+    figure: float
+    helps: bool
+
+    def __str__(self) -> str:
+        return f"{self.option}: {self.figure:.1f} dB" if self.figure < NOTHING_LEFT else f"{self.option}: all parts kept"
+
+
+@dataclass(frozen=True, eq=False)
+class Needed:
+    """What is to be bettered.
+
+    Attributes:
+        written: the result.
+        samples: a few that judged it, as the prepared model takes them.
+        given: the same and others, as the given model takes them; to calibrate on again.
+    """
+
+    written: Written
+    samples: Sequence[Sequence[Array]]
+    given: Sequence[list[Array]]
+
+
+def ways_for_parts(bench: Workbench, needed: Needed, certificate: Certificate) -> list[Tried]:
+    """Ways to keep parts of outputs that are not kept, by the dB of the worst part, best first."""
+    calibrated = needed.written.assigned.calibrated
+    bad = [p for o in certificate.outputs for p in o.parts if p.status != "kept"]
+    if not needed.samples or not bad:
+        return []
+    now = min(p.spread_db for p in bad)
+    ways = _for_parts(calibrated, {p.operator for p in bad if p.operator >= 0})
+    return _tried(bench, ways, needed, now, lambda f: f.worst_part)
+
+
+def ways_for_outputs(bench: Workbench, needed: Needed, lost: Sequence[LostAt]) -> list[Tried]:
+    """Ways to a better SQNR of the outputs, by their mean, best first.
 
     Args:
         bench: tools of the run.
-        written: the result.
-        certificate: of the result.
-        samples: a few that judged it.
+        needed: the result, and samples.
+        lost: the operators that lose most.
     """
-    calibrated = written.assigned.calibrated
-    bad = [p for o in certificate.outputs for p in o.parts if p.status != "kept"]
-    if not samples or not bad:
+    if not needed.samples:
         return []
-    now = min(p.spread_db for p in bad)
-    found: list[tuple[float, str]] = []
-    for way in _ways(calibrated, {p.operator for p in bad if p.operator >= 0}):
+    now = figures_of_result(bench, needed.written, needed.samples).sqnr
+    return _tried(bench, _for_outputs(bench, needed, lost), needed, now, lambda f: f.sqnr)
+
+
+def _tried(bench: Workbench, ways: Iterator[Way], needed: Needed, now: float, figure: Callable[[Figures], float]) -> list[Tried]:
+    found = []
+    for way in ways:
         try:
-            figure = _figure(bench, way.calibrated, samples)
+            gives = figure(figures_of(bench, way.make(), needed.samples))
         except FullintError:
             continue  # it is no way for this model
-        if figure > now + HELPS_DB:
-            found.append((figure, f"{way.option}: {figure:.1f} dB" if figure < NOTHING_LEFT else f"{way.option}: all parts kept"))
-    return [text for _, text in sorted(found, key=lambda item: -item[0])]
+        found.append(Tried(way.option, gives, gives > now + HELPS_DB))
+    return sorted(found, key=lambda t: -t.figure)
 
 
-def _ways(calibrated: Calibrated, origins: set[int]) -> Iterator[Way]:
-    model = calibrated.model
-    graph = model.main
+def _for_parts(calibrated: Calibrated, origins: set[int]) -> Iterator[Way]:
+    graph = calibrated.model.main
     splits = find_splits(graph)
     if splits and calibrated.prepared.loaded.request.can_split:
-        yield Way("--split-outputs", _with_main(calibrated, split_graph(graph, splits)))
-    ends = _to_the_end(graph, origins)
-    indices = ",".join(map(str, dict.fromkeys(op.origin for op in ends)))
-    if not ends or any(op.origin < 0 for op in ends):
+        yield Way("--split-outputs", lambda: _with_main(calibrated, split_graph(graph, splits)))
+    yield from _named(calibrated, _to_the_end(graph, origins))
+
+
+def _for_outputs(bench: Workbench, needed: Needed, lost: Sequence[LostAt]) -> Iterator[Way]:
+    calibrated = needed.written.assigned.calibrated
+    loaded = calibrated.prepared.loaded
+    rest = calibrated.rest
+    if rest is not None:
+        yield Way("--drop-outliers", lambda: equalize(bench, rest))
+    if loaded.options.per_tensor:
+        options = replace(loaded.options, per_tensor=False)
+        finer = replace(loaded, options=options, granularity=Granularity(False, options.dense_per_tensor))
+        yield Way("without --per-tensor", lambda: replace(calibrated, prepared=replace(calibrated.prepared, loaded=finer)))
+    worst = [one.op for one in lost]
+    yield from _named(calibrated, worst[:1])
+    if len(worst) > 1:
+        yield from _named(calibrated, worst)
+    one_entry = len(loaded.entries) == 1 and loaded.request.can_split and loaded.options.batch == 1
+    work = total_macs(calibrated.model) * len(needed.samples)
+    if loaded.options.activations == "int8" and one_entry and work <= INT16_MACS:
+        yield Way("--activations int16", lambda: _in_int16(bench, calibrated, needed.given))
+
+
+def _named(calibrated: Calibrated, ops: Sequence[Op]) -> Iterator[Way]:
+    """Operators of the main graph computed in int16, or left in float."""
+    graph, prepared = calibrated.model.main, calibrated.prepared
+    ops = [op for op in ops if op in graph.ops]
+    indices = ",".join(map(str, dict.fromkeys(op.origin for op in ops)))
+    if not ops or any(op.origin < 0 for op in ops):
         return
-    prepared = calibrated.prepared
-    if all((row := ROWS.get(op.kind)) is not None and row.int16 for op in ends):
-        wide = prepared.wide | {(0, op.origin) for op in ends}
-        yield Way(f"--int16 {indices}", replace(calibrated, prepared=replace(prepared, wide=wide)))
-    if any(traits_of(op.kind).effects for op in ends):  # loops, branches and variables are not kept in float
+    if all((row := ROWS.get(op.kind)) is not None and row.int16 for op in ops):
+        wide = prepared.wide | {(0, op.origin) for op in ops}
+        yield Way(f"--int16 {indices}", lambda: replace(calibrated, prepared=replace(prepared, wide=wide)))
+    if any(traits_of(op.kind).effects for op in ops):  # loops, branches and variables are not kept in float
         return
-    kept = [replace(op, keep_float=True) if op in ends else op for op in graph.ops]
-    yield Way(f"--keep-float {indices}", _with_main(calibrated, replace(graph, ops=kept)))
+    origins = {op.origin for op in ops}  # all that was made of an operator stays with it
+    kept = [replace(op, keep_float=True) if op.origin in origins else op for op in graph.ops]
+    yield Way(f"--keep-float {indices}", lambda: _with_main(calibrated, replace(graph, ops=kept)))
+
+
+def _in_int16(bench: Workbench, calibrated: Calibrated, given: Sequence[list[Array]]) -> Calibrated:
+    """The run again with 16-bit activations, on the samples at hand."""
+    loaded = calibrated.prepared.loaded
+    options = replace(
+        loaded.options, activations="int16", samples=list(given), num_samples=None, labels=None, drop_outliers=False
+    )
+    again = replace(loaded, options=options, request=replace(loaded.request, options=options))
+    return equalize(bench, calibrate(bench, require_feasible(bench, prepare(bench, again))))
 
 
 def _to_the_end(graph: Graph, origins: set[int]) -> list[Op]:
@@ -104,22 +178,3 @@ def _with_main(calibrated: Calibrated, graph: Graph) -> Calibrated:
     others = [s for s in model.signatures if s.graph is not model.main]
     graphs = [graph, *(g for g in model.graphs if g is not model.main)]
     return replace(calibrated, model=replace(model, graphs=graphs, signatures=[*others, *signatures]))
-
-
-def _figure(bench: Workbench, calibrated: Calibrated, samples: Sequence[Sequence[Array]]) -> float:
-    """The worst part of what such a run writes, in dB."""
-    written = build(bench, decide(bench, calibrated))
-    result = written.emitted.model
-    judged = [JudgedOutput(p) for p in output_parts(result, bench.evaluate)]
-    references = _outputs(bench, calibrated.model, samples)
-    results = _outputs(bench, written.data, [integer_inputs(result, s) for s in samples])
-    for reference, output in zip(references, results, strict=True):
-        for j, t, a, b in zip(judged, result.main.outputs, reference, output, strict=True):
-            j.add(j.ordered(a), j.ordered(real(b, t)))
-    return min((j.worst() for j in judged), default=200.0)
-
-
-def _outputs(bench: Workbench, model: Model | bytes, samples: Sequence[Sequence[Array]]) -> list[list[Array]]:
-    with model_file(model) as path:
-        bench.worker.call(Open(path, "xnnpack", 1))
-        return [bench.worker.call(Run(list(sample))) for sample in samples]

@@ -7,12 +7,13 @@ inside an island, without samples        derived from neighbours and bounds (`in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from fullint.calibration.observed import given_range, observed_tensors
-from fullint.calibration.run import Wanted, calibrate_entries
-from fullint.calibration.samples import Held, draw_samples, slots
+from fullint.calibration.run import Calibration, Wanted, calibrate_entries
+from fullint.calibration.samples import Held, Samples, draw_samples, slots
+from fullint.calibration.samples.values_seen import ValuesSeen
 from fullint.calibration.statistics import Measured
 from fullint.errors import Blocker, NotIntegerError
 from fullint.model.ir import Array, Model, Op, Tensor, Uses
@@ -20,7 +21,7 @@ from fullint.model.numerics import as_activation, representable
 from fullint.model.ranges import Range
 from fullint.ops.base import codes
 from fullint.quantization.decide import GIVE_SAMPLES
-from fullint.quantization.measure import open_all, warn_of_unseen
+from fullint.quantization.measure import open_all, warn_of_unseen, with_outliers
 from fullint.quantization.stage_values import Calibrated, Prepared
 from fullint.quantization.workbench import Workbench
 from fullint.repairing.interval_bounds import bounds
@@ -43,8 +44,10 @@ def find_ranges(bench: Workbench, prepared: Prepared) -> Calibrated:
         return _follow(bench, prepared, known)
     wanted = _unknown(prepared.model, known, prepared.loaded.options.float_ends)
     if not wanted:
-        held = tuple(Held(samples, total=samples.count or 0) for samples in open_all(prepared.loaded, prepared.model))
-        return Calibrated(prepared, prepared.model, Measured(known), held)  # no calibration needed: all samples judge
+        opened = open_all(prepared.loaded, prepared.model)  # no calibration needed: all samples judge
+        seen = tuple(tuple(ValuesSeen(slot) for slot in samples.inputs) for samples in opened)
+        held = tuple(Held(_watched(s, v), total=s.count or 0) for s, v in zip(opened, seen, strict=True))
+        return Calibrated(prepared, prepared.model, Measured(known), held, samples=tuple(opened), seen=seen)
     return _measure(bench, prepared, known, wanted)
 
 
@@ -57,12 +60,35 @@ def _measure(bench: Workbench, prepared: Prepared, known: dict[Tensor, Range], w
         return as_read(sample, loaded.entries[number].inputs, model.entries[number].inputs)
 
     samples = open_all(loaded, model)
+    options = loaded.options
     with bench.stage("calibrate"):
-        done = calibrate_entries(model, samples, Wanted(wanted), bench.worker, loaded.options.workers, bench.progress, ready)
-    measured = replace(done.stats.measured, ranges={**done.stats.ranges, **known})
+        done = calibrate_entries(
+            model, samples, Wanted(wanted), bench.worker, options.workers, bench.progress, ready, options.seed
+        )
     said = f"{len(wanted)} ranges were measured by running the given model on the samples"
-    warnings = warn_of_unseen(done.stats.unseen)
-    return Calibrated(prepared, model, measured, done.held, warnings=warnings, assumptions=(said,), digest=done.digest)
+
+    def calibrated(done: Calibration) -> Calibrated:
+        return Calibrated(
+            prepared,
+            model,
+            replace(done.stats.measured, ranges={**done.stats.ranges, **known}),
+            done.held,
+            warnings=warn_of_unseen(done.stats.unseen),
+            assumptions=(said,),
+            digest=done.digest,
+            samples=tuple(samples),
+            seen=done.seen,
+        )
+
+    return with_outliers(done, calibrated, drop=options.drop_outliers)
+
+
+def _watched(samples: Samples, seen: Sequence[ValuesSeen]) -> Iterator[list[Array]]:
+    """The samples; what their values are like is noted as they are read."""
+    for sample in samples:
+        for array, values in zip(sample, seen, strict=True):
+            values.add(array)
+        yield sample
 
 
 def _follow(bench: Workbench, prepared: Prepared, known: dict[Tensor, Range]) -> Calibrated:
@@ -82,8 +108,7 @@ def _follow(bench: Workbench, prepared: Prepared, known: dict[Tensor, Range]) ->
         own = entry.view(model)
         spans = [known.get(now) or _coded(given) for now, given in zip(own.main.inputs, entry.inputs, strict=True)]
         inputs = slots(own, entry.inputs)
-        last = next(iter(draw_samples(inputs, spans, 1)))
-        held.append(Held(draw_samples(inputs, spans, DRAWN), total=DRAWN, drawn=True, last=last))
+        held.append(Held(draw_samples(inputs, spans, DRAWN), total=DRAWN, drawn=True))
     assumptions.append(f"the result was judged on {DRAWN} random inputs within the input ranges: no samples were given")
     return Calibrated(
         prepared,

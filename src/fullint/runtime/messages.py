@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from fullint.model.ir import Array
 
@@ -68,6 +68,18 @@ class TensorShapes(Message[list[tuple[int, ...]]]):
 
     path: str
     shapes: Sequence[Shape] | None = None
+
+
+class Failed(NamedTuple):
+    """The answer to a message that failed.
+
+    Attributes:
+        text: why.
+        sample: the number of the sample that was run.
+    """
+
+    text: str
+    sample: int | None = None
 
 
 class Accumulator(Protocol):

@@ -130,7 +130,7 @@ class WorkerProcess:
             if timer is not None:
                 timer.cancel()
         if not done:
-            raise RuntimeFailure(f"LiteRT rejects {self.what}: {value}")
+            raise RuntimeFailure(f"LiteRT rejects {self.what}: {value.text}", sample=value.sample)
         answer: Answer = value
         return answer
 

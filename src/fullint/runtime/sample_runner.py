@@ -18,6 +18,14 @@ from fullint.runtime.interpreter import invoke, open_interpreter
 from fullint.runtime.messages import Accumulator
 
 
+class SampleError(RuntimeError):
+    """A sample on which the runtime failed."""
+
+    def __init__(self, sample: int, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.sample = sample
+
+
 class SampleRunner:
     """Interpreters with threads of their own.
 
@@ -63,7 +71,7 @@ class SampleRunner:
                 invoke(runner, item[1])
                 accumulator.add(item[0], [runner.get_tensor(d["index"]) for d in runner.get_output_details()])
             except Exception as e:  # handed to the parent by the next command
-                self.error = e
+                self.error = SampleError(item[0], e)
 
     def finish(self) -> Accumulator:
         """Wait for the samples handed over, and return what all of them gave.

@@ -123,13 +123,13 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     room = threading.Semaphore(SAMPLES_AHEAD)
     threading.Thread(target=_read, args=(source, waiting, room), daemon=True).start()
     worker = Worker()
-    failure: str | None = None
+    failure: messages.Failed | None = None
     while (message := waiting.get()) is not None:
         reply: tuple[bool, Any]
         try:
             reply = (True, worker.answer(message))
         except Exception as e:  # the parent raises it
-            reply = (False, _message(e))
+            reply = (False, messages.Failed(_message(e), getattr(e, "sample", None)))
         if isinstance(message, messages.Sample):
             room.release()
             failure = failure or (None if reply[0] else reply[1])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
+from fullint.documents import many
 from fullint.errors import AccuracyError
 from fullint.verification.metrics import joined_quality
 from fullint.verification.report import Certificate, OutputQuality, PartQuality
@@ -13,41 +15,50 @@ WARN_EQUAL = 0.9
 LOST_SQNR = 1.0
 """dB. An output below this has as much noise as signal; the result is refused whatever the mean."""
 NO_SIGNAL, FEW_STEPS = -100.0, 2.0
-"""The SQNR of an output that is zero everywhere means nothing; an error of up to two steps is accepted there."""
+FEW_ELEMENTS = 16
+"""The SQNR of an output that is zero everywhere means nothing, and that of one of few values little: it is judged in steps, too,
+and an error of up to two steps is accepted."""
 MOST_NAMED = 4
 """How many parts of an output a message names."""
 LIMIT_SLACK = 1.0
 """dB. A result this close to the limit set by fixed output scales is accepted."""
 
 
+class Causes(Protocol):
+    """What can be found out about a result that is not good enough; asked only where it is needed, since it takes time."""
+
+    def of_parts(self) -> str:
+        """What was tried to keep parts of outputs, as a sentence; "" where nothing was or could be."""
+
+    def of_outputs(self) -> list[str]:
+        """Where the outputs' accuracy is lost, why, and what was tried, as sentences."""
+
+
 def verdict(
     certificate: Certificate,
     min_sqnr: float,
-    per_tensor: bool,
-    worst: Callable[[], list[str]],
+    causes: Causes,
     *,
     require_every_output: bool = False,
     accepted: Collection[str] = (),
-    ways: Callable[[], list[str]] = list,
 ) -> list[str]:
     """Accept or refuse a result; returns warnings about it.
 
     Args:
         certificate: of the result.
         min_sqnr: dB the mean SQNR must reach, unless calibration was synthetic or a fixed output scale does not allow it.
-        per_tensor: whether the weights are per-tensor, so that per-channel ones can be suggested.
-        worst: returns the operators that lose most accuracy; called only if needed.
+        causes: finds out why it is not good enough.
         require_every_output: whether every output must reach `min_sqnr`, not only the mean.
         accepted: names of parts of outputs that may be lost.
-        ways: tries ways to keep parts that are not kept, and returns those that helped; called only if needed.
 
     Raises:
         AccuracyError: the mean is below `min_sqnr`, an output is below `LOST_SQNR`, or a part of one is lost.
     """
-    refusals, warnings = judge_parts(certificate, accepted, ways)
+    refusals, warnings = judge_parts(certificate, accepted, causes)
     lost = [p.name for o, p in _parts(certificate) if p.gone and p.name not in accepted]
     if not certificate.held_back:
-        warnings.append("fewer than ten samples: the certificate uses the calibration samples; give at least ten")
+        count = many(certificate.samples, "sample")
+        warnings.append(f"{count}, too few to hold some back: they calibrated, and they judge; give at least twenty that differ")
     if certificate.uncalibrated:
         warnings.append("calibrated on random numbers: use the result for speed tests only; min_sqnr was not applied")
     warnings += [_unequal(o) for o in certificate.outputs if o.equal is not None and o.equal < WARN_EQUAL]
@@ -57,32 +68,34 @@ def verdict(
         raise AccuracyError("\n".join(refusals), lost)
     if sqnr is None or not weak:
         low = sqnr is not None and sqnr < WARN_SQNR
-        return [*warnings, f"SQNR {sqnr:.1f} dB is the most that fixed output scales allow on these samples"] if low else warnings
-    named = "; ".join(worst()) or "no operator stands out"
+        return [*warnings, _as_good_as_it_gets(certificate, sqnr)] if low and sqnr is not None else warnings
+    said = causes.of_outputs() if not certificate.uncalibrated else []
     floor = min_sqnr if require_every_output else min(min_sqnr, LOST_SQNR)
     failed = weak if sqnr < min_sqnr else [o for o in weak if _below(o, floor)]
     if failed and not certificate.uncalibrated:
-        more = "more, or more typical, samples; a lower --min-sqnr" + ("; per-channel weights" if per_tensor else "")
         outputs = ", ".join(f'"{o.name}" {o.sqnr_db:.1f} dB' for o in failed)
-        refusals.append(
-            f"the SQNR against {certificate.reference} is too low: {outputs} (min_sqnr is {min_sqnr:g} dB)\n"
-            f"  most accuracy is lost at: {named}\n  try: {more}"
-        )
+        head = f"the SQNR against {certificate.reference} is too low: {outputs} (min_sqnr is {min_sqnr:g} dB)"
+        refusals.append("\n  ".join([head, *said]))
     if refusals:
         raise AccuracyError("\n".join(refusals), lost)
     outputs = ", ".join(f'"{o.name}" {o.sqnr_db:.1f} dB' for o in weak)
-    return [*warnings, f"SQNR below {max(WARN_SQNR, min_sqnr):g} dB: {outputs}; most accuracy is lost at: {named}"]
+    return [*warnings, "; ".join([f"SQNR below {max(WARN_SQNR, min_sqnr):g} dB: {outputs}", *said])]
 
 
-def judge_parts(
-    certificate: Certificate, accepted: Collection[str], ways: Callable[[], list[str]]
-) -> tuple[list[str], list[str]]:
+def _as_good_as_it_gets(certificate: Certificate, sqnr: float) -> str:
+    """Why a low SQNR is accepted without a cause."""
+    if any(_at_limit(o) for o in certificate.outputs if o.judged):
+        return f"SQNR {sqnr:.1f} dB is the most that fixed output scales allow on these samples"
+    return f"SQNR {sqnr:.1f} dB, but no error is larger than {FEW_STEPS:g} steps of its output"
+
+
+def judge_parts(certificate: Certificate, accepted: Collection[str], causes: Causes) -> tuple[list[str], list[str]]:
     """Why parts of outputs make a result unacceptable, and warnings about parts.
 
     Args:
         certificate: of the result.
         accepted: names of parts that may be lost.
-        ways: tries ways to keep parts, and returns those that helped.
+        causes: tries ways to keep parts.
     """
     parts = _parts(certificate)
     gone = [(o, p) for o, p in parts if p.gone and p.name not in accepted]
@@ -91,8 +104,8 @@ def judge_parts(
     if certificate.uncalibrated or not parts:
         return [], warnings
     refused = gone if not certificate.drawn else []
-    tried = ways() if refused or any(p.by_scale for _, p in parts) else []
-    said = [f"tried on samples of this run: {'; '.join(tried)}"] if tried else []
+    tried = causes.of_parts() if refused or any(p.by_scale for _, p in parts) else ""
+    said = [tried] if tried else []
     for o, some in _by_output([pair for pair in parts if pair not in refused]):
         warnings.append("; ".join([_of_parts(o, some), *said]))
     if not refused:
@@ -142,7 +155,7 @@ def _below(o: OutputQuality, floor: float) -> bool:
     """Whether an output's SQNR is below `floor`, although its scale would allow more."""
     if o.sqnr_db is None or o.sqnr_db >= floor or _at_limit(o):
         return False
-    if o.sqnr_db > NO_SIGNAL or o.step is None or o.largest_error is None:
+    if not (o.sqnr_db <= NO_SIGNAL or 0 < o.size <= FEW_ELEMENTS) or o.step is None or o.largest_error is None:
         return True
     return o.largest_error > FEW_STEPS * o.step
 

@@ -9,7 +9,6 @@ wrong, the op table and the certificate say so.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import time
@@ -25,19 +24,23 @@ from fullint.ops.control_flow import BODY
 from fullint.ops.macs import total_macs
 from fullint.runtime.messages import Answer, Message, Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
+from fullint.verification.answers import Answers
 from fullint.verification.contract import contract_problems
 from fullint.verification.judged_parts import JudgedOutput
 from fullint.verification.kernel_outputs import FAR_STEPS, count_far, integer_inputs, largest_steps, real
 from fullint.verification.metrics import Score, mean_sqnr
 from fullint.verification.output_parts import OutputParts
 from fullint.verification.report import Certificate, KernelSet, OutputQuality
+from fullint.verification.slow_kernels import SlowKernels
 
 SLOW_SET_MACS = 150_000_000
 SLOW_SET_SAMPLES = 4
 FIRST_SAMPLES, THREADS = 8, 2
-ENOUGH = 24
-"""Samples from which on parts of outputs are judged on those held back alone."""
 """The reference kernels do about a giga-MAC per second; one sample is always run."""
+ENOUGH = 24
+"""Samples from which on parts of outputs, and answers, are judged on those held back alone."""
+LEAST_SAMPLES, LEAST_VALUES = 4, 200
+"""With fewer samples, or fewer values of an output, those held back do not judge alone."""
 CHECKED = (
     "no float operand or result, except for operators kept in float on request",
     "weights int8 in [-127, 127] with zero point 0, biases int32 (int64 with int16 activations) with scale s_in * s_w",
@@ -85,7 +88,7 @@ def certify(
     other: WorkerProcess,
     *,
     parts: Sequence[OutputParts],
-    more: Sequence[Sequence[Array]] = (),
+    also: Sequence[Sequence[Array]] = (),
     held_back: bool,
     drawn: bool = False,
     uncalibrated: bool,
@@ -93,7 +96,7 @@ def certify(
     reference: str = "the float model",
     kept: Mapping[tuple[int, int], str] | None = None,
     check: bool = True,
-) -> Certificate:
+) -> Compared:
     """Verify and run a result.
 
     Args:
@@ -104,7 +107,7 @@ def certify(
         held: samples in the original's types, arrays in graph input order.
         worker, other: idle child processes.
         parts: how each of the result's outputs is divided.
-        more: samples that took part in calibration, to judge parts on where too few are held back.
+        also: samples that took part in calibration, to judge on where too few are held back.
         held_back: whether the samples took no part in calibration.
         drawn: whether the samples are random because none were given.
         uncalibrated: whether the ranges come from synthetic samples.
@@ -123,11 +126,11 @@ def certify(
     with model_file(data) as path:
         run = _Run(original, given, path, result, worker, other, parts)
         run.compare(held)
-        run.judge_parts(more)
+        joined = run.judge_also(also)
         sets = run.kernel_sets()
     trial = run.trials["xnnpack"]
     qualities = [_quality(t, s, j) for t, s, j in zip(result.main.outputs, trial.scores, run.judged, strict=True)]
-    return Certificate(
+    certificate = Certificate(
         integer=True,
         except_for=tuple(text for text in (kept or {}).values() if text),
         checks=CHECKED,
@@ -139,7 +142,18 @@ def certify(
         sqnr_db=trial.sqnr,
         outputs=tuple(qualities),
         kernel_sets=sets,
+        interval_db=mean_interval(qualities),
+        also_calibrated=joined if held_back else 0 if drawn else trial.samples,
     )
+    return Compared(certificate, tuple(run.answers))
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A certificate, and what the outputs answered on its samples, in their order."""
+
+    certificate: Certificate
+    answers: tuple[Answers, ...]
 
 
 class _Run:
@@ -164,7 +178,7 @@ class _Run:
         self.loops = any(BODY in op.options for _, op in result.ops())
         self.alike: dict[str, Trial] = {}
         self.judged = [JudgedOutput(p) for p in parts]
-        self.classes = [_looks_like_classes(t) for t in result.main.outputs]
+        self.answers = [Answers.of(t) for t in result.main.outputs]
 
     def compare(self, held: Iterable[Sequence[Array]]) -> None:
         """Run everything, keeping both child processes busy.
@@ -180,7 +194,7 @@ class _Run:
         self.first = first[0]
         shapes = [a.shape for a in self.first]
         ready = [self._inputs(sample) for sample in first]
-        slow = _Slow(("reference", "builtin"), self.other, self.path, ready[:budget])
+        slow = SlowKernels(("reference", "builtin"), self.other, self.path, ready[:budget])
         self.worker.call(Open(self.original, "xnnpack", THREADS, shapes))
         started = time.perf_counter()
         references = [self.worker.call(Run(list(sample))) for sample in first]
@@ -204,21 +218,36 @@ class _Run:
             for reference, result in zip(references[: len(outputs)], results, strict=False):
                 self._add(self.alike[name], reference, result)
 
-    def judge_parts(self, more: Sequence[Sequence[Array]]) -> None:
-        """Compare parts on more samples, where those so far are too few to tell."""
-        count = self.trials["xnnpack"].samples
-        if not more or not 0 < count < ENOUGH:
-            return
-        more = more[: ENOUGH - count]
+    def judge_also(self, also: Sequence[Sequence[Array]]) -> int:
+        """Judge on more samples where those so far are too few to tell; returns how many of them count for the figures.
+
+        The figures take as many as `LEAST_SAMPLES` and `LEAST_VALUES` need; parts and answers are looked at on `ENOUGH`.
+        """
+        trial = self.trials["xnnpack"]
+        count = trial.samples
+        if not also or not count:
+            return 0
+        sizes = [t.size for t in self.result.main.outputs if t.size]
+        needed = max(LEAST_SAMPLES, -(-LEAST_VALUES // min(sizes, default=LEAST_VALUES))) - count
+        also = also[: max(needed, ENOUGH - count, 0)]
+        if not also:
+            return 0
         self.worker.call(Open(self.original, "xnnpack", THREADS, [a.shape for a in self.first]))
-        references = [self.worker.call(Run(list(sample))) for sample in more]
+        references = [self.worker.call(Run(list(sample))) for sample in also]
         self._call(self.worker, Open(self.path, "xnnpack", THREADS))
-        for sample, reference in zip(more, references, strict=True):
-            self._judge(reference, self._call(self.worker, Run(self._inputs(sample))))
+        for number, (sample, reference) in enumerate(zip(also, references, strict=True)):
+            outputs = self._call(self.worker, Run(self._inputs(sample)))
+            if number < needed:
+                self._add(trial, reference, outputs)
+            else:
+                self._judge(reference, outputs)
+        return max(0, min(needed, len(also)))
 
     def _judge(self, reference: Sequence[Array], outputs: Sequence[Array]) -> None:
-        for judged, given, t, a, b in zip(self.judged, self.given, self.result.main.outputs, reference, outputs, strict=True):
-            judged.add(judged.ordered(real(a, given)), judged.ordered(real(b, t)))
+        for i, (given, t, a, b) in enumerate(zip(self.given, self.result.main.outputs, reference, outputs, strict=True)):
+            judged, x, y = self.judged[i], real(a, given), real(b, t)
+            judged.add(judged.ordered(x), judged.ordered(y))
+            self.answers[i].add(x, y, b)
 
     def _rest(self, samples: Iterator[Sequence[Array]], shapes: list[tuple[int, ...]]) -> None:
         """Run the float model and the result in parallel on the remaining samples."""
@@ -260,7 +289,7 @@ class _Run:
         for i, (score, tensor, ref, out) in enumerate(zip(trial.scores, tensors, reference, outputs, strict=True)):
             judged = self.judged[i]
             a, b = judged.ordered(real(ref, self.given[i])), judged.ordered(real(out, tensor))
-            score.add(a, b, self.classes[i], judged.parts.grid)
+            score.add(a, b, self.answers[i].classes > 1, judged.parts.grid)
         if trial is self.trials["xnnpack"]:
             self._judge(reference, outputs)
 
@@ -305,40 +334,6 @@ class _Run:
         return base is not None and own is not None and own < base - DISAGREEMENT_DB
 
 
-class _Slow:
-    """Runs the result on the slow kernel sets: started at once, collected later."""
-
-    def __init__(self, names: Sequence[str], worker: WorkerProcess, path: str, samples: Sequence[list[Array]]) -> None:
-        self.worker, self.path, self.samples = worker, path, samples
-        self.waiting = list(names)
-        self._start()
-
-    def _start(self) -> None:
-        with contextlib.suppress(RuntimeFailure):  # `receive` reports the failure
-            for name in self.waiting:
-                self.worker.send(Open(self.path, name, 1))
-                for sample in self.samples:
-                    self.worker.send(Run(sample))
-
-    def outputs(self, failures: dict[str, RuntimeFailure]) -> list[list[Array]]:
-        """Outputs of the next kernel set, one list per sample; a failure is added to `failures`."""
-        name = self.waiting.pop(0)
-        found: list[list[Array]] = []
-        for index in range(len(self.samples) + 1):
-            try:
-                answer = self.worker.receive(Run) if index else self.worker.receive(Open)
-            except RuntimeFailure as e:
-                failures.setdefault(name, e)
-                if e.crashed:
-                    self.worker.restart()
-                    self._start()
-                    break
-                continue
-            if answer is not None:
-                found.append(answer)
-        return found if name not in failures else []
-
-
 def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:
     """Known faults of a kernel set for this model: (operators it lacks, operators it computes wrong), as sentences."""
     absent: dict[str, None] = {}
@@ -353,14 +348,24 @@ def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:
     return list(absent), list(wrong)
 
 
-def _looks_like_classes(t: Tensor) -> bool:
-    return len(t.shape) == 2 and 2 <= t.shape[-1] <= 100_000 and t.shape[0] <= 4096
-
-
 def _quality(t: Tensor, s: Score, judged: JudgedOutput) -> OutputQuality:
     as_set = judged.parts.ranked is not None
     if s.elements:
         return OutputQuality(t.name, equal=s.equal / s.elements, as_set=as_set)
     top1 = s.agree / s.rows if s.rows else None
     step = float(t.quant.scale[0]) if t.quant is not None and t.quant.scale.size == 1 else None
-    return OutputQuality(t.name, s.sqnr, s.limit, s.largest, top1, step=step, parts=judged.qualities(), as_set=as_set)
+    figures = (s.sqnr, _rounded(s.interval), s.limit, s.largest, top1)
+    return OutputQuality(t.name, *figures, step=step, parts=judged.qualities(), as_set=as_set, values=s.values, size=t.size)
+
+
+def _rounded(ends: tuple[float, float] | None) -> tuple[float, float] | None:
+    return None if ends is None else (round(ends[0], 2), round(ends[1], 2))
+
+
+def mean_interval(outputs: Iterable[OutputQuality]) -> tuple[float, float] | None:
+    """The mean of the outputs' intervals; None where one of them is not known."""
+    known = [o.interval_db for o in outputs if o.sqnr_db is not None]
+    if not known or any(ends is None for ends in known):
+        return None
+    low, high = (sum(ends[side] for ends in known if ends is not None) / len(known) for side in (0, 1))
+    return round(low, 2), round(high, 2)

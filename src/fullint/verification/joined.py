@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fullint.verification.certificate import mean_interval
 from fullint.verification.metrics import joined_quality
 from fullint.verification.report import Certificate, KernelSet
 
@@ -25,6 +26,8 @@ def join_certificates(certificates: Sequence[Certificate]) -> Certificate:
         sqnr_db=joined_quality(o.sqnr_db for o in outputs if o.judged),
         outputs=outputs,
         kernel_sets=sets,
+        interval_db=mean_interval(outputs),
+        also_calibrated=sum(c.also_calibrated for c in certificates),
     )
 
 

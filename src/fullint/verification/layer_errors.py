@@ -8,54 +8,69 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from fullint.calibration.signatures import with_outputs
 from fullint.errors import RuntimeFailure
-from fullint.model.ir import Array, Model, Tensor
+from fullint.model.ir import Array, Model, Op, Tensor
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.kernel_outputs import integer_inputs, real
 from fullint.verification.metrics import Score
 
 WORST = 3
+LOOKED_AT = 4
+"""Samples that all activations are compared on."""
 
 
-def worst_operators(model: Model, result: Model, integer: Mapping[Tensor, Tensor], sample: Sequence[Array] | None) -> list[str]:
-    """The `WORST` operators that lose most accuracy, worst first, as sentences; empty if they cannot be found.
+@dataclass(frozen=True, eq=False)
+class LostAt:
+    """An operator, and the noise-to-signal ratio at its noisiest input and at its output."""
+
+    op: Op
+    output: Tensor
+    before: float
+    after: float
+
+    def __str__(self) -> str:
+        where = f'op {self.op.origin} {self.op.kind} "{self.output.name}"'
+        return f"{where} ({_said(self.before)} at its inputs, {_said(self.after)} at its output)"
+
+
+def worst_operators(
+    model: Model, result: Model, integer: Mapping[Tensor, Tensor], samples: Sequence[Sequence[Array]]
+) -> list[LostAt]:
+    """The `WORST` operators that lose most accuracy, worst first; empty if they cannot be found.
 
     Args:
         model: the prepared float model.
         result: the integer model made of it.
         integer: float activation of `model` -> the integer tensor in `result`.
-        sample: one sample in graph input order.
+        samples: those that judged, or the first of them; arrays in graph input order.
     """
-    if sample is None:
-        return []
     float_inputs = [t for t in model.main.inputs if t in integer]
     made = [t for op in model.main.ops for t in op.outputs if t in integer and not t.is_constant]
     pairs = [(t, integer[t]) for t in dict.fromkeys(float_inputs + made)]
+    scores = [Score() for _ in pairs]
     try:
-        reference = _all_values(model, [a for a, _ in pairs], sample)
-        values = _all_values(result, [b for _, b in pairs], integer_inputs(result, sample))
+        for sample in samples[:LOOKED_AT]:
+            reference = _all_values(model, [a for a, _ in pairs], sample)
+            values = _all_values(result, [b for _, b in pairs], integer_inputs(result, sample))
+            for score, (_, b), x, y in zip(scores, pairs, reference, values, strict=True):
+                score.add(x, real(y, b))
     except RuntimeFailure:
         return []
-    noise: dict[Tensor, float] = {}
-    for (a, b), x, y in zip(pairs, reference, values, strict=True):
-        score = Score()
-        score.add(x, real(y, b))
-        noise[a] = min(score.noise / max(score.signal, 1e-30), 1e9)
+    if not samples:
+        return []
+    noise = {a: min(s.noise / max(s.signal, 1e-30), 1e9) for (a, _), s in zip(pairs, scores, strict=True)}
     lost = []
     for op in model.main.ops:
         for t in op.outputs:
             if t in noise:
                 before = max((noise[x] for x in op.inputs if x is not None and x in noise), default=0.0)
-                lost.append((noise[t] - before, before, op, t))
-    lost.sort(key=lambda item: -item[0])
-    return [
-        f'op {op.origin} {op.kind} "{t.name}" ({_said(before)} at its inputs, {_said(noise[t])} at its output)'
-        for more, before, op, t in lost[:WORST]
-        if more > 0
-    ]
+                lost.append(LostAt(op, t, before, noise[t]))
+    lost.sort(key=lambda one: one.before - one.after)
+    return [one for one in lost[:WORST] if one.after > one.before]
 
 
 def _said(noise: float) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from fullint.model.ir import Array, Quant
 from fullint.model.numerics import dequantize, quantize
+from fullint.verification.uncertainty import interval
 
 
 @dataclass
@@ -27,6 +28,9 @@ class Score:
     agree: int = 0
     elements: int = 0
     equal: int = 0
+    values: int = 0
+    signals: list[float] = field(default_factory=list)
+    noises: list[float] = field(default_factory=list)
 
     def add(self, reference: Array, output: Array, classes: bool = False, grid: Quant | None = None) -> None:
         """Add one sample.
@@ -42,8 +46,11 @@ class Score:
             self.equal += int((reference == output).sum())
             return
         error = (reference - output).astype(np.float64)
-        self.signal += float(np.square(reference, dtype=np.float64).sum())
-        self.noise += float(np.square(error).sum())
+        self.signals.append(float(np.square(reference, dtype=np.float64).sum()))
+        self.noises.append(float(np.square(error).sum()))
+        self.signal += self.signals[-1]
+        self.noise += self.noises[-1]
+        self.values += reference.size
         if grid is not None:
             self.rounding += float(np.square((reference - dequantize(quantize(reference, grid), grid)).astype(np.float64)).sum())
         self.largest = max(self.largest, float(np.abs(error).max(initial=0.0)))
@@ -58,6 +65,11 @@ class Score:
         if self.elements:
             return None
         return decibels(self.signal, self.noise)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """What the SQNR over all data lies in, in dB, as far as these samples tell; None where they are too few."""
+        return interval(self.signals, self.noises) if self.signals else None
 
     @property
     def limit(self) -> float | None:

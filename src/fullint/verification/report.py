@@ -71,6 +71,10 @@ class OutputQuality:
     Attributes:
         name: tensor name.
         sqnr_db: 10 log10(sum ref^2 / sum err^2) over all samples; None for integer outputs.
+        interval_db: lowest and highest SQNR that all data may have, judged by how unequal these samples are: it holds in at
+            least four of five cases. None where the samples are too few to tell.
+        values: number of values compared.
+        size: number of values of one sample.
         limit_db: the SQNR of the reference output rounded to the output's scale, where the kernel fixes that scale: the
             best that int8 can do.
         largest_error: largest absolute difference, in real units.
@@ -85,6 +89,7 @@ class OutputQuality:
 
     name: str
     sqnr_db: float | None = None
+    interval_db: tuple[float, float] | None = None
     limit_db: float | None = None
     largest_error: float | None = None
     top1_agreement: float | None = None
@@ -93,6 +98,29 @@ class OutputQuality:
     parts: tuple[PartQuality, ...] = ()
     as_set: bool = False
     judged: bool = True
+    values: int = 0
+    size: int = 0
+
+    @property
+    def steps(self) -> float | None:
+        """The largest error in steps of the output; None where it is not quantized."""
+        return self.largest_error / self.step if self.step and self.largest_error is not None else None
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How often the right class is chosen, by the labels that were given.
+
+    Attributes:
+        output: name of the output with the class scores.
+        rows: how many classes were compared.
+        before, after: share that is right, 0 to 1, of the reference and of the result.
+    """
+
+    output: str
+    rows: int
+    before: float
+    after: float
 
 
 @dataclass(frozen=True)
@@ -105,12 +133,15 @@ class Certificate:
         checks: the rules of the contract that were checked, as sentences.
         samples: number of samples that were compared.
         held_back: whether those samples took no part in calibration.
+        also_calibrated: number of those samples that took part in calibration, since those held back are too few to judge.
         drawn: whether no samples were given, so that random inputs within the inputs' ranges were used.
         uncalibrated: whether calibration used random numbers (`synthetic`).
         reference: the model that the outputs were compared with, in words.
         sqnr_db: mean SQNR of the outputs on XNNPACK, in dB; None if no output is float.
+        interval_db: the mean of the outputs' intervals.
         outputs: each output compared with the reference.
         kernel_sets: the result on each kernel set.
+        accuracy: share of right classes before and after, where labels were given.
     """
 
     integer: bool
@@ -124,3 +155,6 @@ class Certificate:
     sqnr_db: float | None
     outputs: tuple[OutputQuality, ...]
     kernel_sets: tuple[KernelSet, ...]
+    interval_db: tuple[float, float] | None = None
+    also_calibrated: int = 0
+    accuracy: Accuracy | None = None

@@ -5,26 +5,46 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fullint.documents import Block, Fact, many
+from fullint.verification.acceptance import FEW_ELEMENTS
 from fullint.verification.report import Certificate, KernelSet, OutputQuality
 
 
 def certificate_blocks(c: Certificate) -> Iterator[Block]:
     """How near the result is to the reference, output by output, and what each kernel set did."""
-    held = "drawn at random" if c.drawn else "held back from calibration" if c.held_back else "also used for calibration"
-    figure = f"{c.sqnr_db:.1f} dB" if c.sqnr_db is not None else "no float output"
-    yield Fact("SQNR", f"{figure} against {c.reference}, {many(c.samples, 'sample')} {held}")
+    figure = f"{c.sqnr_db:.1f} dB{_interval(c.interval_db)}" if c.sqnr_db is not None else "no float output"
+    yield Fact("SQNR", f"{figure} against {c.reference}, {many(c.samples, 'sample')} {_which(c)}")
     for o in c.outputs:
         yield Fact("", f"{o.name}: {', '.join(_figures(o))}")
         for p in o.parts:
             if p.status != "kept":
                 yield Fact("", f"  {p.name}: {p.status}, {p.spread_db:.1f} dB about its mean, {p.sqnr_db:.1f} dB by its energy")
+    if c.accuracy is not None:
+        a = c.accuracy
+        yield Fact("accuracy", f"{100 * a.before:.1f} % before, {100 * a.after:.1f} % after, on {many(a.rows, 'label')}")
     for k in c.kernel_sets:
         yield Fact(k.name, f"{k.status}: {_of_kernels(k)}")
+
+
+def _which(c: Certificate) -> str:
+    """What the samples are."""
+    if c.drawn:
+        return "drawn at random"
+    if not c.held_back:
+        return "also used for calibration"
+    if c.also_calibrated:
+        return f"({c.also_calibrated} of them also used for calibration, since those held back are too few)"
+    return "held back from calibration"
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else f" ({ends[0]:.0f} to {ends[1]:.0f})"
 
 
 def _figures(o: OutputQuality) -> Iterator[str]:
     if o.sqnr_db is not None:
         yield f"{o.sqnr_db:.1f} dB"
+    if o.steps is not None and o.sqnr_db is not None and o.size <= FEW_ELEMENTS:
+        yield f"largest error {o.steps:.1f} steps"
     if o.as_set:
         yield "compared sorted, since the model orders it by size"
     if o.top1_agreement is not None:

@@ -1,6 +1,6 @@
 """Representative samples from any source, read one at a time.
 
-    .npz            arrays by input or signature name, else in input order; first axis = samples
+    .npz            arrays by input or signature name, else in input order; first axis = samples; .npz:NAME chooses one
     .npy            the same for a model with one input
     folder          images, resized to the input, (pixel - mean) / std
     file.py:name    a function that yields what a TensorFlow representative_dataset yields
@@ -12,6 +12,18 @@ of samples. Each sample is checked: shape, type, and that all values are finite.
 
 from fullint.calibration.samples.held_back import Held, split
 from fullint.calibration.samples.slots import ImageOptions, Slot, slots
-from fullint.calibration.samples.stream import WAYS, Samples, draw_samples, open_samples, synthetic
+from fullint.calibration.samples.stream import WAYS, Reading, Samples, draw_samples, open_samples, synthetic
 
-__all__ = ["WAYS", "Held", "ImageOptions", "Samples", "Slot", "draw_samples", "open_samples", "slots", "split", "synthetic"]
+__all__ = [
+    "WAYS",
+    "Held",
+    "ImageOptions",
+    "Reading",
+    "Samples",
+    "Slot",
+    "draw_samples",
+    "open_samples",
+    "slots",
+    "split",
+    "synthetic",
+]

@@ -1,21 +1,37 @@
 """Samples split into those that calibrate and those held back for the certificate.
 
-number known     the first nine tenths calibrate, the rest of the stream is held back
-number unknown   samples that may be held back are buffered until the stream ends
+20 samples or more      a tenth, 4 to 64, drawn at random with a seed, is held back; the others calibrate
+fewer                   all of them calibrate, and all of them judge
+samples in sequence     (of a model with state) the last tenth is held back
+
+A sample that is the same as an earlier one says nothing new: it calibrates once, and is never both calibrated on and held back.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from fullint.calibration.samples.stream import Samples
 from fullint.errors import SamplesError
 from fullint.model.ir import Array
 
-HELD_BACK_SHARE, HELD_BACK_MOST, HELD_BACK_FROM = 10, 64, 10
+SHARE, LEAST, MOST, FROM = 10, 4, 64, 20
+"""One of `SHARE` samples is held back, at least `LEAST`, at most `MOST`; none of fewer than `FROM`."""
+BUFFERED = 40
+"""Of a stream of unknown length, the first are put by until it is known how many may be held back."""
+HELD_BYTES = 256 * 2**20
+"""Of samples held back, beyond the first `LEAST`."""
+KEPT, KEPT_BYTES = 256, 64 * 2**20
+"""Most calibrated samples, and bytes of them, that are kept to judge where those held back are too few."""
+
+Numbered = tuple[int, list[Array]]
+Calibrate = Callable[[int, list[Array], int], None]
+"""Takes a sample: (number in the order of calibration, sample, run of the source)."""
 
 
 @dataclass(frozen=True)
@@ -23,57 +39,209 @@ class Held:
     """The samples for the certificate, after the others have calibrated.
 
     Attributes:
-        samples: the samples to compare on, arrays in graph input order; they can be read once only.
+        samples: the samples held back, arrays in graph input order; where none are, all samples.
+        runs: for each of them, which run of the source it is.
         calibrated: number of samples that calibrated.
         total: number of all samples.
         held_back: whether `samples` took no part in calibration.
         drawn: whether `samples` are random because none were given.
-        last: one sample, for finding the operators that lose most accuracy.
+        also: some that calibrated (number in the order of calibration, sample), where `samples` did not.
+        calibrated_runs: for each sample that calibrated, which run of the source it is.
+        most_alike: how often the most frequent sample comes.
+        distinct: number of samples that differ from all earlier ones.
     """
 
     samples: Iterable[list[Array]]
+    runs: tuple[int, ...] = ()
     calibrated: int = 0
     total: int = 0
     held_back: bool = True
     drawn: bool = False
-    last: list[Array] | None = None
+    also: tuple[Numbered, ...] = ()
+    calibrated_runs: tuple[int, ...] = ()
+    most_alike: int = 1
+    distinct: int = 0
+
+    def without(self, numbers: AbstractSet[int], held: AbstractSet[int]) -> Held:
+        """The same without some samples.
+
+        Args:
+            numbers: of samples that calibrated, in the order of calibration.
+            held: places among `samples`.
+        """
+        gone = held if self.held_back else numbers  # where none is held back, those that calibrated judge, in their order
+        left = [pair for place, pair in enumerate(zip(self.samples, self.runs, strict=True)) if place not in gone]
+        return replace(
+            self,
+            samples=[sample for sample, _ in left],
+            runs=tuple(run for _, run in left),
+            calibrated=self.calibrated - len(numbers),
+            also=tuple(pair for pair in self.also if pair[0] not in numbers),
+        )
 
 
-def split(samples: Samples, calibrate: Callable[[int, list[Array]], None]) -> Held:
-    """Call `calibrate` with (index, sample) for each calibration sample, and return the others.
+def split(samples: Samples, calibrate: Calibrate, seed: int = 0, *, in_order: bool = False) -> Held:
+    """Call `calibrate` with (index, sample, run) for each calibration sample, and return the others.
 
-    The last tenth, 1 to 64 samples, is held back. With fewer than ten samples, all of them calibrate and judge.
+    Args:
+        samples: all of them.
+        calibrate: takes one.
+        seed: of the draw.
+        in_order: whether they follow one another: the last are held back then, and none counts as repeated.
+
+    Raises:
+        SamplesError: there are none, or one does not fit.
     """
-    stream = iter(samples)
-    if samples.count is None or samples.count < HELD_BACK_FROM:
-        return _split_unknown(stream, calibrate)
-    last: list[Array] | None = None
-    calibrated = 0
-    for sample in itertools.islice(stream, samples.count - _held_back(samples.count)):
-        calibrate(calibrated, sample)
-        calibrated, last = calibrated + 1, sample
-    return Held(stream, calibrated, samples.count, last=last)
+    seen = _Seen(count=not in_order)
+    division = _Division(calibrate)
+    for run, sample, held in _in_sequence(samples, seen) if in_order else _drawn(samples, seen, np.random.default_rng(seed)):
+        division.add(run, sample, held=held)
+    return division.done(seen)
 
 
-def _split_unknown(stream: Iterator[list[Array]], calibrate: Callable[[int, list[Array]], None]) -> Held:
-    """`split` for a stream of unknown length, which buffers the samples that may be held back."""
-    waiting: deque[list[Array]] = deque()
-    last: list[Array] | None = None
-    calibrated = total = 0
-    for sample in stream:
-        total, last = total + 1, sample
-        waiting.append(sample)
-        while total >= HELD_BACK_FROM and len(waiting) > _held_back(total):
-            calibrate(calibrated, waiting.popleft())
-            calibrated += 1
-    if total == 0:
-        raise SamplesError("there are no samples: give at least one")
-    if total >= HELD_BACK_FROM:
-        return Held(list(waiting), calibrated, total, last=last)
-    for index, sample in enumerate(waiting):
-        calibrate(index, sample)
-    return Held(list(waiting), total, total, held_back=False, last=last)
+class _Seen:
+    """What samples there were, so that one that comes again is not used again.
+
+    Args:
+        count: whether samples that are alike count as the same.
+    """
+
+    def __init__(self, *, count: bool) -> None:
+        self.total = 0
+        self.times: dict[bytes, int] = {}
+        self.count = count
+
+    def new(self, samples: Iterable[list[Array]]) -> Iterator[Numbered]:
+        """(run, sample) of samples that are like none before."""
+        for run, sample in enumerate(samples):
+            self.total += 1
+            key = _digest(sample) if self.count else run.to_bytes(8, "big")
+            self.times[key] = self.times.get(key, 0) + 1
+            if self.times[key] == 1:
+                yield run, sample
 
 
-def _held_back(count: int) -> int:
-    return max(1, min(HELD_BACK_MOST, count // HELD_BACK_SHARE))
+class _Division:
+    """Takes samples one by one, each known to be held back or not."""
+
+    def __init__(self, calibrate: Calibrate) -> None:
+        self.calibrate = calibrate
+        self.held: list[Numbered] = []
+        self.also: list[Numbered] = []
+        self.runs: list[int] = []
+        self.room = 0
+
+    def add(self, index: int, sample: list[Array], *, held: bool) -> None:
+        """Hold a sample back, or calibrate on it."""
+        if held:
+            self.held.append((index, sample))
+        else:
+            self._calibrate(index, sample)
+
+    def _calibrate(self, index: int, sample: list[Array]) -> None:
+        size = sum(a.nbytes for a in sample)
+        if len(self.also) < LEAST or (len(self.also) < KEPT and self.room + size <= KEPT_BYTES):
+            self.also.append((len(self.runs), sample))
+            self.room += size
+        self.calibrate(len(self.runs), sample, index)
+        self.runs.append(index)
+
+    def done(self, seen: _Seen) -> Held:
+        """What is left for the certificate."""
+        if not seen.total:
+            raise SamplesError("there are no samples: give at least one")
+        if len(self.held) < LEAST:  # most of what was drawn had been seen before
+            fewer, self.held = self.held, []
+            for index, sample in fewer:
+                self._calibrate(index, sample)
+        kept = bool(self.held)
+        judging = self.held if kept else [(self.runs[number], sample) for number, sample in self.also]
+        return Held(
+            [sample for _, sample in judging],
+            tuple(run for run, _ in judging),
+            len(self.runs),
+            seen.total,
+            kept,
+            also=tuple(self.also) if kept else (),
+            calibrated_runs=tuple(self.runs),
+            most_alike=max(seen.times.values()),
+            distinct=len(seen.times),
+        )
+
+
+def _digest(sample: Sequence[Array]) -> bytes:
+    made = hashlib.blake2b(digest_size=16)
+    for array in sample:
+        made.update(np.ascontiguousarray(array).data)
+    return made.digest()
+
+
+def _drawn(samples: Samples, seen: _Seen, rng: np.random.Generator) -> Iterator[tuple[int, list[Array], bool]]:
+    """The samples, each with whether it is drawn to be held back."""
+    count = samples.count
+    if count is None:
+        yield from _drawn_of_stream(seen.new(samples), rng)
+        return
+    chosen: set[int] | None = None
+    for run, sample in seen.new(samples):
+        if chosen is None:
+            chosen = {int(i) for i in rng.permutation(count)[: _held_back(count, sample)]}
+        yield run, sample, run in chosen
+
+
+def _drawn_of_stream(samples: Iterable[Numbered], rng: np.random.Generator) -> Iterator[tuple[int, list[Array], bool]]:
+    """`_drawn` for a stream of unknown length: one of each ten, and later ones in the place of earlier ones.
+
+    What is held back is only known at the end of the stream, so that it comes last.
+    """
+    held: list[Numbered] = []
+    block: list[Numbered] = []
+    drawn = 0
+    for number, one in enumerate(samples):
+        block.append(one)
+        if number + 1 < BUFFERED or len(block) < SHARE:
+            continue
+        if number + 1 == BUFFERED:
+            held = [block.pop(i) for i in sorted((int(i) for i in rng.permutation(BUFFERED)[:LEAST]), reverse=True)]
+        else:
+            candidate = block.pop(int(rng.integers(SHARE)))
+            if len(held) < _most(candidate[1]):
+                held.append(candidate)
+            else:  # each candidate so far has the same chance to stay
+                place = int(rng.integers(drawn + 1))
+                if place < len(held):
+                    held[place], candidate = candidate, held[place]
+                block.append(candidate)
+        drawn = max(drawn + 1, len(held))
+        yield from ((run, sample, False) for run, sample in block)
+        block = []
+    if not held and block:  # the whole stream is here
+        count = len(block)
+        held = [block[int(i)] for i in rng.permutation(count)[: _held_back(count, block[0][1])]]
+    runs = {run for run, _ in held}
+    yield from ((run, sample, False) for run, sample in block if run not in runs)
+    yield from ((run, sample, True) for run, sample in sorted(held, key=lambda pair: pair[0]))
+
+
+def _in_sequence(samples: Samples, seen: _Seen) -> Iterator[tuple[int, list[Array], bool]]:
+    """The samples in their order, the last tenth to be held back."""
+    waiting: list[Numbered] = []
+    for run, sample in seen.new(samples):
+        if samples.count is not None:
+            yield run, sample, run >= samples.count - _held_back(samples.count, sample)
+            continue
+        waiting.append((run, sample))
+        while run + 1 >= FROM and len(waiting) > _held_back(run + 1, sample):
+            yield (*waiting.pop(0), False)
+    enough = seen.total >= FROM
+    yield from ((run, sample, enough) for run, sample in waiting)
+
+
+def _held_back(count: int, sample: Sequence[Array]) -> int:
+    """How many of so many samples are held back."""
+    return 0 if count < FROM else max(LEAST, min(_most(sample), count // SHARE))
+
+
+def _most(sample: Sequence[Array]) -> int:
+    size = max(sum(a.nbytes for a in sample), 1)
+    return max(LEAST, min(MOST, HELD_BYTES // size))

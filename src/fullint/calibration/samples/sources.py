@@ -1,78 +1,175 @@
-"""Sources of raw samples: each returns (iterable of samples, their number or None)."""
+"""Where raw samples come from: a path, arrays, an iterable or a function, as one `RawSamples`."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fullint.calibration.samples.images import ImageFolder
+from fullint.calibration.samples.labels import read_labels
+from fullint.calibration.samples.python_file import from_function
 from fullint.calibration.samples.slots import ImageOptions, Slot
 from fullint.errors import SamplesError
 from fullint.model.ir import Array
 
-_END = object()
-IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
+
+@dataclass(frozen=True, eq=False)
+class RawSamples:
+    """Raw samples.
+
+    Attributes:
+        items: the samples, to be read once.
+        count: how many; None for a stream, which tells only at its end.
+        pick: the samples of some numbers, in ascending order; None for a stream.
+        arrays: the arrays that the samples come from, by name, where they have names.
+        images: the folder of images, where they come from one.
+    """
+
+    items: Iterable[Any]
+    count: int | None = None
+    pick: Callable[[Sequence[int]], Iterable[Any]] | None = None
+    arrays: Mapping[str, Any] | None = None
+    images: ImageFolder | None = None
+
+    def labels(self, given: Any) -> Array | None:
+        """The right class of each sample, int64; None where none are given.
+
+        Raises:
+            SamplesError: they cannot be read, or their number is not that of the samples.
+        """
+        if given is None:
+            return None
+        found = read_labels(given, self.arrays, self.images)
+        if self.count is not None and len(found) != self.count:
+            raise SamplesError(f"there are {len(found)} labels for {self.count} samples: give one for each")
+        return found
 
 
-def from_anywhere(source: Any, inputs: Sequence[Slot], images: ImageOptions) -> tuple[Iterable[Any], int | None]:
-    """Raw samples from a path, an array, a dict of arrays, an iterable or a function."""
+def from_anywhere(source: Any, inputs: Sequence[Slot], images: ImageOptions, labels: Any = None) -> RawSamples:
+    """Raw samples from a path, an array, a dict of arrays, an iterable or a function.
+
+    Args:
+        source: as the user gave it.
+        inputs: of the model.
+        images: how images are read.
+        labels: as the user gave them; an array of this name is none of the inputs.
+    """
     if isinstance(source, str | Path):
-        return _from_path(str(source), inputs, images)
+        return _from_path(str(source), inputs, images, labels)
     if isinstance(source, np.ndarray):
         return _from_arrays([source], inputs)
     if isinstance(source, Mapping):
-        return _from_arrays(_columns(source, inputs), inputs)
+        return _from_named(source, inputs, labels)
     if callable(source):
         source = source()
     if not isinstance(source, Iterable):
         raise SamplesError(f"samples must be a path, arrays, an iterable or a function, not {type(source).__name__}")
-    return source, len(source) if isinstance(source, Sequence) else None
+    if isinstance(source, Sequence):
+        return RawSamples(source, len(source), lambda numbers: (source[n] for n in numbers))
+    return RawSamples(source)
 
 
-def _from_path(path: str, inputs: Sequence[Slot], images: ImageOptions) -> tuple[Iterable[Any], int | None]:
-    file, _, function = path.rpartition(":")
-    if file.endswith(".py") and function:
-        return _from_function(Path(file), function)(), None
-    where = Path(path)
+def _from_path(path: str, inputs: Sequence[Slot], images: ImageOptions, labels: Any) -> RawSamples:
+    where, name = Path(path), None
+    file, _, after = path.rpartition(":")
+    if not where.exists() and file.endswith((".py", ".npz")) and after:
+        where, name = Path(file), after
+    if name is not None and where.suffix == ".py":
+        return RawSamples(from_function(where, name)())
     if not where.exists():
-        raise SamplesError(f"{path}: no such file or folder")
+        raise SamplesError(f"{where}: no such file or folder")
     if where.is_dir():
-        return _from_images(where, inputs, images)
+        return _from_folder(where, inputs, images)
     if where.suffix == ".npy":
         return _from_arrays([_load_npy(where)], inputs)
     if where.suffix == ".npz":
-        return _from_npz(where, inputs)
+        return _from_npz(where, inputs, labels, name)
     raise SamplesError(f"{path}: not a source of samples; give a .npz, a .npy, a folder of images or file.py:function")
 
 
+def _from_folder(folder: Path, inputs: Sequence[Slot], images: ImageOptions) -> RawSamples:
+    found = ImageFolder(folder, inputs, images)
+
+    def pick(numbers: Sequence[int]) -> Iterator[list[Array]]:
+        return (found[n] for n in numbers)
+
+    return RawSamples(pick(range(len(found))), len(found), pick, images=found)
+
+
+def _from_named(arrays: Mapping[str, Any], inputs: Sequence[Slot], labels: Any) -> RawSamples:
+    """Arrays by name; those that carry labels are no inputs."""
+    given = {name: array for name, array in arrays.items() if not (isinstance(labels, str) and name == labels)}
+    return replace(_from_arrays(_columns(given, inputs), inputs), arrays=arrays)
+
+
 def _columns(arrays: Mapping[str, Any], inputs: Sequence[Slot]) -> list[Any]:
-    """Arrays in input order: by name if every input has one, else in the order given."""
-    names = [{*s.aliases, s.name, s.name.removesuffix(":0")} for s in inputs]
-    if all(any(n in arrays for n in options) for options in names):
-        return [next(arrays[n] for n in sorted(options) if n in arrays) for options in names]
-    given = list(arrays.values())
-    if len(given) != len(inputs):
-        have, want = ", ".join(arrays), ", ".join(s.name for s in inputs)
-        raise SamplesError(f"the arrays do not match the inputs: {len(given)} given ({have}), {len(inputs)} needed ({want})")
-    return given[: len(inputs)]
+    """Arrays in input order: by name where one has an input's name, by names that are alike, else in the order given.
 
-
-def _from_arrays(arrays: Sequence[Any], inputs: Sequence[Slot]) -> tuple[Iterable[Any], int]:
+    Raises:
+        SamplesError: some inputs have an array of their name, and others have none; or there are not as many as inputs.
+    """
+    exact = [next((n for n in sorted(_names(s)) if n in arrays), None) for s in inputs]
+    found = [n for n in exact if n is not None]
+    if len(found) == len(inputs):
+        return [arrays[n] for n in found]
+    if found and (len(inputs) > 1 or len(arrays) > 1):
+        lacking = ", ".join(_said(s) for s, n in zip(inputs, exact, strict=True) if n is None)
+        raise SamplesError(f"there are no samples for input {lacking}; the arrays are {_quoted(arrays)}")
+    alike = [[n for n in arrays if _alike(n, s)] for s in inputs]
+    if len(inputs) > 1 and all(len(a) == 1 for a in alike) and len({a[0] for a in alike}) == len(inputs):
+        return [arrays[a[0]] for a in alike]
     if len(arrays) != len(inputs):
-        raise SamplesError(f"the samples are {len(arrays)} array, but the model has {len(inputs)} inputs: give one array each")
+        raise SamplesError(
+            f"the arrays do not match the inputs: {len(arrays)} given ({_quoted(arrays)}), {len(inputs)} needed "
+            f"({', '.join(map(_said, inputs))}); FILE.npz:NAME chooses one array"
+        )
+    return list(arrays.values())
+
+
+def _names(slot: Slot) -> set[str]:
+    return {*slot.aliases, slot.name, slot.name.removesuffix(":0")} - {""}
+
+
+def _alike(name: str, slot: Slot) -> bool:
+    """Whether a name is that of an input but for what exporters put around it: image, serving_default_image:0."""
+    own = slot.name.removesuffix(":0").removeprefix("serving_default_").lower()
+    return name.lower() in (own, own.rpartition("/")[2])
+
+
+def _said(slot: Slot) -> str:
+    return f'"{slot.name}" ({slot.dtype} {list(slot.shape)})'
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{n}"' for n in names)
+
+
+def _from_arrays(arrays: Sequence[Any], inputs: Sequence[Slot]) -> RawSamples:
+    if len(arrays) != len(inputs):
+        wanted = ", ".join(map(_said, inputs))
+        raise SamplesError(
+            f"the samples are {len(arrays)} array, but the model has {len(inputs)} inputs ({wanted}): give one each"
+        )
     for array, slot in zip(arrays, inputs, strict=True):
         if len(np.shape(array)) == 0:
             raise SamplesError(f'the samples of input "{slot.name}" are a single number; the first axis must be samples')
     counts = {len(a) for a in arrays}
     if len(counts) > 1:
         raise SamplesError(f"the inputs have different numbers of samples: {sorted(counts)}")
-    return (list(rows) for rows in zip(*arrays, strict=True)), counts.pop()
+
+    def pick(numbers: Sequence[int]) -> Iterator[list[Any]]:
+        wanted = set(numbers)  # arrays of compressed files can only be read from their beginning
+        return (row for number, row in enumerate(rows()) if number in wanted)
+
+    def rows() -> Iterator[list[Any]]:
+        return (list(row) for row in zip(*arrays, strict=True))
+
+    return RawSamples(rows(), counts.pop(), pick)
 
 
 def _load_npy(path: Path) -> Array:
@@ -83,7 +180,7 @@ def _load_npy(path: Path) -> Array:
     return array
 
 
-def _from_npz(path: Path, inputs: Sequence[Slot]) -> tuple[Iterable[Any], int]:
+def _from_npz(path: Path, inputs: Sequence[Slot], labels: Any, name: str | None) -> RawSamples:
     try:
         archive = zipfile.ZipFile(path)
         columns = {i.filename.removesuffix(".npy"): _Column(path, archive, i) for i in archive.infolist()}
@@ -91,7 +188,11 @@ def _from_npz(path: Path, inputs: Sequence[Slot]) -> tuple[Iterable[Any], int]:
         raise SamplesError(f"{path}: not a readable .npz file ({e})") from e
     if not columns:
         raise SamplesError(f"{path}: contains no array")
-    return _from_arrays(_columns(columns, inputs), inputs)
+    if name is not None:
+        if name not in columns:
+            raise SamplesError(f'{path}: has no array "{name}"; it has {_quoted(columns)}')
+        return replace(_from_arrays([columns[name]], inputs), arrays=columns)
+    return _from_named(columns, inputs, labels)
 
 
 class _Column:
@@ -136,71 +237,3 @@ class _Column:
                 if len(data) < size:
                     raise SamplesError(f"{self.path}: array {self.info.filename} is truncated; write or copy the file again")
                 yield np.frombuffer(data, self.dtype).reshape(shape)
-
-
-def _from_function(file: Path, name: str) -> Callable[[], Iterable[Any]]:
-    if not file.exists():
-        raise SamplesError(f"{file}: no such file")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(file.stem, module)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            spec.loader.exec_module(module)
-    except (Exception, SystemExit) as e:
-        raise SamplesError(f"{file}: cannot be imported ({type(e).__name__}: {e})") from e
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise SamplesError(f"{file}: has no function {name}")
-
-    def run() -> Iterator[Any]:
-        """Yield the function's samples; its prints go to standard error, to keep standard output clean."""
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                items = iter(function())
-            while True:
-                with contextlib.redirect_stdout(sys.stderr):
-                    item = next(items, _END)
-                if item is _END:
-                    return
-                yield item
-        except (Exception, SystemExit) as e:
-            raise SamplesError(f"{file}:{name} failed ({type(e).__name__}: {e})") from e
-
-    return run
-
-
-def _from_images(folder: Path, inputs: Sequence[Slot], images: ImageOptions) -> tuple[Iterable[Any], int]:
-    try:
-        from PIL import Image
-    except ImportError as e:
-        raise SamplesError('images need Pillow: pip install "fullint[images]"') from e
-    if len(inputs) != 1 or len(inputs[0].shape) != 4:
-        raise SamplesError("a folder of images needs a model with a single input of four dimensions; give a .npz instead")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES)
-    if not files:
-        raise SamplesError(f"{folder}: contains no images")
-    planar = images.layout.upper() == "NCHW"
-    _, *dims = inputs[0].shape
-    height, width, channels = (dims[1], dims[2], dims[0]) if planar else (dims[0], dims[1], dims[2])
-    if channels not in (1, 3, 4):
-        raise SamplesError(f"images have 1, 3 or 4 channels, not {channels}; try --layout {'NHWC' if planar else 'NCHW'}")
-
-    for what, values in (("mean", images.mean), ("std", images.std)):
-        if len(values) not in (1, channels):
-            raise SamplesError(f"--{what} has {len(values)} values, the input has {channels} channels")
-
-    def load(file: Path) -> Array:
-        try:
-            with Image.open(file) as picture:
-                mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
-                pixels: Array = np.asarray(picture.convert(mode).resize((width, height), Image.Resampling.BILINEAR), np.float32)
-        except OSError as e:
-            raise SamplesError(f"{file}: not a readable image ({e})") from e
-        pixels = pixels.reshape(height, width, channels)
-        if inputs[0].dtype == "float32":
-            pixels = (pixels - np.asarray(images.mean, np.float32)) / np.asarray(images.std, np.float32)
-        return pixels.transpose(2, 0, 1) if planar else pixels
-
-    return ([load(f)] for f in files), len(files)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from fullint.model.ir import NUMPY_TYPES, Array
 from fullint.model.ranges import Range
 
 WAYS = """give representative samples with -c / samples=:
-    -c samples.npz          arrays by input name (or in input order), first axis = samples
+    -c samples.npz          arrays by input name (or in input order), first axis = samples; FILE.npz:NAME chooses one array
     -c samples.npy          for a model with one input
     -c folder/              images (with --mean, --std, --layout)
     -c data.py:function     a function that yields what a TensorFlow representative_dataset yields
@@ -32,21 +32,47 @@ class Samples:
         raw: the samples as the source gives them.
         count: number of runs (groups of `batch` samples), None if unknown before reading.
         batch: samples per run.
+        numbers: each sample's number in the source, where not all of them are used.
+        labels: the right class of each sample, int64, in the order of `raw`.
+        images: how pixels became values, where the samples are a folder of images.
     """
 
     inputs: Sequence[Slot]
     raw: Iterable[Any]
     count: int | None = None
     batch: int = 1
+    numbers: Sequence[int] | None = None
+    labels: Array | None = None
+    images: ImageOptions | None = None
 
     def __iter__(self) -> Iterator[list[Array]]:
-        items = enumerate(self.raw)
+        items = ((self.number(index), item) for index, item in enumerate(self.raw))
         if self.batch == 1:
             for index, item in items:
                 yield self._fit(index, item)
             return
         while group := list(itertools.islice(items, self.batch)):
             yield self._stack(group)
+
+    def number(self, index: int) -> int:
+        """A sample's number in the source."""
+        return index if self.numbers is None else self.numbers[index]
+
+    def first_number(self, run: int) -> int:
+        """The number in the source of the first sample of a run."""
+        return self.number(run * self.batch)
+
+    def labels_of(self, run: int) -> Array:
+        """The right classes of the samples of a run; of a run that is filled up, those of the samples that were given.
+
+        Raises:
+            SamplesError: there are fewer labels than samples.
+        """
+        assert self.labels is not None
+        found = self.labels[run * self.batch : (run + 1) * self.batch]
+        if not found.size:
+            raise SamplesError(f"there are {self.labels.size} labels, but more samples: give one for each")
+        return found
 
     def _fit(self, index: int, item: Any) -> list[Array]:
         values = _in_order(item, self.inputs, index)
@@ -66,35 +92,60 @@ class Samples:
         return out
 
 
-def open_samples(
-    source: Any,
-    inputs: Sequence[Slot],
-    num_samples: int | None = None,
-    images: ImageOptions | None = None,
-    batch: int = 1,
-) -> Samples:
+@dataclass(frozen=True)
+class Reading:
+    """How samples are read.
+
+    Attributes:
+        num_samples: use only this many: drawn at random where their number is known, the first of a stream.
+        images: how images are read.
+        batch: samples per run.
+        labels: the right classes, as the user gave them.
+        seed: of what is drawn.
+        in_order: whether the samples follow one another, so that the first are used instead of some drawn at random.
+    """
+
+    num_samples: int | None = None
+    images: ImageOptions = field(default_factory=ImageOptions)
+    batch: int = 1
+    labels: Any = None
+    seed: int = 0
+    in_order: bool = False
+
+
+def open_samples(source: Any, inputs: Sequence[Slot], reading: Reading | None = None) -> Samples:
     """Samples from any source listed in `calibration.samples`.
 
     Args:
         source: path, "file.py:function", array(s), iterable or function.
         inputs: the model's inputs.
-        num_samples: use only this many, from the start.
-        images: options for a folder of images.
-        batch: samples per run.
+        reading: how they are read.
 
     Raises:
         SamplesError: the source does not exist, or does not fit the model.
     """
-    raw, count = from_anywhere(source, inputs, images or ImageOptions())
-    if num_samples is not None:
-        if num_samples < 1:
-            raise SamplesError("num_samples must be at least 1")
-        raw = itertools.islice(raw, num_samples)
-        count = None if count is None else min(count, num_samples)
-    if count == 0:
+    how = reading or Reading()
+    if how.num_samples is not None and how.num_samples < 1:
+        raise SamplesError("num_samples must be at least 1")
+    found = from_anywhere(source, inputs, how.images, how.labels)
+    labels = found.labels(how.labels)
+    if found.count == 0:
         raise SamplesError("there are no samples: give at least one")
-    runs = None if count is None else -(-count // batch)
-    return Samples(inputs, raw, runs, batch)
+    given = Samples(inputs, found.items, _runs(found.count, how.batch), how.batch, labels=labels)
+    given = replace(given, images=how.images if found.images is not None else None)
+    if how.num_samples is None or (found.count is not None and how.num_samples >= found.count):
+        return given
+    if found.count is None or found.pick is None or how.in_order:
+        count = None if found.count is None else how.num_samples
+        return replace(given, raw=itertools.islice(found.items, how.num_samples), count=_runs(count, how.batch))
+    drawn = np.sort(np.random.default_rng(how.seed).choice(found.count, how.num_samples, replace=False))
+    numbers = [int(n) for n in drawn]
+    labels = None if labels is None else labels[drawn]
+    return replace(given, raw=found.pick(numbers), count=_runs(len(numbers), how.batch), numbers=numbers, labels=labels)
+
+
+def _runs(count: int | None, batch: int) -> int | None:
+    return None if count is None else -(-count // batch)
 
 
 def synthetic(inputs: Sequence[Slot], count: int) -> Samples:
@@ -159,4 +210,4 @@ def _named(item: Mapping[Any, Any], slot: Slot, index: int) -> Any:
         if name in item:
             return item[name]
     known = ", ".join(f'"{k}"' for k in item)
-    raise SamplesError(f'sample {index}: has no array for input "{slot.name}"; it has {known}')
+    raise SamplesError(f'sample {index}: has no array for input "{slot.name}" ({slot.dtype} {list(slot.shape)}); it has {known}')

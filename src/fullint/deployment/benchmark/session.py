@@ -180,7 +180,7 @@ def arrays(inputs: Any, shapes: Shapes, model: Model, *, by_signature: bool = Tr
     if isinstance(inputs, str) and inputs in ("random", "zeros"):
         rng = np.random.default_rng(0)
         return [_random(rng, s, d) if inputs == "random" else np.zeros(s, NUMPY_TYPES[d]) for s, d in shapes]
-    sample = next(iter(open_samples(inputs, slots(model), 1)))
+    sample = next(iter(open_samples(inputs, slots(model))))
     signature = next((s for s in model.signatures if s.graph is model.main), None) if by_signature else None
     order = [t for _, t in signature.inputs] if signature is not None else model.main.inputs
     by_tensor = dict(zip(model.main.inputs, sample, strict=True))

@@ -1,0 +1,72 @@
+"""The largest values at each place and the samples that gave them, so that ranges without some samples need no second run.
+
+    places     0     1     2                  without({7})     0     1     2
+    largest   9.1   6.0   220 (sample 7)                      9.1   6.0   3.4
+    next      8.7   6.0   3.4 (sample 2)
+
+`MOST` values are kept at each place: as many samples, less one, can be left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+import numpy as np
+
+from fullint.model.ir import Array
+
+MOST = 24
+NONE = np.iinfo(np.int32).min
+
+
+@dataclass(eq=False)
+class Outermost:
+    """Accumulates vectors, one for each sample.
+
+    Attributes:
+        values: the largest so far at each place, float32 [MOST, places], in no order; -inf where there is none yet.
+        samples: the number of the sample that gave each, int32 [MOST, places]; `NONE` where there is none yet.
+        floor: the smallest of `values` at each place.
+    """
+
+    values: Array
+    samples: Array
+    floor: Array
+
+    @classmethod
+    def empty(cls, places: int) -> Outermost:
+        """Before the first sample."""
+        values = np.full((MOST, places), -np.inf, np.float32)
+        return cls(values, np.full((MOST, places), NONE, np.int32), values[0].copy())
+
+    def add(self, number: int, vector: Array) -> None:
+        """Take in a sample's vector, [places]."""
+        above = np.flatnonzero(vector > self.floor)
+        if above.size:
+            rows = self.values[:, above].argmin(axis=0)
+            self.values[rows, above] = vector[above]
+            self.samples[rows, above] = number
+            self.floor[above] = self.values[:, above].min(axis=0)
+
+    def merge(self, other: Outermost) -> Outermost:
+        """What both have taken in."""
+        values = np.concatenate([self.values, other.values])
+        samples = np.concatenate([self.samples, other.samples])
+        order = np.lexsort((samples, -values), axis=0)[:MOST]
+        kept = np.take_along_axis(values, order, axis=0)
+        return Outermost(kept, np.take_along_axis(samples, order, axis=0), kept.min(axis=0))
+
+    def without(self, numbers: AbstractSet[int]) -> Array:
+        """The largest value at each place but for some samples, float32 [places]; -inf where no other is known."""
+        left_out = np.isin(self.samples, list(numbers))
+        found: Array = np.where(left_out, -np.inf, self.values).max(axis=0)
+        return found
+
+    def ranked(self, start: int, stop: int) -> list[tuple[float, int]]:
+        """(largest value, sample) of the samples that lie farthest out in a stretch of places, farthest first."""
+        values, samples = self.values[:, start:stop].ravel(), self.samples[:, start:stop].ravel()
+        order = np.lexsort((samples, -values))
+        numbers, first = np.unique(samples[order], return_index=True)
+        best = sorted(zip(first.tolist(), numbers.tolist(), strict=True))
+        return [(float(values[order[place]]), number) for place, number in best if number != NONE][:MOST]

@@ -1,0 +1,54 @@
+"""Why a result is not good enough, found out in the run: where accuracy is lost, and what was tried against it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fullint.model.ir import Array
+from fullint.quantization.stage_values import Written
+from fullint.quantization.ways_out import Needed, Tried, ways_for_outputs, ways_for_parts
+from fullint.quantization.workbench import Workbench
+from fullint.verification.kernel_outputs import as_read
+from fullint.verification.layer_errors import worst_operators
+from fullint.verification.report import Certificate
+
+SHOWN = 8
+"""Samples on which ways out are tried."""
+
+
+class FoundCauses:
+    """The causes of one result; see `acceptance.Causes`.
+
+    Args:
+        bench: tools of the run.
+        written: the result.
+        certificate: of the result.
+        samples: those that judged it, or the first of them, as the given model takes them.
+    """
+
+    def __init__(self, bench: Workbench, written: Written, certificate: Certificate, samples: Sequence[Sequence[Array]]) -> None:
+        self.bench, self.written, self.certificate = bench, written, certificate
+        calibrated = written.assigned.calibrated
+        given = calibrated.prepared.loaded.entries[0].inputs
+        few = [as_read(s, given, calibrated.model.main.inputs) for s in samples[:SHOWN]]
+        calibrating = [sample for _, sample in calibrated.held[0].also]
+        self.needed = Needed(written, few, calibrating or [list(s) for s in samples])
+
+    def of_parts(self) -> str:
+        """What was tried to keep parts of outputs, as a sentence; "" where nothing was or could be."""
+        return self._said([t for t in ways_for_parts(self.bench, self.needed, self.certificate) if t.helps])
+
+    def of_outputs(self) -> list[str]:
+        """Where the outputs' accuracy is lost, and what was tried, as sentences."""
+        emitted, model = self.written.emitted, self.written.assigned.calibrated.model
+        lost = worst_operators(model, emitted.model, emitted.int8, self.needed.samples)
+        named = "; ".join(map(str, lost)) or "no operator stands out"
+        tried = ways_for_outputs(self.bench, self.needed, lost)
+        helped = [t for t in tried if t.helps]
+        said = self._said(helped) or self._said(tried, ", and no help")
+        return [f"most accuracy is lost at: {named}", *([said] if said else [])]
+
+    def _said(self, tried: Sequence[Tried], without: str = "") -> str:
+        if not tried:
+            return ""
+        return f"tried on {len(self.needed.samples)} samples of this run{without}: {'; '.join(map(str, tried))}"

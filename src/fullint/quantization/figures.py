@@ -1,0 +1,68 @@
+"""What a form of a run gives on a few samples: built, run beside the float model, and compared. Nothing is kept of it.
+
+Calibrated --decide--> --build--> result --a few samples--> Figures
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fullint.model.ir import Array, Model
+from fullint.quantization.build import build
+from fullint.quantization.decide import decide
+from fullint.quantization.stage_values import Calibrated, Written
+from fullint.quantization.workbench import Workbench
+from fullint.runtime.messages import Open, Run
+from fullint.runtime.process import model_file
+from fullint.verification.judged_parts import JudgedOutput
+from fullint.verification.kernel_outputs import integer_inputs, real
+from fullint.verification.metrics import Score, mean_sqnr
+from fullint.verification.output_parts import output_parts
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How near a result is to the prepared float model, in dB.
+
+    Attributes:
+        worst_part: of the part of an output that is kept worst.
+        sqnr: mean SQNR of the outputs; 200 where there is no error.
+    """
+
+    worst_part: float
+    sqnr: float
+
+
+def figures_of(bench: Workbench, calibrated: Calibrated, samples: Sequence[Sequence[Array]]) -> Figures:
+    """What a run gives that starts from these ranges.
+
+    Args:
+        bench: tools of the run.
+        calibrated: ranges, and all that was decided before.
+        samples: a few, as the prepared model takes them.
+    """
+    return figures_of_result(bench, build(bench, decide(bench, calibrated)), samples)
+
+
+def figures_of_result(bench: Workbench, written: Written, samples: Sequence[Sequence[Array]]) -> Figures:
+    """The same of a result that was written."""
+    model, result = written.assigned.calibrated.model, written.emitted.model
+    judged = [JudgedOutput(p) for p in output_parts(result, bench.evaluate)]
+    scores = [Score() for _ in judged]
+    references = _outputs(bench, model, samples)
+    results = _outputs(bench, written.data, [integer_inputs(result, s) for s in samples])
+    for reference, output in zip(references, results, strict=True):
+        for j, score, t, a, b in zip(judged, scores, result.main.outputs, reference, output, strict=True):
+            x, y = j.ordered(a), j.ordered(real(b, t))
+            j.add(x, y)
+            score.add(x, y)
+    worst = min((j.worst() for j in judged), default=200.0)
+    sqnr = mean_sqnr(scores)
+    return Figures(worst, sqnr if sqnr is not None else 200.0)
+
+
+def _outputs(bench: Workbench, model: Model | bytes, samples: Sequence[Sequence[Array]]) -> list[list[Array]]:
+    with model_file(model) as path:
+        bench.worker.call(Open(path, "xnnpack", 1))
+        return [bench.worker.call(Run(list(sample))) for sample in samples]

@@ -1,0 +1,305 @@
+"""What is wrong with the samples: what they are like, the ranges they give, and how the float model answers to them.
+
+Calibrated --of_calibration--> findings       repeated samples, inputs hit in a few codes, other normalization than the metadata's
+answers    --of_answers------> findings       one class only, values of another scale, inputs exchanged, labels shifted
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fullint.auditing.audit import audit_model
+from fullint.auditing.rules import RULES_BY_NAME
+from fullint.auditing.saturation import LEAST_SHARE, measure_saturation
+from fullint.calibration.samples import Samples
+from fullint.calibration.samples.findings import SampleFinding, of_constant, of_normalization, of_repeated, of_values
+from fullint.calibration.signatures import Entry
+from fullint.errors import FullintError, RuntimeFailure, SamplesError
+from fullint.model.ir import Array
+from fullint.model.tflite.normalization import input_normalizations
+from fullint.ops.macs import total_macs
+from fullint.quantization.figures import figures_of, figures_of_result
+from fullint.quantization.measure import equalize
+from fullint.quantization.readings import (
+    DEAD,
+    STEP,
+    TOO_LARGE,
+    TRIED,
+    Heard,
+    alike_inputs,
+    exchanged,
+    feels_scale,
+    hear,
+    heard,
+    scaled,
+    too_large,
+)
+from fullint.quantization.stage_values import Calibrated, Written
+from fullint.quantization.workbench import Workbench
+from fullint.verification.answers import Answers
+from fullint.verification.kernel_outputs import as_read, integer_inputs
+from fullint.verification.report import Accuracy
+
+LEAST_ROWS = 16
+"""Answers, of which fewer say nothing about classes."""
+ONE_CLASS, FEW_CLASSES = 0.85, 3
+"""Share of answers in one class that is too much for samples of more than `FEW_CLASSES` classes; of fewer, only all are."""
+BETTER = 0.3
+"""Labels read otherwise are better by this share of right answers."""
+SHIFTS = (-1, 1)
+NAMED, TRIED_OUTLIERS, COSTS_DB = 8, 16, 3.0
+"""Samples that are named; samples that outliers are judged on; dB that they cost at least where they are worth a word."""
+LEAST_TRIED, BUDGET_MACS = 4, 3_000_000_000
+"""Samples that are read otherwise, as many as so many multiply-accumulates allow, or a few."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The samples of the main entry that judged, and what was answered.
+
+    Attributes:
+        samples: as the given model takes them, in the order of the answers.
+        runs: of the source, in the same order.
+        answers: of each output.
+    """
+
+    samples: Sequence[Sequence[Array]]
+    runs: Sequence[int]
+    answers: Sequence[Answers]
+
+    def labels(self, samples: Samples) -> list[Array] | None:
+        """The right classes of each run, where they are known."""
+        if samples.labels is None:
+            return None
+        return [samples.labels_of(run) for run in self.runs]
+
+
+def of_calibration(calibrated: Calibrated) -> list[SampleFinding]:
+    """What the samples themselves tell."""
+    loaded = calibrated.prepared.loaded
+    if loaded.options.synthetic or loaded.request.samples is None:
+        return []
+    found = [f for held in calibrated.held for f in of_repeated(held)]
+    for seen in calibrated.seen:
+        for values in seen:
+            found += [*of_values(values), *of_constant(values)]
+    normalizations = input_normalizations(loaded.model)
+    for number, values in enumerate(calibrated.seen[0] if calibrated.seen else ()):
+        if number in normalizations:
+            read = calibrated.samples[0].images
+            used = (read.mean, read.std) if read is not None else None
+            found += of_normalization(values, *normalizations[number], used)
+    return found
+
+
+def question(bench: Workbench, written: Written, judged: Judged) -> tuple[SampleFinding, ...]:
+    """All that is wrong with the samples of a run.
+
+    Raises:
+        SamplesError: something is, and samples are to be beyond question (`strict_samples`).
+    """
+    calibrated = written.assigned.calibrated
+    options = calibrated.prepared.loaded.options
+    found = (
+        *of_calibration(calibrated),
+        *of_outliers(bench, written, judged),
+        *of_answers(bench, calibrated, judged),
+        *of_outputs(written, judged),
+    )
+    if found and options.strict_samples:
+        lines = "\n  ".join(f"{f.kind}: {f.text}" for f in found)
+        raise SamplesError(f"the samples are in question (strict_samples)\n  {lines}")
+    return found
+
+
+def accuracy(judged: Judged, samples: Samples) -> Accuracy | None:
+    """Share of right answers before and after; None without labels.
+
+    Raises:
+        SamplesError: there are labels, but no output looks like class scores.
+    """
+    labels = judged.labels(samples)
+    if labels is None:
+        return None
+    scores = next((a for a in judged.answers if a.reference), None)
+    if scores is None:
+        raise SamplesError("labels: no output of the model is class scores, [batch, classes], that they could be compared with")
+    sides = []
+    for side in (scores.reference, scores.result):
+        pairs = [(c[: len(y)], y[: len(c)]) for c, y in zip(side, labels, strict=False)]
+        sides.append(np.concatenate([c == y for c, y in pairs]))
+    return Accuracy(scores.name, sides[0].size, round(float(sides[0].mean()), 4), round(float(sides[1].mean()), 4))
+
+
+def of_answers(bench: Workbench, calibrated: Calibrated, judged: Judged) -> list[SampleFinding]:
+    """What the float model's answers tell of the samples."""
+    loaded = calibrated.prepared.loaded
+    if loaded.options.synthetic or loaded.request.samples is None or not judged.samples:
+        return []
+    entry = loaded.entries[0]
+    samples = judged.samples[: max(LEAST_TRIED, min(TRIED, BUDGET_MACS // max(total_macs(loaded.model), 1)))]
+    labels = judged.labels(calibrated.samples[0]) if calibrated.samples else None
+    now = heard(judged.answers, labels)
+    found = [*_exchanged(bench, entry, samples, now, judged.answers)]
+    found = found or [*_too_large(bench, calibrated, samples, now)]
+    found = found or [*_one_class(bench, entry, samples, now, judged.answers)]
+    if labels is not None:
+        found += _labels(judged.answers, labels, now)
+    return found
+
+
+def _too_large(
+    bench: Workbench, calibrated: Calibrated, samples: Sequence[Sequence[Array]], now: Heard
+) -> Iterator[SampleFinding]:
+    entry = calibrated.prepared.loaded.entries[0]
+    graph = calibrated.prepared.loaded.model.main
+    for index, t in enumerate(entry.inputs):
+        largest = max(float(np.abs(s[index]).max(initial=0)) for s in samples)
+        if t.dtype != "float32" or largest < TOO_LARGE or not feels_scale(graph, graph.inputs[index]):
+            continue
+        power = too_large(bench, entry, samples, index, now)
+        if power is not None:
+            pixels = calibrated.seen[0][index].whole if calibrated.seen else False
+            how = "pixels of 0..255 where it was trained on normalized ones" if pixels and power == 1 else "another scale"
+            text = (
+                f'input "{t.name}": the network tells samples apart as well with values {STEP**power:.0f} times smaller, not '
+                f"beyond: these (up to {largest:.4g}) are of {how}; normalize them as in training"
+            )
+            yield SampleFinding("input-scale", text, evidence={"largest": largest, "times": STEP**power})
+
+
+def _exchanged(
+    bench: Workbench, entry: Entry, samples: Sequence[Sequence[Array]], now: Heard, answers: Sequence[Answers]
+) -> Iterator[SampleFinding]:
+    for one, other in alike_inputs(entry.inputs):
+        swapped = hear(bench, entry, samples, exchanged(one, other))
+        if swapped is None or not _tells_more(swapped, now):
+            continue
+        names = f'"{entry.inputs[one].name}" and "{entry.inputs[other].name}"'
+        text = (
+            f"inputs {names} look exchanged: the float model gives {_said(now)}, and {_said(swapped)} with the two exchanged; "
+            "give samples by the names of the inputs"
+        )
+        yield SampleFinding("inputs-exchanged", text, evidence={"moves": now.moves, "moves_exchanged": swapped.moves})
+
+
+def _tells_more(swapped: Heard, now: Heard) -> bool:
+    if swapped.right is not None and now.right is not None:
+        return swapped.right > now.right + BETTER
+    return swapped.tells and (now.classes == 1 or swapped.classes >= 3 * max(now.classes, 1) or now.moves < DEAD)
+
+
+def _one_class(
+    bench: Workbench, entry: Entry, samples: Sequence[Sequence[Array]], now: Heard, answers: Sequence[Answers]
+) -> Iterator[SampleFinding]:
+    for a in answers:
+        common = a.most_frequent
+        if common is None or a.classes < 2:
+            continue
+        chosen, times, rows = common
+        if rows < LEAST_ROWS or times < (ONE_CLASS * rows if a.classes > FEW_CLASSES else rows):
+            continue
+        text = f'output "{a.name}": the float model answers class {chosen} to {times} of {rows} samples'
+        if now.moves < DEAD:
+            text += f", and hardly moves ({100 * now.moves:.1f} % of its size): the input looks too small for it"
+            text += _larger(bench, entry, samples)
+        else:
+            text += ": samples of one class only, or not normalized as in training"
+        yield SampleFinding("one-class", text, evidence={"class": chosen, "share": times / rows, "moves": now.moves})
+
+
+def _larger(bench: Workbench, entry: Entry, samples: Sequence[Sequence[Array]]) -> str:
+    """What helps where values are too small, if it was seen to."""
+    for index, t in enumerate(entry.inputs):
+        if t.dtype != "float32":
+            continue
+        more = hear(bench, entry, samples, scaled(index, STEP))
+        if more is not None and more.tells:
+            return f'; with "{t.name}" {STEP:.0f} times larger it gives {_said(more)}'
+    return "; normalize it as in training"
+
+
+def _said(h: Heard) -> str:
+    classes = f"{h.classes} classes, " if h.classes else ""
+    return f"{classes}outputs that move by {100 * h.moves:.1f} % of their size"
+
+
+def _labels(answers: Sequence[Answers], labels: Sequence[Array], now: Heard) -> Iterator[SampleFinding]:
+    scores = next((a for a in answers if a.reference), None)
+    if scores is None or now.right is None or scores.classes < 2:
+        return
+    pairs = [(c[: len(y)], y[: len(c)]) for c, y in zip(scores.reference, labels, strict=False)]
+    chosen, right = (np.concatenate([p[side] for p in pairs]) for side in (0, 1))
+    if right.size < LEAST_ROWS:
+        return
+    most = int(right.max())
+    share, shift = max((float(np.mean(chosen == right + s)), s) for s in SHIFTS)
+    if share > now.right + BETTER:
+        what = f"{abs(shift)} {'added' if shift > 0 else 'taken off'}"
+        text = (
+            f"the labels look shifted: the float model is right for {100 * now.right:.0f} % of the samples, and for "
+            f"{100 * share:.0f} % with {what}; correct the labels"
+        )
+        yield SampleFinding("labels-shifted", text, evidence={"right": now.right, "shifted": share, "shift": shift})
+    elif most >= scores.classes or right.min() < 0:
+        text = f"the labels go from {int(right.min())} to {most}, but the model has {scores.classes} classes"
+        yield SampleFinding("labels-out-of-range", text, evidence={"labels": most, "classes": scores.classes})
+    elif now.right < max(2 / scores.classes, 1 / scores.classes + 0.1) and scores.classes > 2:
+        text = (
+            f"the float model itself is right for only {100 * now.right:.0f} % of the samples: they are not normalized as in "
+            "training, or the labels number the classes in another order"
+        )
+        yield SampleFinding("labels-wrong", text, evidence={"right": now.right, "classes": scores.classes})
+
+
+def of_outliers(bench: Workbench, written: Written, judged: Judged) -> list[SampleFinding]:
+    """Few samples that alone set ranges, where that was seen to cost accuracy."""
+    calibrated = written.assigned.calibrated
+    found, rest = calibrated.outliers, calibrated.rest
+    if found is None:
+        return []
+    named = ", ".join(map(str, calibrated.outlier_samples[:NAMED]))
+    more = f" and {len(calibrated.outlier_samples) - NAMED} more" if len(calibrated.outlier_samples) > NAMED else ""
+    others = f", and ranges of {found.tensors - 1} more tensors" if found.tensors > 1 else ""
+    what = (
+        f'{len(calibrated.outlier_samples)} samples ({named}{more}) alone set the range of "{found.tensor.name}" '
+        f"({found.size:.4g}, all others reach {found.others:.4g}){others}"
+    )
+    evidence = {"size": found.size, "others": found.others}
+    if rest is None:
+        return [SampleFinding("outliers-dropped", f"{what}: they were left out, as asked", calibrated.outlier_samples, evidence)]
+    given = calibrated.prepared.loaded.entries[0].inputs
+    held = rest.held[0]
+    samples = [*held.samples, *(sample for _, sample in held.also)][:TRIED_OUTLIERS]
+    few = [as_read(s, given, calibrated.model.main.inputs) for s in samples]
+    if not few:
+        return []
+    try:
+        before = figures_of_result(bench, written, few).sqnr
+        after = figures_of(bench, equalize(bench, rest), few).sqnr
+    except FullintError:
+        return []  # without them, it cannot be told what they cost
+    if after < before + COSTS_DB:
+        return []
+    text = f"{what}: the other samples have {before:.1f} dB, and {after:.1f} dB without these (--drop-outliers)"
+    evidence |= {"before_db": round(before, 2), "after_db": round(after, 2)}
+    return [SampleFinding("outliers", text, calibrated.outlier_samples, evidence)]
+
+
+def of_outputs(written: Written, judged: Judged) -> list[SampleFinding]:
+    """Outputs that are at the end of their range again and again, though the network does not ask for it."""
+    if not any(a.at_ends > LEAST_SHARE * a.codes for a in judged.answers):
+        return []
+    result = written.emitted.model
+    given = written.assigned.calibrated.prepared.loaded.entries[0].inputs
+    samples = [integer_inputs(result, s, given) for s in judged.samples[:TRIED_OUTLIERS]]
+    try:
+        saturation = measure_saturation(result, samples)
+    except RuntimeFailure:
+        return []  # the builtin kernels lack an operator, as the certificate says
+    found = audit_model(result, [RULES_BY_NAME["saturated-values"]], saturation=saturation).findings
+    evidence = [(f, {end: float(f.evidence[end]) for end in ("low", "high")}) for f in found if f.kind == "OUTPUT"]
+    return [SampleFinding("output-saturates", f'output "{f.output}": {f.cause}', evidence=e) for f, e in evidence]

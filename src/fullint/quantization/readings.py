@@ -1,0 +1,142 @@
+"""Samples read otherwise: the float model run on a few of them, scaled or exchanged, where its answers look wrong.
+
+    values 255 times too large     f(x / 255) still tells the samples apart, as the network does on what it was trained on
+    inputs exchanged               f(b, a) tells them apart, f(a, b) does not
+
+A network answers to what it was trained on. Far below that, its biases drown the input, and it answers the same to everything;
+far above, nothing changes with the scale. Between the two lies the scale it was made for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fullint.calibration.signatures import Entry
+from fullint.errors import RuntimeFailure
+from fullint.model.ir import Array, Graph, Tensor, Uses
+from fullint.ops import ROWS, traits_of
+from fullint.quantization.workbench import Workbench
+from fullint.runtime.messages import Open, Run
+from fullint.verification.answers import Answers
+
+TRIED = 24
+"""Samples that are run for each reading."""
+STEP = 255.0
+TOO_LARGE = 16.0
+"""Values below this are not taken to be `STEP` times too large."""
+TELLS, DEAD = 0.15, 0.03
+"""An output that moves by this share of its size from sample to sample tells samples apart; by that, it does not."""
+
+ReadAs = Callable[[Sequence[Array]], list[Array]]
+"""A sample as it was given -> as it is read otherwise."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the float model answers to samples read in some way.
+
+    Attributes:
+        moves: of the output that moves most.
+        classes: how many classes the output with class scores answers; 0 where there is none.
+        right: share of right answers, where labels are known.
+    """
+
+    moves: float
+    classes: int
+    right: float | None = None
+
+    @property
+    def tells(self) -> bool:
+        """Whether the answers tell the samples apart."""
+        return self.moves >= TELLS and self.classes != 1
+
+
+def hear(
+    bench: Workbench, entry: Entry, samples: Sequence[Sequence[Array]], reading: ReadAs, labels: Sequence[Array] | None = None
+) -> Heard | None:
+    """The float model's answers to some samples, or None where it does not run on them."""
+    answers = [Answers.of(t) for t in entry.outputs]
+    try:
+        bench.worker.call(Open(entry.path, "xnnpack", 1, [a.shape for a in samples[0]]))
+        for sample in samples:
+            outputs = bench.worker.call(Run(reading(sample)))
+            for a, value in zip(answers, outputs, strict=True):
+                if value.dtype.kind == "f" and not np.isfinite(value).all():
+                    return None
+                a.add(value, value)
+    except RuntimeFailure:
+        return None
+    return heard(answers, labels)
+
+
+def heard(answers: Sequence[Answers], labels: Sequence[Array] | None = None) -> Heard:
+    """What answers say of the samples."""
+    scores = next((a for a in answers if a.reference), None)
+    moves = max((a.moves for a in answers if a.moves is not None), default=0.0)
+    if scores is None:
+        return Heard(moves, 0)
+    chosen = [*scores.reference]
+    right = None
+    if labels is not None:
+        pairs = [(c[: len(y)], y[: len(c)]) for c, y in zip(chosen, labels, strict=False)]
+        right = float(np.mean(np.concatenate([c == y for c, y in pairs])))
+    return Heard(moves, len(np.unique(np.concatenate(chosen))), right)
+
+
+def scaled(index: int, factor: float, shift: float = 0.0) -> ReadAs:
+    """One input times a factor, and a shift added."""
+
+    def read(sample: Sequence[Array]) -> list[Array]:
+        return [(a * np.float32(factor) + np.float32(shift)).astype(a.dtype) if i == index else a for i, a in enumerate(sample)]
+
+    return read
+
+
+def exchanged(one: int, other: int) -> ReadAs:
+    """Two inputs in each other's place."""
+
+    def read(sample: Sequence[Array]) -> list[Array]:
+        found = list(sample)
+        found[one], found[other] = sample[other], sample[one]
+        return found
+
+    return read
+
+
+def alike_inputs(inputs: Sequence[Tensor]) -> Iterator[tuple[int, int]]:
+    """Pairs of inputs that take each other's values."""
+    for i, a in enumerate(inputs):
+        for k in range(i + 1, len(inputs)):
+            if (a.shape, a.dtype) == (inputs[k].shape, inputs[k].dtype):
+                yield i, k
+
+
+def too_large(bench: Workbench, entry: Entry, samples: Sequence[Sequence[Array]], index: int, now: Heard) -> int | None:
+    """How many times over an input is `STEP` times larger than what the network answers to; None where it is not."""
+    found = None
+    for power in (1, 2, 3, 4):
+        one = hear(bench, entry, samples, scaled(index, STEP**-power))
+        if one is None or not one.tells or one.moves < 0.5 * min(now.moves, 1.0):
+            return found
+        found = power
+    return None  # a network without biases: the scale is nothing to it
+
+
+def feels_scale(graph: Graph, t: Tensor) -> bool:
+    """Whether an input reaches weights through nothing that takes its scale away, such as a normalization."""
+    uses = Uses(graph)
+    waiting, seen = [t], set[Tensor]()
+    while waiting:
+        x = waiting.pop()
+        seen.add(x)
+        for op, _ in uses.of(x):
+            row, traits = ROWS.get(op.kind), traits_of(op.kind)
+            if row is not None and row.weight is not None:
+                continue
+            if not (traits.moves or traits.element_wise) or any(o in uses.outputs for o in op.outputs):
+                return False
+            waiting += [o for o in op.outputs if o not in seen]
+    return bool(seen - {t}) or bool(uses.of(t))
