@@ -27,6 +27,7 @@ ACTIVATION_TYPES = ("int8", "int16")
 LAYOUTS = ("NHWC", "NCHW")
 WEIGHTS = ("auto", "per-channel", "per-tensor")
 FRAMEWORK_NAMES = ("auto", "keras", "torch", "onnx")
+SNIPPET_LANGUAGES = ("python", "cpp", "c", "kotlin")
 
 BYTES = "sha256:"
 """What a report calls a model that was bytes begins with; the digest follows."""
@@ -101,7 +102,7 @@ class ConvertOptions(ModelOptions):
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
         super().check()
-        _one_of("framework", self.framework, FRAMEWORK_NAMES)
+        one_of("framework", self.framework, FRAMEWORK_NAMES)
         if not isinstance(self.model, str | Path):
             raise UsageError(f"the model must be a path, not {type(self.model).__name__}")
 
@@ -189,7 +190,7 @@ class RunOptions(ModelOptions):
         given = self.io.split(",") if isinstance(self.io, str) else []
         if len(given) not in (1, 2) or not {*given} <= {*IO_TYPES}:
             raise UsageError(f'io must be one of {", ".join(IO_TYPES)}, or two of them (inputs,outputs), not "{self.io}"')
-        _one_of("target", self.target, tuple(TARGETS))
+        one_of("target", self.target, tuple(TARGETS))
         for name in ("keep_float", "int16"):
             k = getattr(self, name)
             if isinstance(k, bool) or (not isinstance(k, str | int | None) and not _all_text(k, int)):
@@ -198,7 +199,7 @@ class RunOptions(ModelOptions):
             raise UsageError(f"allow_lost must be the name of a part, or a sequence of names, not {self.allow_lost!r}")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"threads must be at least 1, not {self.threads}")
-        _one_of("layout", self.layout, LAYOUTS)
+        one_of("layout", self.layout, LAYOUTS)
         numbers(self.mean)
         if 0 in numbers(self.std):
             raise UsageError("std must not be zero")
@@ -247,10 +248,10 @@ class QuantizeOptions(RunOptions):
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
         super().check()
-        _one_of("framework", self.framework, FRAMEWORK_NAMES)
+        one_of("framework", self.framework, FRAMEWORK_NAMES)
         if not isinstance(self.split_outputs, bool):
             raise UsageError(f"split_outputs must be true or false, not {self.split_outputs!r}")
-        _one_of("activations", self.activations, ACTIVATION_TYPES)
+        one_of("activations", self.activations, ACTIVATION_TYPES)
 
     @property
     def io_types(self) -> tuple[str, str]:
@@ -305,7 +306,7 @@ class RepairOptions(RunOptions):
         super().check()
         if not isinstance(self.unsafe_fixes, bool):
             raise UsageError(f"unsafe_fixes must be true or false, not {self.unsafe_fixes!r}")
-        _one_of("weights", self.weights, WEIGHTS)
+        one_of("weights", self.weights, WEIGHTS)
 
     def of_quantize(self) -> QuantizeOptions:
         """The same for the stages that `repair` and `quantize` share."""
@@ -355,7 +356,8 @@ def _parse_shape(text: str) -> tuple[str | None, tuple[int, ...]]:
     return name or None, shape
 
 
-def _one_of(name: str, value: object, choices: Sequence[str]) -> None:
+def one_of(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raise UsageError if an option's value is none of its choices."""
     if value not in choices:
         first = ", ".join(choices[:-1])
         raise UsageError(f'{name} must be {first} or {choices[-1]}, not "{value}"')
