@@ -114,8 +114,8 @@ def test_every_option_has_help() -> None:
             assert not isinstance(p, click.Option) or p.help, p.name
 
 
-@pytest.mark.parametrize(("command", "call"), [("audit", fullint.audit)])
-def test_audit_has_the_options_of_the_api(command: str, call: object) -> None:
+@pytest.mark.parametrize(("command", "call"), [("audit", fullint.audit), ("inspect", fullint.inspect)])
+def test_audit_and_inspect_have_the_options_of_the_api(command: str, call: object) -> None:
     import inspect
 
     api = inspect.signature(call).parameters

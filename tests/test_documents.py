@@ -46,6 +46,7 @@ def reports(results: dict[str, ModelResult]) -> dict[str, Report]:
         "audit": fullint.audit(HALF),
         "audit_of_several": fullint.audit(HALF, MODEL, FILES / "calibration.npz"),
         "inspect": fullint.inspect(HALF),
+        "snippet": fullint.inspect(HALF, "python"),
         "partition": fullint.partition(HALF, target="nnapi:29", after="repair"),
         "benchmark": fullint.benchmark(MODEL, HALF, **quick),
         "explain": fullint.explain(),
@@ -55,7 +56,8 @@ def reports(results: dict[str, ModelResult]) -> dict[str, Report]:
 
 
 NAMES = (
-    "quantize repair convert demo plan repair_plan audit audit_of_several inspect partition benchmark explain explain_one setup"
+    "quantize repair convert demo plan repair_plan audit audit_of_several inspect snippet partition benchmark "
+    "explain explain_one setup"
 )
 
 
@@ -110,6 +112,7 @@ def test_a_result_prints_its_report_and_is_saved(results: dict[str, ModelResult]
     [
         (f"audit {HALF}", lambda: fullint.audit(HALF)),
         (f"inspect {HALF}", lambda: fullint.inspect(HALF)),
+        (f"inspect {HALF} --snippet c", lambda: fullint.inspect(HALF, "c")),
         (f"partition {HALF} --target nnapi", lambda: fullint.partition(HALF, "nnapi")),
         ("explain", fullint.explain),
         ("explain op-version", lambda: fullint.explain("op-version")),

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fullint.auditing.report_document import inspection_document
+from fullint.auditing.snippets import write_snippet
 from fullint.documents import Document
 from fullint.model.census import count_conv, count_float, operator_counts
 from fullint.model.ir import Model, Op, Tensor
 from fullint.model.tflite import read_model
 from fullint.ops.macs import macs
 from fullint.ops.structure import check_readable
+from fullint.options.choices import SNIPPET_LANGUAGES
+from fullint.options.of_samples import one_of
 from fullint.reporting import SCHEMA_VERSION, Report
 
 
@@ -53,7 +56,7 @@ class SignatureInfo:
 
 @dataclass(frozen=True, repr=False)
 class Inspection(Report):
-    """The result of `inspect`; sizes are in bytes."""
+    """The result of `inspect`; sizes are in bytes. `snippet` is the text of a source file, "" if none was asked for."""
 
     schema_version: int
     file: str
@@ -71,34 +74,41 @@ class Inspection(Report):
     description: str | None
     subgraphs: int
     operator_list: tuple[OperatorInfo, ...]
+    snippet: str = ""
 
     def rows(self) -> tuple[OperatorInfo, ...]:
         """The operators."""
         return self.operator_list
 
     def document(self) -> Document:
-        """What the report says."""
+        """What the report says: the snippet alone, where one was asked for."""
         return inspection_document(self)
 
 
-def inspect(model: str | Path | bytes) -> Inspection:
+def inspect(model: str | Path | bytes, snippet: str | None = None) -> Inspection:
     """Read a model and describe its contents.
 
     Args:
         model: path or bytes of a `.tflite`.
+        snippet: write code that quantizes the inputs and reads the outputs, in "python", "cpp", "c" (for microcontrollers)
+            or "kotlin".
 
     Raises:
         ModelFormatError: it is not a readable TFLite model.
+        UsageError: there is no snippet in this language, or none for such inputs and outputs.
     """
+    if snippet is not None:
+        one_of("snippet", snippet, SNIPPET_LANGUAGES)
     read = read_model(model)
     check_readable(read)
     size = len(model) if isinstance(model, bytes) else Path(model).stat().st_size
     operators = tuple(_operator(read, g, op) for g, op in read.ops())
     buffers = {id(t.buffer): t.buffer.data.nbytes for g in read.graphs for t in g.tensors if t.buffer is not None}
     convs = count_conv(read)
+    file = str(model) if isinstance(model, str | Path) else ""
     return Inspection(
         schema_version=SCHEMA_VERSION,
-        file=str(model) if isinstance(model, str | Path) else "",
+        file=file,
         file_bytes=size,
         constant_bytes=sum(buffers.values()),
         macs=sum(o.macs for o in operators),
@@ -116,6 +126,7 @@ def inspect(model: str | Path | bytes) -> Inspection:
         description=read.description,
         subgraphs=len(read.graphs),
         operator_list=operators,
+        snippet=write_snippet(read.main, snippet, file) if snippet is not None else "",
     )
 
 

@@ -74,8 +74,15 @@ def finding_line(x: Finding) -> Line:
 
 
 def inspection_document(found: Inspection) -> Document:
-    """Inputs, outputs, signatures and the table of operators."""
-    return Document(tuple(_of_inspection(found)))
+    """Inputs, outputs, signatures and the table of operators; or a snippet and nothing else, so that it can go to a file."""
+    blocks = map(_code_line, found.snippet.splitlines()) if found.snippet else _of_inspection(found)
+    return Document(tuple(blocks))
+
+
+def _code_line(line: str) -> Line:
+    """A line of code; its indentation is depth, which every rendering keeps."""
+    depth = (len(line) - len(line.lstrip(" "))) // 2
+    return Line(line[2 * depth :], depth=depth)
 
 
 def _of_inspection(found: Inspection) -> Iterator[Block]:

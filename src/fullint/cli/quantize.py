@@ -12,6 +12,7 @@ from fullint.cli.shell import check_output, errors, present, progress
 from fullint.errors import UsageError
 from fullint.files import write_atomically
 from fullint.options import QuantizeOptions
+from fullint.options.choices import SNIPPET_LANGUAGES
 
 
 @click.command()
@@ -48,8 +49,13 @@ def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: b
 
 @click.command()
 @option.model
+@click.option(
+    "--snippet",
+    type=click.Choice(SNIPPET_LANGUAGES),
+    help="Print only code that quantizes the inputs and reads the outputs, with the file's numbers. c: for microcontrollers.",
+)
 @option.output_forms("Print everything as JSON.")
-def inspect(model: str, as_json: bool) -> None:
+def inspect(model: str, snippet: str | None, as_json: bool) -> None:
     """Show what is in MODEL: operators, types, sizes, MACs, signatures. Nothing is run.
 
     \b
@@ -59,7 +65,7 @@ def inspect(model: str, as_json: bool) -> None:
     with errors(as_json):
         from fullint.auditing import inspect as inspection
 
-        present(inspection.inspect(model), as_json)
+        present(inspection.inspect(model, snippet), as_json)
 
 
 @click.command()

@@ -27,6 +27,7 @@ IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
 ACTIVATION_TYPES = ("int8", "int16")
 WEIGHTS = ("auto", "per-channel", "per-tensor")
 FRAMEWORK_NAMES = ("auto", "keras", "torch", "onnx")
+SNIPPET_LANGUAGES = ("python", "cpp", "c", "kotlin")
 
 FRAMEWORK_HELP = "What makes the model of module.py:function, where its imports do not tell."
 
