@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from fullint.calibration.collect import Collected
+from fullint.calibration.collect import Collected, held_number
 from fullint.calibration.outermost import MOST
 from fullint.calibration.probes import Seen
 from fullint.model.ir import Tensor
@@ -28,7 +28,7 @@ class Outliers:
     """Samples that lie far outside of all others.
 
     Attributes:
-        numbers: of those that calibrated, and of those held back.
+        numbers: of those that calibrated, and of those held back (`held_number`, negative).
         tensor: where they lie farthest out.
         size: the largest absolute value there.
         others: the largest absolute value of the other samples there.
@@ -81,7 +81,7 @@ def _sizes(collected: Collected, parts: Sequence[tuple[Seen, int, int]]) -> dict
     for what, start, stop in parts:
         ranked = (measured.lowest if what is Seen.LOW else measured.highest).ranked(start, stop)
         sign = -1 if what is Seen.LOW else 1
-        ranked += [(float((sign * vector[start:stop]).max()), number) for number, vector in measured.held.items()]
+        ranked += [(float((sign * vector[start:stop]).max()), held_number(place)) for place, vector in measured.held.items()]
         for value, number in ranked:
             found[number] = max(value, found.get(number, 0.0))
     return found

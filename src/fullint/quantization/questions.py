@@ -24,16 +24,20 @@ from fullint.ops.macs import total_macs
 from fullint.quantization.figures import figures_of, figures_of_result
 from fullint.quantization.measure import equalize
 from fullint.quantization.readings import (
+    ACTIVE,
     DEAD,
+    IDLE,
     STEP,
     TOO_LARGE,
     TRIED,
     Heard,
     alike_inputs,
+    as_given,
     exchanged,
     feels_scale,
     hear,
     heard,
+    least_influence,
     scaled,
     too_large,
 )
@@ -50,6 +54,8 @@ ONE_CLASS, FEW_CLASSES = 0.85, 3
 BETTER = 0.3
 """Labels read otherwise are better by this share of right answers."""
 SHIFTS = (-1, 1)
+HARDLY_RIGHT = "labels-wrong"
+"""The kind of finding that other findings may be the cause of."""
 NAMED, TRIED_OUTLIERS, COSTS_DB = 8, 16, 3.0
 """Samples that are named; samples that outliers are judged on; dB that they cost at least where they are worth a word."""
 LEAST_TRIED, BUDGET_MACS = 4, 3_000_000_000
@@ -143,11 +149,11 @@ def of_answers(bench: Workbench, calibrated: Calibrated, judged: Judged) -> list
     samples = judged.samples[: max(LEAST_TRIED, min(TRIED, BUDGET_MACS // max(total_macs(loaded.model), 1)))]
     labels = judged.labels(calibrated.samples[0]) if calibrated.samples else None
     now = heard(judged.answers, labels)
-    found = [*_exchanged(bench, entry, samples, now, judged.answers)]
+    found = [*_exchanged(bench, entry, samples, labels)]
     found = found or [*_too_large(bench, calibrated, samples, now)]
     found = found or [*_one_class(bench, entry, samples, now, judged.answers)]
     if labels is not None:
-        found += _labels(judged.answers, labels, now)
+        found += [f for f in _labels(judged.answers, labels, now) if not found or f.kind != HARDLY_RIGHT]
     return found
 
 
@@ -157,7 +163,7 @@ def _too_large(
     entry = calibrated.prepared.loaded.entries[0]
     graph = calibrated.prepared.loaded.model.main
     for index, t in enumerate(entry.inputs):
-        largest = max(float(np.abs(s[index]).max(initial=0)) for s in samples)
+        largest = float(np.median([np.abs(s[index]).max(initial=0) for s in samples]))  # outliers are another question
         if t.dtype != "float32" or largest < TOO_LARGE or not feels_scale(graph, graph.inputs[index]):
             continue
         power = too_large(bench, entry, samples, index, now)
@@ -172,24 +178,31 @@ def _too_large(
 
 
 def _exchanged(
-    bench: Workbench, entry: Entry, samples: Sequence[Sequence[Array]], now: Heard, answers: Sequence[Answers]
+    bench: Workbench, entry: Entry, samples: Sequence[Sequence[Array]], labels: Sequence[Array] | None
 ) -> Iterator[SampleFinding]:
-    for one, other in alike_inputs(entry.inputs):
-        swapped = hear(bench, entry, samples, exchanged(one, other))
-        if swapped is None or not _tells_more(swapped, now):
-            continue
-        names = f'"{entry.inputs[one].name}" and "{entry.inputs[other].name}"'
-        text = (
-            f"inputs {names} look exchanged: the float model gives {_said(now)}, and {_said(swapped)} with the two exchanged; "
-            "give samples by the names of the inputs"
-        )
-        yield SampleFinding("inputs-exchanged", text, evidence={"moves": now.moves, "moves_exchanged": swapped.moves})
+    for pair in alike_inputs(entry.inputs):
+        names = " and ".join(f'"{entry.inputs[i].name}"' for i in pair)
+        text, evidence = f"inputs {names} look exchanged: ", {}
+        if labels is not None:
+            now, then = (hear(bench, entry, samples, reading, labels) for reading in (as_given, exchanged(*pair)))
+            if now is None or then is None or now.right is None or then.right is None or then.right <= now.right + BETTER:
+                continue
+            text += (
+                f"the float model is right for {_percent(now.right)} of the samples, and for {_percent(then.right)} if they are"
+            )
+            evidence = {"right": now.right, "right_exchanged": then.right}
+        else:
+            given, other = (least_influence(bench, entry, samples, pair, r) for r in (as_given, exchanged(*pair)))
+            if given is None or other is None or given > IDLE or other < ACTIVE:
+                continue
+            text += f"one of them moves the outputs by {_percent(given)}, and both by {_percent(other)} or more if they are"
+            evidence = {"influence": given, "influence_exchanged": other}
+        text += "; give samples by the names of the inputs"
+        yield SampleFinding("inputs-exchanged", text, evidence=evidence)
 
 
-def _tells_more(swapped: Heard, now: Heard) -> bool:
-    if swapped.right is not None and now.right is not None:
-        return swapped.right > now.right + BETTER
-    return swapped.tells and (now.classes == 1 or swapped.classes >= 3 * max(now.classes, 1) or now.moves < DEAD)
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
 
 
 def _one_class(
@@ -252,7 +265,7 @@ def _labels(answers: Sequence[Answers], labels: Sequence[Array], now: Heard) -> 
             f"the float model itself is right for only {100 * now.right:.0f} % of the samples: they are not normalized as in "
             "training, or the labels number the classes in another order"
         )
-        yield SampleFinding("labels-wrong", text, evidence={"right": now.right, "classes": scores.classes})
+        yield SampleFinding(HARDLY_RIGHT, text, evidence={"right": now.right, "classes": scores.classes})
 
 
 def of_outliers(bench: Workbench, written: Written, judged: Judged) -> list[SampleFinding]:

@@ -1,7 +1,7 @@
 """Samples read otherwise: the float model run on a few of them, scaled or exchanged, where its answers look wrong.
 
     values 255 times too large     f(x / 255) still tells the samples apart, as the network does on what it was trained on
-    inputs exchanged               f(b, a) tells them apart, f(a, b) does not
+    inputs exchanged               f(b, a) depends on both, f(a, b) on one of them only
 
 A network answers to what it was trained on. Far below that, its biases drown the input, and it answers the same to everything;
 far above, nothing changes with the scale. Between the two lies the scale it was made for.
@@ -27,6 +27,8 @@ TRIED = 24
 STEP = 255.0
 TOO_LARGE = 16.0
 """Values below this are not taken to be `STEP` times too large."""
+IDLE, ACTIVE = 0.02, 0.1
+"""An input has no influence on the outputs below one share of their size, and some above the other."""
 TELLS, DEAD = 0.15, 0.03
 """An output that moves by this share of its size from sample to sample tells samples apart; by that, it does not."""
 
@@ -86,6 +88,11 @@ def heard(answers: Sequence[Answers], labels: Sequence[Array] | None = None) -> 
     return Heard(moves, len(np.unique(np.concatenate(chosen))), right)
 
 
+def as_given(sample: Sequence[Array]) -> list[Array]:
+    """A sample as it was given."""
+    return list(sample)
+
+
 def scaled(index: int, factor: float, shift: float = 0.0) -> ReadAs:
     """One input times a factor, and a shift added."""
 
@@ -112,6 +119,42 @@ def alike_inputs(inputs: Sequence[Tensor]) -> Iterator[tuple[int, int]]:
         for k in range(i + 1, len(inputs)):
             if (a.shape, a.dtype) == (inputs[k].shape, inputs[k].dtype):
                 yield i, k
+
+
+def least_influence(
+    bench: Workbench, entry: Entry, samples: Sequence[Sequence[Array]], inputs: tuple[int, int], reading: ReadAs
+) -> float | None:
+    """How much the outputs change if one of two inputs comes from the next sample: the smaller of both, as a share of their size.
+
+    None where the model does not run. An input far too small for its weights has no influence beside one that is far too large.
+    """
+    read = [reading(sample) for sample in samples]
+    whole = _outputs(bench, entry, read)
+    found = []
+    for index in inputs:
+        moved = [[*s[:index], read[k - 1][index], *s[index + 1 :]] for k, s in enumerate(read)]
+        others = _outputs(bench, entry, moved)
+        if whole is None or others is None:
+            return None
+        size = sum(float(np.abs(a).sum()) for outputs in whole for a in outputs)
+        apart = sum(float(np.abs(a - b).sum()) for x, y in zip(whole, others, strict=True) for a, b in zip(x, y, strict=True))
+        found.append(apart / max(size, 1e-30))
+    return min(found)
+
+
+def _outputs(bench: Workbench, entry: Entry, samples: Sequence[Sequence[Array]]) -> list[list[Array]] | None:
+    """The float outputs of some samples; None where the model does not run on one, or gives no numbers."""
+    found = []
+    try:
+        bench.worker.call(Open(entry.path, "xnnpack", 1, [a.shape for a in samples[0]]))
+        for sample in samples:
+            floats = [a for a in bench.worker.call(Run(list(sample))) if a.dtype.kind == "f"]
+            if not all(np.isfinite(a).all() for a in floats):
+                return None
+            found.append(floats)
+    except RuntimeFailure:
+        return None
+    return found
 
 
 def too_large(bench: Workbench, entry: Entry, samples: Sequence[Sequence[Array]], index: int, now: Heard) -> int | None:
