@@ -114,7 +114,7 @@ def fitted(build: Callable[[Builder], Tensor], draw: Callable[..., tuple[Arrays,
     """Random features of a builder with a linear read-out, fitted by least squares, and a SOFTMAX behind it."""
 
     def features() -> tuple[Builder, Tensor]:
-        g = Builder(np.random.default_rng(seed))
+        g = Builder(seed)
         return g, build(g)
 
     g, x = features()

@@ -302,3 +302,149 @@ def test_synthetic_samples_repeat() -> None:
     a, b = (list(synthetic(TWO, 3)) for _ in range(2))
     np.testing.assert_array_equal(a[2][0], b[2][0])
     assert a[0][1].tolist() == [[0, 0]]
+
+
+# --- images ---
+
+GREY = [Slot("x", (), (1, 4, 4, 1), "float32")]
+
+
+def test_images_of_sixteen_bits_are_scaled_by_their_depth(tmp_path: Path) -> None:
+    """As the same picture in eight bits: 257 times the value."""
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 4)).astype(np.uint16)
+    Image.fromarray((pixels * 257).astype(np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "plain.png")
+    deep, plain = (s[0] for s in taken(tmp_path, GREY))
+    np.testing.assert_allclose(deep, plain, atol=1e-6)
+    for channels in (3, 4):
+        colours = taken(tmp_path, [Slot("x", (), (1, 4, 4, channels), "float32")])
+        np.testing.assert_allclose(colours[0][0], colours[1][0], atol=1e-6)
+
+
+def test_hidden_files_are_no_images(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "._a.png").write_bytes(b"Mac")
+    assert len(taken(tmp_path, GREY)) == 1
+
+
+def png_of(width: int, height: int) -> bytes:
+    """The head of a PNG that claims this size."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [11_000, 60_000])
+def test_a_decompression_bomb_is_refused(tmp_path: Path, side: int) -> None:
+    (tmp_path / "a.png").write_bytes(png_of(side, side))
+    with pytest.raises(SamplesError, match=r"a\.png: .*pixels .*scale it down, or remove it"):
+        taken(tmp_path, GREY)
+
+
+def test_an_image_without_a_depth_is_refused(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "a.tiff")
+    with pytest.raises(SamplesError, match=r"a\.tiff: pixels of F have no depth to scale them by; give a \.npz instead"):
+        taken(tmp_path, GREY)
+
+
+# --- arrays by name, labels, functions ---
+
+
+def test_an_array_is_chosen_by_its_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", images=rows(3, 4, 2), others=rows(3, 9))
+    np.testing.assert_array_equal(taken(f"{tmp_path}/d.npz:images")[1][0][0], rows(3, 4, 2)[1])
+    with pytest.raises(SamplesError, match='has no array "nothing"; it has "images", "others"'):
+        taken(f"{tmp_path}/d.npz:nothing")
+    with pytest.raises(SamplesError, match=r"FILE\.npz:NAME chooses one array"):
+        taken(tmp_path / "d.npz")
+
+
+def test_an_input_without_samples_is_named() -> None:
+    for given in ({"a": rows(3, 4)}, {"a": rows(3, 4), "c": rows(3, 2)}):
+        with pytest.raises(SamplesError, match=r'there are no samples for input "b" \(int32 \[1, 2\]\); the arrays are "a"'):
+            taken(given, TWO)
+
+
+def test_names_that_exporters_changed_are_known() -> None:
+    inputs = [Slot("serving_default_image:0", (), (1, 4), "float32"), Slot("net/depth:0", (), (1, 4), "float32")]
+    first = taken({"depth": np.ones((2, 4)), "image": np.zeros((2, 4))}, inputs)[0]
+    assert [float(a.max()) for a in first] == [0, 1]
+
+
+@pytest.mark.parametrize("form", ["key", "npy", "npz", "text", "list", "one hot"])
+def test_labels(tmp_path: Path, form: str) -> None:
+    right = [3, 1, 0]
+    np.savez(tmp_path / "s.npz", image=rows(3, 4, 2), label=np.array(right))
+    np.save(tmp_path / "y.npy", np.array(right, np.float32))
+    np.savez(tmp_path / "y.npz", y=np.array(right)[:, None])
+    (tmp_path / "y.txt").write_text("3\n1\n0\n")
+    forms = {"key": "label", "npy": str(tmp_path / "y.npy"), "npz": str(tmp_path / "y.npz"), "text": tmp_path / "y.txt"}
+    given = {**forms, "list": right, "one hot": np.eye(4)[right]}[form]
+    samples = open_samples(tmp_path / "s.npz" if form == "key" else rows(3, 4, 2), ONE, Reading(labels=given))
+    assert len(list(samples)) == 3
+    assert [samples.labels_of(run).tolist() for run in range(3)] == [[3], [1], [0]]
+
+
+def test_labels_by_folder(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for folder, count in (("cat", 2), ("ant", 1)):
+        (tmp_path / folder).mkdir()
+        for i in range(count):
+            Image.fromarray(np.full((4, 4), 50, np.uint8)).save(tmp_path / folder / f"{i}.png")
+    assert open_samples(tmp_path, GREY, Reading(labels="folders")).labels.tolist() == [0, 1, 1]
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "loose.png")
+    with pytest.raises(SamplesError, match=r"loose\.png: lies in no folder of a class"):
+        open_samples(tmp_path, GREY, Reading(labels="folders"))
+
+
+def test_labels_follow_the_samples_that_are_drawn() -> None:
+    samples = open_samples(numbered(50, True), ONE, Reading(num_samples=8, labels=np.arange(50)))
+    drawn = [int(s[0].flat[0]) for s in samples]
+    assert [int(samples.labels_of(run)[0]) for run in range(8)] == drawn
+    batched = open_samples(rows(5, 4), [Slot("x", (), (2, 4), "float32")], Reading(batch=2, labels=[5, 6, 7, 8, 9]))
+    assert [batched.labels_of(run).tolist() for run in range(3)] == [[5, 6], [7, 8], [9]]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ([1, 2], "there are 2 labels for 3 samples: give one for each"),
+        ([0.5, 1, 2], "not one class number per sample"),
+        ("nothing", 'no labels called "nothing"'),
+        (np.zeros((3, 2, 2)), "not one class number per sample"),
+        (7, "not one class number per sample"),
+    ],
+)
+def test_labels_that_are_none_are_refused(given: object, says: str) -> None:
+    with pytest.raises(SamplesError, match=says):
+        open_samples(rows(3, 4, 2), ONE, Reading(labels=given))
+
+
+def test_a_function_may_import_its_neighbours(tmp_path: Path) -> None:
+    """When the file is read, and when the function runs; the path is as it was afterwards."""
+    import sys
+
+    (tmp_path / "near.py").write_text("import numpy as np\nROWS = np.zeros((2, 4, 2), np.float32)\n")
+    (tmp_path / "later.py").write_text("FACTOR = 3\n")
+    (tmp_path / "rep.py").write_text(
+        "from near import ROWS\n\ndef gen():\n    from later import FACTOR\n    for row in ROWS:\n        yield [row + FACTOR]\n"
+    )
+    before = list(sys.path)
+    try:
+        assert [float(s[0].max()) for s in taken(f"{tmp_path}/rep.py:gen")] == [3, 3]
+    finally:
+        for name in ("near", "later", "rep"):
+            sys.modules.pop(name, None)
+    assert sys.path == before

@@ -14,9 +14,11 @@ import numpy as np
 from fullint.auditing.audit import audit_model
 from fullint.auditing.rules import RULES_BY_NAME
 from fullint.auditing.saturation import LEAST_SHARE, measure_saturation
+from fullint.calibration.outliers import Outliers
 from fullint.calibration.samples import Samples
 from fullint.calibration.samples.findings import SampleFinding, of_constant, of_normalization, of_repeated, of_values
 from fullint.calibration.signatures import Entry
+from fullint.documents import many
 from fullint.errors import FullintError, RuntimeFailure, SamplesError
 from fullint.model.ir import Array
 from fullint.model.tflite.normalization import input_normalizations
@@ -274,16 +276,10 @@ def of_outliers(bench: Workbench, written: Written, judged: Judged) -> list[Samp
     found, rest = calibrated.outliers, calibrated.rest
     if found is None:
         return []
-    named = ", ".join(map(str, calibrated.outlier_samples[:NAMED]))
-    more = f" and {len(calibrated.outlier_samples) - NAMED} more" if len(calibrated.outlier_samples) > NAMED else ""
-    others = f", and ranges of {found.tensors - 1} more tensors" if found.tensors > 1 else ""
-    what = (
-        f'{len(calibrated.outlier_samples)} samples ({named}{more}) alone set the range of "{found.tensor.name}" '
-        f"({found.size:.4g}, all others reach {found.others:.4g}){others}"
-    )
+    what, left = _outliers_named(found, calibrated.outlier_samples)
     evidence = {"size": found.size, "others": found.others}
     if rest is None:
-        return [SampleFinding("outliers-dropped", f"{what}: they were left out, as asked", calibrated.outlier_samples, evidence)]
+        return [SampleFinding("outliers-dropped", f"{what}: left out, as asked", calibrated.outlier_samples, evidence)]
     given = calibrated.prepared.loaded.entries[0].inputs
     held = rest.held[0]
     samples = [*held.samples, *(sample for _, sample in held.also)][:TRIED_OUTLIERS]
@@ -297,9 +293,19 @@ def of_outliers(bench: Workbench, written: Written, judged: Judged) -> list[Samp
         return []  # without them, it cannot be told what they cost
     if after < before + COSTS_DB:
         return []
-    text = f"{what}: the other samples have {before:.1f} dB, and {after:.1f} dB without these (--drop-outliers)"
+    text = f"{what}: the other samples have {before:.1f} dB, and {after:.1f} dB without {left} (--drop-outliers)"
     evidence |= {"before_db": round(before, 2), "after_db": round(after, 2)}
     return [SampleFinding("outliers", text, calibrated.outlier_samples, evidence)]
+
+
+def _outliers_named(found: Outliers, samples: Sequence[int]) -> tuple[str, str]:
+    """What some outliers do, as a sentence, and a word for them."""
+    numbers = ", ".join(map(str, samples[:NAMED])) + (f" and {len(samples) - NAMED} more" if len(samples) > NAMED else "")
+    others = f", and ranges of {many(found.tensors - 1, 'more tensor')}" if found.tensors > 1 else ""
+    one = len(samples) == 1
+    set_range = f'alone {"sets" if one else "set"} the range of "{found.tensor.name}"'
+    how = f"({found.size:.4g}, all others reach {found.others:.4g})"
+    return f"{many(len(samples), 'sample')} ({numbers}) {set_range} {how}{others}", "it" if one else "them"
 
 
 def of_outputs(written: Written, judged: Judged) -> list[SampleFinding]:

@@ -9,6 +9,7 @@ wrong, the op table and the certificate say so.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import time
@@ -39,8 +40,10 @@ FIRST_SAMPLES, THREADS = 8, 2
 """The reference kernels do about a giga-MAC per second; one sample is always run."""
 ENOUGH = 24
 """Samples from which on parts of outputs, and answers, are judged on those held back alone."""
-LEAST_SAMPLES, LEAST_VALUES = 4, 200
-"""With fewer samples, or fewer values of an output, those held back do not judge alone."""
+LEAST_SAMPLES, LEAST_VALUES, NEAR_DB = 4, 200, 1.5
+"""With fewer samples, fewer values of an output, or a figure that is not known so well, those held back do not judge alone."""
+JUDGED_MACS = 5_000_000_000
+"""Multiply-accumulates of calibrated samples that judge beside those held back, to know a figure nearer."""
 CHECKED = (
     "no float operand or result, except for operators kept in float on request",
     "weights int8 in [-127, 127] with zero point 0, biases int32 (int64 with int16 activations) with scale s_in * s_w",
@@ -144,6 +147,7 @@ def certify(
         kernel_sets=sets,
         interval_db=mean_interval(qualities),
         also_calibrated=joined if held_back else 0 if drawn else trial.samples,
+        held_back_sqnr_db=mean_sqnr(run.alone) if held_back and joined else None,
     )
     return Compared(certificate, tuple(run.answers))
 
@@ -179,6 +183,7 @@ class _Run:
         self.alike: dict[str, Trial] = {}
         self.judged = [JudgedOutput(p) for p in parts]
         self.answers = [Answers.of(t) for t in result.main.outputs]
+        self.alone: list[Score] = []
 
     def compare(self, held: Iterable[Sequence[Array]]) -> None:
         """Run everything, keeping both child processes busy.
@@ -203,7 +208,8 @@ class _Run:
         results = [self._call(self.worker, Run(sample)) for sample in ready]
         outputs = {name: slow.outputs(self.failures) for name in ("reference", "builtin")}
         self._score_first(references, results, outputs)
-        self._rest(samples, shapes)
+        for reference, result in self._side_by_side(samples, shapes):
+            self._add(self.trials["xnnpack"], reference, result)
 
     def _score_first(self, references: list[list[Array]], results: list[list[Array]], slow: dict[str, list[list[Array]]]) -> None:
         for reference, result in zip(references, results, strict=True):
@@ -221,27 +227,34 @@ class _Run:
     def judge_also(self, also: Sequence[Sequence[Array]]) -> int:
         """Judge on more samples where those so far are too few to tell; returns how many of them count for the figures.
 
-        The figures take as many as `LEAST_SAMPLES` and `LEAST_VALUES` need; parts and answers are looked at on `ENOUGH`.
+        The figures take samples until they are `_enough`; parts and answers are looked at on `ENOUGH`. Where those held back are
+        worse than all together by more than chance, ranges fit the calibrated ones too well, and those held back judge alone.
         """
         trial = self.trials["xnnpack"]
-        count = trial.samples
-        if not also or not count:
+        held = trial.samples
+        self.alone = copy.deepcopy(trial.scores)
+        if not also or not held:
             return 0
-        sizes = [t.size for t in self.result.main.outputs if t.size]
-        needed = max(LEAST_SAMPLES, -(-LEAST_VALUES // min(sizes, default=LEAST_VALUES))) - count
-        also = also[: max(needed, ENOUGH - count, 0)]
-        if not also:
-            return 0
-        self.worker.call(Open(self.original, "xnnpack", THREADS, [a.shape for a in self.first]))
-        references = [self.worker.call(Run(list(sample))) for sample in also]
-        self._call(self.worker, Open(self.path, "xnnpack", THREADS))
-        for number, (sample, reference) in enumerate(zip(also, references, strict=True)):
-            outputs = self._call(self.worker, Run(self._inputs(sample)))
-            if number < needed:
+        budget = max(1, JUDGED_MACS // max(total_macs(self.result), 1))
+        needed = max(LEAST_SAMPLES, -(-LEAST_VALUES // min((t.size for t in self.result.main.outputs if t.size), default=1)))
+
+        def wanted() -> bool:
+            return trial.samples < needed or (trial.samples - held < budget and not _near(trial.scores))
+
+        def more() -> Iterator[Sequence[Array]]:
+            for sample in also:
+                if not wanted() and self.answers[0].count >= ENOUGH:
+                    return
+                yield sample
+
+        for reference, outputs in self._side_by_side(more(), [a.shape for a in self.first]):
+            if wanted():
                 self._add(trial, reference, outputs)
             else:
                 self._judge(reference, outputs)
-        return max(0, min(needed, len(also)))
+        if any(_worse(a, b) for a, b in zip(self.alone, trial.scores, strict=True)):
+            trial.scores, trial.samples = self.alone, held
+        return trial.samples - held
 
     def _judge(self, reference: Sequence[Array], outputs: Sequence[Array]) -> None:
         for i, (given, t, a, b) in enumerate(zip(self.given, self.result.main.outputs, reference, outputs, strict=True)):
@@ -249,8 +262,10 @@ class _Run:
             judged.add(judged.ordered(x), judged.ordered(y))
             self.answers[i].add(x, y, b)
 
-    def _rest(self, samples: Iterator[Sequence[Array]], shapes: list[tuple[int, ...]]) -> None:
-        """Run the float model and the result in parallel on the remaining samples."""
+    def _side_by_side(
+        self, samples: Iterable[Sequence[Array]], shapes: list[tuple[int, ...]]
+    ) -> Iterator[tuple[list[Array], list[Array]]]:
+        """Run the float model and the result in parallel: (outputs of the one, outputs of the other) of each sample."""
         opened = False
         for sample in samples:
             if not opened:
@@ -259,7 +274,7 @@ class _Run:
                 opened = True
             self.worker.send(Run(list(sample)))
             result = self._call(self.other, Run(self._inputs(sample)))
-            self._add(self.trials["xnnpack"], self.worker.receive(Run), result)
+            yield self.worker.receive(Run), result
 
     def _inputs(self, sample: Sequence[Array]) -> list[Array]:
         """A sample for the original, converted to the result's input types."""
@@ -332,6 +347,19 @@ class _Run:
         """Whether a slow kernel set is `DISAGREEMENT_DB` below XNNPACK on the same samples."""
         base, own = self.alike[name].sqnr, self.trials[name].sqnr
         return base is not None and own is not None and own < base - DISAGREEMENT_DB
+
+
+def _near(scores: Sequence[Score]) -> bool:
+    """Whether the mean figure of the outputs is known to `NEAR_DB`; where that cannot be told, it is."""
+    ends = [s.interval for s in scores if s.signals]
+    known = [e for e in ends if e is not None]
+    return not known or sum(high - low for low, high in known) / len(known) <= 2 * NEAR_DB
+
+
+def _worse(alone: Score, together: Score) -> bool:
+    """Whether samples held back are worse than all together by more than chance explains."""
+    ends, figure = alone.interval, together.sqnr
+    return ends is not None and figure is not None and ends[1] < figure
 
 
 def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:

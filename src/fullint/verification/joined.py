@@ -27,6 +27,7 @@ def join_certificates(certificates: Sequence[Certificate]) -> Certificate:
         outputs=outputs,
         kernel_sets=sets,
         interval_db=mean_interval(outputs),
+        held_back_sqnr_db=joined_quality(c.held_back_sqnr_db for c in certificates),
         also_calibrated=sum(c.also_calibrated for c in certificates),
     )
 

@@ -133,12 +133,13 @@ class Certificate:
         checks: the rules of the contract that were checked, as sentences.
         samples: number of samples that were compared.
         held_back: whether those samples took no part in calibration.
-        also_calibrated: number of those samples that took part in calibration, since those held back are too few to judge.
+        also_calibrated: number of those samples that took part in calibration, since those held back tell too little.
         drawn: whether no samples were given, so that random inputs within the inputs' ranges were used.
         uncalibrated: whether calibration used random numbers (`synthetic`).
         reference: the model that the outputs were compared with, in words.
         sqnr_db: mean SQNR of the outputs on XNNPACK, in dB; None if no output is float.
         interval_db: the mean of the outputs' intervals.
+        held_back_sqnr_db: the same as `sqnr_db` of the samples held back alone, where others judged beside them.
         outputs: each output compared with the reference.
         kernel_sets: the result on each kernel set.
         accuracy: share of right classes before and after, where labels were given.
@@ -156,5 +157,6 @@ class Certificate:
     outputs: tuple[OutputQuality, ...]
     kernel_sets: tuple[KernelSet, ...]
     interval_db: tuple[float, float] | None = None
+    held_back_sqnr_db: float | None = None
     also_calibrated: int = 0
     accuracy: Accuracy | None = None

@@ -31,8 +31,9 @@ def _which(c: Certificate) -> str:
         return "drawn at random"
     if not c.held_back:
         return "also used for calibration"
-    if c.also_calibrated:
-        return f"({c.also_calibrated} of them also used for calibration, since those held back are too few)"
+    if c.also_calibrated and c.held_back_sqnr_db is not None:
+        held = c.samples - c.also_calibrated
+        return f"({held} of them held back from calibration; these alone: {c.held_back_sqnr_db:.1f} dB)"
     return "held back from calibration"
 
 

@@ -26,7 +26,7 @@ CLAIMED = 0.8
 Z = 1.645
 FEWEST_TO_TELL = 4
 LEAST_NOISE = 1e-3
-"""Of the whole: less than this in one sample is none, and is taken for as much; a logarithm makes too much of it."""
+"""Of the mean: less than this in one sample is none, and is taken for as much; a logarithm makes too much of it."""
 
 
 def interval(signals: Sequence[float], noises: Sequence[float]) -> tuple[float, float] | None:
@@ -41,10 +41,10 @@ def interval(signals: Sequence[float], noises: Sequence[float]) -> tuple[float, 
     if count < FEWEST_TO_TELL or n.sum() <= 0 or s.sum() <= 0:
         return None
     whole = 10 * math.log10(s.sum() / n.sum())
-    rest_s, rest_n = np.maximum(s.sum() - s, 1e-300), np.maximum(n.sum() - n, LEAST_NOISE * n.sum())
+    rest_s, rest_n = np.maximum(s.sum() - s, 1e-300), np.maximum(n.sum() - n, LEAST_NOISE * n.mean())
     without = 10 * np.log10(rest_s / rest_n)
     jackknife = math.sqrt((count - 1) / count * float(np.square(without - without.mean()).sum()))
-    v = float(np.log(np.maximum(n, LEAST_NOISE * n.sum())).var(ddof=1))
+    v = float(np.log(np.maximum(n, LEAST_NOISE * n.mean())).var(ddof=1))
     cox = 10 / math.log(10) * math.sqrt(v / count + v * v / (2 * (count - 1)))
     far = _t(count - 1) * max(jackknife, cox)
     return whole - far, whole + far

@@ -85,11 +85,12 @@ class ImageFolder:
         from PIL import Image
 
         try:
-            with warnings.catch_warnings(), Image.open(file) as picture:
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                if picture.width * picture.height > MOST_PIXELS:
-                    raise SamplesError(_too_large(file, picture.width, picture.height))
-                found = self._resized(file, picture)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `MOST_PIXELS` is the bound
+                with Image.open(file) as picture:
+                    if picture.width * picture.height > MOST_PIXELS:
+                        raise SamplesError(_too_large(file, picture.width, picture.height))
+                    found = self._resized(file, picture)
         except Image.DecompressionBombError as e:
             raise SamplesError(f"{file}: too many pixels to be a sample ({e}); scale it down, or remove it") from e
         except SamplesError:

@@ -1,0 +1,146 @@
+"""What a refusal or a warning offers was tried, and helps: each option that it prints is followed here, to the dB it promised."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import fullint
+from fullint.errors import AccuracyError, NotIntegerError, SamplesError
+from fullint.model.tflite import read_bytes
+from fullint.ops.builder import Builder, samples_like
+
+TRIED = re.compile(r"(without )?--([a-z0-9-]+)(?: ([^:;\n]+?))?: (all parts kept|-?[0-9.]+ dB)")
+
+
+def offers(text: str) -> list[tuple[dict[str, object], float]]:
+    """(options, dB promised) of what a text says was tried with success."""
+    found: list[tuple[dict[str, object], float]] = []
+    said = " ".join(line for line in text.splitlines() if "tried on" in line and "no help" not in line)
+    for without, name, value, figure in TRIED.findall(said):
+        given: object = False if without else value or True
+        found.append(({name.replace("-", "_"): given}, 200.0 if "all" in figure else float(figure.split()[0])))
+    return found
+
+
+def cancellation(g: Builder) -> None:
+    """A small value as the difference of two large ones."""
+    x = g.input(1, 8, 8, 3)
+    large = g.op("MUL", g.conv(x, filters=4), g.const(100.0))
+    g.output(g.reshape(g.op("SUB", g.op("ADD", large, g.conv(x, filters=4)), large), 1, -1))
+
+
+def unequal_channels(g: Builder) -> None:
+    """One scale for weights a hundred thousand times apart, and the channels brought to one size behind a RELU6."""
+    sizes = np.logspace(-5, 0, 8).astype(np.float32)
+    w = g.rng.normal(size=(8, 3, 3, 3)).astype(np.float32) * sizes[:, None, None, None]
+    x = g.conv(g.input(1, 8, 8, 3), filters=8, weights=g.const(w), bias=g.const(np.zeros(8, np.float32)))
+    y = g.op("TANH", g.op("MUL", g.op("ABS", x), g.const(1 / sizes)))
+    g.output(g.reshape(g.conv(y, filters=4), 1, -1))
+
+
+def two_sizes(g: Builder) -> None:
+    """Boxes in pixels beside scores."""
+    x = g.input(1, 8, 8, 3)
+    boxes = g.op("MUL", g.conv(x, filters=4), g.const(300.0))
+    scores = g.op("LOGISTIC", g.conv(x, filters=2))
+    g.output(g.op("CONCATENATION", boxes, scores, shape=(1, 8, 8, 6), axis=3))
+
+
+def steep(g: Builder) -> None:
+    """e^(4 y): most values are a step of 0 beside the largest."""
+    g.output(g.op("EXP", g.op("MUL", g.dense(g.input(1, 16), 8), g.const(4.0))))
+
+
+LOST: dict[str, tuple[Callable[[Builder], None], dict[str, object]]] = {
+    "cancellation": (cancellation, {}),
+    "per tensor": (unequal_channels, {"per_tensor": True, "min_sqnr": 30}),
+    "two sizes": (two_sizes, {}),
+    "steep": (steep, {}),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_what_a_refusal_offers_helps(name: str) -> None:
+    """Each option it prints gives what it promised, within what other samples change, and all are better than nothing."""
+    make, options = LOST[name]
+    g = Builder()
+    make(g)
+    data = g.bytes()
+    samples = samples_like(read_bytes(data), 60)
+    with pytest.raises(AccuracyError) as caught:
+        fullint.quantize(data, samples, **options)
+    offered = offers(str(caught.value))
+    assert offered, str(caught.value)
+    for more, promised in offered:
+        result = fullint.quantize(data, samples, **{**options, "min_sqnr": -100, **more})
+        figures = [result.report.certificate.sqnr_db]
+        figures += [p.spread_db for o in result.report.certificate.outputs for p in o.parts if '" is lost' in str(caught.value)]
+        assert min(figures) > min(promised, 40) - 6, (more, promised, figures)
+
+
+def test_a_warning_offers_too() -> None:
+    g = Builder()
+    cancellation(g)
+    data = g.bytes()
+    samples = samples_like(read_bytes(data), 60)
+    [warning] = [w for w in fullint.quantize(data, samples, min_sqnr=-100).report.warnings if "SQNR below" in w]
+    assert "more samples" not in warning
+    [(more, promised)] = offers(warning.replace("; tried", "\ntried"))
+    assert more == {"activations": "int16"}
+    assert fullint.quantize(data, samples, **more).report.certificate.sqnr_db > promised - 3
+
+
+def test_parity_is_exact_without_being_asked_for() -> None:
+    """(x G) mod 2: the sum has a step of one, and no number of samples would have helped."""
+    g = Builder()
+    ones = (g.rng.random((16, 64)) < 0.5).astype(np.float32)
+    y = g.op("FULLY_CONNECTED", g.input(1, 64), g.const(ones), None, shape=(1, 16))
+    g.output(g.op("FLOOR_MOD", y, g.const(2.0)))
+    samples = (np.random.default_rng(0).random((60, 64)) < 0.5).astype(np.float32)
+    report = fullint.quantize(g.bytes(), samples).report
+    assert report.certificate.outputs[0].largest_error < 0.01
+    assert (report.inputs[0].scale * 255) == pytest.approx(1)
+
+
+def test_fractions_are_not_taken_for_whole_numbers() -> None:
+    """One sample with a fraction, and the input keeps the finest step."""
+    g = Builder()
+    g.output(g.dense(g.input(1, 64), 8))
+    samples = np.random.default_rng(0).integers(0, 200, (60, 64)).astype(np.float32)
+    whole = fullint.quantize(g.bytes(), samples).report
+    assert whole.inputs[0].scale == 1
+    samples[7, 3] = 0.5
+    assert fullint.quantize(g.bytes(), samples).report.inputs[0].scale == pytest.approx(samples.max() / 255, rel=1e-3)
+
+
+def test_an_index_out_of_range_is_the_samples_fault() -> None:
+    g = Builder()
+    table = g.const(g.rng.normal(size=(10, 8)).astype(np.float32))
+    words = g.op("GATHER", table, g.input(1, 4, dtype="int32", name="ids"), shape=(1, 4, 8), axis=0)
+    g.output(g.dense(g.reshape(words, 1, 32), 3))
+    ids = np.random.default_rng(0).integers(0, 10, (40, 1, 4)).astype(np.int32)
+    fullint.quantize(g.bytes(), ids)
+    for place in (3, 17, 39):
+        bad = ids.copy()
+        bad[place, 0, 2] = 99
+        with pytest.raises(
+            SamplesError, match=rf'sample {place}: .*not on this sample \(whole numbers: "ids" \d to 99\).*out of'
+        ):
+            fullint.quantize(g.bytes(), bad, threads=2)
+        assert fullint.quantize(g.bytes(), np.delete(bad, place, axis=0)).report.float_operators == 0  # removed, as it says
+
+
+def test_a_variable_that_nothing_gives_a_value_is_named() -> None:
+    """Always, though what the runtime reads there differs from run to run."""
+    for _ in range(3):
+        g = Builder()
+        x = g.input(1, 4)
+        handle = g.op("VAR_HANDLE", shape=(), dtype="resource", shared_name=b"dense/bias", container=b"")
+        g.output(g.op("ADD", x, g.op("READ_VARIABLE", handle, shape=(1, 4)), name="y"))
+        with pytest.raises(NotIntegerError, match='nothing in the model gives the variable "dense/bias" a value') as caught:
+            fullint.quantize(g.bytes(), np.ones((20, 4), np.float32))
+        assert [b.kind for b in caught.value.blockers] == ["READ_VARIABLE"]

@@ -1,0 +1,122 @@
+"""The largest values with their samples, ranges without some of them, and which samples are outliers."""
+
+import re
+
+import numpy as np
+import pytest
+from conftest import run
+
+import fullint
+from fullint.calibration.outermost import MOST, Outermost
+from fullint.model.ir import Tensor
+from fullint.model.tflite import read_bytes
+from fullint.ops.builder import Builder
+
+
+def taken(vectors: np.ndarray) -> Outermost:
+    found = Outermost.empty(vectors.shape[1])
+    for number, vector in enumerate(vectors):
+        found.add(number, vector)
+    return found
+
+
+def test_without_some_samples_is_the_maximum_of_the_others() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(200, 50)).astype(np.float32)
+    left_out = set(rng.choice(200, MOST - 1, replace=False).tolist())
+    others = np.delete(vectors, list(left_out), axis=0)
+    np.testing.assert_array_equal(taken(vectors).without(left_out), others.max(axis=0))
+    np.testing.assert_array_equal(taken(vectors).without(frozenset()), vectors.max(axis=0))
+
+
+def test_two_that_are_merged_are_as_one() -> None:
+    """Also where many values are equal, such as 6 behind a RELU6."""
+    vectors = np.minimum(np.random.default_rng(0).normal(size=(120, 9)) * 5, 6).astype(np.float32)
+    whole = taken(vectors)
+    parts = taken(vectors[:50])
+    late = Outermost.empty(9)
+    for number in range(50, 120):
+        late.add(number, vectors[number])
+    for gone in ({3}, set(range(20))):
+        np.testing.assert_array_equal(parts.merge(late).without(gone), whole.without(gone))
+
+
+def test_ranked_names_each_sample_once() -> None:
+    vectors = np.zeros((40, 3), np.float32)
+    vectors[7], vectors[9, 1], vectors[30, 2] = [5, 4, 3], 9, 1
+    assert taken(vectors).ranked(0, 3)[:3] == [(9.0, 9), (5.0, 7), (1.0, 30)]
+    assert taken(vectors).ranked(2, 3)[0] == (3.0, 7)
+
+
+def network(g: Builder) -> Tensor:
+    x = g.input(1, 8, 8, 2, name="x")
+    y = g.conv(g.conv(x, filters=8, activation="RELU"), filters=4)
+    return g.output(g.reshape(y, 1, -1))
+
+
+def with_outliers(count: int, far: list[int], factor: float = 40.0) -> np.ndarray:
+    x = np.random.default_rng(0).normal(size=(count, 8, 8, 2)).astype(np.float32)
+    x[far] *= factor
+    return x
+
+
+@pytest.mark.parametrize("far", [[17], [3, 50, 77, 99], list(range(0, 100, 10))])
+def test_outliers_are_named_with_what_they_cost(g: Builder, far: list[int]) -> None:
+    network(g)
+    report = fullint.quantize(g.bytes(), with_outliers(100, far), threads=2).report
+    [found] = [f for f in report.sample_findings if f.kind == "outliers"]
+    assert found.samples == tuple(far)
+    assert re.search(r'alone sets? the range of "x"', found.text)
+    assert "--drop-outliers" in found.text
+    assert found.evidence["after_db"] > found.evidence["before_db"] + 10
+
+
+def test_dropping_them_is_as_good_as_never_having_had_them(g: Builder) -> None:
+    """The advice, followed: the ranges are those of the clean samples, and the figure is what was promised."""
+    network(g)
+    far = [3, 50, 77, 99]
+    x = with_outliers(100, far)
+    promised = next(f for f in fullint.quantize(g.bytes(), x).report.sample_findings if f.kind == "outliers").evidence["after_db"]
+    result = fullint.quantize(g.bytes(), x, drop_outliers=True)
+    assert result.report.samples["left_out"] == far
+    assert [f.kind for f in result.report.sample_findings] == ["outliers-dropped"]
+    assert result.report.certificate.sqnr_db > promised - 1.5
+    clean = fullint.quantize(g.bytes(), np.delete(x, far, axis=0))
+    scales = [float(read_bytes(r.model).main.inputs[0].quant.scale[0]) for r in (result, clean)]
+    assert scales[0] == pytest.approx(scales[1], rel=0.15)  # other samples are held back
+
+
+def test_eleven_of_a_hundred_are_no_outliers(g: Builder) -> None:
+    network(g)
+    report = fullint.quantize(g.bytes(), with_outliers(100, list(range(0, 99, 9))[:11])).report
+    assert [f.kind for f in report.sample_findings] == []
+
+
+def test_outliers_of_an_inner_tensor(g: Builder) -> None:
+    """The inputs are all alike; a square of what two channels have in common is not."""
+    x = g.input(1, 64, name="x")
+    y = g.op("MUL", x, x, name="square")
+    g.output(g.dense(g.op("MUL", y, y, name="fourth"), 4))
+    samples = np.random.default_rng(0).uniform(0.4, 1, (60, 64)).astype(np.float32)
+    samples[[5, 6]] *= 2.5
+    report = fullint.quantize(g.bytes(), samples).report
+    [found] = [f for f in report.sample_findings if f.kind == "outliers"]
+    assert found.samples == (5, 6)
+    assert '"square"' in found.text or '"fourth"' in found.text
+
+
+def test_held_back_outliers_do_not_judge_what_was_calibrated_without_them(g: Builder) -> None:
+    """One that is held back sets no range, but most of the figure."""
+    network(g)
+    held = int(np.random.default_rng(0).permutation(100)[0])
+    result = fullint.quantize(g.bytes(), with_outliers(100, [held]), drop_outliers=True)
+    assert result.report.samples["left_out"] == [held]
+    assert result.report.certificate.sqnr_db > 25
+
+
+def test_the_model_is_the_same_whatever_the_number_of_threads(g: Builder) -> None:
+    network(g)
+    x = with_outliers(100, [3, 4])
+    models = [fullint.quantize(g.bytes(), x, drop_outliers=True, threads=n).model for n in (1, 2)]
+    assert models[0] == models[1]
+    assert run(models[0], [np.zeros((1, 8, 8, 2), np.int8)])[0].dtype == np.int8
