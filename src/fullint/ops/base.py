@@ -141,6 +141,7 @@ class OpRow:
         demands_bias: whether the kernel requires a bias.
         depthwise: whether each output channel reads only one input channel.
         converts_types: whether its input and output may have different types.
+        int32: whether its kernels do the same with plain int32 values in place of its SAME operands.
         traits: mathematical properties of its function.
     """
 
@@ -167,6 +168,7 @@ class OpRow:
     demands_bias: bool = False
     depthwise: bool = False
     converts_types: bool = False
+    int32: bool = False
     traits: Traits = UNKNOWN
 
     def role(self, index: int) -> Role:
@@ -261,6 +263,9 @@ def rank(op: Op, index: int = 0) -> int:
 
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
+
+INTO_INTEGERS = ("QUANTIZE", "CAST")
+"""What makes integers of a float input, at the border of a model: codes, or ids."""
 
 CODES = ("int8", "uint8", "int16", "int4")
 """Element types that represent real values if they have a scale."""

@@ -57,6 +57,7 @@ def _comparison(kind: str) -> OpRow:
         "kernels/comparisons.cc",
         "equal parameters on both sides make the comparison exact; the kernel requires scales below 1",
         limits=scale_below(1.0),
+        int32=True,
     )
 
 

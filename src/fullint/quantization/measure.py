@@ -14,7 +14,7 @@ from fullint.calibration.run import Wanted, calibrate_entries
 from fullint.calibration.samples import ImageOptions, Samples, open_samples, slots, synthetic
 from fullint.calibration.signatures import samples_of
 from fullint.errors import NotIntegerError
-from fullint.model.ir import Graph, Model, Tensor
+from fullint.model.ir import Array, Graph, Model, Tensor
 from fullint.model.numerics import representable
 from fullint.model.ranges import Range
 from fullint.options import numbers
@@ -24,6 +24,7 @@ from fullint.quantization.equalization import streams
 from fullint.quantization.feasibility import unmeasured
 from fullint.quantization.stage_values import BiasSamples, Calibrated, Channels, Loaded, Prepared
 from fullint.quantization.workbench import Workbench
+from fullint.verification.kernel_outputs import as_read
 
 SYNTHETIC_SAMPLES = 32
 
@@ -45,7 +46,12 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         ends = heads(model.main) if keep else []
         ends_float = options.float_ends
         wanted = Wanted(observed_tensors(model, ends_float), by_channel, [h.tensor for h in ends], keep)
-        done = calibrate_entries(model, samples, wanted, bench.worker, options.workers, bench.progress)
+        given = prepared.loaded.entries
+
+        def ready(number: int, sample: list[Array]) -> list[Array]:
+            return as_read(sample, given[number].inputs, model.entries[number].inputs)
+
+        done = calibrate_entries(model, samples, wanted, bench.worker, options.workers, bench.progress, ready)
     stats = done.stats
     missing = unmeasured(model, stats.ranges, ends_float)
     if missing:

@@ -27,7 +27,7 @@ def worst_operators(model: Model, result: Model, integer: Mapping[Tensor, Tensor
         model: the prepared float model.
         result: the integer model made of it.
         integer: float activation of `model` -> the integer tensor in `result`.
-        sample: one sample in graph input order.
+        sample: one sample in graph input order, in the types of the given model.
     """
     if sample is None:
         return []
@@ -35,7 +35,7 @@ def worst_operators(model: Model, result: Model, integer: Mapping[Tensor, Tensor
     made = [t for op in model.main.ops for t in op.outputs if t in integer and not t.is_constant]
     pairs = [(t, integer[t]) for t in dict.fromkeys(float_inputs + made)]
     try:
-        reference = _all_values(model, [a for a, _ in pairs], sample)
+        reference = _all_values(model, [a for a, _ in pairs], integer_inputs(model, sample))
         values = _all_values(result, [b for _, b in pairs], integer_inputs(result, sample))
     except RuntimeFailure:
         return []

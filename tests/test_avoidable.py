@@ -1,0 +1,148 @@
+"""What was once refused, or lost, although an integer model of it is good: each kind on models of our own, and of the corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CORPUS, assert_audit_is_content, kinds, run
+
+import fullint
+from fullint.model.ir import Tensor
+from fullint.model.tflite import read_bytes
+from fullint.ops.builder import Builder
+from fullint.passes.input_ids import find_ids
+from fullint.verification.contract import contract_problems
+
+ZOO = Path(str(CORPUS), "cases", "zoo")
+of_corpus = pytest.mark.skipif(not CORPUS, reason="no corpus")
+
+
+def sqnr(result: fullint.Result) -> float:
+    certificate = result.report.certificate
+    assert certificate is not None
+    assert certificate.sqnr_db is not None
+    return certificate.sqnr_db
+
+
+def cast(g: Builder, x: Tensor, dtype: str = "int32") -> Tensor:
+    codes = {"float32": 0, "int32": 2, "int64": 4, "bool": 6}
+    return g.op("CAST", x, shape=x.shape, dtype=dtype, in_data_type=codes[x.dtype], out_data_type=codes[dtype])
+
+
+# --- float inputs that carry ids
+
+
+def text_model(g: Builder, ids: Tensor) -> None:
+    """What most classifiers of texts are: the mean of the words' vectors, and a dense layer."""
+    words = g.op("GATHER", g.random(1000, 8), ids, shape=(1, 16, 8), dtype="float32")
+    mean = g.op("MEAN", words, g.const(np.array([1], np.int32)), shape=(1, 8))
+    g.output(g.op("SOFTMAX", g.dense(mean, 4), beta=1.0))
+
+
+def texts(count: int = 20) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 1000, (count, 1, 16)).astype(np.float32)
+
+
+def test_a_float_input_that_carries_ids_becomes_int32(g: Builder) -> None:
+    text_model(g, cast(g, g.input(1, 16, name="words")))
+    result = fullint.quantize(g.bytes(), texts(), threads=1)
+    assert [(t.name, t.dtype) for t in read_bytes(result.model).main.inputs] == [("words", "int32")]
+    assert kinds(result.model) == ["GATHER", "MEAN", "FULLY_CONNECTED", "SOFTMAX"]
+    assert sqnr(result) > 30
+    assert 'input "words" carries ids: int32' in result.report.notes
+    assert_audit_is_content(result.model)
+
+
+def test_ids_are_moved_and_compared_before_they_are_cast(g: Builder) -> None:
+    """As Keras masks a padded sequence: the ids are compared with 0 beside the CAST; int64 stays what the GATHER reads."""
+    x = g.reshape(g.input(16, 1, name="words"), 1, 16)
+    mask = cast(g, g.op("NOT_EQUAL", x, g.const(0.0)), "float32")
+    rows = g.op("GATHER", g.random(1000, 8), cast(g, x, "int64"), shape=(1, 16, 8), dtype="float32")
+    g.output(g.op("MUL", rows, g.reshape(mask, 1, 16, 1)))
+    given = [{"words": v.reshape(16, 1) * (np.arange(16) < 12).reshape(16, 1)} for v in texts()]
+    result = fullint.quantize(g.bytes(), given, threads=1)
+    model = read_bytes(result.model)
+    assert model.main.inputs[0].dtype == "int32"
+    read = {op.kind: op.inputs[0].dtype for op in model.main.ops[:4] if op.inputs[0] is not None}
+    assert read == {"RESHAPE": "int32", "NOT_EQUAL": "int32", "SELECT_V2": "bool", "CAST": "int32"}
+    assert sqnr(result) > 30
+
+
+def test_ids_may_be_given_as_floats_or_as_integers(g: Builder) -> None:
+    """The model drops fractions, and so does whoever calls the result: the figures are those of the given model."""
+    text_model(g, cast(g, g.input(1, 16)))
+    results = [fullint.quantize(g.bytes(), v, threads=1) for v in (texts(), texts().astype(np.int32), texts() + np.float32(0.4))]
+    assert results[0].model == results[1].model == results[2].model
+    assert sqnr(results[2]) == sqnr(results[0])
+
+
+def test_an_id_that_is_an_output_of_the_model_stays_one(g: Builder) -> None:
+    ids = cast(g, g.input(1, 16))
+    text_model(g, ids)
+    g.output(ids)
+    result = fullint.quantize(g.bytes(), texts(), threads=1)
+    [sample] = texts(1).astype(np.int32)
+    assert (run(result.model, [sample])[-1] == sample).all()
+
+
+@pytest.mark.parametrize("io", ["float32", "float32,int8"])
+def test_float_ids_stay_float_where_that_is_asked_for(g: Builder, io: str) -> None:
+    """A CAST at the border, as there is a QUANTIZE for real values."""
+    text_model(g, cast(g, g.input(1, 16, name="words")))
+    result = fullint.quantize(g.bytes(), texts(), threads=1, io=io)
+    model = read_bytes(result.model)
+    assert [(t.name, t.dtype) for t in model.main.inputs] == [("words", "float32")]
+    assert kinds(result.model)[:2] == ["CAST", "GATHER"]
+    assert list(contract_problems(model, float_io=True)) == []
+    assert [f.rule for f in fullint.audit(result.model).findings if f.index == 0] == ["float-io"]
+    assert sqnr(result) > 30
+    repaired = fullint.repair(result.model, texts(), threads=1)
+    assert read_bytes(repaired.model).main.inputs[0].dtype == "int32"
+
+
+def other_reader(g: Builder, x: Tensor) -> Tensor:
+    return g.op("MUL", x, g.const(0.5))
+
+
+def compared_only(g: Builder, x: Tensor) -> Tensor:
+    return g.op("NOT_EQUAL", x, g.const(0.0))
+
+
+def compared_with_a_fraction(g: Builder, x: Tensor) -> Tensor:
+    g.output(g.op("GREATER", x, g.const(0.5)))
+    return cast(g, x)
+
+
+def pooled(g: Builder, x: Tensor) -> Tensor:
+    """MAX_POOL_2D moves values, too, but has no int32 kernel."""
+    return cast(g, g.op("MAX_POOL_2D", x, shape=(1, 2, 2, 3), stride_w=2, stride_h=2, filter_width=2, filter_height=2))
+
+
+@pytest.mark.parametrize("reads", [other_reader, compared_only, compared_with_a_fraction, pooled])
+def test_real_values_are_no_ids(g: Builder, reads: object) -> None:
+    x = g.input(1, 4, 4, 3)
+    if reads is other_reader:
+        g.output(cast(g, x))
+    g.output(reads(g, x))  # type: ignore[operator]
+    assert find_ids(g.graph) is None
+
+
+def test_all_that_are_joined_are_ids_or_none_is(g: Builder) -> None:
+    x, y = g.input(1, 4), g.input(1, 4)
+    g.output(cast(g, g.op("CONCATENATION", x, y, shape=(1, 8), axis=1)))
+    found = find_ids(g.graph)
+    assert found is not None
+    assert found.inputs == (x, y)
+    g.output(g.op("EXP", y))
+    assert find_ids(g.graph) is None
+
+
+@of_corpus
+def test_texts_of_the_corpus() -> None:
+    """Ids below 10,000 as floats: -1.7 dB as int8."""
+    place = ZOO / "gotfl_text_classification"
+    result = fullint.quantize(place.with_suffix(".tflite"), place.with_suffix(".npz"), threads=1)
+    assert read_bytes(result.model).main.inputs[0].dtype == "int32"
+    assert sqnr(result) > 40
