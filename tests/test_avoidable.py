@@ -102,6 +102,17 @@ def test_float_ids_stay_float_where_that_is_asked_for(g: Builder, io: str) -> No
     assert read_bytes(repaired.model).main.inputs[0].dtype == "int32"
 
 
+@pytest.mark.parametrize("io", ["auto", "float32"])
+def test_numbers_may_be_made_of_ids_again(g: Builder, io: str) -> None:
+    """Only the whole part of the input counts: int32 with scale 1, then a QUANTIZE."""
+    g.output(g.op("MUL", cast(g, cast(g, g.input(1, 16)), "float32"), g.const(0.5)))
+    result = fullint.quantize(g.bytes(), texts() / 10, threads=1, io=io)
+    assert read_bytes(result.model).main.inputs[0].dtype == ("int32" if io == "auto" else "float32")
+    border = ["CAST"], ["DEQUANTIZE"]
+    assert kinds(result.model) == (["QUANTIZE", "MUL"] if io == "auto" else [*border[0], "QUANTIZE", "MUL", *border[1]])
+    assert sqnr(result) > 40
+
+
 def other_reader(g: Builder, x: Tensor) -> Tensor:
     return g.op("MUL", x, g.const(0.5))
 
@@ -137,6 +148,52 @@ def test_all_that_are_joined_are_ids_or_none_is(g: Builder) -> None:
     assert found.inputs == (x, y)
     g.output(g.op("EXP", y))
     assert find_ids(g.graph) is None
+
+
+# --- zeros in sums
+
+
+def normalized(g: Builder, x: Tensor, negated: str) -> Tensor:
+    """x r - m r, as exporters of PyTorch write a LayerNorm without factors."""
+    axes, shape = g.const(np.array([2], np.int32)), (*x.shape[:-1], 1)
+    mean = g.op("MEAN", x, axes, shape=shape, keep_dims=True)
+    variance = g.op("MEAN", g.op("SQUARED_DIFFERENCE", x, mean), axes, shape=shape, keep_dims=True)
+    root = g.op("RSQRT", g.op("ADD", variance, g.const(1e-5)))
+    zero = g.const(np.zeros(shape if negated == "SUB of zeros" else (), np.float32))
+    minus = g.op("NEG", mean) if negated == "NEG" else g.op("SUB", zero, mean, shape=shape, dtype="float32")
+    return g.op("ADD", g.op("MUL", x, root), g.op("MUL", minus, root))
+
+
+@pytest.mark.parametrize("negated", ["NEG", "SUB", "SUB of zeros"])
+def test_a_normalization_behind_another_one(negated: str) -> None:
+    """The second mean is a few rounding errors; the zero that it was subtracted from had steps a million times as large."""
+    found = []
+    for kind in ("NEG", negated):
+        g = Builder()
+        g.output(normalized(g, normalized(g, g.input(1, 16, 32), kind), kind))
+        values = np.random.default_rng(0).normal(1, 3, (20, 1, 16, 32)).astype(np.float32)
+        found.append(fullint.quantize(g.bytes(), values, threads=1))
+    assert sqnr(found[1]) > 35
+    assert sqnr(found[1]) == pytest.approx(sqnr(found[0]), abs=0.1)
+    assert kinds(found[1].model) == kinds(found[0].model)
+
+
+def test_zeros_may_be_subtracted_from_and_clipped(g: Builder) -> None:
+    """What is broadcast, or clipped, is a product with -1."""
+    y = g.op("SUB", g.const(np.zeros((1, 4, 8), np.float32)), g.input(1, 1, 8), shape=(1, 4, 8), fused_activation_function=1)
+    g.output(y)
+    result = fullint.quantize(g.bytes(), np.random.default_rng(0).normal(size=(20, 1, 1, 8)).astype(np.float32), threads=1)
+    assert kinds(result.model) == ["MUL"]
+    assert sqnr(result) > 40
+
+
+@pytest.mark.parametrize("kind", ["ADD", "SUB"])
+def test_zeros_have_the_scale_of_their_sum(g: Builder, kind: str) -> None:
+    """Any scale represents them; a step of 1/128 is too much beside values of 1e-7."""
+    g.output(g.op(kind, g.input(1, 8), g.const(np.zeros(8, np.float32))))
+    values = np.random.default_rng(0).normal(0, 1e-7, (20, 1, 8)).astype(np.float32)
+    result = fullint.quantize(g.bytes(), values, threads=1)
+    assert sqnr(result) > 40
 
 
 @of_corpus

@@ -71,7 +71,7 @@ def share_scales(
     found.join_all()
     tensors = {t: Encoding(types.of_tensor(t), found.groups.params(t)) for t in float_activations(model.graphs)}
     anchored = {operand: tensors[anchor] for operand, anchor in found.anchored.items()}
-    operands = {**found.compared, **_own_constants(found.ops(), masks, types), **anchored}
+    operands = {**found.compared, **_own_constants(found.ops(), masks, types, tensors), **anchored}
     operands |= _of_cuts(found.cuts, tensors, operands)
     between, cuts = _between_types(found, tensors, operands, types)
     return Sharing(tensors, {**operands, **between}, (*found.cuts, *cuts))
@@ -256,8 +256,10 @@ class _Sharing:
         return self.groups.narrow(op.outputs[0], joint) if op.outputs else joint
 
 
-def _own_constants(ops: Iterator[Op], masks: Mapping[Operand, Range], types: ElementTypes) -> dict[Operand, Encoding]:
-    """Constants used like activations: parameters from their own values, a copy per reader."""
+def _own_constants(
+    ops: Iterator[Op], masks: Mapping[Operand, Range], types: ElementTypes, tensors: Mapping[Tensor, Encoding]
+) -> dict[Operand, Encoding]:
+    """Constants used like activations: parameters from their own values (of zeros: those of the sum), a copy per reader."""
     found: dict[Operand, Encoding] = {}
     for op in ops:
         row = ROWS.get(op.kind)
@@ -268,6 +270,8 @@ def _own_constants(ops: Iterator[Op], masks: Mapping[Operand, Range], types: Ele
             keeps = t.quant is not None and not t.quant.per_channel and kind == "int8"
             params = activation_params(span.intersection(masks.get((op, i), span)), kind)
             found[op, i] = Encoding(kind, (t.quant if keeps else None) or params)
+            if row.traits.adds is not None and not t.array.any():
+                found[op, i] = tensors[op.outputs[0]]
     return found
 
 
