@@ -196,6 +196,69 @@ def test_zeros_have_the_scale_of_their_sum(g: Builder, kind: str) -> None:
     assert sqnr(result) > 40
 
 
+# --- booleans as floats
+
+
+def condition(g: Builder) -> Tensor:
+    return g.op("LESS", g.const(np.arange(8, dtype=np.int32)), g.input(1, dtype="int32"), shape=(8,))
+
+
+def flags(count: int = 20) -> list[np.ndarray]:
+    return [np.array([n % 9], np.int32) for n in range(count)]
+
+
+@pytest.mark.parametrize("after", [[], [("SUB", 1.0)], [("MUL", -3.0), ("ADD", 2.0), ("ABS", None)]])
+def test_integers_made_of_booleans_as_floats_are_a_choice(g: Builder, after: list[tuple[str, float | None]]) -> None:
+    """Neither the CAST to float nor the arithmetic is needed: a function of a boolean has two values."""
+    y = cast(g, condition(g), "float32")
+    for kind, value in after:
+        y = g.op(kind, y) if value is None else g.op(kind, y, g.const(value))
+    g.output(cast(g, y))
+    result = fullint.quantize(g.bytes(), flags(), threads=1)
+    assert kinds(result.model) == ["LESS", "SELECT_V2"]
+    for sample in flags():
+        assert (run(result.model, [sample])[0] == run(g.bytes(), [sample])[0]).all()
+
+
+def test_the_float_of_a_boolean_may_have_other_readers(g: Builder) -> None:
+    """Moved and multiplied it is a real value, beside it an integer."""
+    y = cast(g, condition(g), "float32")
+    g.output(g.op("MUL", g.reshape(y, 2, 4), g.input(2, 4)), cast(g, g.op("SUB", y, g.const(1.0))))
+    rng = np.random.default_rng(0)
+    result = fullint.quantize(g.bytes(), [[f, rng.normal(size=(2, 4)).astype(np.float32)] for f in flags()], threads=1)
+    model = read_bytes(result.model)
+    assert sorted(op.kind for op in model.main.ops) == ["LESS", "MUL", "RESHAPE", "SELECT_V2", "SELECT_V2"]
+    assert model.main.outputs[1].dtype == "int32"
+    assert sqnr(result) > 40
+
+
+def test_a_mask_of_a_condition_is_a_choice(g: Builder) -> None:
+    """(1 - float(b)) * -1e9, as attention masks are written, is the choice between 0 and -1e9."""
+    mask = g.op("MUL", g.op("SUB", g.const(1.0), cast(g, condition(g), "float32")), g.const(-1e9))
+    g.output(g.op("SOFTMAX", g.op("ADD", g.input(1, 8), mask), beta=1.0))
+    rng = np.random.default_rng(0)
+    samples = [[np.array([1 + n % 8], np.int32), rng.normal(size=(1, 8)).astype(np.float32)] for n in range(20)]
+    result = fullint.quantize(g.bytes(), samples, threads=1)
+    assert kinds(result.model) == ["LESS", "SELECT_V2", "ADD", "SOFTMAX"]
+    assert sqnr(result) > 30
+
+
+@of_corpus
+def test_residual_quantizer_of_the_corpus() -> None:
+    """CAST bool -> float -> SUB -> CAST in one of two signatures."""
+    rng = np.random.default_rng(0)
+    samples = {
+        "decode": [rng.integers(0, 16, (46, 1, 1)).astype(np.int32) for _ in range(20)],
+        "encode": [[np.int32(rng.integers(1, 46)), rng.normal(0, 10, (1, 1, 64)).astype(np.float32)] for _ in range(20)],
+    }
+    result = fullint.quantize(ZOO / "lyra_quantizer.tflite", samples, threads=1, min_sqnr=-100)
+    assert result.report.float_operators == 0
+    decoded, *encoded = result.report.certificate.outputs  # type: ignore[union-attr]
+    assert decoded.sqnr_db is not None
+    assert decoded.sqnr_db > 20
+    assert [o.equal for o in encoded] == [1.0, 1.0]
+
+
 @of_corpus
 def test_texts_of_the_corpus() -> None:
     """Ids below 10,000 as floats: -1.7 dB as int8."""
