@@ -259,6 +259,57 @@ def test_residual_quantizer_of_the_corpus() -> None:
     assert [o.equal for o in encoded] == [1.0, 1.0]
 
 
+# --- cancellations
+
+
+def test_what_cancels_gets_the_least_scale_that_the_kernel_takes(g: Builder) -> None:
+    """The centre of two points, taken off, and taken again: its range was a millionth of a step of its operands."""
+    points = g.input(1, 2, 8)
+
+    def centre(x: Tensor) -> Tensor:
+        halves = [g.op("MUL", g.op("GATHER", x, g.const(np.int32(i)), shape=(1, 8), axis=1), g.const(0.5)) for i in range(2)]
+        return g.reshape(g.op("ADD", *halves), 1, 1, 8)
+
+    moved = g.op("SUB", points, centre(points))
+    g.output(g.op("SUB", moved, centre(moved)))
+    values = np.random.default_rng(0).uniform(-1, 1, (20, 1, 2, 8)).astype(np.float32)
+    result = fullint.quantize(g.bytes(), values, threads=1)
+    [note] = result.report.notes
+    assert note.startswith('ADD "add_1": its operands cancel to less than their own rounding; output scale raised from ')
+    assert sqnr(result) > 35
+
+
+def test_a_convolution_may_cancel(g: Builder) -> None:
+    """Opposite weights on equal channels."""
+    x = g.input(1, 4, 4, 1)
+    both = g.op("CONCATENATION", x, x, shape=(1, 4, 4, 2), axis=3)
+    weights = np.tile(np.array([1000.0, -1000.0], np.float32), (4, 1, 1, 1))
+    weights[0, 0, 0, 0] += 1e-4
+    y = g.conv(both, 4, 1, weights=g.const(weights), bias=False)
+    g.output(g.op("ADD", x, y, shape=(1, 4, 4, 4)))
+    values = np.random.default_rng(0).uniform(-1, 1, (20, 1, 4, 4, 1)).astype(np.float32)
+    result = fullint.quantize(g.bytes(), values, threads=1)
+    assert any("cancel" in note for note in result.report.notes)
+    assert sqnr(result) > 40
+
+
+def test_a_hard_swish_of_negative_values(g: Builder) -> None:
+    """Near 0 nearly everywhere: its kernel takes no scale below 1/128 of its input's."""
+    g.output(g.op("HARD_SWISH", g.input(1, 64)))
+    values = np.random.default_rng(0).uniform(-30, -2.999, (20, 1, 64)).astype(np.float32)
+    result = fullint.quantize(g.bytes(), values, threads=1, min_sqnr=-100)
+    assert kinds(result.model) == ["HARD_SWISH"]
+
+
+@of_corpus
+def test_poses_of_the_corpus() -> None:
+    """The centre of the hips, after it has been taken off: a cancellation to 2e-7 of a step."""
+    points = np.random.default_rng(0).uniform(0, 256, (20, 1, 51)).astype(np.float32)
+    result = fullint.quantize(ZOO / "litert_classifier.tflite", points, threads=1)
+    assert any("cancel" in note for note in result.report.notes)
+    assert sqnr(result) > 15
+
+
 @of_corpus
 def test_texts_of_the_corpus() -> None:
     """Ids below 10,000 as floats: -1.7 dB as int8."""
