@@ -310,6 +310,27 @@ def test_poses_of_the_corpus() -> None:
     assert sqnr(result) > 15
 
 
+# --- variances of few steps
+
+
+@pytest.mark.parametrize("form", ["SQUARED_DIFFERENCE", "MUL"])
+def test_a_variance_of_few_steps_of_its_squares_is_computed_in_int16(g: Builder, form: str) -> None:
+    """One channel is fifteen times as large: nearly all squares of the others were codes of 0, and the result had 11 dB."""
+    x, axes = g.input(1, 16, 256), g.const(np.array([2], np.int32))
+    mean = g.op("MEAN", x, axes, shape=(1, 16, 1), keep_dims=True)
+    d = g.op("SUB", x, mean)
+    square = g.op("MUL", d, d) if form == "MUL" else g.op("SQUARED_DIFFERENCE", x, mean)
+    variance = g.op("MEAN", square, axes, shape=(1, 16, 1), keep_dims=True)
+    factors = np.where(np.arange(256) == 3, 15, 1).astype(np.float32)
+    normal = g.op("MUL", d, g.op("RSQRT", g.op("ADD", variance, g.const(1e-5))))
+    g.output(g.op("MUL", normal, g.const(1 / factors)))
+    values = np.random.default_rng(0).normal(size=(24, 1, 16, 256)).astype(np.float32) * factors
+    result = fullint.quantize(g.bytes(), values, threads=1)
+    wide = [op.kind for op in read_bytes(result.model).main.ops if any(t.dtype == "int16" for t in op.outputs)]
+    assert wide == (["QUANTIZE", "MUL", "MEAN"] if form == "MUL" else ["QUANTIZE", "QUANTIZE", "SUB", "MUL", "MEAN"])
+    assert sqnr(result) > 17
+
+
 @of_corpus
 def test_texts_of_the_corpus() -> None:
     """Ids below 10,000 as floats: -1.7 dB as int8."""

@@ -12,9 +12,9 @@ from fullint.calibration.collect import has_state
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.run import Wanted, calibrate_entries
 from fullint.calibration.samples import ImageOptions, Samples, open_samples, slots, synthetic
-from fullint.calibration.signatures import samples_of
+from fullint.calibration.signatures import samples_of, with_graph
 from fullint.errors import NotIntegerError
-from fullint.model.ir import Array, Graph, Model, Tensor
+from fullint.model.ir import Array, Model, Tensor
 from fullint.model.numerics import representable
 from fullint.model.ranges import Range
 from fullint.options import numbers
@@ -104,14 +104,7 @@ def equalize(bench: Workbench, calibrated: Calibrated) -> Calibrated:
         ranges |= {t: representable(*given) for t, given in prepared.pinned.items()}
     return replace(
         calibrated,
-        model=_with_graph(calibrated.model, old, done.graph),
+        model=with_graph(calibrated.model, old, done.graph),
         measured=replace(calibrated.measured, ranges=ranges),
         changes=(*calibrated.changes, *done.changes),
     )
-
-
-def _with_graph(model: Model, old: Graph, new: Graph) -> Model:
-    """The model with another graph in the place of one."""
-    graphs = [new if g is old else g for g in model.graphs]
-    signatures = [replace(s, graph=new) if s.graph is old else s for s in model.signatures]
-    return replace(model, graphs=graphs, signatures=signatures)
