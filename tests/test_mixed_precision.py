@@ -10,7 +10,7 @@ from fullint.model.ranges import Range
 from fullint.model.subgraphs import FUNCTION, LOOKUP, lookup
 from fullint.ops import ROWS
 from fullint.ops.builder import Builder
-from fullint.quantization.mixed_precision import wide_operators
+from fullint.quantization.mixed_precision import squares_apart, wide_operators
 
 FEW = Range(0.001, 1.0)
 """The smallest value is a quarter of a step of 1/255."""
@@ -140,12 +140,33 @@ def test_a_subtraction_ends_the_way(g: Builder) -> None:
     assert wide(g, {total: FEW}) == []
 
 
-def test_a_mean_is_wide_where_its_squares_cannot_be(g: Builder) -> None:
-    """SQUARED_DIFFERENCE has no int16 kernel; averaging in 16 bits helps all the same."""
+def test_a_square_without_an_int16_kernel_has_a_form_that_has(g: Builder) -> None:
+    """Both the difference and its square."""
     x, y = g.input(2, 8), g.input(2, 8)
-    variance = mean(g, g.op("SQUARED_DIFFERENCE", x, y))
+    square = g.op("SQUARED_DIFFERENCE", x, y)
+    variance = mean(g, square)
     g.output(g.op("RSQRT", variance))
-    assert wide(g, {variance: FEW}) == ["MEAN", "RSQRT"]
+    assert wide(g, {variance: FEW}) == ["SQUARED_DIFFERENCE", "MEAN", "RSQRT"]
+    done = squares_apart(g.graph, g.graph.ops, {square: Range(0.0, 4.0)})
+    assert [op.kind for op in done.graph.ops] == ["SUB", "MUL", "MEAN", "RSQRT"]
+    difference, product = done.graph.ops[:2]
+    assert done.made_by == {g.graph.ops[0]: (difference, product)}
+    assert done.ranges == {difference.outputs[0]: Range(-2.0, 2.0)}
+    assert product.outputs == [square]
+    assert [op.kind for op in g.graph.ops] == ["SQUARED_DIFFERENCE", "MEAN", "RSQRT"]
+
+
+@pytest.mark.parametrize(("high", "few"), [(7.9, True), (8.1, False)])
+def test_a_mean_of_few_steps_of_its_squares_is_wide(g: Builder, high: float, few: bool) -> None:
+    """However close together the means lie, so that the root of them computes in int8: the others' squares are codes of 0."""
+    x = g.input(2, 8)
+    d = g.op("SUB", x, mean(g, x))
+    square = g.op("MUL", d, d)
+    average = mean(g, square)
+    variance = g.op("ADD", average, g.const(1e-5))
+    g.output(g.op("MUL", d, g.op("RSQRT", variance)))
+    ranges = {square: Range(0.0, 255.0), average: Range(high / 2, high), variance: Range(high / 2, high)}
+    assert wide(g, ranges) == (["MUL", "MEAN"] if few else [])
 
 
 @pytest.mark.parametrize("kept", ["MUL", "MEAN", "ADD"])
@@ -177,7 +198,7 @@ def test_an_operator_without_an_int16_kernel_ends_the_way(
 def test_of_two_ways_one_may_end(g: Builder) -> None:
     """The square on one side is enough; the other side is requantized."""
     x, y = g.input(2, 8), g.input(2, 8)
-    total = g.op("ADD", g.op("MUL", x, x), g.op("SQUARED_DIFFERENCE", x, y))
+    total = g.op("ADD", g.op("MUL", x, x), g.op("ABS", y))
     g.output(g.op("LOG", total))
     assert wide(g, {total: FEW}) == ["MUL", "ADD", "LOG"]
 

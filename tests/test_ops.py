@@ -10,7 +10,7 @@ from op_examples import EXAMPLES, codes
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.statistics import Measured
 from fullint.errors import RuntimeFailure
-from fullint.model.ir import Model
+from fullint.model.ir import Model, Quant
 from fullint.model.numerics import representable
 from fullint.model.ranges import Range
 from fullint.model.tflite import schema
@@ -110,8 +110,32 @@ def test_releases_are_in_order() -> None:
         assert known == sorted(known) or kind in ("FULLY_CONNECTED",), kind
 
 
-def test_scale_limits_name_the_operand() -> None:
-    """An operand too coarse for the ADD kernel is refused before it aborts the process."""
+OWN_LIMITS = [k for k, row in ROWS.items() if row.least_scale([1.0, 1.0], False) > 0]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+@pytest.mark.parametrize("kind", OWN_LIMITS)
+def test_the_least_scale_is_one_that_kernels_take(kind: str, dtype: str) -> None:
+    """Asked for an output a billion times as small as its operands, each kernel gets the smallest scale it takes, and runs."""
+    row, g = ROWS[kind], Builder()
+    values = EXAMPLES[kind](g)
+    model = g.model()
+    if dtype == "int16" and not row.int16:
+        pytest.skip("no int16 kernel")
+    stats = calibrate(model, observed_tensors(model), values)
+    ranges = {**stats.ranges, **{t: Range(-1e-9, 1e-9) for t in model.main.outputs}}
+    assignment = assign(model, replace(stats.measured, ranges=ranges), inputs=dtype)
+    integer = emit(model, assignment).model
+    assert list(contract_problems(integer)) == []
+    for kernels in KERNEL_SETS:
+        run(integer, integer_inputs(integer, values), kernels)
+    raised = row.least_scale([1.0, 1.0], dtype == "int16") > 0
+    assert [kind in note for note in assignment.notes] == [True] * raised
+
+
+@pytest.mark.parametrize(("low", "says"), [(-1e30, "a mask of -1e38"), (-999.0, "its operands nearly cancel")])
+def test_scale_limits_that_are_not_met_have_a_cause(low: float, says: str) -> None:
+    """Where the output's scale is given, an operand too coarse for ADD is refused before the kernel aborts the process."""
     from fullint.errors import NotIntegerError
 
     g = Builder()
@@ -119,8 +143,11 @@ def test_scale_limits_name_the_operand() -> None:
     y = g.op("ADD", a, b)
     g.output(y)
     model = g.model()
-    with pytest.raises(NotIntegerError, match="the kernel supports less than"):
-        emit(model, assign(model, Measured({a: Range(-1, 1), b: Range(-1e30, 0), y: Range(-1, 1)})))
+    measured = Measured({a: Range(-1, 1), b: Range(low, 0), y: Range(-1, 1)})
+    given = {y: (Quant.of(1e-9), "int8")}
+    with pytest.raises(NotIntegerError, match="the kernel needs more than") as caught:
+        emit(model, assign(model, measured, pinned=given))
+    assert says in str(caught.value)
 
 
 def test_codes_cover_int8() -> None:

@@ -7,9 +7,9 @@ import pytest
 from conftest import run
 from op_examples import EXAMPLES
 
-from fullint.model.ir import Model
+from fullint.model.ir import Model, constant
 from fullint.model.ranges import Range
-from fullint.ops import ROWS, traits_of
+from fullint.ops import KERNEL_SETS, ROWS, traits_of
 from fullint.ops.builder import Builder
 from fullint.ops.make import CLAMPS
 from fullint.ops.traits import TRAITS
@@ -102,6 +102,30 @@ def test_moved_values_are_those_of_the_input(kind: str) -> None:
     model, values = example(kind)
     known = np.concatenate([v.reshape(-1) for v in values] + [np.zeros(1, np.float32)])
     assert np.isin(outputs(model, values), known).all()
+
+
+@pytest.mark.parametrize("kernels", KERNEL_SETS)
+@pytest.mark.parametrize("kind", [k for k, row in ROWS.items() if row.int32 and k in EXAMPLES])
+def test_int32_values_are_treated_as_float_ones(kind: str, kernels: str) -> None:
+    """The op table's `int32`: the same whole numbers come out."""
+    model, values = example(kind)
+    values = [np.trunc(v * 100) if v.dtype == np.float32 else v for v in values]
+    constants = {
+        (op, i): np.trunc(t.array * 100)
+        for op in model.main.ops
+        for i, t in enumerate(op.inputs)
+        if t is not None and t.buffer is not None and t.is_float
+    }
+    found = []
+    for dtype in ("float32", "int32"):
+        for t in (*model.main.inputs, *(t for op in model.main.ops for t in op.outputs)):
+            t.dtype = dtype if t.dtype == "float32" else t.dtype
+        for (op, i), value in constants.items():
+            op.inputs[i] = constant("c", value.astype(dtype))
+        model.main.sync_tensors()
+        found.append(run(model, [v.astype(dtype) if v.dtype == np.float32 else v for v in values], kernels))
+    for a, b in zip(*found, strict=True):
+        assert (a == b).all()
 
 
 @pytest.mark.parametrize("kind", kinds(lambda t: t.averages))

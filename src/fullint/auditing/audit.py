@@ -199,7 +199,8 @@ def look(facts: Facts) -> Iterator[tuple[Op | Tensor, Rule, Found]]:
         for op in graph.ops:
             yield from ((op, r, f) for r in RULES if Scope.EVERY in r.scopes and (f := r.find(op, facts)))
             if any(t.is_float for t in op.values()):
-                yield from _first(op, Scope.BORDER if op.kind in CONVERSIONS else Scope.FLOAT, facts)
+                border = op.kind in CONVERSIONS or (facts.quantized and op in facts.id_casts)
+                yield from _first(op, Scope.BORDER if border else Scope.FLOAT, facts)
             else:
                 yield from ((op, r, f) for r in RULES if Scope.INTEGER in r.scopes and (f := r.find(op, facts)))
 

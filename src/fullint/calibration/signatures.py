@@ -56,6 +56,13 @@ def with_outputs(model: Model, tensors: Sequence[Tensor]) -> Model:
     return Model([graph, *model.graphs[1:]], version=model.version)
 
 
+def with_graph(model: Model, old: Graph, new: Graph) -> Model:
+    """The model with another graph in the place of one."""
+    graphs = [new if g is old else g for g in model.graphs]
+    signatures = [replace(s, graph=new) if s.graph is old else s for s in model.signatures]
+    return replace(model, graphs=graphs, signatures=signatures)
+
+
 def key_of(model: Model, graph: Graph) -> str | None:
     """Key of the first signature of a graph, or None."""
     return next((s.key for s in model.signatures if s.graph is graph), None)

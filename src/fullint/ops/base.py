@@ -7,7 +7,7 @@ verification and reports read rows instead of checking operator names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -68,6 +68,9 @@ class Raw:
 class Tied:
     """The output is a value shared with other graphs or runs (see control_flow)."""
 
+
+LeastScale = Callable[[Sequence[float], bool], float]
+"""(scales of the operands with real values, whether the kernel computes in int16) -> what the output's scale must exceed."""
 
 Output = Observed | Fixed | Same | Raw | Tied
 
@@ -131,7 +134,8 @@ class OpRow:
         fuses: activations that the int8 kernel can apply to its output.
         faults: kernel set -> fault, for kernel sets that lack it or compute it wrong.
         refuses: operator -> why it cannot be int8, or None.
-        limits: int8 operator -> why the kernel would reject its scales or abort, or None.
+        limits: integer operator -> why the kernel would reject its inputs' scales, or None.
+        least_scale: what the output's scale must exceed, given those of the operands; the kernel rejects others, or aborts.
         saturates: absolute input value beyond which the output changes by less than half a step; larger values are clipped.
         int16_saturates: the same for an int16 output, whose steps are finer.
         steps: largest difference, in output steps, between the int8 kernel and the rounded float result.
@@ -141,6 +145,7 @@ class OpRow:
         demands_bias: whether the kernel requires a bias.
         depthwise: whether each output channel reads only one input channel.
         converts_types: whether its input and output may have different types.
+        int32: whether its kernels do the same with plain int32 values in place of its SAME operands.
         traits: mathematical properties of its function.
     """
 
@@ -158,6 +163,7 @@ class OpRow:
     faults: Mapping[str, Fault] = field(default_factory=dict)
     refuses: Callable[[Op], str | None] = lambda op: None
     limits: Callable[[Op], str | None] = lambda op: None
+    least_scale: LeastScale = lambda scales, wide: 0.0
     saturates: float | None = None
     int16_saturates: float | None = None
     steps: int = 1
@@ -167,6 +173,7 @@ class OpRow:
     demands_bias: bool = False
     depthwise: bool = False
     converts_types: bool = False
+    int32: bool = False
     traits: Traits = UNKNOWN
 
     def role(self, index: int) -> Role:
@@ -181,6 +188,19 @@ class OpRow:
         """The version to write for an int8 or int16 operator."""
         int8 = self.version(op) if callable(self.version) else self.version
         return max(int8, self.int16) if is_wide(op) else int8
+
+    def limit(self, op: Op) -> str | None:
+        """Why the kernel would reject the scales of an integer operator, or abort; None if it does neither."""
+        out = plain_scale(op.outputs[0]) if op.outputs else None
+        scales = [s for i, t in enumerate(op.inputs) if self.scaled(i) and (s := plain_scale(t)) is not None]
+        least = self.least_scale(scales, is_wide(op)) if out is not None and scales else 0.0
+        if out is not None and least > 0 and not out > least:
+            return f"the scale of its output is {out:.3g}; with those of its inputs, the kernel needs more than {least:.3g}"
+        return self.limits(op)
+
+    def scaled(self, index: int) -> bool:
+        """Whether the scale of the input at a position counts for `least_scale`."""
+        return self.role(index) in (Role.OWN, Role.WEIGHT)
 
     def fault(self, op: Op, kernels: str) -> Fault | None:
         """The fault of a kernel set that affects this operator, or None."""
@@ -211,34 +231,17 @@ def static(*positions: int) -> Callable[[Op], str | None]:
     return refuse
 
 
-def scale_ratio(most: float) -> Callable[[Op], str | None]:
-    """A `limits` on the ratio of an input's scale to the output's."""
-
-    def limit(op: Op) -> str | None:
-        out = op.outputs[0].quant
-        for t in op.inputs:
-            if t is not None and t.quant is not None and out is not None:
-                ratio = float(t.quant.scale[0]) / float(out.scale[0])
-                if not ratio < most:
-                    return f'the scale of "{t.name}" is {ratio:.3g} times the output\'s; the kernel supports less than {most:g}'
-        return None
-
-    return limit
+def above_ratio(most: float, most_int16: float | None = None) -> LeastScale:
+    """A `least_scale`: the largest input scale must be less than `most` times the output's."""
+    return lambda scales, wide: max(scales) / ((most_int16 or most) if wide else most)
 
 
-def product_ratio(most: float) -> Callable[[Op], str | None]:
-    """A `limits` on input scale * weight scale relative to the output scale, above which XNNPACK fails to build."""
+def above_product(most: float) -> LeastScale:
+    """A `least_scale`: input scale * weight scale must be less than `most` times the output's, or XNNPACK fails to build.
 
-    def limit(op: Op) -> str | None:
-        quants = [t.quant for t in op.inputs if t is not None and t.quant is not None and t.dtype == "int8"]
-        out = op.outputs[0].quant
-        if len(quants) == 2 and out is not None:
-            ratio = float(quants[0].scale.max()) * float(quants[1].scale.max()) / float(out.scale[0])
-            if not ratio < most:
-                return f"input scale * weight scale is {ratio:.3g} times the output's; XNNPACK supports less than {most:g}"
-        return None
-
-    return limit
+    XNNPACK does not run int16.
+    """
+    return lambda scales, wide: 0.0 if wide or len(scales) < 2 else scales[0] * scales[1] / most
 
 
 def scale_below(most: float) -> Callable[[Op], str | None]:
@@ -262,8 +265,16 @@ def rank(op: Op, index: int = 0) -> int:
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
 
+INTO_INTEGERS = ("QUANTIZE", "CAST")
+"""What makes integers of a float input, at the border of a model: codes, or ids."""
+
 CODES = ("int8", "uint8", "int16", "int4")
 """Element types that represent real values if they have a scale."""
+
+
+def plain_scale(t: Tensor | None) -> float | None:
+    """The largest scale of a quantized tensor; None for others."""
+    return float(t.quant.scale.max()) if t is not None and codes(t) and t.quant is not None else None
 
 
 def codes(t: Tensor | None) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fullint.model.ir import Op
-from fullint.ops.base import Observed, OpRow, Role, product_ratio, static
+from fullint.ops.base import Observed, OpRow, Role, above_product, static
 
+_ABOVE_PRODUCT = above_product(256.0)
 _CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
 
 
@@ -45,7 +46,7 @@ ROWS = (
         bias=2,
         demands_bias=True,
         fuses=_CLAMPS,
-        limits=product_ratio(256.0),
+        least_scale=_ABOVE_PRODUCT,
         refuses=static(2),
     ),
     OpRow(
@@ -61,7 +62,7 @@ ROWS = (
         demands_bias=True,
         depthwise=True,
         fuses=_CLAMPS,
-        limits=product_ratio(256.0),
+        least_scale=_ABOVE_PRODUCT,
         refuses=static(2),
     ),
     OpRow(
@@ -75,7 +76,7 @@ ROWS = (
         weight=1,
         bias=2,
         fuses=_CLAMPS,
-        limits=product_ratio(256.0),
+        least_scale=_ABOVE_PRODUCT,
         refuses=_dense_refuses,
     ),
     OpRow(
@@ -90,7 +91,7 @@ ROWS = (
         bias=3,
         data=2,
         fuses=_CLAMPS,
-        limits=product_ratio(256.0),
+        least_scale=_ABOVE_PRODUCT,
         refuses=static(3),
     ),
     OpRow(

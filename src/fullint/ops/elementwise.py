@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fullint.model.ir import Op
-from fullint.ops.base import KERNEL_SETS, Fault, Fixed, Observed, OpRow, Raw, Role, Same, rank, scale_below, scale_ratio, static
+from fullint.ops.base import KERNEL_SETS, Fault, Fixed, Observed, OpRow, Raw, Role, Same, above_ratio, rank, scale_below, static
 
 _CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
 _INTEGERS = ("int32", "int64", "int16", "int8", "uint8", "uint32", "bool")
-_SUM_LIMIT = scale_ratio(2.0**19)
-"""2 * s_in / (2^20 * s_out) must be below 1: the kernel aborts the process otherwise."""
+_SUM, _SUM_INT16 = 2.0**19, 2.0**14
+"""2 * s_in / (2^20 * s_out) must be below 1, in ADD's int16 kernel 2 * s_in / (2^15 * s_out): or the process is aborted."""
 _NO_REF = {"reference": Fault("the reference kernels do not register it", absent=True)}
 
 
-def _squares(op: Op) -> str | None:
+def _above_squares(scales: Sequence[float], wide: bool) -> float:
     """4 max(s_in)^2 / (2^14 s_out) must be below 1: the kernel aborts the process otherwise."""
-    scales = [float(t.quant.scale[0]) for t in op.inputs if t is not None and t.quant is not None]
-    out = op.outputs[0].quant
-    if len(scales) == 2 and out is not None and not 4 * max(scales) ** 2 < 2**14 * float(out.scale[0]):
-        return "its input scales are too large for its output scale (4 max(s_in)^2 must be below 2^14 s_out)"
-    return None
+    return 4 * max(scales) ** 2 / 2**14
 
 
 def _wide_broadcast(op: Op) -> bool:
@@ -57,6 +55,7 @@ def _comparison(kind: str) -> OpRow:
         "kernels/comparisons.cc",
         "equal parameters on both sides make the comparison exact; the kernel requires scales below 1",
         limits=scale_below(1.0),
+        int32=True,
     )
 
 
@@ -75,8 +74,8 @@ def _many_classes(op: Op) -> bool:
 
 
 ROWS = (
-    _binary("ADD", 2, "kernels/add.cc", limits=_SUM_LIMIT),
-    _binary("SUB", lambda op: 3 if _wide_broadcast(op) else 2, "kernels/sub.cc", limits=_SUM_LIMIT),
+    _binary("ADD", 2, "kernels/add.cc", least_scale=above_ratio(_SUM, _SUM_INT16)),
+    _binary("SUB", lambda op: 3 if _wide_broadcast(op) else 2, "kernels/sub.cc", least_scale=above_ratio(_SUM)),
     _binary("MUL", _mul_version, "kernels/mul.cc"),
     _binary(
         "DIV",
@@ -91,7 +90,7 @@ ROWS = (
         (Observed(),),
         2,
         "kernels/squared_difference.cc",
-        limits=_squares,
+        least_scale=_above_squares,
     ),
     *(
         OpRow(
@@ -128,7 +127,14 @@ ROWS = (
     _unary("RELU_0_TO_1", 1, "kernels/activations.cc"),
     _unary("LEAKY_RELU", 1, "kernels/activations.cc"),
     OpRow("PRELU", (Role.OWN, Role.OWN), (Observed(),), 1, "kernels/activations.cc", "alpha is a constant with its own scale"),
-    _unary("HARD_SWISH", 1, "kernels/activations.cc", steps=2),
+    _unary(
+        "HARD_SWISH",
+        1,
+        "kernels/activations.cc",
+        "rejected where the input's scale is 128 times the output's",
+        steps=2,
+        least_scale=above_ratio(128.0),
+    ),
     _unary("GELU", 2, "kernels/activations.cc"),
     _unary("ELU", 1, "kernels/activations.cc", faults=_NO_REF),
     _unary("EXP", 2, "kernels/exp.cc"),

@@ -46,3 +46,9 @@ def make_reshape(x: Tensor, out: Tensor) -> Op:
     """Make a RESHAPE of one tensor to the shape of another."""
     shape = constant(f"{out.name}/shape", np.asarray(out.shape, np.int32))
     return make_op("RESHAPE", [x, shape], [out], new_shape=list(out.shape))
+
+
+def make_cast(x: Tensor, out: Tensor) -> Op:
+    """Make a CAST from one tensor to another, with the types of both in its options."""
+    types = schema.values("TensorType")
+    return make_op("CAST", [x], [out], in_data_type=types[x.dtype.upper()], out_data_type=types[out.dtype.upper()])

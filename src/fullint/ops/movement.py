@@ -24,6 +24,7 @@ def _move(
     outputs: tuple[Same | Raw, ...] = (Same(),),
     faults: Mapping[str, Fault] | None = None,
     refuses: Callable[[Op], str | None] = lambda op: None,
+    int32: bool = True,
 ) -> OpRow:
     """Make a row; `inputs` has one letter per operand: s(ame), r(aw), a(ny)."""
     roles = {"s": Role.SAME, "r": Role.RAW, "a": Role.ANY}
@@ -36,6 +37,7 @@ def _move(
         because,
         faults=faults or {},
         refuses=refuses,
+        int32=int32,
     )
 
 
@@ -115,8 +117,8 @@ ROWS = (
     _move("SPACE_TO_BATCH_ND", "srr", _batch_space_version, "space_to_batch_nd.cc"),
     _move("BATCH_TO_SPACE_ND", "srr", _batch_space_version, "batch_to_space_nd.cc"),
     _move("DYNAMIC_UPDATE_SLICE", "ssr", 1, "dynamic_update_slice.cc"),
-    _move("MAX_POOL_2D", "s", 2, "pooling.cc", "the kernel compares integers"),
-    _move("AVERAGE_POOL_2D", "s", 2, "pooling.cc", "the kernel averages integers without rescaling"),
+    _move("MAX_POOL_2D", "s", 2, "pooling.cc", "the kernel compares integers", int32=False),
+    _move("AVERAGE_POOL_2D", "s", 2, "pooling.cc", "the kernel averages integers without rescaling", int32=False),
     _move("RESIZE_NEAREST_NEIGHBOR", "sr", _resize_nearest_version, "resize_nearest_neighbor.cc"),
     _move(
         "RESIZE_BILINEAR",
@@ -124,12 +126,13 @@ ROWS = (
         _resize_bilinear_version,
         "resize_bilinear.cc",
         "the kernel interpolates integers without rescaling",
+        int32=False,
     ),
     _move("REDUCE_MAX", "sr", 2, "reduce.cc", "unequal parameters are rejected", refuses=static(1)),
     _move("REDUCE_MIN", "sr", 2, "reduce.cc", "unequal parameters are rejected", refuses=static(1)),
     _move("TOPK_V2", "sr", 2, "topk_v2.cc", outputs=(Same(), Raw())),
     _move("ARG_MAX", "sr", 2, "arg_min_max.cc", "the kernel compares integers", outputs=(Raw(),)),
     _move("ARG_MIN", "sr", 2, "arg_min_max.cc", "the kernel compares integers", outputs=(Raw(),)),
-    _move("SHAPE", "a", 1, "shape.cc", "reads only the shape", outputs=(Raw(),)),
-    _move("RANK", "a", 1, "rank.cc", "reads only the shape", outputs=(Raw(),)),
+    _move("SHAPE", "a", 1, "shape.cc", "reads only the shape", outputs=(Raw(),), int32=False),
+    _move("RANK", "a", 1, "rank.cc", "reads only the shape", outputs=(Raw(),), int32=False),
 )

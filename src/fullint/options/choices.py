@@ -80,7 +80,8 @@ class RunOptions(SampleOptions):
         default="auto",
         metadata=said(
             "Element type for float inputs and outputs: auto, int8, uint8, int16 or float32; one for both, or INPUTS,OUTPUTS. "
-            "auto: the type of the activations.",
+            "auto: the type of the activations. Inputs that carry ids, read by a CAST to integers only, are int32, unless "
+            "float32 is asked for.",
             metavar="TYPE[,TYPE]",
         ),
     )

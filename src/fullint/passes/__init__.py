@@ -14,6 +14,7 @@ from fullint.passes.arithmetic import (
     pow_as_itself,
     square_as_mul,
     sum_as_mean,
+    zero_minus_as_neg,
 )
 from fullint.passes.atan2 import atan2_apart
 from fullint.passes.bias_vector import bias_apart, bias_vector
@@ -55,6 +56,7 @@ FIRST: tuple[RewriteRule, ...] = (
     rfft_as_dense,
     nan_branch,
     cast_of_bool,
+    zero_minus_as_neg,
     prelu_as_itself,
     prelu_of_relus,
     softmax_as_itself,

@@ -1,5 +1,6 @@
 """Operators without a correct int8 kernel, rewritten with operators that compute exactly the same.
 
+SUB(0, x)         =>   NEG(x)
 NEG(x)            =>   MUL(x, -1)
 SQUARE(x)         =>   MUL(x, x)
 ADD_N(a, b, c)    =>   ADD(ADD(a, b), c)
@@ -26,6 +27,23 @@ def neg_as_mul(op: Op, uses: Uses) -> Rewrite | No | None:
         return None
     minus = constant(f"{op.outputs[0].name}/minus_one", np.float32(-1))
     return Rewrite((op,), (make_op("MUL", [op.inputs[0], minus], op.outputs),), "NEG written as MUL by -1")
+
+
+def zero_minus_as_neg(op: Op, uses: Uses) -> Rewrite | No | None:
+    """SUB from a constant of zeros as NEG: the scale then follows x, and need not go together with that of a zero.
+
+    In a normalization behind another one the mean is a few rounding errors, of a scale that no sum with a constant allows.
+    """
+    zero, x = op.input(0), op.input(1)
+    if op.kind != "SUB" or zero is None or x is None or not op.outputs[0].is_float or x.is_constant:
+        return None
+    if zero.buffer is None or zero.dtype != "float32" or not zero.size or zero.array.any():
+        return None
+    if x.shape == op.outputs[0].shape and not op.options.get("fused_activation_function"):
+        return Rewrite((op,), (make_op("NEG", [x], op.outputs),), "SUB from 0 is NEG")
+    minus = constant(f"{op.outputs[0].name}/minus_one", np.full(zero.shape, -1, np.float32))
+    fused = {"fused_activation_function": op.options.get("fused_activation_function", 0)}
+    return Rewrite((op,), (make_op("MUL", [x, minus], op.outputs, **fused),), "SUB from 0 written as MUL by -1")
 
 
 def square_as_mul(op: Op, uses: Uses) -> Rewrite | No | None:

@@ -3,10 +3,11 @@
     x -> EXP -> ADD(1) -> LOG -> TANH -> y          =>    y = LOOKUP(x)     (mish, with its MUL by x)
     x -> FLOOR -> y                                 =>    y = LOOKUP(x)
     x -> ADD(3) -> RELU6 -> MUL(1/6) -> MUL(x)      =>    y = HARD_SWISH(x)
+    b -> CAST(float) -> SUB(1) -> CAST(int32) -> y  =>    y = SELECT_V2(b, 0, -1)
 
 An int8 tensor has 256 values, so any function of it is a table, exact up to the rounding of its output: no operator of the
 chain needs an int8 kernel, and nothing is rounded in between. A table that equals a LiteRT operator is recognised by its
-values and becomes that operator.
+values and becomes that operator; a function of a boolean has two values, and chooses one of them.
 """
 
 from __future__ import annotations
@@ -46,9 +47,11 @@ def _collapsed(op: Op, uses: Uses, wanted: Callable[[list[Op]], bool]) -> Rewrit
     if end is None or not traits_of(op.kind).element_wise or op.keep_float or end.dtype not in _ENDS:
         return None
     source = _source(end, uses)
-    if source is end or source.dtype != "float32" or not _ends(end, source, uses):
+    if source is end or source.dtype not in ("float32", "bool") or not _ends(end, source, uses):
         return None
     chain = _chain(end, source, uses)
+    if not any(c.outputs[0].is_float for c in chain) and not source.is_float:
+        return None
     gone = [*private(op, reversed(chain[:-1]), uses)[::-1], op]
     if not (wanted(chain) or (len(gone) == len(chain) > 1 and end.dtype == "float32")):
         return None
@@ -159,13 +162,13 @@ def recognise(model: Model, evaluate: Evaluate, lookups: bool = True) -> list[Ch
     found = [(g, op) for g in model.graphs for op in g.ops if op.kind == LOOKUP]
     if not found:
         return []
-    names = _names([op for _, op in found], evaluate)
+    names = {**_names([op for _, op in found], evaluate), **_choices([op for _, op in found], evaluate)}
     changes = []
     for graph, op in found:
         known = names.get(op)
         if known is not None:
-            kind, options = known
-            new = [make_op(kind, op.inputs, op.outputs, **options)]
+            kind, constants, options = known
+            new = [make_op(kind, [*op.inputs, *constants], op.outputs, **options)]
             changes.append(
                 Change("recognise", op.origin, kind, op.outputs[0].name, "the chain computes the same values as this operator")
             )
@@ -183,15 +186,36 @@ def recognise(model: Model, evaluate: Evaluate, lookups: bool = True) -> list[Ch
     return changes
 
 
-def _names(lookups: list[Op], evaluate: Evaluate) -> dict[Op, tuple[str, dict[str, object]]]:
-    """Look-up -> (type, options) of the LiteRT operator with the same values; others are left out."""
+Known = tuple[str, tuple[Tensor, ...], dict[str, object]]
+"""Type, further operands and options of a LiteRT operator."""
+
+
+def _choices(lookups: list[Op], evaluate: Evaluate) -> dict[Op, Known]:
+    """Look-up of a boolean -> the choice between its two values."""
+    booleans = [op for op in lookups if op.inputs[0] is not None and op.inputs[0].dtype == "bool"]
+    if not booleans:
+        return {}
+    both = constant("both", np.array([True, False]))
+    outputs = [Tensor("y", both.shape, op.outputs[0].dtype) for op in booleans]
+    ops = [new for op, y in zip(booleans, outputs, strict=True) for new in call(op, both, y, both.shape)]
+    graph = Graph("booleans", [], [], outputs, ops)
+    graph.sync_tensors()
+    values = evaluate(Model([graph]))
+    return {
+        op: ("SELECT_V2", tuple(constant(f"{op.output_name}/{n}", v) for n, v in zip(("yes", "no"), value, strict=True)), {})
+        for op, value in zip(booleans, values, strict=True)
+    }
+
+
+def _names(lookups: list[Op], evaluate: Evaluate) -> dict[Op, Known]:
+    """Look-up -> the LiteRT operator with the same values; others are left out."""
     candidates: list[tuple[str, dict[str, object]]] = [
         ("HARD_SWISH", {}),
         ("GELU", {"approximate": False}),
         ("GELU", {"approximate": True}),
         *((k, {}) for k in ("LOGISTIC", "TANH", "ELU", "ABS", "RELU", "RELU6", "RELU_N1_TO_1")),
     ]
-    floats = [op for op in lookups if op.outputs[0].is_float]
+    floats = [op for op in lookups if op.outputs[0].is_float and op.inputs[0] is not None and op.inputs[0].is_float]
     if not floats:
         return {}
     x = constant("points", _POINTS)
@@ -206,14 +230,14 @@ def _names(lookups: list[Op], evaluate: Evaluate) -> dict[Op, tuple[str, dict[st
     graph = Graph("points", [], [], outputs, ops)
     graph.sync_tensors()
     values = evaluate(Model([graph]))
-    found = {}
+    found: dict[Op, Known] = {}
     for op, value in zip(floats, values[len(candidates) :], strict=True):
         alpha = float(value[0] / _POINTS[0])
         leaky = np.where(_POINTS < 0, np.float32(alpha) * _POINTS, _POINTS)
         named: list[tuple[str, dict[str, object]]] = [*candidates, ("LEAKY_RELU", {"alpha": alpha})]
         match = next((c for c, v in zip(named, [*values[: len(candidates)], leaky], strict=True) if _equal(value, v)), None)
         if match is not None:
-            found[op] = match
+            found[op] = (match[0], (), match[1])
     return found
 
 

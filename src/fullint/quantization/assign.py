@@ -60,7 +60,7 @@ def assign(
     weights, notes = _weights(model, activations, granularity or Granularity(), kinds)
     derived, intermediates = _derived(model, activations, measured.state)
     encodings = _one_map(activations.encodings, weights, derived)
-    return Assignment(encodings, inputs, intermediates, returns, cuts=shared.cuts, notes=notes)
+    return Assignment(encodings, inputs, intermediates, returns, cuts=shared.cuts, notes=(*shared.notes, *notes))
 
 
 def _of_paddings(pads: Mapping[Operand, Padding], spans: Mapping[Tensor, Range]) -> dict[Operand, Range]:

@@ -47,8 +47,9 @@ def build(bench: Workbench, assigned: Assigned) -> Written:
         changes = _correct_biases(bench, calibrated, emitted)
     bench.second_worker()  # it starts while the file is written
     with bench.stage("rewrite"):
-        for old, new in zip(calibrated.model.entries, emitted.model.entries, strict=True):
-            inputs = {n for o, n in zip(old.inputs, new.inputs, strict=True) if o.is_float and not n.is_float}
+        for old, new, entry in zip(calibrated.model.entries, emitted.model.entries, prepared.loaded.entries, strict=True):
+            given = zip(old.inputs, new.inputs, entry.inputs, strict=True)
+            inputs = {n for o, n, g in given if (o.is_float or g.is_float) and not n.is_float}
             outputs = {n for o, n in zip(old.outputs, new.outputs, strict=True) if o.is_float and not n.is_float}
             outputs -= _of_named(calibrated, old, new)
             set_io(view(emitted.model, new), options.io_types, inputs, outputs)

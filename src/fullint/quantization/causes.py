@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fullint.model.ir import Array
+from fullint.quantization.figures import figures_of_result
 from fullint.quantization.stage_values import Written
 from fullint.quantization.ways_out import Needed, Tried, ways_for_outputs, ways_for_parts
+from fullint.quantization.weight_limit import of_weights, weights_limit
 from fullint.quantization.workbench import Workbench
 from fullint.verification.kernel_outputs import as_read
 from fullint.verification.layer_errors import worst_operators
@@ -42,11 +44,15 @@ class FoundCauses:
         """Where the outputs' accuracy is lost, and what was tried, as sentences."""
         emitted, model = self.written.emitted, self.written.assigned.calibrated.model
         lost = worst_operators(model, emitted.model, emitted.int8, self.needed.samples)
-        named = "; ".join(map(str, lost)) or "no operator stands out"
-        tried = ways_for_outputs(self.bench, self.needed, lost)
+        said = [f"most accuracy is lost at: {'; '.join(map(str, lost)) or 'no operator stands out'}"]
+        if not self.needed.samples:
+            return said
+        now = figures_of_result(self.bench, self.written, self.needed.samples).sqnr
+        limit = weights_limit(model, self.written.assigned.assignment, self.needed.samples, self.bench.worker)
+        tried = ways_for_outputs(self.bench, self.needed, lost, now)
         helped = [t for t in tried if t.helps]
-        said = self._said(helped) or self._said(tried, ", and no help")
-        return [f"most accuracy is lost at: {named}", *([said] if said else [])]
+        ways = self._said(helped) or self._said(tried, ", and no help")
+        return [*said, *(text for text in (of_weights(limit, now), ways) if text)]
 
     def _said(self, tried: Sequence[Tried], without: str = "") -> str:
         if not tried:

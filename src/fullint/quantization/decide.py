@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from fullint.calibration.signatures import with_graph
 from fullint.errors import Blocker, NotIntegerError
 from fullint.model.ir import Op
 from fullint.ops import ROWS
 from fullint.quantization.assign import assign
 from fullint.quantization.feasibility import scale_blockers
 from fullint.quantization.lookup_tables import compute_tables
-from fullint.quantization.mixed_precision import wide_operators
+from fullint.quantization.mixed_precision import squares_apart, wide_operators
 from fullint.quantization.stage_values import Assigned, Calibrated
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
@@ -24,10 +25,11 @@ def decide(bench: Workbench, calibrated: Calibrated) -> Assigned:
     Raises:
         NotIntegerError: a scale that no float32 number or multiplier holds.
     """
-    prepared, model = calibrated.prepared, calibrated.model
+    prepared = calibrated.prepared
     loaded = prepared.loaded
     with bench.stage("assign"):
-        types, changes = _types(calibrated)
+        calibrated, types, changes = _types(calibrated)
+        model = calibrated.model
         activations = loaded.options.activations
         assignment = assign(model, calibrated.measured, loaded.granularity, types, activations, prepared.pinned)
         found = scale_blockers(model, assignment)
@@ -37,20 +39,33 @@ def decide(bench: Workbench, calibrated: Calibrated) -> Assigned:
     return Assigned(calibrated, replace(assignment, tables=tables), changes)
 
 
-def _types(calibrated: Calibrated) -> tuple[dict[Op, str], tuple[Change, ...]]:
-    """Operators that do not compute in the type of the activations, and what is said of it."""
-    model = calibrated.model
+def _types(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str], tuple[Change, ...]]:
+    """Operators that do not compute in the type of the activations, in a model of the form they need, and what is said of it."""
     if calibrated.prepared.loaded.options.activations == "int8":
+        calibrated, wide = _with_wide_squares(calibrated)
         named = _named(calibrated)
-        wide = wide_operators(model, calibrated.ranges)
         why = "small values lie too close together for 8 bits: computes in int16"
         changes = [Change("widen", op.origin, op.kind, op.outputs[0].name, why) for op in wide if op not in named]
         changes += [Change("widen", op.origin, op.kind, op.output_name, "computes in int16, as asked") for op in named]
-        return {**wide, **named}, tuple(changes)
+        return calibrated, {**wide, **named}, tuple(changes)
+    model = calibrated.model
     narrow = {
         op: "int8" for _, op in model.ops() if (row := ROWS.get(op.kind)) is not None and not row.int16 and not op.keep_float
     }
-    return narrow, ()
+    return calibrated, narrow, ()
+
+
+def _with_wide_squares(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str]]:
+    """The model with squares that can compute in int16 where they have to, and all operators that do."""
+    model, measured = calibrated.model, calibrated.measured
+    wide = wide_operators(model, measured.ranges)
+    done = squares_apart(model.main, wide, measured.ranges)
+    kinds = {new: kind for op, kind in wide.items() for new in done.made_by.get(op, (op,))}
+    kinds = {op: kind for op, kind in kinds.items() if (row := ROWS.get(op.kind)) is not None and row.int16}
+    if not done.made_by:
+        return calibrated, kinds
+    measured = replace(measured, ranges={**measured.ranges, **done.ranges})
+    return replace(calibrated, model=with_graph(model, model.main, done.graph), measured=measured), kinds
 
 
 def _named(calibrated: Calibrated) -> dict[Op, str]:

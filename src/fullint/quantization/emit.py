@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fullint.calibration.masks import MASK
 from fullint.errors import Blocker, NotIntegerError
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Signature, Tensor, Uses, twin
-from fullint.model.numerics import bias_scales, quantize
+from fullint.model.numerics import bias_scales, quantize, representable
 from fullint.model.subgraphs import LOOKUP, point_to
-from fullint.ops import ROWS, Role
-from fullint.ops.base import CONVERSIONS
+from fullint.ops import ROWS, OpRow, Role
+from fullint.ops.base import CONVERSIONS, codes
 from fullint.ops.make import ACTIVATIONS
 from fullint.quantization.assignment import Assignment
 from fullint.quantization.emit_codes import emit_from_integers, emit_table
@@ -31,7 +32,9 @@ from fullint.reporting import Change
 _BOUNDS = {ACTIVATIONS["RELU6"]: 6.0, ACTIVATIONS["RELU_N1_TO_1"]: 1.0}
 _MOST_STEPS = 2.0**31 - 1
 """kernel_util.cc, CalculateActivationRangeQuantizedImpl: a bound in steps has to fit int32."""
-SCALE_WAY_OUT = "bring its operands to sizes nearer to each other; a mask of -1e38 does its work at -100 too"
+OF_A_MASK = "bring its operands to sizes nearer to each other; a mask of -1e38 does its work at -100 too"
+OF_A_CANCELLATION = "its operands nearly cancel, and the scale of what is left is given: bring them to sizes nearer to its result"
+OF_LARGE_VALUES = "scale down what it reads"
 
 
 @dataclass
@@ -104,6 +107,15 @@ def _hold_clamp(options: dict[str, Any], y: Tensor) -> None:
     clamp = options.get("fused_activation_function")
     if clamp in _BOUNDS and y.quant is not None and _BOUNDS[clamp] / float(y.quant.scale.min()) >= _MOST_STEPS:
         options["fused_activation_function"] = ACTIVATIONS["RELU" if clamp == ACTIVATIONS["RELU6"] else "NONE"]
+
+
+def _way_out(op: Op, row: OpRow) -> str:
+    """What can be done about scales that a kernel does not take."""
+    if any(
+        t is not None and codes(t) and t.quant is not None and representable(t.quant, t.dtype).largest > MASK for t in op.inputs
+    ):
+        return OF_A_MASK
+    return OF_LARGE_VALUES if row.limits(op) else OF_A_CANCELLATION
 
 
 class _Emitter:
@@ -270,9 +282,8 @@ class _Emitter:
         new.mutating_variable_inputs = op.mutating_variable_inputs
         new.intermediates = self._intermediates(op)
         new.version = row.version_of(new)
-        if why := row.limits(new):
-            name = op.output_name
-            self.blockers.append(Blocker(self.number, op.origin, op.kind, name, why, SCALE_WAY_OUT))
+        if why := row.limit(new):
+            self.blockers.append(Blocker(self.number, op.origin, op.kind, op.output_name, why, _way_out(new, row)))
         self.out.add(new)
 
     def _intermediates(self, op: Op) -> list[Tensor] | None:

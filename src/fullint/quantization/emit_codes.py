@@ -10,8 +10,7 @@ import numpy as np
 
 from fullint.model.ir import Op, Quant, constant, twin
 from fullint.model.numerics import RANGES, quantize
-from fullint.model.tflite import schema
-from fullint.ops.make import make_op
+from fullint.ops.make import make_cast, make_op
 from fullint.quantization.integer_graph import GraphWriter
 from fullint.quantization.io_types import conversion
 
@@ -30,11 +29,9 @@ def emit_table(out: GraphWriter, op: Op) -> None:
     code.dtype = index.dtype = "int32"
     code.quant = index.quant = None
     lowest = constant("lowest_code", np.int32(-RANGES[x.dtype][0]))
-    types = schema.values("TensorType")
-    cast = make_op("CAST", [x], [code], in_data_type=types[x.dtype.upper()], out_data_type=types["INT32"])
     gather = make_op("GATHER", [table, index], [y], axis=0)
     gather.version = {"int8": 2, "int16": 4, "bool": 3}.get(y.dtype, 1)
-    for new in (cast, make_op("ADD", [code, lowest], [index]), gather):
+    for new in (make_cast(x, code), make_op("ADD", [code, lowest], [index]), gather):
         out.add(new)
 
 
@@ -46,7 +43,7 @@ def emit_from_integers(out: GraphWriter, op: Op) -> None:
     if x.dtype != "int32":
         narrow = twin(x, f"{op.outputs[0].name}/int32")
         narrow.dtype = "int32"
-        out.add(make_op("CAST", [x], [narrow], in_data_type=schema.values("TensorType")[x.dtype.upper()], out_data_type=2))
+        out.add(make_cast(x, narrow))
         x = narrow
     elif not _WHOLE.same_as(x.quant):
         whole = twin(x, x.name)

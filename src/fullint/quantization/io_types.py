@@ -11,7 +11,8 @@ import numpy as np
 
 from fullint.model.ir import Buffer, Model, Op, Quant, Tensor, constant, twin
 from fullint.model.numerics import activation_params, dequantize, quantize, representable
-from fullint.ops.make import make_op
+from fullint.ops.base import codes
+from fullint.ops.make import make_cast, make_op
 from fullint.ops.releases import METADATA_KEY, min_runtime_version
 
 
@@ -20,19 +21,20 @@ def set_io(model: Model, io: tuple[str, str], inputs: AbstractSet[Tensor], outpu
 
         int8       nothing to do where they are int8
         uint8      u8 --QUANTIZE--> i8 ... i8 --QUANTIZE--> u8       (zero point + 128)
-        float32    f32 --QUANTIZE--> i8 ... i8 --DEQUANTIZE--> f32
+        float32    f32 --QUANTIZE--> i8 ... i8 --DEQUANTIZE--> f32       (ids: f32 --CAST--> i32)
 
     Args:
         io: the type of inputs, and of outputs.
         inputs, outputs: those that were float; the others keep their type.
     """
     graph, (into, out) = model.main, io
+    inputs = _with_own_ids(model, {t for t in inputs if codes(t) or into == "float32"})
     names = {t: t.name for t in (*graph.inputs, *graph.outputs)}
     first = {t: _border(t, into, names[t]) for t in graph.inputs if t in inputs and t.dtype != into}
     ends = [t for t in dict.fromkeys(graph.outputs) if t in outputs and t.dtype != out]
     last = {t: _typed_constant(t, out) if t.is_constant else _border(t, out, names[t]) for t in ends}
     if first or last:
-        before = [conversion(o, t) for t, o in first.items()]
+        before = [conversion(o, t) if codes(t) else make_cast(o, t) for t, o in first.items()]
         after = [op for t, o in last.items() if not t.is_constant for op in _conversions(t, o)]
         graph.ops = [*before, *graph.ops, *after]
         graph.inputs = [first.get(t, t) for t in graph.inputs]
@@ -43,6 +45,19 @@ def set_io(model: Model, io: tuple[str, str], inputs: AbstractSet[Tensor], outpu
                 s.outputs = [(n, last.get(t, t)) for n, t in s.outputs]
         graph.sync_tensors()
     stamp_runtime(model)
+
+
+def _with_own_ids(model: Model, inputs: AbstractSet[Tensor]) -> set[Tensor]:
+    """The inputs; those that carry ids are no longer shared with the float model, in place."""
+    graph = model.main
+    own = {t: twin(t) for t in inputs if not codes(t)}
+    graph.inputs = [own.get(t, t) for t in graph.inputs]
+    for op in graph.ops if own else ():
+        op.inputs = [own.get(t, t) if t is not None else None for t in op.inputs]
+    for s in model.signatures:
+        if s.graph is graph:
+            s.inputs = [(n, own.get(t, t)) for n, t in s.inputs]
+    return {own.get(t, t) for t in inputs}
 
 
 def _conversions(inner: Tensor, outer: Tensor) -> list[Op]:

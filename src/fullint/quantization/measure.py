@@ -13,9 +13,9 @@ from fullint.calibration.observed import observed_tensors
 from fullint.calibration.outliers import find_outliers
 from fullint.calibration.run import Calibration, Wanted, calibrate_entries
 from fullint.calibration.samples import ImageOptions, Reading, Samples, open_samples, slots, synthetic
-from fullint.calibration.signatures import samples_of
+from fullint.calibration.signatures import samples_of, with_graph
 from fullint.errors import NotIntegerError
-from fullint.model.ir import Graph, Model, Tensor
+from fullint.model.ir import Array, Model, Tensor
 from fullint.model.numerics import representable
 from fullint.model.ranges import Range
 from fullint.options import numbers
@@ -26,6 +26,7 @@ from fullint.quantization.feasibility import unmeasured
 from fullint.quantization.stage_values import BiasSamples, Calibrated, Channels, Loaded, Prepared
 from fullint.quantization.whole_numbers import whole_ranges, whole_tensors
 from fullint.quantization.workbench import Workbench
+from fullint.verification.kernel_outputs import as_read
 
 SYNTHETIC_SAMPLES = 32
 ENOUGH_VALUES = 1000
@@ -49,7 +50,12 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         ends = heads(model.main) if keep else []
         ends_float = options.float_ends
         wanted = Wanted(observed_tensors(model, ends_float), by_channel, [h.tensor for h in ends], keep)
-        done = calibrate_entries(model, samples, wanted, bench.worker, options.workers, bench.progress, seed=options.seed)
+        given = prepared.loaded.entries
+
+        def ready(number: int, sample: list[Array]) -> list[Array]:
+            return as_read(sample, given[number].inputs, model.entries[number].inputs)
+
+        done = calibrate_entries(model, samples, wanted, bench.worker, options.workers, bench.progress, ready, options.seed)
     missing = unmeasured(model, done.stats.ranges, ends_float)
     if missing:
         raise NotIntegerError(missing)
@@ -129,7 +135,7 @@ def equalize(bench: Workbench, calibrated: Calibrated) -> Calibrated:
         ranges |= {t: representable(*given) for t, given in prepared.pinned.items()}
     return replace(
         calibrated,
-        model=_with_graph(calibrated.model, old, done.graph),
+        model=with_graph(calibrated.model, old, done.graph),
         measured=replace(calibrated.measured, ranges=ranges),
         changes=(*calibrated.changes, *done.changes),
     )
@@ -141,10 +147,3 @@ def _whole_inputs(calibrated: Calibrated) -> list[Tensor]:
         return []
     pairs = zip(calibrated.model.main.inputs, calibrated.seen[0], strict=True)
     return [t for t, seen in pairs if t.dtype == "float32" and seen.whole and seen.count >= ENOUGH_VALUES]
-
-
-def _with_graph(model: Model, old: Graph, new: Graph) -> Model:
-    """The model with another graph in the place of one."""
-    graphs = [new if g is old else g for g in model.graphs]
-    signatures = [replace(s, graph=new) if s.graph is old else s for s in model.signatures]
-    return replace(model, graphs=graphs, signatures=signatures)

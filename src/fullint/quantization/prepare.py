@@ -13,6 +13,7 @@ from fullint.ops.structure import check_structure
 from fullint.passes import prepare as run_passes
 from fullint.passes.engine import sweep
 from fullint.passes.expand_constants import expand_dequantize
+from fullint.passes.input_ids import ids_as_integers
 from fullint.passes.named_operators import keep_in_float, named_operators
 from fullint.passes.qat_params import apply_qat_params, forget_float_params
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
@@ -59,9 +60,14 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
         changes += sweep(model, expand_dequantize)
         for entry in loaded.entries:
             changes += fold_constants(entry.view(model), bench.evaluate)
+        ids = ids_as_integers(model)
+        changes += ids
         check_structure(model)
         changes += run_passes(model, bench.evaluate, target.lookups, wide=options.activations == "int16")
-    return Prepared(loaded, model, pinned, len(chosen), tuple(changes), _warnings(model, target, loaded.packed.unreadable), wide)
+    behind = " behind a CAST, since float32 is asked for" if options.io_types[0] == "float32" else ""
+    notes = tuple(f'input "{c.output}" {c.why}{behind}' for c in ids)
+    warnings = _warnings(model, target, loaded.packed.unreadable)
+    return Prepared(loaded, model, pinned, len(chosen), tuple(changes), warnings, wide, notes)
 
 
 def _places(model: Model, ops: Collection[Op]) -> Iterator[tuple[int, Op]]:

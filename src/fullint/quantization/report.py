@@ -139,7 +139,7 @@ def report_result(
         cuts=tuple(CutReport(c.op.origin, c.op.kind, c.where, c.input, c.why) for c in assignment.cuts),
         requantizes=tuple(emitted.requantizes),
         kept_float=tuple(emitted.kept.values()),
-        notes=(*assignment.notes, *_left(changes)),
+        notes=(*prepared.notes, *assignment.notes, *_left(changes)),
         warnings=(*prepared.warnings, *calibrated.warnings, *written.warnings, *warnings),
         samples=_samples(calibrated),
         sample_findings=tuple(findings),

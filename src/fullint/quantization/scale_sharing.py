@@ -23,6 +23,7 @@ from fullint.ops.base import CONVERSIONS
 from fullint.ops.control_flow import Tie
 from fullint.quantization.assignment import Cut, Encoding, Operand
 from fullint.quantization.element_types import ElementTypes
+from fullint.quantization.least_scales import raise_scales
 from fullint.quantization.tensor_groups import TensorGroups
 
 FREE_RATIO = 1.5
@@ -37,11 +38,13 @@ class Sharing:
         tensors: encodings of the activations.
         operands: of inputs that are read in another encoding than their tensor's: constants, and what is cut.
         cuts: the edges that were cut, with their reasons.
+        notes: scales that had to be raised, in sentences.
     """
 
     tensors: Mapping[Tensor, Encoding]
     operands: Mapping[Operand, Encoding]
     cuts: tuple[Cut, ...]
+    notes: tuple[str, ...] = ()
 
 
 def share_scales(
@@ -69,12 +72,14 @@ def share_scales(
     fixed = {t: q for t, (q, kind) in pinned.items() if kind == types.of_tensor(t)}
     found = _Sharing(model.graphs, TensorGroups(ranges, useful, fixed, uses, types.of_tensor), tied, types, masks)
     found.join_all()
+    constants = _own_constants(found.ops(), masks, types)
+    notes = raise_scales([*found.ops()], found.groups, constants, ranges, types)
     tensors = {t: Encoding(types.of_tensor(t), found.groups.params(t)) for t in float_activations(model.graphs)}
     anchored = {operand: tensors[anchor] for operand, anchor in found.anchored.items()}
-    operands = {**found.compared, **_own_constants(found.ops(), masks, types), **anchored}
+    operands = {**found.compared, **constants, **_zeros(constants, tensors), **anchored}
     operands |= _of_cuts(found.cuts, tensors, operands)
     between, cuts = _between_types(found, tensors, operands, types)
-    return Sharing(tensors, {**operands, **between}, (*found.cuts, *cuts))
+    return Sharing(tensors, {**operands, **between}, (*found.cuts, *cuts), notes)
 
 
 class _Sharing:
@@ -254,6 +259,12 @@ class _Sharing:
             spans.append(self._constant(op, i, t) if t.is_constant else self.groups.whole_range(t))
         joint = Range.union_of(spans)
         return self.groups.narrow(op.outputs[0], joint) if op.outputs else joint
+
+
+def _zeros(constants: Mapping[Operand, Encoding], tensors: Mapping[Tensor, Encoding]) -> dict[Operand, Encoding]:
+    """Zeros in a sum, which have the parameters of the sum: their own would be as good as any, but too large for a tiny one."""
+    sums = [(op, i) for op, i in constants if (row := ROWS.get(op.kind)) is not None and row.traits.adds is not None]
+    return {(op, i): tensors[op.outputs[0]] for op, i in sums if (t := op.inputs[i]) is not None and not t.array.any()}
 
 
 def _own_constants(ops: Iterator[Op], masks: Mapping[Operand, Range], types: ElementTypes) -> dict[Operand, Encoding]:

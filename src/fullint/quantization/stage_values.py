@@ -106,6 +106,7 @@ class Prepared:
         pinned: parameters, with their type, that some tensors are to have.
         chosen: how many operators the user keeps in float.
         wide: (graph, index in the given file) of operators that the user named to compute in int16.
+        notes: what the user should know of the form of the result, in sentences.
     """
 
     loaded: Loaded
@@ -115,6 +116,7 @@ class Prepared:
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
     wide: frozenset[tuple[int, int]] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

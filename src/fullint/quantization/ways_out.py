@@ -17,7 +17,7 @@ from fullint.ops.base import CONVERSIONS
 from fullint.ops.macs import total_macs
 from fullint.passes.split_outputs import find_splits, split_graph
 from fullint.quantization.assignment import Granularity
-from fullint.quantization.figures import Figures, figures_of, figures_of_result
+from fullint.quantization.figures import Figures, figures_of
 from fullint.quantization.measure import calibrate, equalize
 from fullint.quantization.prepare import prepare, require_feasible
 from fullint.quantization.stage_values import Calibrated, Written
@@ -79,17 +79,15 @@ def ways_for_parts(bench: Workbench, needed: Needed, certificate: Certificate) -
     return _tried(bench, ways, needed, now, lambda f: f.worst_part)
 
 
-def ways_for_outputs(bench: Workbench, needed: Needed, lost: Sequence[LostAt]) -> list[Tried]:
+def ways_for_outputs(bench: Workbench, needed: Needed, lost: Sequence[LostAt], now: float) -> list[Tried]:
     """Ways to a better SQNR of the outputs, by their mean, best first.
 
     Args:
         bench: tools of the run.
         needed: the result, and samples.
         lost: the operators that lose most.
+        now: the mean SQNR of the result on these samples, in dB.
     """
-    if not needed.samples:
-        return []
-    now = figures_of_result(bench, needed.written, needed.samples).sqnr
     return _tried(bench, _for_outputs(bench, needed, lost), needed, now, lambda f: f.sqnr)
 
 

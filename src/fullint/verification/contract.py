@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from fullint.model.ir import Buffer, Graph, Model, Op, Tensor
+from fullint.ops.base import INTO_INTEGERS
 from fullint.ops.structure import structure_problems
 from fullint.verification.operator_checks import CHECKS
 
@@ -18,7 +19,7 @@ def contract_problems(model: Model, float_io: bool = False, kept: Collection[tup
 
     Args:
         model: as read from the bytes that will be written.
-        float_io: whether one QUANTIZE per graph input and one DEQUANTIZE per graph output may touch float.
+        float_io: whether one QUANTIZE, or CAST to integers, per graph input and one DEQUANTIZE per graph output may touch float.
         kept: (graph, index) of operators that may be float because `keep_float` names them.
     """
     yield from structure_problems(model)
@@ -46,7 +47,7 @@ def contract_problems(model: Model, float_io: bool = False, kept: Collection[tup
 
 def _io_ops(graph: Graph) -> set[Op]:
     ends = set(graph.inputs), set(graph.outputs)
-    first = {op for op in graph.ops if op.kind == "QUANTIZE" and op.inputs[0] in ends[0]}
+    first = {op for op in graph.ops if op.kind in INTO_INTEGERS and op.inputs[0] in ends[0] and not op.outputs[0].is_float}
     return first | {op for op in graph.ops if op.kind == "DEQUANTIZE" and op.outputs[0] in ends[1]}
 
 

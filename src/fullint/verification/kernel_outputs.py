@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fullint.model.ir import Array, Model, Tensor
+from fullint.model.ir import NUMPY_TYPES, Array, Model, Tensor
 from fullint.model.numerics import dequantize, quantize
 
 FAR_STEPS = 2
@@ -23,8 +23,16 @@ def real(value: Array, tensor: Tensor | None) -> Array:
 
 
 def as_read(sample: Sequence[Array], given: Sequence[Tensor], now: Sequence[Tensor]) -> list[Array]:
-    """A sample of a model for another form of it, in which some inputs that were quantized are float."""
-    return [real(a, g) if g.dtype != t.dtype else a for a, g, t in zip(sample, given, now, strict=True)]
+    """A sample of a model for another form of it: some inputs that were quantized are float, or that were float carry ids."""
+    return [_whole(real(a, g), t) if g.dtype != t.dtype else a for a, g, t in zip(sample, given, now, strict=True)]
+
+
+def _whole(array: Array, tensor: Tensor) -> Array:
+    """Float ids for an input of plain integers: fractions are dropped, as the CAST of the float model does."""
+    if array.dtype.kind != "f" or tensor.dtype not in ("int32", "int64"):
+        return array
+    with np.errstate(invalid="ignore"):
+        return array.astype(NUMPY_TYPES[tensor.dtype])
 
 
 def integer_inputs(result: Model, sample: Sequence[Array], given: Sequence[Tensor] | None = None) -> list[Array]:
@@ -42,7 +50,7 @@ def integer_inputs(result: Model, sample: Sequence[Array], given: Sequence[Tenso
             array = real(array, source)
         if tensor.dtype in ("int8", "uint8", "int16") and array.dtype == np.float32 and tensor.quant is not None:
             array = quantize(array, tensor.quant, tensor.dtype)
-        ready.append(np.ascontiguousarray(array).reshape(tensor.shape))
+        ready.append(np.ascontiguousarray(_whole(array, tensor)).reshape(tensor.shape))
     return ready
 
 

@@ -54,7 +54,7 @@ def worst_operators(
     scores = [Score() for _ in pairs]
     try:
         for sample in samples[:LOOKED_AT]:
-            reference = _all_values(model, [a for a, _ in pairs], sample)
+            reference = _all_values(model, [a for a, _ in pairs], integer_inputs(model, sample))
             values = _all_values(result, [b for _, b in pairs], integer_inputs(result, sample))
             for score, (_, b), x, y in zip(scores, pairs, reference, values, strict=True):
                 score.add(x, real(y, b))

@@ -254,7 +254,7 @@ def scales_in_range(op: Op) -> Breach | None:
         if SCALE_MAX < worst < math.inf:
             text = f'"{short(t)}" has scale {worst:.3g}: no multiplier can represent it, and all other values would round to zero'
             return Breach(text, {"scale": worst}, t)
-    why = row.limits(op)
+    why = row.limit(op)
     return Breach(why) if why else None
 
 

@@ -5,7 +5,7 @@ look; what they find is a value that `repair` can act on.
 
     scope      looks at                                      findings
     FLOAT      operators that compute in float               one: of the first rule in `rules.RULES` that applies
-    BORDER     QUANTIZE and DEQUANTIZE that touch floats     one
+    BORDER     conversions that touch floats                 one: of the first rule that applies
     INTEGER    operators without a float operand             any number
     END        inputs and outputs of graphs                  any number
     EVERY      all operators                                 any number
@@ -28,6 +28,7 @@ from fullint.ops import ROWS, OpRow
 from fullint.ops.base import CONVERSIONS, codes
 from fullint.ops.macs import macs
 from fullint.ops.operands import plain, same_group
+from fullint.passes.input_ids import find_ids
 from fullint.verification.operator_checks import Breach
 
 QUANTIZE_IT = "fullint quantize MODEL -c SAMPLES -o OUT"
@@ -180,6 +181,12 @@ class Facts:
     def paddings(self) -> Collection[tuple[Op, int]]:
         """Constant operands of which nothing but a maximum, or minimum, is made."""
         return paddings(self.model)
+
+    @cached_property
+    def id_casts(self) -> Collection[Op]:
+        """What makes integers of the float inputs that carry ids."""
+        found = [ids for graph in self.model.entries if (ids := find_ids(graph)) is not None]
+        return {op for ids in found for op in ids.casts if op.inputs[0] in ids.inputs}
 
     @cached_property
     def lost(self) -> Mapping[Tensor, Quant]:

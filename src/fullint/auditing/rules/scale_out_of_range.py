@@ -13,7 +13,7 @@ Seen in:
     layers with a scale of 1e-9.
 
 Example:
-    op 30 ADD "masked": the scale of "mask" is 2.1e+06 times the output's; the kernel supports less than 524288
+    op 30 ADD "masked": the scale of its output is 1.6e-08; with those of its inputs, the kernel needs more than 6.5e-08
 
 Fix (none):
     Bring the operands to similar magnitudes in the float model: a mask of -100 does the same as one of -1e9.
