@@ -12,7 +12,8 @@ import pytest
 from conftest import CORPUS, kinds
 
 import fullint
-from fullint.errors import AccuracyError, UsageError
+from fullint import demo
+from fullint.errors import AccuracyError, NotIntegerError, SamplesError, UsageError
 from fullint.model.tflite import read_bytes, read_model
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
@@ -20,6 +21,7 @@ from fullint.verification.kernel_outputs import integer_inputs, real
 
 pytestmark = pytest.mark.skipif(not CORPUS, reason="no corpus")
 CASES = Path(str(CORPUS), "cases")
+DEMO = Path(demo.__file__).with_name("digits.tflite")
 
 
 def arrays(*place: str) -> np.ndarray:
@@ -166,3 +168,88 @@ def test_a_kept_detection_postprocess() -> None:
     assert [o.judged for o in certificate.outputs] == [False] * 4 + [True] * 2
     assert {k.status for k in certificate.kernel_sets} == {"ran"}
     assert all(t.dtype == "float32" for t in read_model(path).main.outputs)
+
+
+# --- samples ---
+
+
+def test_identical_samples() -> None:
+    """A hundred copies of one image: 43.8 dB "held back" once, and 1.4 dB in truth."""
+    folder = CASES / "identical_samples"
+    report = fullint.quantize(folder / "float.tflite", folder / "same.npz").report
+    assert [f.kind for f in report.sample_findings] == ["repeated-samples"]
+    assert "all 100 samples are the same" in report.sample_findings[0].text
+    assert not report.certificate.held_back
+    with pytest.raises(SamplesError, match="all 100 samples are the same"):
+        fullint.quantize(folder / "float.tflite", folder / "same.npz", strict_samples=True)
+
+
+def test_outlier_samples() -> None:
+    """Which samples, which tensor, what they cost; and the way out, followed on real test data."""
+    folder = CASES / "outlier_samples"
+    report = fullint.quantize(folder / "float.tflite", folder / "samples_outliers.npz").report
+    [found] = report.sample_findings
+    assert (found.kind, len(found.samples)) == ("outliers", 10)
+    assert '"serving_default_x:0"' in found.text
+    assert found.evidence["after_db"] > found.evidence["before_db"] + 6
+    dropped = fullint.quantize(folder / "float.tflite", folder / "samples_outliers.npz", drop_outliers=True)
+    assert dropped.report.samples["left_out"] == list(found.samples)
+    tests = arrays("outlier_samples", "test.npz")
+    [a], [b] = (zip(*outputs(d, tests), strict=True) for d in ((folder / "float.tflite").read_bytes(), dropped.model))
+    assert 10 * np.log10(np.square(np.concatenate(a)).sum() / np.square(np.concatenate(a) - np.concatenate(b)).sum()) > 30
+    clean = fullint.quantize(folder / "float.tflite", folder / "samples.npz").report
+    assert clean.sample_findings == ()
+
+
+def test_modulo() -> None:
+    folder = CASES / "modulo"
+    result = fullint.quantize(folder / "float.tflite", folder / "samples.npz")
+    tests = arrays("modulo", "test.npz")
+    a, b = (np.concatenate([o[0] for o in outputs(d, tests)]) for d in ((folder / "float.tflite").read_bytes(), result.model))
+    np.testing.assert_array_equal(a, np.round(b))
+
+
+def test_missing_input() -> None:
+    folder = CASES / "missing_input"
+    with pytest.raises(SamplesError, match=r'no samples for input "shape_info" \(float32 \[1, 4\]\); the arrays are "image"'):
+        fullint.quantize(folder / "float.tflite", folder / "one.npz")
+
+
+def test_variables_without_value() -> None:
+    folder = CASES / "variables_without_value"
+    for _ in range(2):
+        with pytest.raises(NotIntegerError, match='nothing in the model gives the variable "conv2d_8/kernel" a value') as caught:
+            fullint.quantize(folder / "model.tflite", folder / "samples.npz")
+        assert {b.kind for b in caught.value.blockers} == {"READ_VARIABLE"}
+
+
+def test_helper_import() -> None:
+    report = fullint.quantize(DEMO, f"{CASES}/helper_import/rep.py:gen").report
+    assert report.samples["total"] == 16
+
+
+def test_image_cases(tmp_path: Path) -> None:
+    report = fullint.quantize(DEMO, CASES / "images" / "png16").report
+    assert report.inputs[0].high - report.inputs[0].low == pytest.approx(1, abs=0.1)
+    assert report.normalization == {"mean": [0.0], "std": [255.0], "layout": "NHWC"}
+    assert fullint.quantize(DEMO, CASES / "images" / "mixed").report.samples["total"] == 1
+    with pytest.raises(SamplesError, match=r"a\.png: too many pixels to be a sample"):
+        fullint.quantize(DEMO, CASES / "images" / "bomb")
+
+
+def test_tiny_outputs_are_judged_on_enough_samples() -> None:
+    name = "kazu_point_history_classifier"
+    report = fullint.quantize(CASES / "zoo" / f"{name}.tflite", CASES / "zoo" / f"{name}.npz").report
+    assert (report.certificate.samples, report.certificate.held_back) == (16, False)
+    assert report.certificate.sqnr_db > 5
+    assert report.certificate.outputs[0].steps > 2
+
+
+@pytest.mark.parametrize("name", ["float_fq", "float_ref"])
+def test_output_that_saturates_is_said_by_quantize(name: str) -> None:
+    folder = CASES / "output_clipped"
+    report = fullint.quantize(folder / f"{name}.tflite", folder / "samples.npz").report
+    found = [f for f in report.sample_findings if f.kind == "output-saturates"]
+    assert len(found) == (name == "float_fq")
+    if found:
+        assert found[0].evidence["high"] > 0.5

@@ -29,7 +29,7 @@ from fullint.verification.answers import Answers
 from fullint.verification.contract import contract_problems
 from fullint.verification.judged_parts import JudgedOutput
 from fullint.verification.kernel_outputs import FAR_STEPS, count_far, integer_inputs, largest_steps, real
-from fullint.verification.metrics import Score, mean_sqnr
+from fullint.verification.metrics import Score, known_to, mean_sqnr, worse_than
 from fullint.verification.output_parts import OutputParts
 from fullint.verification.report import Certificate, KernelSet, OutputQuality
 from fullint.verification.slow_kernels import SlowKernels
@@ -42,6 +42,8 @@ ENOUGH = 24
 """Samples from which on parts of outputs, and answers, are judged on those held back alone."""
 LEAST_SAMPLES, LEAST_VALUES, NEAR_DB = 4, 200, 1.5
 """With fewer samples, fewer values of an output, or a figure that is not known so well, those held back do not judge alone."""
+LEAST_KNOWN = 100
+"""Of fewer samples a figure is not known, however near it seems: those that have most of the noise may be rare."""
 JUDGED_MACS = 5_000_000_000
 """Multiply-accumulates of calibrated samples that judge beside those held back, to know a figure nearer."""
 CHECKED = (
@@ -239,7 +241,8 @@ class _Run:
         needed = max(LEAST_SAMPLES, -(-LEAST_VALUES // min((t.size for t in self.result.main.outputs if t.size), default=1)))
 
         def wanted() -> bool:
-            return trial.samples < needed or (trial.samples - held < budget and not _near(trial.scores))
+            known = trial.samples >= LEAST_KNOWN and known_to(NEAR_DB, trial.scores)
+            return trial.samples < needed or (trial.samples - held < budget and not known)
 
         def more() -> Iterator[Sequence[Array]]:
             for sample in also:
@@ -252,7 +255,7 @@ class _Run:
                 self._add(trial, reference, outputs)
             else:
                 self._judge(reference, outputs)
-        if any(_worse(a, b) for a, b in zip(self.alone, trial.scores, strict=True)):
+        if any(worse_than(a, b) for a, b in zip(self.alone, trial.scores, strict=True)):
             trial.scores, trial.samples = self.alone, held
         return trial.samples - held
 
@@ -347,19 +350,6 @@ class _Run:
         """Whether a slow kernel set is `DISAGREEMENT_DB` below XNNPACK on the same samples."""
         base, own = self.alike[name].sqnr, self.trials[name].sqnr
         return base is not None and own is not None and own < base - DISAGREEMENT_DB
-
-
-def _near(scores: Sequence[Score]) -> bool:
-    """Whether the mean figure of the outputs is known to `NEAR_DB`; where that cannot be told, it is."""
-    ends = [s.interval for s in scores if s.signals]
-    known = [e for e in ends if e is not None]
-    return not known or sum(high - low for low, high in known) / len(known) <= 2 * NEAR_DB
-
-
-def _worse(alone: Score, together: Score) -> bool:
-    """Whether samples held back are worse than all together by more than chance explains."""
-    ends, figure = alone.interval, together.sqnr
-    return ends is not None and figure is not None and ends[1] < figure
 
 
 def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:

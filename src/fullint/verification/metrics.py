@@ -6,7 +6,7 @@ SQNR = 10 log10( sum ref^2 / sum (ref - out)^2 )  dB      over all samples toget
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -91,3 +91,16 @@ def joined_quality(figures: Iterable[float | None]) -> float | None:
     """Mean of the figures that are not None, or None if there are none."""
     known = [f for f in figures if f is not None]
     return sum(known) / len(known) if known else None
+
+
+def known_to(near_db: float, scores: Sequence[Score]) -> bool:
+    """Whether the mean figure of outputs is known to so many dB; where that cannot be told, it is."""
+    ends = [s.interval for s in scores if s.signals]
+    known = [e for e in ends if e is not None]
+    return not known or sum(high - low for low, high in known) / len(known) <= 2 * near_db
+
+
+def worse_than(alone: Score, together: Score) -> bool:
+    """Whether some samples are worse than all together by more than chance explains."""
+    ends, figure = alone.interval, together.sqnr
+    return ends is not None and figure is not None and ends[1] < figure
