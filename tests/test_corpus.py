@@ -24,7 +24,7 @@ MODELS = """mlperf_pretrainedResnet mlperf_vww_96_float mlperf_ad01_fp32 mlperf_
     aeq_conv_fc_mnist issue57758_like_float""".split()
 
 
-def samples_of(path: Path, count: int = 20) -> list[dict[str, np.ndarray]]:
+def samples_of(path: Path, count: int = 40) -> list[dict[str, np.ndarray]]:
     """Faces for the network that looks for people, random numbers for the others."""
     model = read_model(path)
     for t in model.main.inputs:
@@ -32,7 +32,10 @@ def samples_of(path: Path, count: int = 20) -> list[dict[str, np.ndarray]]:
     if path.stem.startswith("portrait_prisma"):
         images = np.load(Path(str(CORPUS), "data", "faces_24.npz"))["images"].astype(np.float32) / 255
         return [{model.main.inputs[0].name: i} for i in images]
-    return samples_like(model, count, seed=7)
+    found = samples_like(model, count, seed=7)
+    if path.stem.startswith("mlperf_ad01"):  # spectra in dB; to smaller numbers it always answers the same
+        return [{name: 20 * x - 20 for name, x in sample.items()} for sample in found]
+    return found
 
 
 def singles() -> list[Path]:
@@ -133,11 +136,14 @@ def test_accuracy_is_at_least_the_peers(name: str) -> None:
     reference = outputs(read_model(path), path.read_bytes(), images[200:])
     truth = np.array([r.argmax() for r in reference]) == labels[200:]
     for per_tensor, floor in zip((False, True), PEERS[name], strict=True):
-        result = quantize(path, images[:200], per_tensor=per_tensor)
-        got = outputs(read_model(result.model), result.model, images[200:])
-        score = Score()
-        for r, y in zip(reference, got, strict=True):
-            score.add(r, y)
-        hits = np.array([y.argmax() for y in got]) == labels[200:]
-        assert mean_sqnr([score]) >= floor
-        assert hits.mean() >= truth.mean() - 0.005
+        figures = []
+        for seed in range(3):  # which of the 200 calibrate, and which are held back
+            result = quantize(path, images[:200], per_tensor=per_tensor, seed=seed)
+            got = outputs(read_model(result.model), result.model, images[200:])
+            score = Score()
+            for r, y in zip(reference, got, strict=True):
+                score.add(r, y)
+            figures.append(mean_sqnr([score]))
+            hits = np.array([y.argmax() for y in got]) == labels[200:]
+            assert hits.mean() >= truth.mean() - 0.005
+        assert np.mean(figures) >= floor, figures

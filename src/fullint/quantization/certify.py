@@ -71,7 +71,7 @@ def certify(bench: Workbench, written: Written) -> Result:
         findings = question(bench, written, compared.judged)
     certificate = compared.certificate
     if calibrated.samples:
-        certificate = replace(certificate, accuracy=accuracy(compared.judged, calibrated.samples[0]))
+        certificate = replace(certificate, accuracy=accuracy(compared.judged, calibrated.samples[0], certificate.samples))
     decides = compared.corrected if compared.corrected is not None and loaded.on_purpose else certificate
     warnings = (*compared.warnings, *_judge(bench, written, decides, compared.judged, findings))
     return Result(written.data, report_result(bench, written, certificate, warnings, compared.corrected, findings))

@@ -45,7 +45,7 @@ from fullint.quantization.readings import (
 )
 from fullint.quantization.stage_values import Calibrated, Written
 from fullint.quantization.workbench import Workbench
-from fullint.verification.answers import Answers
+from fullint.verification.answers import Answers, class_scores
 from fullint.verification.kernel_outputs import as_read, integer_inputs
 from fullint.verification.report import Accuracy
 
@@ -123,8 +123,13 @@ def question(bench: Workbench, written: Written, judged: Judged) -> tuple[Sample
     return found
 
 
-def accuracy(judged: Judged, samples: Samples) -> Accuracy | None:
+def accuracy(judged: Judged, samples: Samples, count: int) -> Accuracy | None:
     """Share of right answers before and after; None without labels.
+
+    Args:
+        judged: the samples and what was answered.
+        samples: of the main entry; their labels.
+        count: how many of those that judged count for the figures.
 
     Raises:
         SamplesError: there are labels, but no output looks like class scores.
@@ -132,12 +137,12 @@ def accuracy(judged: Judged, samples: Samples) -> Accuracy | None:
     labels = judged.labels(samples)
     if labels is None:
         return None
-    scores = next((a for a in judged.answers if a.reference), None)
+    scores = class_scores(judged.answers)
     if scores is None:
         raise SamplesError("labels: no output of the model is class scores, [batch, classes], that they could be compared with")
     sides = []
     for side in (scores.reference, scores.result):
-        pairs = [(c[: len(y)], y[: len(c)]) for c, y in zip(side, labels, strict=False)]
+        pairs = [(c[: len(y)], y[: len(c)]) for c, y in zip(side[:count], labels, strict=False)]
         sides.append(np.concatenate([c == y for c, y in pairs]))
     return Accuracy(scores.name, sides[0].size, round(float(sides[0].mean()), 4), round(float(sides[1].mean()), 4))
 
@@ -212,7 +217,7 @@ def _one_class(
 ) -> Iterator[SampleFinding]:
     for a in answers:
         common = a.most_frequent
-        if common is None or a.classes < 2:
+        if common is None or a.classes < 2 or not a.probabilities:
             continue
         chosen, times, rows = common
         if rows < LEAST_ROWS or times < (ONE_CLASS * rows if a.classes > FEW_CLASSES else rows):
@@ -243,7 +248,7 @@ def _said(h: Heard) -> str:
 
 
 def _labels(answers: Sequence[Answers], labels: Sequence[Array], now: Heard) -> Iterator[SampleFinding]:
-    scores = next((a for a in answers if a.reference), None)
+    scores = class_scores(answers)
     if scores is None or now.right is None or scores.classes < 2:
         return
     pairs = [(c[: len(y)], y[: len(c)]) for c, y in zip(scores.reference, labels, strict=False)]

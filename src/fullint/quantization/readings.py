@@ -20,7 +20,7 @@ from fullint.model.ir import Array, Graph, Tensor, Uses
 from fullint.ops import ROWS, traits_of
 from fullint.quantization.workbench import Workbench
 from fullint.runtime.messages import Open, Run
-from fullint.verification.answers import Answers
+from fullint.verification.answers import Answers, class_scores
 
 TRIED = 24
 """Samples that are run for each reading."""
@@ -76,7 +76,7 @@ def hear(
 
 def heard(answers: Sequence[Answers], labels: Sequence[Array] | None = None) -> Heard:
     """What answers say of the samples."""
-    scores = next((a for a in answers if a.reference), None)
+    scores = class_scores(answers)
     moves = max((a.moves for a in answers if a.moves is not None), default=0.0)
     if scores is None:
         return Heard(moves, 0)

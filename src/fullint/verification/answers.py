@@ -8,6 +8,7 @@ any output        moves = mean over elements of the deviation over samples / mea
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,7 @@ from fullint.model.ir import Array, Tensor
 from fullint.model.numerics import RANGES
 
 MOST_CLASSES, MOST_ROWS = 100_000, 4096
+NEAR_ONE = 0.02
 MOST_ELEMENTS = 4096
 """Elements of an output that are looked at for how far it moves."""
 
@@ -29,6 +31,7 @@ class Answers:
         reference, result: for each sample, the classes of its rows, int64.
         count: number of samples.
         at_ends, codes: number of the result's codes that are the smallest or largest of their type, and of all.
+        probabilities: whether the reference gives shares of one in each row: surely class scores, which landmarks are not.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Answers:
     count: int = 0
     at_ends: int = 0
     codes: int = 0
+    probabilities: bool = True
     _sums: Array | None = None
     _squares: Array | None = None
     _sizes: float = 0.0
@@ -58,6 +62,7 @@ class Answers:
         if reference.dtype.kind != "f" or not reference.size:
             return
         if self.classes:
+            self.probabilities &= _shares(reference.reshape(-1, reference.shape[-1]))
             self.reference.append(self._chosen(reference))
             self.result.append(self._chosen(output))
         flat = reference.reshape(-1)
@@ -88,3 +93,16 @@ class Answers:
         counts = Counter(np.concatenate(self.reference).tolist())
         [(chosen, times)] = counts.most_common(1)
         return int(chosen), times, counts.total()
+
+
+def _shares(rows: Array) -> bool:
+    """Whether each row is of numbers from 0 to 1 with the sum 1; a single number needs to be from 0 to 1 only."""
+    if not ((rows > -NEAR_ONE) & (rows < 1 + NEAR_ONE)).all():
+        return False
+    return rows.shape[1] == 1 or bool((np.abs(rows.sum(axis=1) - 1) < NEAR_ONE).all())
+
+
+def class_scores(answers: Sequence[Answers]) -> Answers | None:
+    """The output with the class scores: the first of probabilities, else the first that may be some; None where there is none."""
+    found = [a for a in answers if a.reference]
+    return next((a for a in found if a.probabilities), found[0] if found else None)
