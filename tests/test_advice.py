@@ -19,7 +19,7 @@ TRIED = re.compile(r"(without )?--([a-z0-9-]+)(?: ([^:;\n]+?))?: (all parts kept
 def offers(text: str) -> list[tuple[dict[str, object], float]]:
     """(options, dB promised) of what a text says was tried with success."""
     found: list[tuple[dict[str, object], float]] = []
-    said = " ".join(line for line in text.splitlines() if "tried on" in line and "no help" not in line)
+    said = " ".join(line for line in text.splitlines() if "tried on" in line and "and no help" not in line)
     for without, name, value, figure in TRIED.findall(said):
         given: object = False if without else value or True
         found.append(({name.replace("-", "_"): given}, 200.0 if "all" in figure else float(figure.split()[0])))

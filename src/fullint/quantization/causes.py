@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fullint.documents import many
 from fullint.model.ir import Array
 from fullint.quantization.figures import figures_of_result
 from fullint.quantization.stage_values import Written
@@ -14,6 +15,7 @@ from fullint.verification.kernel_outputs import as_read
 from fullint.verification.layer_errors import worst_operators
 from fullint.verification.report import Certificate
 
+STAGE = "advise"
 SHOWN = 8
 """Samples on which ways out are tried."""
 
@@ -38,10 +40,15 @@ class FoundCauses:
 
     def of_parts(self) -> str:
         """What was tried to keep parts of outputs, as a sentence; "" where nothing was or could be."""
-        return self._said([t for t in ways_for_parts(self.bench, self.needed, self.certificate) if t.helps])
+        with self.bench.trials(STAGE):
+            return self._said([t for t in ways_for_parts(self.bench, self.needed, self.certificate) if t.helps])
 
     def of_outputs(self) -> list[str]:
         """Where the outputs' accuracy is lost, and what was tried, as sentences."""
+        with self.bench.trials(STAGE):
+            return self._of_outputs()
+
+    def _of_outputs(self) -> list[str]:
         emitted, model = self.written.emitted, self.written.assigned.calibrated.model
         lost = worst_operators(model, emitted.model, emitted.int8, self.needed.samples)
         said = [f"most accuracy is lost at: {'; '.join(map(str, lost)) or 'no operator stands out'}"]
@@ -51,10 +58,11 @@ class FoundCauses:
         limit = weights_limit(model, self.written.assigned.assignment, self.needed.samples, self.bench.worker)
         tried = ways_for_outputs(self.bench, self.needed, lost, now)
         helped = [t for t in tried if t.helps]
-        ways = self._said(helped) or self._said(tried, ", and no help")
+        as_it_is = f", which have {now:.1f} dB as it is"
+        ways = self._said(helped, as_it_is) or self._said(tried, f"{as_it_is}, and no help")
         return [*said, *(text for text in (of_weights(limit, now), ways) if text)]
 
-    def _said(self, tried: Sequence[Tried], without: str = "") -> str:
+    def _said(self, tried: Sequence[Tried], more: str = "") -> str:
         if not tried:
             return ""
-        return f"tried on {len(self.needed.samples)} samples of this run{without}: {'; '.join(map(str, tried))}"
+        return f"tried on {many(len(self.needed.samples), 'sample')} of this run{more}: {'; '.join(map(str, tried))}"

@@ -67,7 +67,7 @@ def certify(bench: Workbench, written: Written) -> Result:
     calibrated = written.assigned.calibrated
     loaded = calibrated.prepared.loaded
     compared = _twice(bench, written) if loaded.corrected else _once(bench, written, loaded.entries, calibrated.held)
-    with bench.stage("certify"):
+    with bench.trials("question"):
         findings = question(bench, written, compared.judged)
     certificate = compared.certificate
     if calibrated.samples:

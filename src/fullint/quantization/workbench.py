@@ -39,6 +39,15 @@ class Workbench:
         yield
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 4)
 
+    @contextlib.contextmanager
+    def trials(self, name: str) -> Iterator[None]:
+        """Keep the clock of something whose own stages are none of the run's: all its time is that of `name`."""
+        self.progress(name, 0, None)
+        before, start = dict(self.seconds), time.perf_counter()
+        yield
+        spent = before.get(name, 0.0) + time.perf_counter() - start
+        self.seconds = {**before, name: round(spent, 4)}
+
     def file(self, model: bytes | Model) -> str:
         """Path of a file that holds a model as long as the run lasts."""
         return self._stack.enter_context(model_file(model))
