@@ -44,7 +44,7 @@ class Found:
         self.asked = True
         return "tried: --split-outputs"
 
-    def of_outputs(self) -> list[str]:
+    def of_outputs(self, names: list[str]) -> list[str]:
         self.asked = True
         return ["most accuracy is lost at: CONV_2D"]
 
@@ -91,11 +91,16 @@ def test_a_refusal_says_how_far_and_what_was_found_out() -> None:
 @pytest.mark.parametrize(("size", "largest", "refuse"), [(4, 0.2, False), (4, 0.21, True), (16, 0.2, False), (17, 0.2, True)])
 def test_an_output_of_few_values_is_judged_in_steps_too(size: int, largest: float, refuse: bool) -> None:
     """Four values near zero: an error of two steps is most of them, and no fault."""
-    o = output(-2.8, step=0.1, largest_error=largest, size=size)
+    o = output(-2.8, step=0.1, largest_error=largest, size=size, low=0.0, high=3.2)
     if refuse:
         assert '"y" -2.8 dB' in refused(o)
     else:
         assert warned(o) == ["SQNR -2.8 dB, but no error is larger than 2 steps of its output"]
+
+
+def test_a_dead_output_of_few_values_is_no_matter_of_steps() -> None:
+    """All within two steps of a range that was made for far larger values: nothing is left of it."""
+    assert '"y" 0.0 dB' in refused(output(0.0, step=23.9, largest_error=2.3, size=10, low=-2.3, high=2.0))
 
 
 def test_a_mean_below_what_was_asked_for_names_all_weak_outputs() -> None:

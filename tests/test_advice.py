@@ -79,7 +79,7 @@ def test_what_a_refusal_offers_helps(name: str) -> None:
         result = fullint.quantize(data, samples, **{**options, "min_sqnr": -100, **more})
         figures = [result.report.certificate.sqnr_db]
         figures += [p.spread_db for o in result.report.certificate.outputs for p in o.parts if '" is lost' in str(caught.value)]
-        assert min(figures) > min(promised, 40) - 6, (more, promised, figures)
+        assert min(figures) > min(promised, 40) - 8, (more, promised, figures)  # the promise is of eight samples
 
 
 def test_a_warning_offers_too() -> None:
@@ -144,3 +144,83 @@ def test_a_variable_that_nothing_gives_a_value_is_named() -> None:
         with pytest.raises(NotIntegerError, match='nothing in the model gives the variable "dense/bias" a value') as caught:
             fullint.quantize(g.bytes(), np.ones((20, 4), np.float32))
         assert [b.kind for b in caught.value.blockers] == ["READ_VARIABLE"]
+
+
+# --- operators that cannot be integer ---
+
+
+def reversed_sequence(g: Builder) -> None:
+    g.output(g.op("REVERSE_SEQUENCE", g.op("RELU", g.input(1, 8)), g.const(np.int32([5])), shape=(1, 8), seq_dim=1))
+
+
+def slopes_from_outside(g: Builder) -> None:
+    g.output(g.op("POW", g.op("ABS", g.input(1, 8)), g.op("ABS", g.input(1, 8))))
+
+
+def scatter_outside(g: Builder) -> None:
+    ids = g.input(2, 1, dtype="int32")
+    g.output(g.op("SCATTER_ND", ids, g.op("RELU", g.input(2, 3)), g.const(np.int32([4, 3])), shape=(4, 3), dtype="float32"))
+
+
+BLOCKED = (reversed_sequence, slopes_from_outside, scatter_outside)
+"""Networks with an operator that has no integer form."""
+
+
+@pytest.mark.parametrize("make", BLOCKED)
+def test_keeping_what_a_refusal_names_in_float_works(make: Callable[[Builder], None]) -> None:
+    g = Builder()
+    make(g)
+    data = g.bytes()
+    samples = samples_like(read_bytes(data), 30)
+    with pytest.raises(NotIntegerError) as caught:
+        fullint.quantize(data, samples)
+    named = re.findall(r"--keep-float (\S+)", str(caught.value))
+    assert len(named) == len(caught.value.blockers) == 1
+    result = fullint.quantize(data, samples, keep_float=named)
+    [kept] = result.report.certificate.except_for
+    assert kept.startswith(f"op {caught.value.blockers[0].index} {caught.value.blockers[0].kind}")
+
+
+def test_a_finite_constant_instead_of_an_infinite_one_works() -> None:
+    """ "replace these values with large finite numbers"."""
+    for value, refused in ((np.inf, True), (1e6, False)):
+        g = Builder()
+        g.output(g.op("MINIMUM", g.input(1, 4), g.const(np.float32([1, 2, value, 4]))))
+        if refused:
+            with pytest.raises(NotIntegerError, match="replace these values with large finite numbers"):
+                fullint.quantize(g.bytes(), samples_like(read_bytes(g.bytes()), 30))
+        else:
+            assert fullint.quantize(g.bytes(), samples_like(read_bytes(g.bytes()), 30)).report.certificate.sqnr_db > 25
+
+
+def test_another_operator_than_one_without_an_int16_kernel_works() -> None:
+    """ "name other operators, or keep it in float: --keep-float"."""
+    g = Builder()
+    x = g.conv(g.input(1, 4, 4, 2), filters=4)
+    g.output(g.op("SPACE_TO_DEPTH", x, shape=(1, 2, 2, 16), block_size=2, name="total"))
+    samples = samples_like(read_bytes(g.bytes()), 30)
+    with pytest.raises(NotIntegerError, match="name other operators"):
+        fullint.quantize(g.bytes(), samples, int16="total")
+    assert fullint.quantize(g.bytes(), samples, int16="CONV_2D").report.float_operators == 0
+    assert fullint.quantize(g.bytes(), samples, int16="CONV_2D", keep_float="total").report.kept_float
+
+
+def test_values_that_no_multiplier_holds_are_rescaled() -> None:
+    """ "rescale its inputs and weights in the float model"."""
+    for size, refused in ((1e-38, True), (1.0, False)):
+        g = Builder()
+        w = g.const((size * g.rng.normal(size=(4, 16))).astype(np.float32))
+        g.output(g.op("TANH", g.op("FULLY_CONNECTED", g.input(1, 16), w, None, shape=(1, 4))))
+        samples = [[np.float32(1e-3 if refused else 1) * s["input"]] for s in samples_like(read_bytes(g.bytes()), 30)]
+        if refused:
+            with pytest.raises(NotIntegerError, match="rescale its inputs and weights in the float model"):
+                fullint.quantize(g.bytes(), samples)
+        else:
+            assert fullint.quantize(g.bytes(), samples).report.certificate.sqnr_db > 20
+
+
+def test_a_variable_as_a_constant_works() -> None:
+    """ "as constants": what a frozen graph has."""
+    g = Builder()
+    g.output(g.op("ADD", g.input(1, 4), g.const(np.float32([[1, 2, 3, 4]])), name="y"))
+    assert fullint.quantize(g.bytes(), samples_like(read_bytes(g.bytes()), 30)).report.float_operators == 0

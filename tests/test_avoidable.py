@@ -338,3 +338,19 @@ def test_texts_of_the_corpus() -> None:
     result = fullint.quantize(place.with_suffix(".tflite"), place.with_suffix(".npz"), threads=1)
     assert read_bytes(result.model).main.inputs[0].dtype == "int32"
     assert sqnr(result) > 40
+
+
+@pytest.mark.parametrize("bad", [0.4, 3e9])
+def test_ids_are_whole_numbers_that_int32_holds(g: Builder, bad: float) -> None:
+    """Beside a comparison a fraction is not what is left of it; nothing is guessed."""
+    x = g.input(1, 8, name="x")
+    ids = cast(g, x, "int64")
+    rows = g.op("GATHER", g.random(16, 4), ids, shape=(1, 8, 4), dtype="float32")
+    shown = cast(g, g.op("NOT_EQUAL", x, g.const(0.0)), "float32")
+    g.output(g.dense(g.reshape(g.op("MUL", rows, g.reshape(shown, 1, 8, 1), shape=(1, 8, 4)), 1, 32), 3))
+    values = np.random.default_rng(0).integers(0, 16, (30, 1, 8)).astype(np.float32)
+    for io in ("auto", "float32"):
+        assert fullint.quantize(g.bytes(), values, io=io).report.certificate.sqnr_db > 30
+    values[3, 0, 2] = bad
+    with pytest.raises(fullint.SamplesError, match='input "x" carries ids'):
+        fullint.quantize(g.bytes(), values)

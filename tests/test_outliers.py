@@ -8,6 +8,7 @@ from conftest import run
 
 import fullint
 from fullint.calibration.outermost import MOST, Outermost
+from fullint.errors import AccuracyError
 from fullint.model.ir import Tensor
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder
@@ -120,3 +121,41 @@ def test_the_model_is_the_same_whatever_the_number_of_threads(g: Builder) -> Non
     models = [fullint.quantize(g.bytes(), x, drop_outliers=True, threads=n).model for n in (1, 2)]
     assert models[0] == models[1]
     assert run(models[0], [np.zeros((1, 8, 8, 2), np.int8)])[0].dtype == np.int8
+
+
+def test_one_that_is_held_back_is_named_and_costs_the_certificate_alone(g: Builder) -> None:
+    """It sets no range, so that the others lose nothing; what judges is refused for its sake."""
+    g.output(g.dense(g.dense(g.input(1, 16, name="x"), 32, activation="RELU"), 10))
+    x = np.random.default_rng(0).normal(size=(100, 1, 16)).astype(np.float32)
+    held = int(np.random.default_rng(0).permutation(100)[0])
+    x[held] *= 50
+    with pytest.raises(AccuracyError) as caught:
+        fullint.quantize(g.bytes(), x)
+    assert f"1 sample ({held}) lies far outside of all that calibrated" in str(caught.value)
+    assert "--drop-outliers: " in str(caught.value)
+    dropped = fullint.quantize(g.bytes(), x, drop_outliers=True).report
+    assert dropped.samples["left_out"] == [held]
+    assert dropped.certificate.sqnr_db > 20
+
+
+def test_where_all_that_was_held_back_is_left_out_others_judge(g: Builder) -> None:
+    g.output(g.dense(g.input(1, 16, name="x"), 10))
+    x = np.random.default_rng(0).normal(size=(40, 1, 16)).astype(np.float32)
+    held = np.random.default_rng(0).permutation(40)[:4]
+    x[held] *= 50
+    certificate = fullint.quantize(g.bytes(), x, drop_outliers=True).report.certificate
+    assert (certificate.samples, certificate.held_back) == (36, False)
+    assert 25 < certificate.sqnr_db < 60
+
+
+def test_what_becomes_of_those_left_out_is_said(g: Builder) -> None:
+    """A few events in near-silence are outliers, too: leaving them out loses what the network is for."""
+    g.output(g.dense(g.dense(g.input(1, 16, name="x"), 32, activation="RELU"), 10))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 1, 16)).astype(np.float32)
+    x[rng.permutation(200)[14:]] *= 0.01
+    [found] = [f for f in fullint.quantize(g.bytes(), x).report.sample_findings if f.kind == "outliers"]
+    assert found.evidence["own_db"] < 5
+    assert "keep them if such values occur in use" in found.text
+    [dropped] = fullint.quantize(g.bytes(), x, drop_outliers=True).report.sample_findings
+    assert "then their own figure is 0." in dropped.text

@@ -20,6 +20,8 @@ from fullint.model.ir import Buffer, Tensor
 from fullint.model.tflite import read_model, write_model
 from fullint.model.tflite.normalization import KEY, input_normalizations
 from fullint.ops.builder import Builder
+from fullint.runtime.messages import Open, Run
+from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.answers import Answers, class_scores
 
 
@@ -270,3 +272,78 @@ def test_landmarks_whose_largest_is_always_the_same_are_sound(g: Builder) -> Non
         kinds(fullint.quantize(g.bytes(), x, min_sqnr=-100, allow_lost=[f"fully_connected[..., {i}]" for i in range(6)]).report)
         == []
     )
+
+
+@pytest.mark.parametrize("outputs", ["presence, classes", "classes, presence", "embedding, classes"])
+def test_labels_are_of_the_output_that_they_fit(g: Builder, outputs: str) -> None:
+    """A yes or no is no class of ten, and an embedding agrees with labels by chance only."""
+    h = g.dense(g.input(1, 16), 64, activation="RELU")
+    made = {"classes": g.op("SOFTMAX", g.dense(h, 10), beta=1.0, name="classes")}
+    made |= {"presence": g.op("LOGISTIC", g.dense(h, 1), name="presence"), "embedding": g.dense(h, 32)}
+    order = outputs.split(", ")
+    g.output(*(made[n] for n in order))
+    x = np.random.default_rng(0).normal(size=(100, 1, 16)).astype(np.float32)
+    with model_file(g.bytes()) as path, WorkerProcess() as worker:
+        worker.call(Open(path, "xnnpack", 1))
+        labels = [int(worker.call(Run([v]))[order.index("classes")].argmax()) for v in x]
+    report = fullint.quantize(g.bytes(), x, labels=labels, min_sqnr=-100).report
+    assert (report.certificate.accuracy.output, report.certificate.accuracy.before) == ("classes", 1.0)
+    assert kinds(report) == []
+
+
+@pytest.mark.parametrize("given", [[], 7, np.full(40, np.inf), np.full(40, 1e30), "empty.txt"])
+def test_labels_that_make_no_sense_are_one_error(tmp_path: Path, given: object) -> None:
+    images, _ = digits()
+    (tmp_path / "empty.txt").write_text("")
+    labels = str(tmp_path / given) if isinstance(given, str) else given
+    with pytest.raises(SamplesError, match="not one class number per sample"):
+        fullint.quantize(NETWORKS[3], images[:40], labels=labels)
+
+
+def test_labels_that_are_a_number_in_an_archive(tmp_path: Path) -> None:
+    images, _ = digits()
+    np.savez(tmp_path / "s.npz", images=images[:40], labels=np.int64(3))
+    for source in (f"{tmp_path}/s.npz:images", {"images": images[:40], "labels": 3}):
+        with pytest.raises(SamplesError, match="not one class number per sample"):
+            fullint.quantize(NETWORKS[3], source, labels="labels")
+
+
+@pytest.mark.parametrize("most", [1023, 32767])
+def test_readings_of_more_than_eight_bits_are_no_pixels(g: Builder, most: int) -> None:
+    """A network for numbers of ten or fifteen bits, with biases that hardly show beside them."""
+    w = g.const((g.rng.normal(size=(32, 64)) / most).astype(np.float32))
+    h = g.op("FULLY_CONNECTED", g.input(1, 64), w, g.const(np.zeros(32, np.float32)), shape=(1, 32), fused_activation_function=1)
+    g.output(g.op("SOFTMAX", g.dense(h, 6), beta=8.0))
+    x = np.random.default_rng(0).integers(0, most, (60, 1, 64)).astype(np.float32)
+    assert "input-scale" not in kinds(fullint.quantize(g.bytes(), x, min_sqnr=-100).report)
+
+
+def test_planes_of_a_board_are_sound() -> None:
+    """-1, 0 and 1 fill the range of an input that takes -1..1."""
+    from fullint.calibration.samples.findings import of_values
+    from fullint.model.ir import Quant
+
+    slot = Slot("x", (), (8, 8, 2), "int8", Quant.of(1 / 127, 0))
+    codes = 127 * np.random.default_rng(0).integers(-1, 2, (30, 8, 8, 2)).astype(np.int8)
+    assert of_values(seen(codes, slot)) == []
+    from fullint.model.ranges import Range
+
+    assert [f.kind for f in of_values(seen(codes, slot), Range(0.0, 255.0))] == ["few-codes"]
+
+
+def test_a_mask_that_is_always_open_is_sound(g: Builder) -> None:
+    x, mask = g.input(1, 4, 8), g.input(1, 4, 1)
+    g.output(g.reshape(g.op("MUL", x, mask, shape=(1, 4, 8)), 1, 32))
+    samples = [
+        (v, np.ones((1, 4, 1), np.float32)) for v in np.random.default_rng(0).normal(size=(40, 1, 4, 8)).astype(np.float32)
+    ]
+    assert kinds(fullint.quantize(g.bytes(), samples).report) == []
+
+
+def test_few_possible_samples_are_sound(g: Builder) -> None:
+    """64 words, each many times."""
+    g.output(g.dense(g.input(1, 64), 8))
+    x = np.eye(64, dtype=np.float32)[np.random.default_rng(0).integers(0, 64, 300)]
+    report = fullint.quantize(g.bytes(), x, min_sqnr=-100).report
+    assert kinds(report) == []
+    assert report.samples["calibrated"] < 64

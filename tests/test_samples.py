@@ -268,11 +268,14 @@ def test_calibrated_samples_are_kept_to_judge() -> None:
 
 
 def test_samples_can_be_left_out() -> None:
-    _, kept, left = parted(open_samples(numbered(40, True), ONE))
+    calibrating, kept, left = parted(open_samples(numbered(60, True), ONE))
     less = left.without({0, 5}, {1})
     assert [s[0].flat[0] for s in less.samples] == [kept[0], *kept[2:]]
-    assert less.calibrated == 34
-    assert [number for number, _ in less.also] == [n for n in range(36) if n not in (0, 5)]
+    assert (less.calibrated, less.held_back) == (52, True)
+    assert [number for number, _ in less.also] == [n for n in range(54) if n not in (0, 5)]
+    fewer = left.without({0}, {0, 1, 2})  # three of those held back are too few to judge alone
+    assert [s[0].flat[0] for s in fewer.samples] == [*kept[3:], *calibrating[1:]]
+    assert (fewer.held_back, fewer.also) == (False, ())
     _, kept, left = parted(open_samples(numbered(10, True), ONE))
     assert [s[0].flat[0] for s in left.without({2}, set()).samples] == [k for k in kept if k != 2]
 

@@ -43,8 +43,14 @@ class FoundCauses:
         with self.bench.trials(STAGE):
             return self._said([t for t in ways_for_parts(self.bench, self.needed, self.certificate) if t.helps])
 
-    def of_outputs(self) -> list[str]:
-        """Where the outputs' accuracy is lost, and what was tried, as sentences."""
+    def of_outputs(self, names: Sequence[str]) -> list[str]:
+        """Where the accuracy of these outputs is lost, and what was tried, as sentences.
+
+        Only the main entry is looked into: of a model with several signatures, the others are on their own.
+        """
+        own = {t.name for t in self.written.emitted.model.main.outputs}
+        if own.isdisjoint(names):
+            return []
         with self.bench.trials(STAGE):
             return self._of_outputs()
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from fullint.calibration.collect import has_state, held_number
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.outliers import find_outliers
 from fullint.calibration.run import Calibration, Wanted, calibrate_entries
 from fullint.calibration.samples import ImageOptions, Reading, Samples, open_samples, slots, synthetic
 from fullint.calibration.signatures import samples_of, with_graph
-from fullint.errors import NotIntegerError
-from fullint.model.ir import Array, Model, Tensor
+from fullint.errors import NotIntegerError, SamplesError
+from fullint.model.ir import Array, Model, Op, Tensor
 from fullint.model.numerics import representable
 from fullint.model.ranges import Range
+from fullint.ops import traits_of
 from fullint.options import numbers
 from fullint.quantization.bias_correction import heads, sample_count
 from fullint.quantization.equalization import equalize as rescale
@@ -51,8 +54,10 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         ends_float = options.float_ends
         wanted = Wanted(observed_tensors(model, ends_float), by_channel, [h.tensor for h in ends], keep)
         given = prepared.loaded.entries
+        compared = any(traits_of(op.kind).compares and _reads_int32(op) for _, op in model.ops())
 
         def ready(number: int, sample: list[Array]) -> list[Array]:
+            require_ids(sample, given[number].inputs, model.entries[number].inputs, whole=compared)
             return as_read(sample, given[number].inputs, model.entries[number].inputs)
 
         done = calibrate_entries(model, samples, wanted, bench.worker, options.workers, bench.progress, ready, options.seed)
@@ -78,6 +83,25 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
     return with_outliers(done, calibrated, drop=options.drop_outliers)
 
 
+def _reads_int32(op: Op) -> bool:
+    return any(t is not None and t.dtype == "int32" for t in op.inputs)
+
+
+def require_ids(sample: Sequence[Array], given: Sequence[Tensor], now: Sequence[Tensor], *, whole: bool) -> None:
+    """Raise SamplesError where a float input that carries ids is given something that int32 does not hold.
+
+    Fractions are dropped, as the CAST of the model does; but they count where something is compared (`whole`).
+    """
+    for array, before, after in zip(sample, given, now, strict=True):
+        if before.dtype != "float32" or after.dtype != "int32":
+            continue
+        if (np.abs(array) >= 2**31).any() or (whole and (array != np.trunc(array)).any()):
+            raise SamplesError(
+                f'input "{before.name}" carries ids, since the model makes integers of it, and the result takes int32; a sample '
+                "holds fractions, or numbers that int32 does not hold; give whole numbers, as the application does"
+            )
+
+
 def with_outliers(done: Calibration, calibrated: Callable[[Calibration], Calibrated], *, drop: bool) -> Calibrated:
     """What was calibrated, with the samples that alone set ranges beside it, or left out.
 
@@ -94,7 +118,12 @@ def with_outliers(done: Calibration, calibrated: Callable[[Calibration], Calibra
     runs = [*(done.held[0].calibrated_runs[n] for n in numbers), *(done.held[0].runs[n] for n in held)]
     rest, whole = calibrated(done.without(numbers, held)), calibrated(done)
     named = tuple(sorted(whole.samples[0].first_number(run) for run in runs))
-    return replace(rest if drop else whole, outliers=found, outlier_samples=named, rest=None if drop else rest)
+    judges = [
+        sample for place, sample in enumerate(done.held[0].samples) if place in (held if done.held[0].held_back else numbers)
+    ]
+    apart = (*judges, *(sample for number, sample in done.held[0].also if number in numbers))
+    chosen = rest if drop else whole
+    return replace(chosen, outliers=found, outlier_samples=named, left_apart=tuple(apart), rest=None if drop else rest)
 
 
 def open_all(loaded: Loaded, model: Model) -> list[Samples]:

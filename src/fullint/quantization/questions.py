@@ -23,7 +23,9 @@ from fullint.errors import FullintError, RuntimeFailure, SamplesError
 from fullint.model.ir import Array
 from fullint.model.tflite.normalization import input_normalizations
 from fullint.ops.macs import total_macs
-from fullint.quantization.figures import figures_of, figures_of_result
+from fullint.quantization.build import build
+from fullint.quantization.decide import decide
+from fullint.quantization.figures import figures_of_result
 from fullint.quantization.measure import equalize
 from fullint.quantization.readings import (
     ACTIVE,
@@ -91,9 +93,9 @@ def of_calibration(calibrated: Calibrated) -> list[SampleFinding]:
     if loaded.options.synthetic or loaded.request.samples is None:
         return []
     found = [f for held in calibrated.held for f in of_repeated(held)]
-    for seen in calibrated.seen:
-        for values in seen:
-            found += [*of_values(values), *of_constant(values)]
+    for seen, samples in zip(calibrated.seen, calibrated.samples, strict=True):
+        for number, values in enumerate(seen):
+            found += [*of_values(values, samples.reach.get(number)), *of_constant(values)]
     normalizations = input_normalizations(loaded.model)
     for number, values in enumerate(calibrated.seen[0] if calibrated.seen else ()):
         if number in normalizations:
@@ -137,7 +139,7 @@ def accuracy(judged: Judged, samples: Samples, count: int) -> Accuracy | None:
     labels = judged.labels(samples)
     if labels is None:
         return None
-    scores = class_scores(judged.answers)
+    scores = class_scores(judged.answers, labels)
     if scores is None:
         raise SamplesError("labels: no output of the model is class scores, [batch, classes], that they could be compared with")
     sides = []
@@ -173,10 +175,14 @@ def _too_large(
         largest = float(np.median([np.abs(s[index]).max(initial=0) for s in samples]))  # outliers are another question
         if t.dtype != "float32" or largest < TOO_LARGE or not feels_scale(graph, graph.inputs[index]):
             continue
+        pixels = bool(calibrated.seen) and calibrated.seen[0][index].whole and largest <= STEP
+        if now.right is not None and now.right > BETTER:
+            continue  # it knows them as they are
+        if not pixels and now.classes != 1 and now.moves >= DEAD:
+            continue  # of readings of sensors, or of images of more bits, the scale cannot be told
         power = too_large(bench, entry, samples, index, now)
         if power is not None:
-            pixels = calibrated.seen[0][index].whole if calibrated.seen else False
-            how = "pixels of 0..255 where it was trained on normalized ones" if pixels and power == 1 else "another scale"
+            how = "pixels of 0..255 where it was trained on normalized ones" if pixels else "another scale"
             text = (
                 f'input "{t.name}": the network tells samples apart as well with values {STEP**power:.0f} times smaller, not '
                 f"beyond: these (up to {largest:.4g}) are of {how}; normalize them as in training"
@@ -248,7 +254,7 @@ def _said(h: Heard) -> str:
 
 
 def _labels(answers: Sequence[Answers], labels: Sequence[Array], now: Heard) -> Iterator[SampleFinding]:
-    scores = class_scores(answers)
+    scores = class_scores(answers, labels)
     if scores is None or now.right is None or scores.classes < 2:
         return
     pairs = [(c[: len(y)], y[: len(c)]) for c, y in zip(scores.reference, labels, strict=False)]
@@ -276,41 +282,65 @@ def _labels(answers: Sequence[Answers], labels: Sequence[Array], now: Heard) -> 
 
 
 def of_outliers(bench: Workbench, written: Written, judged: Judged) -> list[SampleFinding]:
-    """Few samples that alone set ranges, where that was seen to cost accuracy."""
+    """Few samples that lie far outside of all others, where that was seen to cost accuracy; or that were left out.
+
+    Those that set ranges cost the others their steps; those held back, which set none, cost the certificate its figure. Either
+    may be what matters most, such as the few events in a long silence: what becomes of them is said, too.
+    """
     calibrated = written.assigned.calibrated
     found, rest = calibrated.outliers, calibrated.rest
     if found is None:
         return []
     what, left = _outliers_named(found, calibrated.outlier_samples)
     evidence = {"size": found.size, "others": found.others}
-    if rest is None:
-        return [SampleFinding("outliers-dropped", f"{what}: left out, as asked", calibrated.outlier_samples, evidence)]
     given = calibrated.prepared.loaded.entries[0].inputs
-    held = rest.held[0]
-    samples = [*held.samples, *(sample for _, sample in held.also)][:TRIED_OUTLIERS]
-    few = [as_read(s, given, calibrated.model.main.inputs) for s in samples]
-    if not few:
-        return []
+
+    def ready(samples: Sequence[Sequence[Array]]) -> list[list[Array]]:
+        return [as_read(s, given, calibrated.model.main.inputs) for s in samples[:TRIED_OUTLIERS]]
+
+    apart = ready(calibrated.left_apart)
     try:
-        before = figures_of_result(bench, written, few).sqnr
-        after = figures_of(bench, equalize(bench, rest), few).sqnr
+        if rest is None:
+            own = figures_of_result(bench, written, apart).sqnr if apart else None
+            text = f"{what}: left out, as asked{_of_themselves(own, left)}"
+            return [SampleFinding("outliers-dropped", text, calibrated.outlier_samples, evidence)]
+        others = ready([*rest.held[0].samples, *(sample for _, sample in rest.held[0].also)])
+        if not others:
+            return []
+        sets_ranges = any(number >= 0 for number in found.numbers)
+        before = figures_of_result(bench, written, others if sets_ranges else [*others, *apart]).sqnr
+        without = build(bench, decide(bench, equalize(bench, rest)))
+        after = figures_of_result(bench, without, others).sqnr
+        own = figures_of_result(bench, without, apart).sqnr if apart else None
     except FullintError:
         return []  # without them, it cannot be told what they cost
     if after < before + COSTS_DB:
         return []
-    text = f"{what}: the other samples have {before:.1f} dB, and {after:.1f} dB without {left} (--drop-outliers)"
+    whose = "the other samples have" if sets_ranges else "all samples together have"
+    text = f"{what}: {whose} {before:.1f} dB, and the others {after:.1f} dB without {left} (--drop-outliers)"
+    text += _of_themselves(own, left)
     evidence |= {"before_db": round(before, 2), "after_db": round(after, 2)}
+    evidence |= {"own_db": round(own, 2)} if own is not None else {}
     return [SampleFinding("outliers", text, calibrated.outlier_samples, evidence)]
+
+
+def _of_themselves(own: float | None, left: str) -> str:
+    """What becomes of samples that are left out."""
+    if own is None:
+        return ""
+    return f"; then {'its' if left == 'it' else 'their'} own figure is {own:.1f} dB: keep {left} if such values occur in use"
 
 
 def _outliers_named(found: Outliers, samples: Sequence[int]) -> tuple[str, str]:
     """What some outliers do, as a sentence, and a word for them."""
     numbers = ", ".join(map(str, samples[:NAMED])) + (f" and {len(samples) - NAMED} more" if len(samples) > NAMED else "")
-    others = f", and ranges of {many(found.tensors - 1, 'more tensor')}" if found.tensors > 1 else ""
-    one = len(samples) == 1
-    set_range = f'alone {"sets" if one else "set"} the range of "{found.tensor.name}"'
-    how = f"({found.size:.4g}, all others reach {found.others:.4g})"
-    return f"{many(len(samples), 'sample')} ({numbers}) {set_range} {how}{others}", "it" if one else "them"
+    one, reach = len(samples) == 1, f"{found.size:.4g}, all others reach {found.others:.4g}"
+    who = f"{many(len(samples), 'sample')} ({numbers})"
+    if all(number < 0 for number in found.numbers):
+        does = f"{'lies' if one else 'lie'} far outside of all that calibrated"
+        return f'{who} {does}, in "{found.tensor.name}" ({reach})', "it" if one else "them"
+    more = f", and ranges of {many(found.tensors - 1, 'more tensor')}" if found.tensors > 1 else ""
+    return f'{who} alone {"sets" if one else "set"} the range of "{found.tensor.name}" ({reach}){more}', "it" if one else "them"
 
 
 def of_outputs(written: Written, judged: Judged) -> list[SampleFinding]:

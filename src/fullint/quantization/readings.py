@@ -76,7 +76,7 @@ def hear(
 
 def heard(answers: Sequence[Answers], labels: Sequence[Array] | None = None) -> Heard:
     """What answers say of the samples."""
-    scores = class_scores(answers)
+    scores = class_scores(answers, labels)
     moves = max((a.moves for a in answers if a.moves is not None), default=0.0)
     if scores is None:
         return Heard(moves, 0)

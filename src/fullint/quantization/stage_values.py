@@ -153,6 +153,7 @@ class Calibrated:
         seen: what the values given to each input of each entry are like.
         outliers: samples of the main entry that alone set ranges.
         outlier_samples: their numbers in the source.
+        left_apart: these samples themselves, as far as they are kept, as the given model takes them.
         rest: the same without them, where they were not left out.
     """
 
@@ -172,6 +173,7 @@ class Calibrated:
     seen: tuple[tuple[ValuesSeen, ...], ...] = ()
     outliers: Outliers | None = None
     outlier_samples: tuple[int, ...] = ()
+    left_apart: tuple[list[Array], ...] = ()
     rest: Calibrated | None = None
 
     @property

@@ -22,7 +22,9 @@ from fullint.quantization.measure import calibrate, equalize
 from fullint.quantization.prepare import prepare, require_feasible
 from fullint.quantization.stage_values import Calibrated, Written
 from fullint.quantization.workbench import Workbench
+from fullint.verification.kernel_outputs import as_read
 from fullint.verification.layer_errors import LostAt
+from fullint.verification.part_scores import WEAK_DB
 from fullint.verification.report import Certificate
 
 NOTHING_LEFT = 200.0
@@ -39,6 +41,8 @@ class Way:
 
     option: str
     make: Callable[[], Calibrated]
+    samples: Sequence[Sequence[Array]] | None = None
+    """Those that it is judged on, where some of the others are left out."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def ways_for_parts(bench: Workbench, needed: Needed, certificate: Certificate) -
         return []
     now = min(p.spread_db for p in bad)
     ways = _for_parts(calibrated, {p.operator for p in bad if p.operator >= 0})
-    return _tried(bench, ways, needed, now, lambda f: f.worst_part)
+    return _tried(bench, ways, needed, now, lambda f: f.worst_part, WEAK_DB)
 
 
 def ways_for_outputs(bench: Workbench, needed: Needed, lost: Sequence[LostAt], now: float) -> list[Tried]:
@@ -91,14 +95,22 @@ def ways_for_outputs(bench: Workbench, needed: Needed, lost: Sequence[LostAt], n
     return _tried(bench, _for_outputs(bench, needed, lost), needed, now, lambda f: f.sqnr)
 
 
-def _tried(bench: Workbench, ways: Iterator[Way], needed: Needed, now: float, figure: Callable[[Figures], float]) -> list[Tried]:
+def _tried(
+    bench: Workbench,
+    ways: Iterator[Way],
+    needed: Needed,
+    now: float,
+    figure: Callable[[Figures], float],
+    least: float = -200.0,
+) -> list[Tried]:
+    """What each way gives, best first; it helps where that is clearly more than now, and more than `least`."""
     found = []
     for way in ways:
         try:
-            gives = figure(figures_of(bench, way.make(), needed.samples))
+            gives = figure(figures_of(bench, way.make(), needed.samples if way.samples is None else way.samples))
         except FullintError:
             continue  # it is no way for this model
-        found.append(Tried(way.option, gives, gives > now + HELPS_DB))
+        found.append(Tried(way.option, gives, gives > max(now + HELPS_DB, least)))
     return sorted(found, key=lambda t: -t.figure)
 
 
@@ -115,7 +127,9 @@ def _for_outputs(bench: Workbench, needed: Needed, lost: Sequence[LostAt]) -> It
     loaded = calibrated.prepared.loaded
     rest = calibrated.rest
     if rest is not None:
-        yield Way("--drop-outliers", lambda: equalize(bench, rest))
+        given, now = loaded.entries[0].inputs, calibrated.model.main.inputs
+        others = [*rest.held[0].samples, *(sample for _, sample in rest.held[0].also)][: max(len(needed.samples), 1)]
+        yield Way("--drop-outliers", lambda: equalize(bench, rest), [as_read(s, given, now) for s in others])
     if loaded.options.per_tensor:
         options = replace(loaded.options, per_tensor=False)
         finer = replace(loaded, options=options, granularity=Granularity(False, options.dense_per_tensor))
@@ -141,6 +155,9 @@ def _named(calibrated: Calibrated, ops: Sequence[Op]) -> Iterator[Way]:
         wide = prepared.wide | {(0, op.origin) for op in ops}
         yield Way(f"--int16 {indices}", lambda: replace(calibrated, prepared=replace(prepared, wide=wide)))
     if any(traits_of(op.kind).effects for op in ops):  # loops, branches and variables are not kept in float
+        return
+    given = {op.origin: op.kind for op in prepared.loaded.model.main.ops}
+    if any(given.get(op.origin) != op.kind for op in ops):  # something was folded into it, which would stay with it only here
         return
     origins = {op.origin for op in ops}  # all that was made of an operator stays with it
     kept = [replace(op, keep_float=True) if op.origin in origins else op for op in graph.ops]

@@ -15,9 +15,9 @@ WARN_EQUAL = 0.9
 LOST_SQNR = 1.0
 """dB. An output below this has as much noise as signal; the result is refused whatever the mean."""
 NO_SIGNAL, FEW_STEPS = -100.0, 2.0
-FEW_ELEMENTS = 16
+FEW_ELEMENTS, MANY_STEPS = 16, 32.0
 """The SQNR of an output that is zero everywhere means nothing, and that of one of few values little: it is judged in steps, too,
-and an error of up to two steps is accepted."""
+and an error of up to two steps is accepted where its values move by `MANY_STEPS`."""
 MOST_NAMED = 4
 """How many parts of an output a message names."""
 LIMIT_SLACK = 1.0
@@ -30,8 +30,8 @@ class Causes(Protocol):
     def of_parts(self) -> str:
         """What was tried to keep parts of outputs, as a sentence; "" where nothing was or could be."""
 
-    def of_outputs(self) -> list[str]:
-        """Where the outputs' accuracy is lost, why, and what was tried, as sentences."""
+    def of_outputs(self, names: Sequence[str]) -> list[str]:
+        """Where the accuracy of these outputs is lost, why, and what was tried, as sentences."""
 
 
 def verdict(
@@ -69,7 +69,7 @@ def verdict(
     if sqnr is None or not weak:
         low = sqnr is not None and sqnr < WARN_SQNR
         return [*warnings, _as_good_as_it_gets(certificate, sqnr)] if low and sqnr is not None else warnings
-    said = causes.of_outputs() if not certificate.uncalibrated else []
+    said = causes.of_outputs([o.name for o in weak]) if not certificate.uncalibrated else []
     floor = min_sqnr if require_every_output else min(min_sqnr, LOST_SQNR)
     failed = weak if sqnr < min_sqnr else [o for o in weak if _below(o, floor)]
     if failed and not certificate.uncalibrated:
@@ -155,9 +155,16 @@ def _below(o: OutputQuality, floor: float) -> bool:
     """Whether an output's SQNR is below `floor`, although its scale would allow more."""
     if o.sqnr_db is None or o.sqnr_db >= floor or _at_limit(o):
         return False
-    if not (o.sqnr_db <= NO_SIGNAL or 0 < o.size <= FEW_ELEMENTS) or o.step is None or o.largest_error is None:
+    if o.step is None or o.largest_error is None or not (o.sqnr_db <= NO_SIGNAL or _few_of_many_steps(o)):
         return True
     return o.largest_error > FEW_STEPS * o.step
+
+
+def _few_of_many_steps(o: OutputQuality) -> bool:
+    """Whether an output has few values, and these move by so many steps that an error of one or two leaves what they tell."""
+    if not 0 < o.size <= FEW_ELEMENTS or o.step is None or o.low is None or o.high is None:
+        return False
+    return o.high - o.low >= MANY_STEPS * o.step
 
 
 def _unequal(o: OutputQuality) -> str:

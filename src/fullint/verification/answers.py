@@ -85,6 +85,11 @@ class Answers:
         variance = np.maximum(self._squares / self.count - np.square(self._sums / self.count), 0)
         return float(np.sqrt(variance).mean() / (self._sizes / self.count))
 
+    def right(self, labels: Sequence[Array]) -> float:
+        """Share of the reference's answers that labels, of each sample, agree with."""
+        pairs = [(c[: len(y)], y[: len(c)]) for c, y in zip(self.reference, labels, strict=False)]
+        return float(np.mean(np.concatenate([c == y for c, y in pairs]))) if pairs else 0.0
+
     @property
     def most_frequent(self) -> tuple[int, int, int] | None:
         """(class that the reference chooses most often, how often, of how many rows); None where there are no classes."""
@@ -102,7 +107,17 @@ def _shares(rows: Array) -> bool:
     return rows.shape[1] == 1 or bool((np.abs(rows.sum(axis=1) - 1) < NEAR_ONE).all())
 
 
-def class_scores(answers: Sequence[Answers]) -> Answers | None:
-    """The output with the class scores: the first of probabilities, else the first that may be some; None where there is none."""
+def class_scores(answers: Sequence[Answers], labels: Sequence[Array] | None = None) -> Answers | None:
+    """The output with the class scores; None where there is none.
+
+    Without labels: the first of probabilities, else the first that may be some. With labels: of those with as many classes, the
+    one that is right most often.
+    """
     found = [a for a in answers if a.reference]
-    return next((a for a in found if a.probabilities), found[0] if found else None)
+    if not found:
+        return None
+    if labels is None:
+        return next((a for a in found if a.probabilities), found[0])
+    most = max((int(y.max()) for y in labels if y.size), default=0)
+    wide = [a for a in found if most < max(a.classes, 2)] or found
+    return max(wide, key=lambda a: (a.right(labels), a.probabilities))

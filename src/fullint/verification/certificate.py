@@ -134,7 +134,8 @@ def certify(
         joined = run.judge_also(also)
         sets = run.kernel_sets()
     trial = run.trials["xnnpack"]
-    qualities = [_quality(t, s, j) for t, s, j in zip(result.main.outputs, trial.scores, run.judged, strict=True)]
+    scored = zip(result.main.outputs, trial.scores, run.judged, run.alone or trial.scores, strict=True)
+    qualities = [_quality(t, s, j, alone) for t, s, j, alone in scored]
     certificate = Certificate(
         integer=True,
         except_for=tuple(text for text in (kept or {}).values() if text),
@@ -366,14 +367,20 @@ def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:
     return list(absent), list(wrong)
 
 
-def _quality(t: Tensor, s: Score, judged: JudgedOutput) -> OutputQuality:
+def _quality(t: Tensor, s: Score, judged: JudgedOutput, alone: Score) -> OutputQuality:
+    """One output's figures; calibrated samples lie in the ranges, so that its interval begins where those held back say."""
     as_set = judged.parts.ranked is not None
     if s.elements:
         return OutputQuality(t.name, equal=s.equal / s.elements, as_set=as_set)
     top1 = s.agree / s.rows if s.rows else None
     step = float(t.quant.scale[0]) if t.quant is not None and t.quant.scale.size == 1 else None
-    figures = (s.sqnr, _rounded(s.interval), s.limit, s.largest, top1)
-    return OutputQuality(t.name, *figures, step=step, parts=judged.qualities(), as_set=as_set, values=s.values, size=t.size)
+    span = s.interval
+    if span is not None and alone.interval is not None:
+        span = (min(span[0], alone.interval[0]), span[1])
+    figures = (s.sqnr, _rounded(span), s.limit, s.largest, top1)
+    ends = {"low": s.low, "high": s.high} if s.values else {}
+    more = {"values": s.values, "size": t.size, **ends}
+    return OutputQuality(t.name, *figures, step=step, parts=judged.qualities(), as_set=as_set, **more)  # type: ignore[arg-type]
 
 
 def _rounded(ends: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -28,7 +28,9 @@ def as_read(sample: Sequence[Array], given: Sequence[Tensor], now: Sequence[Tens
 
 
 def _whole(array: Array, tensor: Tensor) -> Array:
-    """Float ids for an input of plain integers: fractions are dropped, as the CAST of the float model does."""
+    """Float ids for an input of plain integers, or the other way round; fractions are dropped, as the float model's CAST does."""
+    if array.dtype.kind in "iu" and tensor.dtype == "float32":
+        return array.astype(np.float32)
     if array.dtype.kind != "f" or tensor.dtype not in ("int32", "int64"):
         return array
     with np.errstate(invalid="ignore"):

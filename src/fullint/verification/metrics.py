@@ -29,6 +29,8 @@ class Score:
     elements: int = 0
     equal: int = 0
     values: int = 0
+    low: float = math.inf
+    high: float = -math.inf
     signals: list[float] = field(default_factory=list)
     noises: list[float] = field(default_factory=list)
 
@@ -51,6 +53,8 @@ class Score:
         self.signal += self.signals[-1]
         self.noise += self.noises[-1]
         self.values += reference.size
+        self.low = min(self.low, float(reference.min(initial=math.inf)))
+        self.high = max(self.high, float(reference.max(initial=-math.inf)))
         if grid is not None:
             self.rounding += float(np.square((reference - dequantize(quantize(reference, grid), grid)).astype(np.float64)).sum())
         self.largest = max(self.largest, float(np.abs(error).max(initial=0.0)))

@@ -75,6 +75,7 @@ class OutputQuality:
             least four of five cases. None where the samples are too few to tell.
         values: number of values compared.
         size: number of values of one sample.
+        low, high: smallest and largest value of the reference.
         limit_db: the SQNR of the reference output rounded to the output's scale, where the kernel fixes that scale: the
             best that int8 can do.
         largest_error: largest absolute difference, in real units.
@@ -100,6 +101,8 @@ class OutputQuality:
     judged: bool = True
     values: int = 0
     size: int = 0
+    low: float | None = None
+    high: float | None = None
 
     @property
     def steps(self) -> float | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fullint.calibration.samples.held_back import Held
+from fullint.calibration.samples.held_back import FROM, Held
 from fullint.calibration.samples.values_seen import ValuesSeen
-from fullint.model.numerics import RANGES
+from fullint.model.numerics import RANGES, representable
+from fullint.model.ranges import Range
 
 FEW_CODES, MANY_VALUES = 8, 1000
 """An input of 256 codes that so many values hit fewer than `FEW_CODES` of is fed with something else than it was made for."""
@@ -39,8 +40,8 @@ class SampleFinding:
 
 
 def of_repeated(held: Held) -> list[SampleFinding]:
-    """Where fewer than half of the samples differ from one another."""
-    if held.total < REPEATED_FROM or 2 * held.distinct >= held.total or not held.distinct:
+    """Where fewer than half of the samples differ from one another, and too few to hold some back."""
+    if held.total < REPEATED_FROM or 2 * held.distinct >= held.total or not 0 < held.distinct < FROM:
         return []
     what = (
         f"all {held.total} samples are the same"
@@ -51,10 +52,18 @@ def of_repeated(held: Held) -> list[SampleFinding]:
     return [SampleFinding("repeated-samples", text, evidence={"samples": held.total, "distinct": held.distinct})]
 
 
-def of_values(seen: ValuesSeen) -> list[SampleFinding]:
-    """Where the samples hit next to none of the codes that a quantized input has."""
+def of_values(seen: ValuesSeen, given: Range | None = None) -> list[SampleFinding]:
+    """Where the samples hit next to none of the codes that a quantized input has.
+
+    Args:
+        seen: the codes.
+        given: the real values that became codes, where samples were given so. Few codes that reach an end of the range are sound,
+            unless the values reach beyond it.
+    """
     hit, slot = seen.hit, seen.slot
-    if not hit or seen.count < MANY_VALUES or len(hit) >= FEW_CODES or [*hit] == [*RANGES[slot.dtype]]:
+    if not hit or seen.count < MANY_VALUES or len(hit) >= FEW_CODES:
+        return []
+    if (hit[0] <= RANGES[slot.dtype][0] + 1 or hit[-1] == RANGES[slot.dtype][1]) and not _beyond(seen, given):
         return []
     assert slot.quant is not None and seen.span is not None
     scale, zero = float(slot.quant.scale[0]), int(slot.quant.zero_point[0])
@@ -66,12 +75,20 @@ def of_values(seen: ValuesSeen) -> list[SampleFinding]:
     return [SampleFinding("few-codes", text, evidence={"codes": len(hit), "low": seen.span.low, "high": seen.span.high})]
 
 
+def _beyond(seen: ValuesSeen, given: Range | None) -> bool:
+    """Whether values were given that are farther out than twice what the input takes."""
+    quant = seen.slot.quant
+    if given is None or quant is None:
+        return False
+    return given.largest > 2 * representable(quant, seen.slot.dtype).largest
+
+
 def of_constant(seen: ValuesSeen) -> list[SampleFinding]:
-    """Where an input is the same number in every sample."""
+    """Where an input is 0 in every sample. Of another number a range can be made, such as of a mask that is always open."""
     span = seen.span
-    if span is None or span.low != span.high or seen.slot.dtype != "float32":
+    if span is None or span.low != 0 or span.high != 0 or seen.slot.dtype != "float32":
         return []
-    text = f'input "{seen.slot.name}" is {span.low:g} in every sample: its range cannot be calibrated; give varied samples'
+    text = f'input "{seen.slot.name}" is 0 in every sample: its range cannot be calibrated; give varied samples'
     return [SampleFinding("constant-input", text, evidence={"value": span.low})]
 
 

@@ -71,12 +71,17 @@ class Held:
         """
         gone = held if self.held_back else numbers  # where none is held back, those that calibrated judge, in their order
         left = [pair for place, pair in enumerate(zip(self.samples, self.runs, strict=True)) if place not in gone]
+        also = tuple(pair for pair in self.also if pair[0] not in numbers)
+        enough = len(left) >= LEAST or not self.held_back
+        if not enough:  # nearly all that was held back is left out: all others judge
+            left += [(sample, self.calibrated_runs[number]) for number, sample in also]
         return replace(
             self,
             samples=[sample for sample, _ in left],
             runs=tuple(run for _, run in left),
             calibrated=self.calibrated - len(numbers),
-            also=tuple(pair for pair in self.also if pair[0] not in numbers),
+            held_back=self.held_back and enough,
+            also=also if enough else (),
         )
 
 

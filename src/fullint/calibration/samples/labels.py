@@ -19,6 +19,7 @@ from fullint.errors import SamplesError
 from fullint.model.ir import Array
 
 FOLDERS = "folders"
+LARGEST = 1e9
 
 
 def read_labels(given: Any, arrays: Mapping[str, Any] | None, images: ImageFolder | None) -> Array:
@@ -36,7 +37,8 @@ def read_labels(given: Any, arrays: Mapping[str, Any] | None, images: ImageFolde
         return _classes(given, "labels")
     name = str(given)
     if arrays is not None and name in arrays:
-        return _classes(list(arrays[name]), f'labels "{name}"')
+        beside = arrays[name]
+        return _classes(list(beside) if np.shape(beside) else beside, f'labels "{name}"')
     if images is not None and name == FOLDERS:
         return np.unique(images.classes(), return_inverse=True)[1].astype(np.int64)
     if not Path(name).is_file():
@@ -66,10 +68,17 @@ def _classes(given: Any, what: str) -> Array:
         values = np.asarray(given)
     except ValueError as e:
         raise SamplesError(f"{what}: cannot be made into an array ({e})") from e
-    rows = values.reshape(len(values), -1) if values.ndim else values
-    if values.ndim and rows.shape[1] > 1 and rows.dtype.kind in "fiub" and _one_hot(rows):
+    if not values.ndim or not values.size:
+        raise SamplesError(f"{what}: not one class number per sample (shape {list(values.shape)}, type {values.dtype})")
+    rows = values.reshape(len(values), -1)
+    if rows.shape[1] > 1 and rows.dtype.kind in "fiub" and _one_hot(rows):
         rows = rows.argmax(axis=1)[:, None]
-    if not values.ndim or rows.shape[1] != 1 or rows.dtype.kind not in "fiub" or (rows != np.trunc(rows)).any():
+    whole = (
+        rows.dtype.kind in "fiub"
+        and bool((np.abs(rows.astype(np.float64)) < LARGEST).all())
+        and bool((rows == np.trunc(rows)).all())
+    )
+    if rows.shape[1] != 1 or not whole:
         raise SamplesError(f"{what}: not one class number per sample (shape {list(values.shape)}, type {values.dtype})")
     found: Array = rows[:, 0].astype(np.int64)
     return found

@@ -209,7 +209,7 @@ class _Column:
             raise ValueError(f"array {info.filename} contains Python objects; save it with a numeric type")
 
     def __len__(self) -> int:
-        return int(self.shape[0])
+        return int(self.shape[0]) if self.shape else 0
 
     def __iter__(self) -> Iterator[Array]:
         if self.fortran:

@@ -35,6 +35,7 @@ class Samples:
         numbers: each sample's number in the source, where not all of them are used.
         labels: the right class of each sample, int64, in the order of `raw`.
         images: how pixels became values, where the samples are a folder of images.
+        reach: by the number of a quantized input, smallest and largest real value that was given for it so far.
     """
 
     inputs: Sequence[Slot]
@@ -44,6 +45,7 @@ class Samples:
     numbers: Sequence[int] | None = None
     labels: Array | None = None
     images: ImageOptions | None = None
+    reach: dict[int, Range] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[list[Array]]:
         items = ((self.number(index), item) for index, item in enumerate(self.raw))
@@ -76,6 +78,9 @@ class Samples:
 
     def _fit(self, index: int, item: Any) -> list[Array]:
         values = _in_order(item, self.inputs, index)
+        for position, (slot, value) in enumerate(zip(self.inputs, values, strict=True)):
+            if slot.quant is not None and getattr(value, "dtype", np.dtype(object)).kind == "f" and np.size(value):
+                self.reach[position] = Range.of(np.asarray(value)).union(self.reach.get(position, Range(0.0, 0.0)))
         return [slot.fit(value, index) for slot, value in zip(self.inputs, values, strict=True)]
 
     def _stack(self, group: list[tuple[int, Any]]) -> list[Array]:
