@@ -44,7 +44,7 @@ class Found:
         self.asked = True
         return "tried: --split-outputs"
 
-    def of_outputs(self, names: list[str]) -> list[str]:
+    def of_outputs(self, names: list[str], *, ways: bool) -> list[str]:
         self.asked = True
         return ["most accuracy is lost at: CONV_2D"]
 

@@ -43,7 +43,7 @@ class FoundCauses:
         with self.bench.trials(STAGE):
             return self._said([t for t in ways_for_parts(self.bench, self.needed, self.certificate) if t.helps])
 
-    def of_outputs(self, names: Sequence[str]) -> list[str]:
+    def of_outputs(self, names: Sequence[str], *, ways: bool) -> list[str]:
         """Where the accuracy of these outputs is lost, and what was tried, as sentences.
 
         Only the main entry is looked into: of a model with several signatures, the others are on their own.
@@ -52,9 +52,9 @@ class FoundCauses:
         if own.isdisjoint(names):
             return []
         with self.bench.trials(STAGE):
-            return self._of_outputs()
+            return self._of_outputs(ways=ways)
 
-    def _of_outputs(self) -> list[str]:
+    def _of_outputs(self, *, ways: bool) -> list[str]:
         emitted, model = self.written.emitted, self.written.assigned.calibrated.model
         lost = worst_operators(model, emitted.model, emitted.int8, self.needed.samples)
         said = [f"most accuracy is lost at: {'; '.join(map(str, lost)) or 'no operator stands out'}"]
@@ -62,11 +62,11 @@ class FoundCauses:
             return said
         now = figures_of_result(self.bench, self.written, self.needed.samples).sqnr
         limit = weights_limit(model, self.written.assigned.assignment, self.needed.samples, self.bench.worker)
-        tried = ways_for_outputs(self.bench, self.needed, lost, now)
+        tried = ways_for_outputs(self.bench, self.needed, lost, now) if ways else []
         helped = [t for t in tried if t.helps]
         as_it_is = f", which have {now:.1f} dB as it is"
-        ways = self._said(helped, as_it_is) or self._said(tried, f"{as_it_is}, and no help")
-        return [*said, *(text for text in (of_weights(limit, now), ways) if text)]
+        found = self._said(helped, as_it_is) or self._said(tried, f"{as_it_is}, and no help")
+        return [*said, *(text for text in (of_weights(limit, now), found) if text)]
 
     def _said(self, tried: Sequence[Tried], more: str = "") -> str:
         if not tried:

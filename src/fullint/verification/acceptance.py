@@ -30,8 +30,8 @@ class Causes(Protocol):
     def of_parts(self) -> str:
         """What was tried to keep parts of outputs, as a sentence; "" where nothing was or could be."""
 
-    def of_outputs(self, names: Sequence[str]) -> list[str]:
-        """Where the accuracy of these outputs is lost, why, and what was tried, as sentences."""
+    def of_outputs(self, names: Sequence[str], *, ways: bool) -> list[str]:
+        """Where the accuracy of these outputs is lost, why, and what was tried (`ways`), as sentences."""
 
 
 def verdict(
@@ -69,7 +69,8 @@ def verdict(
     if sqnr is None or not weak:
         low = sqnr is not None and sqnr < WARN_SQNR
         return [*warnings, _as_good_as_it_gets(certificate, sqnr)] if low and sqnr is not None else warnings
-    said = causes.of_outputs([o.name for o in weak]) if not certificate.uncalibrated else []
+    names = [o.name for o in weak]  # where a part is lost, what keeps it was tried; what helps the whole may not
+    said = causes.of_outputs(names, ways=not refusals) if not certificate.uncalibrated else []
     floor = min_sqnr if require_every_output else min(min_sqnr, LOST_SQNR)
     failed = weak if sqnr < min_sqnr else [o for o in weak if _below(o, floor)]
     if failed and not certificate.uncalibrated:

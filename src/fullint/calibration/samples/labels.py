@@ -19,7 +19,7 @@ from fullint.errors import SamplesError
 from fullint.model.ir import Array
 
 FOLDERS = "folders"
-LARGEST = 1e9
+MOST_LABEL = 1e9
 
 
 def read_labels(given: Any, arrays: Mapping[str, Any] | None, images: ImageFolder | None) -> Array:
@@ -75,7 +75,7 @@ def _classes(given: Any, what: str) -> Array:
         rows = rows.argmax(axis=1)[:, None]
     whole = (
         rows.dtype.kind in "fiub"
-        and bool((np.abs(rows.astype(np.float64)) < LARGEST).all())
+        and bool((np.abs(rows.astype(np.float64)) < MOST_LABEL).all())
         and bool((rows == np.trunc(rows)).all())
     )
     if rows.shape[1] != 1 or not whole:
