@@ -280,3 +280,17 @@ def test_int16_operators_have_their_biases_corrected(g: Builder) -> None:
     joined = g.op("CONCATENATION", g.dense(x, 4), g.dense(x, 2), shape=(1, 50, 6), axis=2)
     g.output(joined)
     assert run(g, int16="0,1,2").report.certificate.sqnr_db > 30
+
+
+@pytest.mark.parametrize(("count", "lost"), [(10, False), (40, True)])
+def test_ten_samples_do_not_tell_what_each_of_many_columns_is_for(g: Builder, count: int, lost: bool) -> None:
+    """One of forty columns moves by less than a step: with ten samples a warning, with forty an error."""
+    w = g.rng.normal(size=(40, 16)).astype(np.float32)
+    w[7] *= 1e-3
+    g.output(g.op("FULLY_CONNECTED", g.input(1, 16), g.const(w), None, shape=(1, 40), name="y"))
+    samples = samples_like(read_bytes(g.bytes()), count)
+    if lost:
+        with pytest.raises(AccuracyError, match=r"y\[\.\.\., 7\]"):
+            fullint.quantize(g.bytes(), samples)
+    else:
+        assert any("y[..., 7]" in w for w in fullint.quantize(g.bytes(), samples).report.warnings)

@@ -12,9 +12,10 @@ from fullint.verification.output_parts import OperandPart, OutputParts
 from fullint.verification.part_scores import PartFigures, PartSums
 from fullint.verification.report import PartQuality
 
-MANY_SLICES, KEPT_ENERGY_DB = 16, 20.0
+MANY_SLICES, KEPT_ENERGY_DB, TELLING = 16, 20.0, 24
 """Of so many slices, some may hardly move on the samples given: one that keeps this energy is within a tenth of its size of the
-float model, and gives a warning instead of an error."""
+float model, and gives a warning instead of an error. So does one of which fewer values than `TELLING` were seen: ten samples
+cannot have shown what each of a thousand classes is for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,8 @@ class JudgedOutput:
         covered = self._lost_columns(s.axis)
         worst = min(range(len(found)), key=lambda i: found[i].figure, default=-1)
         for i, f in enumerate(found):
-            status = _of_slice(f, hardly_moves=len(found) >= MANY_SLICES and f.energy_db > KEPT_ENERGY_DB)
+            untold = f.energy_db > KEPT_ENERGY_DB or f.values < TELLING
+            status = _of_slice(f, hardly_moves=len(found) >= MANY_SLICES and untold)
             if i not in covered and (status != "kept" or (i == worst and s is self.slices[0])):
                 yield _quality(self._name(s.axis, i), f, status, self.parts.maker)
 
