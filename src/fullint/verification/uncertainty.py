@@ -12,6 +12,9 @@ Noise is unequal: a few samples have most of it, and the ones at hand may lack t
 missing; Cox's formula (for the mean of values with normally distributed logarithms) does in part. Measured on twelve
 networks with natural data, t for 90 % holds in about 80 % of draws of 4 samples, 85 % of 10, 90 % of 20 and 95 % of 64: 80 % is
 claimed.
+
+What it cannot see are values beyond the calibrated ranges, which neither calibrated samples nor a few held back have: random
+numbers in small networks have them often, and the interval then holds less often than it claims (docs/samples.md).
 """
 
 from __future__ import annotations
