@@ -124,6 +124,10 @@ def test_an_index_out_of_range_is_the_samples_fault() -> None:
     g.output(g.dense(g.reshape(words, 1, 32), 3))
     ids = np.random.default_rng(0).integers(0, 10, (40, 1, 4)).astype(np.int32)
     fullint.quantize(g.bytes(), ids)
+    many = np.random.default_rng(0).integers(0, 10, (400, 1, 4)).astype(np.int32)
+    many[3, 0, 2] = 99
+    with pytest.raises(SamplesError, match="sample 3: "):  # however many follow before it is noticed
+        fullint.quantize(g.bytes(), many)
     for place in (3, 17, 39):
         bad = ids.copy()
         bad[place, 0, 2] = 99

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class FullintError(Exception):
@@ -33,10 +34,10 @@ class RuntimeFailure(FullintError):
 
     Attributes:
         crashed: whether the process ended.
-        sample: the number of the sample that it was running, where it was given several.
+        sample: the number of the sample that it was running, and its arrays, where it was given several.
     """
 
-    def __init__(self, message: str, *, crashed: bool = False, sample: int | None = None) -> None:
+    def __init__(self, message: str, *, crashed: bool = False, sample: tuple[int, Sequence[Any]] | None = None) -> None:
         super().__init__(message)
         self.crashed = crashed
         self.sample = sample

@@ -26,8 +26,6 @@ from fullint.ops.macs import total_macs
 from fullint.runtime.messages import FinishMeasuring, Measure, Sample
 from fullint.runtime.process import WorkerProcess, model_file
 
-RECENT = 128
-"""Samples with whole numbers that are at hand where a run fails: more than are under way to the worker at a time."""
 LARGE_MACS = 1_000_000_000
 """From here on all threads work on one sample: see `sample_runner`."""
 
@@ -175,7 +173,6 @@ class Collector:
         self.probes: list[Probe] = []
         self.numbers: list[int] = []
         self.called: dict[int, int] = {}
-        self.recent: dict[int, list[Array]] = {}
         self._path = ""
         self.collected: Collected | None = None
         self._stack = contextlib.ExitStack()
@@ -205,7 +202,6 @@ class Collector:
         """
         self.numbers.append(index)
         self.called[index] = index if number is None else number
-        self._watch(index, arrays)
         if self.probes:
             self.worker.post(Sample(index, list(arrays)))
 
@@ -213,23 +209,17 @@ class Collector:
         """Run one sample that is held back: it makes no range, but shows whether it lies far outside of all."""
         if self.probes and not self.states:
             self.called[held_number(index)] = number
-            self._watch(held_number(index), arrays)
             self.worker.post(Sample(held_number(index), list(arrays)))
 
-    def _watch(self, index: int, arrays: Sequence[Array]) -> None:
-        """Keep a sample with whole numbers for a while: where it holds an index out of range, the runtime fails on it."""
-        if any(a.dtype.kind in "iu" for a in arrays):
-            self.recent[index] = list(arrays)
-            if len(self.recent) > RECENT:
-                del self.recent[next(iter(self.recent))]
-
     def _of_sample(self, failure: RuntimeFailure) -> Exception:
-        """What to raise where a run failed: a sample may be to blame."""
-        sample = self.recent.get(failure.sample) if failure.sample is not None else None
-        if sample is None or failure.sample is None:
+        """What to raise where a run failed: a sample with an index out of range may be to blame."""
+        if failure.sample is None:
+            return failure
+        number, arrays = failure.sample
+        if not any(a.dtype.kind in "iu" for a in arrays):
             return failure
         names = [t.name for t in self.model.main.inputs]
-        return blamed(self.worker, self._path, names, sample, self.called.get(failure.sample, failure.sample), failure)
+        return blamed(self.worker, self._path, names, arrays, self.called[number], failure)
 
     def finish(self) -> Statistics:
         """What the samples have shown; `collected` then has what it is made of.

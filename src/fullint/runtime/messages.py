@@ -75,11 +75,11 @@ class Failed(NamedTuple):
 
     Attributes:
         text: why.
-        sample: the number of the sample that was run.
+        sample: the number of the sample that was run, and the sample itself.
     """
 
     text: str
-    sample: int | None = None
+    sample: tuple[int, Sequence[Array]] | None = None
 
 
 class Accumulator(Protocol):

@@ -21,9 +21,9 @@ from fullint.runtime.messages import Accumulator
 class SampleError(RuntimeError):
     """A sample on which the runtime failed."""
 
-    def __init__(self, sample: int, cause: Exception) -> None:
+    def __init__(self, sample: int, arrays: Sequence[Array], cause: Exception) -> None:
         super().__init__(str(cause))
-        self.sample = sample
+        self.sample, self.arrays = sample, arrays
 
 
 class SampleRunner:
@@ -71,7 +71,7 @@ class SampleRunner:
                 invoke(runner, item[1])
                 accumulator.add(item[0], [runner.get_tensor(d["index"]) for d in runner.get_output_details()])
             except Exception as e:  # handed to the parent by the next command
-                self.error = SampleError(item[0], e)
+                self.error = SampleError(*item, e)
 
     def finish(self) -> Accumulator:
         """Wait for the samples handed over, and return what all of them gave.

@@ -21,7 +21,7 @@ from fullint.errors import FullintError
 from fullint.model.ir import Array
 from fullint.runtime import messages
 from fullint.runtime.interpreter import invoke, open_interpreter
-from fullint.runtime.sample_runner import SampleRunner
+from fullint.runtime.sample_runner import SampleError, SampleRunner
 
 SAMPLES_AHEAD = 4
 DELEGATE_NODE = "DELEGATE"
@@ -129,7 +129,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
         try:
             reply = (True, worker.answer(message))
         except Exception as e:  # the parent raises it
-            reply = (False, messages.Failed(_message(e), getattr(e, "sample", None)))
+            reply = (False, messages.Failed(_message(e), (e.sample, e.arrays) if isinstance(e, SampleError) else None))
         if isinstance(message, messages.Sample):
             room.release()
             failure = failure or (None if reply[0] else reply[1])
