@@ -10,7 +10,6 @@ may need its steps elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from fullint.calibration.collect import Collected, held_number
@@ -93,5 +92,4 @@ def _outliers(t: Tensor, sizes: Mapping[int, float], most: int) -> Outliers | No
     ratio, count = max(gaps, default=(0.0, 0))
     if ratio < GAP:
         return None
-    numbers: AbstractSet[int] = frozenset(number for _, number in ranked[:count])
-    return Outliers(frozenset(numbers), t, ranked[0][0], ranked[count][0], 1)
+    return Outliers(frozenset(number for _, number in ranked[:count]), t, ranked[0][0], ranked[count][0], 1)

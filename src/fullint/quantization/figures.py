@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fullint.model.ir import Array, Model
+from fullint.model.ir import Array
 from fullint.quantization.build import build
 from fullint.quantization.decide import decide
 from fullint.quantization.stage_values import Calibrated, Written
 from fullint.quantization.workbench import Workbench
-from fullint.runtime.messages import Open, Run
-from fullint.runtime.process import model_file
 from fullint.verification.judged_parts import JudgedOutput
-from fullint.verification.kernel_outputs import integer_inputs, real
+from fullint.verification.kernel_outputs import integer_inputs, outputs_of, real
 from fullint.verification.metrics import Score, mean_sqnr
 from fullint.verification.output_parts import output_parts
 
@@ -50,8 +48,8 @@ def figures_of_result(bench: Workbench, written: Written, samples: Sequence[Sequ
     model, result = written.assigned.calibrated.model, written.emitted.model
     judged = [JudgedOutput(p) for p in output_parts(result, bench.evaluate)]
     scores = [Score() for _ in judged]
-    references = _outputs(bench, model, samples)
-    results = _outputs(bench, written.data, [integer_inputs(result, s) for s in samples])
+    references = outputs_of(bench.worker, model, samples)
+    results = outputs_of(bench.worker, written.data, [integer_inputs(result, s) for s in samples])
     for reference, output in zip(references, results, strict=True):
         for j, score, t, a, b in zip(judged, scores, result.main.outputs, reference, output, strict=True):
             x, y = j.ordered(a), j.ordered(real(b, t))
@@ -60,9 +58,3 @@ def figures_of_result(bench: Workbench, written: Written, samples: Sequence[Sequ
     worst = min((j.worst() for j in judged), default=200.0)
     sqnr = mean_sqnr(scores)
     return Figures(worst, sqnr if sqnr is not None else 200.0)
-
-
-def _outputs(bench: Workbench, model: Model | bytes, samples: Sequence[Sequence[Array]]) -> list[list[Array]]:
-    with model_file(model) as path:
-        bench.worker.call(Open(path, "xnnpack", 1))
-        return [bench.worker.call(Run(list(sample))) for sample in samples]

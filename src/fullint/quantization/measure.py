@@ -115,13 +115,13 @@ def with_outliers(done: Calibration, calibrated: Callable[[Calibration], Calibra
     if found is None:
         return calibrated(done)
     numbers, held = {n for n in found.numbers if n >= 0}, {held_number(n) for n in found.numbers if n < 0}
-    runs = [*(done.held[0].calibrated_runs[n] for n in numbers), *(done.held[0].runs[n] for n in held)]
+    judges = done.held[0]
+    runs = [*(judges.calibrated_runs[n] for n in numbers), *(judges.runs[n] for n in held)]
     rest, whole = calibrated(done.without(numbers, held)), calibrated(done)
     named = tuple(sorted(whole.samples[0].first_number(run) for run in runs))
-    judges = [
-        sample for place, sample in enumerate(done.held[0].samples) if place in (held if done.held[0].held_back else numbers)
-    ]
-    apart = (*judges, *(sample for number, sample in done.held[0].also if number in numbers))
+    places = held if judges.held_back else numbers
+    apart = [sample for place, sample in enumerate(judges.samples) if place in places]
+    apart += [sample for number, sample in judges.also if number in numbers]
     chosen = rest if drop else whole
     return replace(chosen, outliers=found, outlier_samples=named, left_apart=tuple(apart), rest=None if drop else rest)
 

@@ -47,7 +47,7 @@ from fullint.quantization.readings import (
 )
 from fullint.quantization.stage_values import Calibrated, Written
 from fullint.quantization.workbench import Workbench
-from fullint.verification.answers import Answers, class_scores
+from fullint.verification.answers import Answers, beside_labels, class_scores
 from fullint.verification.kernel_outputs import as_read, integer_inputs
 from fullint.verification.report import Accuracy
 
@@ -115,7 +115,7 @@ def question(bench: Workbench, written: Written, judged: Judged) -> tuple[Sample
     options = calibrated.prepared.loaded.options
     found = (
         *of_calibration(calibrated),
-        *of_outliers(bench, written, judged),
+        *of_outliers(bench, written),
         *of_answers(bench, calibrated, judged),
         *of_outputs(written, judged),
     )
@@ -142,11 +142,8 @@ def accuracy(judged: Judged, samples: Samples, count: int) -> Accuracy | None:
     scores = class_scores(judged.answers, labels)
     if scores is None:
         raise SamplesError("labels: no output of the model is class scores, [batch, classes], that they could be compared with")
-    sides = []
-    for side in (scores.reference, scores.result):
-        pairs = [(c[: len(y)], y[: len(c)]) for c, y in zip(side[:count], labels, strict=False)]
-        sides.append(np.concatenate([c == y for c, y in pairs]))
-    return Accuracy(scores.name, sides[0].size, round(float(sides[0].mean()), 4), round(float(sides[1].mean()), 4))
+    before, after = (np.equal(*beside_labels(side[:count], labels)) for side in (scores.reference, scores.result))
+    return Accuracy(scores.name, before.size, round(float(before.mean()), 4), round(float(after.mean()), 4))
 
 
 def of_answers(bench: Workbench, calibrated: Calibrated, judged: Judged) -> list[SampleFinding]:
@@ -257,8 +254,7 @@ def _labels(answers: Sequence[Answers], labels: Sequence[Array], now: Heard) -> 
     scores = class_scores(answers, labels)
     if scores is None or now.right is None or scores.classes < 2:
         return
-    pairs = [(c[: len(y)], y[: len(c)]) for c, y in zip(scores.reference, labels, strict=False)]
-    chosen, right = (np.concatenate([p[side] for p in pairs]) for side in (0, 1))
+    chosen, right = beside_labels(scores.reference, labels)
     if right.size < LEAST_ROWS:
         return
     most = int(right.max())
@@ -281,7 +277,7 @@ def _labels(answers: Sequence[Answers], labels: Sequence[Array], now: Heard) -> 
         yield SampleFinding(HARDLY_RIGHT, text, evidence={"right": now.right, "classes": scores.classes})
 
 
-def of_outliers(bench: Workbench, written: Written, judged: Judged) -> list[SampleFinding]:
+def of_outliers(bench: Workbench, written: Written) -> list[SampleFinding]:
     """Few samples that lie far outside of all others, where that was seen to cost accuracy; or that were left out.
 
     Those that set ranges cost the others their steps; those held back, which set none, cost the certificate its figure. Either

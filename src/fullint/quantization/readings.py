@@ -9,6 +9,7 @@ far above, nothing changes with the scale. Between the two lies the scale it was
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -60,17 +61,13 @@ def hear(
     bench: Workbench, entry: Entry, samples: Sequence[Sequence[Array]], reading: ReadAs, labels: Sequence[Array] | None = None
 ) -> Heard | None:
     """The float model's answers to some samples, or None where it does not run on them."""
-    answers = [Answers.of(t) for t in entry.outputs]
-    try:
-        bench.worker.call(Open(entry.path, "xnnpack", 1, [a.shape for a in samples[0]]))
-        for sample in samples:
-            outputs = bench.worker.call(Run(reading(sample)))
-            for a, value in zip(answers, outputs, strict=True):
-                if value.dtype.kind == "f" and not np.isfinite(value).all():
-                    return None
-                a.add(value, value)
-    except RuntimeFailure:
+    outputs = _outputs(bench, entry, [reading(sample) for sample in samples])
+    if outputs is None:
         return None
+    answers = [Answers.of(t) for t in entry.outputs]
+    for values in outputs:
+        for a, value in zip(answers, values, strict=True):
+            a.add(value, value)
     return heard(answers, labels)
 
 
@@ -80,12 +77,8 @@ def heard(answers: Sequence[Answers], labels: Sequence[Array] | None = None) -> 
     moves = max((a.moves for a in answers if a.moves is not None), default=0.0)
     if scores is None:
         return Heard(moves, 0)
-    chosen = [*scores.reference]
-    right = None
-    if labels is not None:
-        pairs = [(c[: len(y)], y[: len(c)]) for c, y in zip(chosen, labels, strict=False)]
-        right = float(np.mean(np.concatenate([c == y for c, y in pairs])))
-    return Heard(moves, len(np.unique(np.concatenate(chosen))), right)
+    right = scores.right(labels) if labels is not None else None
+    return Heard(moves, len(np.unique(np.concatenate(scores.reference))), right)
 
 
 def as_given(sample: Sequence[Array]) -> list[Array]:
@@ -93,11 +86,11 @@ def as_given(sample: Sequence[Array]) -> list[Array]:
     return list(sample)
 
 
-def scaled(index: int, factor: float, shift: float = 0.0) -> ReadAs:
-    """One input times a factor, and a shift added."""
+def scaled(index: int, factor: float) -> ReadAs:
+    """One input times a factor."""
 
     def read(sample: Sequence[Array]) -> list[Array]:
-        return [(a * np.float32(factor) + np.float32(shift)).astype(a.dtype) if i == index else a for i, a in enumerate(sample)]
+        return [(a * np.float32(factor)).astype(a.dtype) if i == index else a for i, a in enumerate(sample)]
 
     return read
 
@@ -115,10 +108,9 @@ def exchanged(one: int, other: int) -> ReadAs:
 
 def alike_inputs(inputs: Sequence[Tensor]) -> Iterator[tuple[int, int]]:
     """Pairs of inputs that take each other's values."""
-    for i, a in enumerate(inputs):
-        for k in range(i + 1, len(inputs)):
-            if (a.shape, a.dtype) == (inputs[k].shape, inputs[k].dtype):
-                yield i, k
+    for (i, a), (k, b) in itertools.combinations(enumerate(inputs), 2):
+        if (a.shape, a.dtype) == (b.shape, b.dtype):
+            yield i, k
 
 
 def least_influence(
@@ -130,28 +122,31 @@ def least_influence(
     """
     read = [reading(sample) for sample in samples]
     whole = _outputs(bench, entry, read)
+    if whole is None:
+        return None
+    size = sum(float(np.abs(a).sum()) for outputs in whole for a in outputs if a.dtype.kind == "f")
     found = []
     for index in inputs:
         moved = [[*s[:index], read[k - 1][index], *s[index + 1 :]] for k, s in enumerate(read)]
         others = _outputs(bench, entry, moved)
-        if whole is None or others is None:
+        if others is None:
             return None
-        size = sum(float(np.abs(a).sum()) for outputs in whole for a in outputs)
-        apart = sum(float(np.abs(a - b).sum()) for x, y in zip(whole, others, strict=True) for a, b in zip(x, y, strict=True))
+        pairs = ((a, b) for x, y in zip(whole, others, strict=True) for a, b in zip(x, y, strict=True))
+        apart = sum(float(np.abs(a - b).sum()) for a, b in pairs if a.dtype.kind == "f")
         found.append(apart / max(size, 1e-30))
     return min(found)
 
 
 def _outputs(bench: Workbench, entry: Entry, samples: Sequence[Sequence[Array]]) -> list[list[Array]] | None:
-    """The float outputs of some samples; None where the model does not run on one, or gives no numbers."""
+    """The outputs of some samples; None where the model does not run on one, or gives no numbers."""
     found = []
     try:
         bench.worker.call(Open(entry.path, "xnnpack", 1, [a.shape for a in samples[0]]))
         for sample in samples:
-            floats = [a for a in bench.worker.call(Run(list(sample))) if a.dtype.kind == "f"]
-            if not all(np.isfinite(a).all() for a in floats):
+            outputs = bench.worker.call(Run(list(sample)))
+            if not all(np.isfinite(a).all() for a in outputs if a.dtype.kind == "f"):
                 return None
-            found.append(floats)
+            found.append(outputs)
     except RuntimeFailure:
         return None
     return found
@@ -182,4 +177,4 @@ def feels_scale(graph: Graph, t: Tensor) -> bool:
             if not (traits.moves or traits.element_wise) or any(o in uses.outputs for o in op.outputs):
                 return False
             waiting += [o for o in op.outputs if o not in seen]
-    return bool(seen - {t}) or bool(uses.of(t))
+    return bool(uses.of(t))

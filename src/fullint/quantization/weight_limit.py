@@ -15,8 +15,8 @@ from fullint.model.numerics import dequantize, quantize
 from fullint.model.subgraphs import copy_model
 from fullint.ops import ROWS, Role
 from fullint.quantization.assignment import Assignment
-from fullint.runtime.messages import Open, Run
-from fullint.runtime.process import WorkerProcess, model_file
+from fullint.runtime.process import WorkerProcess
+from fullint.verification.kernel_outputs import outputs_of
 from fullint.verification.metrics import Score, mean_sqnr
 
 NEAR_DB = 3.0
@@ -65,8 +65,8 @@ def weights_limit(
     """
     if not samples or not any(_weights(op) for _, op in model.ops()):
         return None
-    reference = _outputs(worker, model, samples)
-    rounded = _outputs(worker, with_rounded_weights(model, assignment), samples)
+    reference = outputs_of(worker, model, samples)
+    rounded = outputs_of(worker, with_rounded_weights(model, assignment), samples)
     scores = [Score() for _ in model.main.outputs]
     for expected, found in zip(reference, rounded, strict=True):
         for score, a, b in zip(scores, expected, found, strict=True):
@@ -87,9 +87,3 @@ def of_weights(limit_db: float | None, result_db: float | None) -> str | None:
         f"int8 weights are the limit: the float model with its weights alone rounded to 8 bits has {limit_db:.1f} dB, so that "
         "neither more samples nor int16 activations help"
     )
-
-
-def _outputs(worker: WorkerProcess, model: Model, samples: Sequence[Sequence[Array]]) -> list[list[Array]]:
-    with model_file(model) as path:
-        worker.call(Open(path, "xnnpack", 1))
-        return [worker.call(Run(list(sample))) for sample in samples]

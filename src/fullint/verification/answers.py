@@ -87,8 +87,8 @@ class Answers:
 
     def right(self, labels: Sequence[Array]) -> float:
         """Share of the reference's answers that labels, of each sample, agree with."""
-        pairs = [(c[: len(y)], y[: len(c)]) for c, y in zip(self.reference, labels, strict=False)]
-        return float(np.mean(np.concatenate([c == y for c, y in pairs]))) if pairs else 0.0
+        chosen, right = beside_labels(self.reference, labels)
+        return float(np.mean(chosen == right)) if chosen.size else 0.0
 
     @property
     def most_frequent(self) -> tuple[int, int, int] | None:
@@ -105,6 +105,14 @@ def _shares(rows: Array) -> bool:
     if not ((rows > -NEAR_ONE) & (rows < 1 + NEAR_ONE)).all():
         return False
     return rows.shape[1] == 1 or bool((np.abs(rows.sum(axis=1) - 1) < NEAR_ONE).all())
+
+
+def beside_labels(chosen: Sequence[Array], labels: Sequence[Array]) -> tuple[Array, Array]:
+    """The classes of samples and their labels, row by row; a run that was filled up has fewer labels than rows."""
+    pairs = [(c[: len(y)], y[: len(c)]) for c, y in zip(chosen, labels, strict=False)]
+    if not pairs:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    return np.concatenate([c for c, _ in pairs]), np.concatenate([y for _, y in pairs])
 
 
 def class_scores(answers: Sequence[Answers], labels: Sequence[Array] | None = None) -> Answers | None:

@@ -230,7 +230,7 @@ class _Run:
     def judge_also(self, also: Sequence[Sequence[Array]]) -> int:
         """Judge on more samples where those so far are too few to tell; returns how many of them count for the figures.
 
-        The figures take samples until they are `_enough`; parts and answers are looked at on `ENOUGH`. Where those held back are
+        The figures take as many as are `wanted`; parts and answers are looked at on `ENOUGH`. Where those held back are
         worse than all together by more than chance, ranges fit the calibrated ones too well, and those held back judge alone.
         """
         trial = self.trials["xnnpack"]

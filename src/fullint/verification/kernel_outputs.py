@@ -8,6 +8,8 @@ import numpy as np
 
 from fullint.model.ir import NUMPY_TYPES, Array, Model, Tensor
 from fullint.model.numerics import dequantize, quantize
+from fullint.runtime.messages import Open, Run
+from fullint.runtime.process import WorkerProcess, model_file
 
 FAR_STEPS = 2
 """Integer outputs of two kernel sets may differ by this many steps."""
@@ -54,6 +56,13 @@ def integer_inputs(result: Model, sample: Sequence[Array], given: Sequence[Tenso
             array = quantize(array, tensor.quant, tensor.dtype)
         ready.append(np.ascontiguousarray(_whole(array, tensor)).reshape(tensor.shape))
     return ready
+
+
+def outputs_of(worker: WorkerProcess, model: Model | bytes, samples: Sequence[Sequence[Array]]) -> list[list[Array]]:
+    """A model's outputs for some samples, on XNNPACK."""
+    with model_file(model) as path:
+        worker.call(Open(path, "xnnpack", 1))
+        return [worker.call(Run(list(sample))) for sample in samples]
 
 
 def largest_steps(a: Sequence[Array], b: Sequence[Array]) -> int:

@@ -139,4 +139,4 @@ def _spread(values: Sequence[float], size: int) -> list[float]:
 
 
 def _numbers(values: Sequence[float]) -> str:
-    return ",".join(f"{v:g}" for v in dict.fromkeys(values)) if len({*values}) == 1 else ",".join(f"{v:g}" for v in values)
+    return ",".join(f"{v:g}" for v in (values[:1] if len({*values}) == 1 else values))
