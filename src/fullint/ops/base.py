@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from fullint.model.ir import Op, Quant, Tensor
+from fullint.ops.taps import Taps
 from fullint.ops.traits import UNKNOWN, Traits
 
 KERNEL_SETS = ("xnnpack", "builtin", "reference")
@@ -144,6 +145,7 @@ class OpRow:
         derive: computes type and parameters of the DERIVED operands.
         demands_bias: whether the kernel requires a bias.
         depthwise: whether each output channel reads only one input channel.
+        taps: operator -> what it reads for each of its results, for operators with weights; None where that is not known.
         converts_types: whether its input and output may have different types.
         int32: whether its kernels do the same with plain int32 values in place of its SAME operands.
         traits: mathematical properties of its function.
@@ -172,6 +174,7 @@ class OpRow:
     derive: Callable[[Op, Given], Derived] | None = None
     demands_bias: bool = False
     depthwise: bool = False
+    taps: Callable[[Op], Taps | None] = lambda op: None
     converts_types: bool = False
     int32: bool = False
     traits: Traits = UNKNOWN

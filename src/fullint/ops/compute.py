@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fullint.model.ir import Op
 from fullint.ops.base import Observed, OpRow, Role, above_product, static
+from fullint.ops.taps import conv_taps, dense_taps, transpose_conv_taps
 
 _ABOVE_PRODUCT = above_product(256.0)
 _CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
@@ -47,6 +48,7 @@ ROWS = (
         demands_bias=True,
         fuses=_CLAMPS,
         least_scale=_ABOVE_PRODUCT,
+        taps=conv_taps,
         refuses=static(2),
     ),
     OpRow(
@@ -63,6 +65,7 @@ ROWS = (
         depthwise=True,
         fuses=_CLAMPS,
         least_scale=_ABOVE_PRODUCT,
+        taps=conv_taps,
         refuses=static(2),
     ),
     OpRow(
@@ -77,6 +80,7 @@ ROWS = (
         bias=2,
         fuses=_CLAMPS,
         least_scale=_ABOVE_PRODUCT,
+        taps=dense_taps,
         refuses=_dense_refuses,
     ),
     OpRow(
@@ -92,6 +96,7 @@ ROWS = (
         data=2,
         fuses=_CLAMPS,
         least_scale=_ABOVE_PRODUCT,
+        taps=transpose_conv_taps,
         refuses=static(3),
     ),
     OpRow(

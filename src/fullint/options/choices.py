@@ -25,6 +25,7 @@ from fullint.targets import TARGETS
 
 IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
 ACTIVATION_TYPES = ("int8", "int16")
+EFFORTS = ("fast", "balanced")
 WEIGHTS = ("auto", "per-channel", "per-tensor")
 FRAMEWORK_NAMES = ("auto", "keras", "torch", "onnx")
 SNIPPET_LANGUAGES = ("python", "cpp", "c", "kotlin")
@@ -92,6 +93,15 @@ class RunOptions(SampleOptions):
             "Number of samples to run in parallel while calibrating.", parse=int, shown="number of cores", converter=True
         ),
     )
+    effort: str = field(
+        default="balanced",
+        metadata=said(
+            "fast: only the last layers' biases are corrected; balanced: weights are rounded, and biases corrected, for what each "
+            "operator really computes.",
+            choices=EFFORTS,
+            converter=True,
+        ),
+    )
     min_sqnr: float = field(
         default=5.0, metadata=said("Write nothing below this SQNR, in dB.", metavar="DB", parse=float, converter=True)
     )
@@ -116,6 +126,7 @@ class RunOptions(SampleOptions):
         if len(given) not in (1, 2) or not {*given} <= {*IO_TYPES}:
             raise UsageError(f'io must be one of {", ".join(IO_TYPES)}, or two of them (inputs,outputs), not "{self.io}"')
         one_of("target", self.target, tuple(TARGETS))
+        one_of("effort", self.effort, EFFORTS)
         for name in ("keep_float", "int16"):
             k = getattr(self, name)
             if isinstance(k, bool) or (not isinstance(k, str | int | None) and not _all_text(k, int)):

@@ -28,6 +28,7 @@ from fullint.passes.engine import Evaluate, RewriteRule, sweep
 from fullint.passes.expand_constants import expand_dequantize, expand_hybrid, finite_masks
 from fullint.passes.fold_affine import fold_affine_after, fold_mul_before
 from fullint.passes.fuse_activation import fuse_activation
+from fullint.passes.global_pool import whole_pool_as_mean
 from fullint.passes.int16_forms import difference_apart, prelu_apart, wide_lookup
 from fullint.passes.lookup import collapse, collapse_lacking, recognise
 from fullint.passes.nan_select import nan_branch
@@ -71,6 +72,7 @@ FIRST: tuple[RewriteRule, ...] = (
     square_as_mul,
     neg_as_mul,
     sum_as_mean,
+    whole_pool_as_mean,
     div_as_product,
 )
 """Constants first, so that folds see float32; folds before activations are fused, since a fused activation prevents

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from fullint.calibration.collect import KeptOutputs
 from fullint.calibration.signatures import view
-from fullint.calibration.statistics import stacked
 from fullint.errors import NotIntegerError, RuntimeFailure, VerificationError
 from fullint.model.ir import Array, Buffer, Graph, Tensor
-from fullint.model.numerics import representable
-from fullint.model.ranges import Range
 from fullint.model.tflite import write_model
 from fullint.model.tflite.packed_files import with_packed_files
-from fullint.quantization.bias_correction import Head, correct_bias, means_model
 from fullint.quantization.decide import refusal
 from fullint.quantization.emit import Emitted, emit
 from fullint.quantization.io_types import set_io
+from fullint.quantization.pairs import heads, pairs, staying, weighted
+from fullint.quantization.refine import apply, refine
+from fullint.quantization.side_by_side import Side
 from fullint.quantization.stage_values import Assigned, Calibrated, Written
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
-from fullint.runtime.messages import FinishMeasuring, Measure, Sample
-from fullint.runtime.process import model_file
-from fullint.verification.kernel_outputs import integer_inputs
+from fullint.verification.kernel_outputs import as_read, integer_inputs
 
 UNCALIBRATED_KEY = "fullint_uncalibrated"
 
@@ -43,8 +37,8 @@ def build(bench: Workbench, assigned: Assigned) -> Written:
             emitted = emit(calibrated.model, assigned.assignment, options.float_ends)
         except NotIntegerError as e:
             raise refusal(list(e.blockers), calibrated) from e
-    with bench.stage("correct_bias"):
-        changes = _correct_biases(bench, calibrated, emitted)
+    with bench.stage("refine"):
+        changes = _refined(bench, calibrated, emitted)
     bench.second_worker()  # it starts while the file is written
     with bench.stage("rewrite"):
         for old, new, entry in zip(calibrated.model.entries, emitted.model.entries, prepared.loaded.entries, strict=True):
@@ -76,37 +70,29 @@ def _warnings(gone: int) -> tuple[str, ...]:
     return (f"keep_float: {gone} operators are not in the result: nothing needs them, or they are constant",)
 
 
-def _correct_biases(bench: Workbench, calibrated: Calibrated, emitted: Emitted) -> tuple[Change, ...]:
-    """Take back the heads' mean errors, where samples were kept to see them on."""
-    bias, ranges = calibrated.bias, calibrated.ranges
-    kept = {t for op in calibrated.model.main.ops if op.keep_float for t in op.outputs}
-    sound = [h for h in bias.heads if h.tensor not in kept and _holds(emitted.int8[h.tensor], ranges[h.tensor])]
-    if len(bias.samples) < 2 or not sound or bias.means is None:
+def _refined(bench: Workbench, calibrated: Calibrated, emitted: Emitted) -> tuple[Change, ...]:
+    """Round weights and correct biases, where samples were kept to see them on."""
+    model, samples = calibrated.model, calibrated.bias.samples
+    loaded = calibrated.prepared.loaded
+    chosen = weighted(model.main) if loaded.options.effort != "fast" else heads(model.main)
+    found = pairs(model, emitted, chosen)
+    if len(samples) < 2 or not found:
         return ()
-    columns = np.concatenate([np.full(h.channels, h in sound) for h in bias.heads])
+    stay = (
+        staying(emitted, found)
+        if loaded.options.effort != "fast"
+        else dict.fromkeys((p.integer for p in found), "effort is fast")
+    )
+    given = [as_read(s, loaded.entries[0].inputs, model.main.inputs) for s in samples]
+    codes = [integer_inputs(emitted.model, s) for s in given]
+    threads = max(1, loaded.options.workers // 2)
+    exact = Side(model, [p.exact for p in found], bench.worker, given, threads)
+    integer = Side(emitted.model, [p.integer for p in found], bench.second_worker(), codes, threads)
     try:
-        measured = _integer_means(bench, calibrated, emitted, sound)
+        done = refine(found, exact, integer, len(samples), stay, lambda i, n: bench.progress("refine", i, n))
     except RuntimeFailure as e:
         raise VerificationError([str(e).replace(bench.worker.what, "the result")]) from e
-    return tuple(correct_bias(emitted, sound, bias.means[:, columns], measured))
-
-
-def _integer_means(bench: Workbench, calibrated: Calibrated, emitted: Emitted, sound: Sequence[Head]) -> Array:
-    samples = calibrated.bias.samples
-    with model_file(means_model(emitted, sound)) as path:
-        bench.worker.call(Measure(path, calibrated.prepared.loaded.options.workers, KeptOutputs(len(samples))))
-        for index, sample in enumerate(samples):
-            bench.worker.post(Sample(index, integer_inputs(emitted.model, sample)))
-        found = bench.worker.call(FinishMeasuring())
-    assert isinstance(found, KeptOutputs)
-    return stacked(found.kept)
-
-
-def _holds(t: Tensor, span: Range) -> bool:
-    """Whether nothing of a range is saturated on purpose (its mean then says nothing)."""
-    assert t.quant is not None
-    step = float(t.quant.scale[0])
-    return representable(t.quant).contains(span, below=step, above=step)
+    return tuple(apply(emitted.model, done))
 
 
 def _ascii(text: str) -> Array:

@@ -22,11 +22,11 @@ from fullint.model.numerics import representable
 from fullint.model.ranges import Range
 from fullint.ops import traits_of
 from fullint.options import numbers
-from fullint.quantization.bias_correction import heads, sample_count
 from fullint.quantization.equalization import equalize as rescale
-from fullint.quantization.equalization import streams
 from fullint.quantization.feasibility import unmeasured
+from fullint.quantization.pairs import heads, sample_count, weighted
 from fullint.quantization.stage_values import BiasSamples, Calibrated, Channels, Loaded, Prepared
+from fullint.quantization.streams import streams
 from fullint.quantization.whole_numbers import whole_ranges, whole_tensors
 from fullint.quantization.workbench import Workbench
 from fullint.verification.kernel_outputs import as_read
@@ -48,11 +48,9 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
     with bench.stage("calibrate"):
         found = [s for s in streams(model.main) if prepared.pinned.keys().isdisjoint(s.tensors)]
         by_channel = {t for s in found for t in s.tensors if t.shape[-1] == s.channels}
-        exact = options.activations == "int16" or has_state(model)
-        keep = 0 if exact else sample_count(model)
-        ends = heads(model.main) if keep else []
+        keep = sample_count(model, weighted(model.main) if options.effort != "fast" else heads(model.main))
         ends_float = options.float_ends
-        wanted = Wanted(observed_tensors(model, ends_float), by_channel, [h.tensor for h in ends], keep)
+        wanted = Wanted(observed_tensors(model, ends_float), by_channel, (), keep)
         given = prepared.loaded.entries
         compared = any(traits_of(op.kind).compares and _reads_int32(op) for _, op in model.ops())
 
@@ -72,8 +70,8 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
             model,
             stats.measured,
             done.held,
-            BiasSamples(tuple(ends), stats.means, done.kept),
-            Channels(tuple(found), stats.channels, done.inputs),
+            BiasSamples(done.kept),
+            Channels(tuple(found), stats.channels, done.inputs, done.held[0].calibrated),
             warnings=warn_of_unseen(stats.unseen),
             digest=done.digest,
             samples=tuple(samples),
@@ -156,7 +154,7 @@ def equalize(bench: Workbench, calibrated: Calibrated) -> Calibrated:
     options, known = prepared.loaded.options, calibrated.ranges
     with bench.stage("equalize"):
         old = calibrated.model.main
-        done = rescale(old, channels.streams, set(known), channels.ranges, per_tensor=options.per_tensor)
+        done = rescale(old, channels.streams, set(known), channels.ranges, channels.count, per_tensor=options.per_tensor)
         ranges = {**known, **{t: Range(float(low.min()), float(high.max())) for t, (low, high) in done.channels.items()}}
         if options.activations == "int8":
             ranges |= {t: channels.inputs.clipped(t, ranges[t]) for t in channels.inputs.count if t in ranges}

@@ -26,9 +26,8 @@ from fullint.model.ranges import Range
 from fullint.model.tflite.packed_files import NO_FILES, PackedFiles
 from fullint.options import QuantizeOptions
 from fullint.quantization.assignment import Assignment, Granularity
-from fullint.quantization.bias_correction import Head
 from fullint.quantization.emit import Emitted
-from fullint.quantization.equalization import Stream
+from fullint.quantization.streams import Stream
 from fullint.reporting import Change
 
 Source = str | Path | bytes
@@ -121,20 +120,19 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BiasSamples:
-    """What the correction of biases works with: the heads, their float means [samples, channels], the samples."""
+    """Samples that weights are rounded and biases corrected on."""
 
-    heads: tuple[Head, ...] = ()
-    means: Array | None = None
     samples: tuple[list[Array], ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Channels:
-    """What equalization works with: streams, the ranges of their channels, and values of the float inputs."""
+    """What equalization works with: streams, the ranges of their channels over `count` samples, values of the float inputs."""
 
     streams: tuple[Stream, ...] = ()
     ranges: Mapping[Tensor, tuple[Array, Array]] = field(default_factory=dict)
     inputs: InputValues = field(default_factory=InputValues)
+    count: int = 0
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -8,7 +8,7 @@ the answer to `FinishMeasuring`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -120,3 +120,36 @@ class Sample:
 @dataclass(frozen=True, eq=False, repr=False)
 class FinishMeasuring(Message[Accumulator]):
     """End the samples and return the filled accumulator."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Put(Message[None]):
+    """Begin a run in pieces (`steps`) with these values: number -> one array for each sample."""
+
+    values: Mapping[int, Sequence[Array]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Advance(Message[None]):
+    """Run a piece on every sample.
+
+    Attributes:
+        path: the piece's file.
+        takes, gives: numbers of its inputs and outputs, in graph order.
+        drops: numbers of the values that nothing reads afterwards.
+        threads: number of threads.
+    """
+
+    path: str
+    takes: Sequence[int]
+    gives: Sequence[int]
+    drops: Sequence[int]
+    threads: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Look(Message[Any]):
+    """Return what a function makes of a value, a list of one array for each sample."""
+
+    key: int
+    function: Callable[[Sequence[Array]], Any]

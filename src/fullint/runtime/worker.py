@@ -22,6 +22,7 @@ from fullint.model.ir import Array
 from fullint.runtime import messages
 from fullint.runtime.interpreter import invoke, open_interpreter
 from fullint.runtime.sample_runner import SampleError, SampleRunner
+from fullint.runtime.steps import Steps
 
 SAMPLES_AHEAD = 4
 DELEGATE_NODE = "DELEGATE"
@@ -34,6 +35,7 @@ class Worker:
     def __init__(self) -> None:
         self.runner: Any = None
         self.samples: SampleRunner | None = None
+        self.steps = Steps()
         self.benchmark: Any = None
         """Answers a benchmark's messages; created with the first one."""
 
@@ -90,6 +92,15 @@ class Worker:
         samples, self.samples = self.samples, None
         return samples.finish()
 
+    def put(self, m: messages.Put) -> None:
+        self.steps.put(m.values)
+
+    def advance(self, m: messages.Advance) -> None:
+        self.steps.advance(m.path, m.takes, m.gives, m.drops, m.threads)
+
+    def look(self, m: messages.Look) -> Any:
+        return self.steps.look(m.key, m.function)
+
 
 HANDLERS: dict[type[Any], Callable[[Worker, Any], Any]] = {
     messages.Open: Worker.open,
@@ -100,6 +111,9 @@ HANDLERS: dict[type[Any], Callable[[Worker, Any], Any]] = {
     messages.Measure: Worker.measure,
     messages.Sample: Worker.sample,
     messages.FinishMeasuring: Worker.finish_measuring,
+    messages.Put: Worker.put,
+    messages.Advance: Worker.advance,
+    messages.Look: Worker.look,
 }
 
 

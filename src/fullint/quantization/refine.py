@@ -1,0 +1,208 @@
+"""Weights rounded, and biases corrected, operator by operator, on what the integer model really computes.
+
+    for each operator with weights, in order, on some samples:
+        x_f, x_q     its input in the float and in the integer model
+        Wq           codes for what they multiply                                     (`rounding`)
+        e            mean over all results of   Wq x_q + bq - W x_f - b               before the activation
+        b' = bq - e max(0, 1 - SE^2 / e^2)                                            SE: of the mean over samples
+        the integer operator, with Wq and b', makes the next x_q
+
+Rounding and clipping shift the mean of every layer a little, and the shifts add up. (Nagel et al., "Data-free quantization
+through weight equalization and bias correction", 2019, empirical bias correction; here of the sequence, so that each layer
+takes back what those before it have left.) This decides; `apply` changes the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fullint.model.ir import Array, Buffer, Graph, Model, Op, Quant, Tensor
+from fullint.model.numerics import bias_scales
+from fullint.model.weights import INT8_WEIGHTS
+from fullint.ops import ROWS
+from fullint.ops.taps import Taps
+from fullint.quantization.patches import Patches, TapMeans, drawn
+from fullint.quantization.rounding import Inputs, Rounded, round_weights
+from fullint.quantization.side_by_side import Pair, Side, data_of
+from fullint.reporting import Change
+
+RESULTS = 2048
+"""Results of an operator that its weights are rounded on."""
+LARGEST_BIAS = {"int32": 2**31 - 1, "int64": 2**39 - 1}
+"""int64 biases are added in 40 bits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """What becomes of an operator of the integer model.
+
+    Attributes:
+        old, new: the operator, and the same with other constants.
+        origin: index in the given file.
+        rounded: of its weights; None where they stay.
+        shift: root of the mean square of what its bias takes back.
+        why: why its weights stay, if they do.
+    """
+
+    old: Op
+    new: Op
+    origin: int
+    rounded: Rounded | None
+    shift: float
+    why: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class _Form:
+    """The weights of an operator as one matrix for each group, [groups, outputs, columns]; columns channel by channel."""
+
+    axis: int
+    shape: tuple[int, ...]
+    groups: int
+    taps: int
+
+    @classmethod
+    def of(cls, op: Op, taps: Taps) -> _Form:
+        w = _weights(op)
+        axis = ROWS[op.kind].axis or 0
+        each = w.size // w.shape[axis] // taps.window
+        return cls(axis, w.shape, taps.channels // each, taps.window)
+
+    def matrix(self, w: Array) -> Array:
+        first = np.moveaxis(w, self.axis, 0).reshape(w.shape[self.axis], self.taps, -1)
+        return np.ascontiguousarray(first.transpose(0, 2, 1)).reshape(self.groups, w.shape[self.axis] // self.groups, -1)
+
+    def back(self, matrix: Array) -> Array:
+        outputs = self.shape[self.axis]
+        first = matrix.reshape(outputs, -1, self.taps).transpose(0, 2, 1)
+        rest = tuple(n for i, n in enumerate(self.shape) if i != self.axis)
+        return np.ascontiguousarray(np.moveaxis(first.reshape(outputs, *rest), 0, self.axis))
+
+
+def _weights(op: Op) -> Tensor:
+    t = op.input(ROWS[op.kind].weight or 0)
+    assert t is not None
+    return t
+
+
+def refine(
+    pairs: Sequence[Pair],
+    exact: Side,
+    integer: Side,
+    samples: int,
+    stay: Mapping[Op, str],
+    progress: Callable[[int, int], None],
+) -> list[Refined]:
+    """Other weights and biases for the operators of the integer model, each decided with those before it in place.
+
+    Args:
+        pairs: the operators, in order.
+        exact, integer: the two models, cut before them.
+        samples: how many.
+        stay: integer operator -> why its weights are not rounded anew.
+        progress: told how many operators of how many are done.
+    """
+    found: list[Refined] = []
+    instead: dict[Op, Op] = {}
+    for number, pair in enumerate(pairs):
+        for side in (exact, integer):
+            side.advance(instead)
+        for side in (exact, integer):
+            side.wait()
+        one = _refined(pair, exact, integer, samples, stay.get(pair.integer, ""), number)
+        if one is not None:
+            found.append(one)
+            instead[one.old] = one.new
+        progress(number + 1, len(pairs))
+    return found
+
+
+def _refined(pair: Pair, exact: Side, integer: Side, samples: int, why: str, seed: int) -> Refined | None:
+    row = ROWS[pair.exact.kind]
+    taps = row.taps(pair.exact)
+    data, codes = data_of(pair.integer), _weights(pair.integer)
+    if taps is None or data.quant is None or codes.quant is None:
+        return None
+    scale, zero = float(data.quant.scale[0]), int(data.quant.zero_point[0])
+    form = _Form.of(pair.exact, taps)
+    w = form.matrix(_weights(pair.exact).array.astype(np.float32))
+    steps = np.broadcast_to(codes.quant.scale, form.shape[form.axis]).reshape(w.shape[:2])
+    exact.ask(pair.exact, TapMeans(taps, 0.0))
+    integer.ask(pair.integer, TapMeans(taps, zero))
+    rounded = None
+    if not why:
+        at = drawn(taps, samples, RESULTS, seed)
+        exact.ask(pair.exact, Patches(taps, at, 0.0))
+        integer.ask(pair.integer, Patches(taps, at, zero))
+    means = exact.answer(), integer.answer() * scale
+    if not why:
+        x, q = exact.answer(), integer.answer()
+        real = (q.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+        shape = (len(x), form.groups, -1)
+        first = int((at < taps.places * (samples // 2)).sum())
+        rounded = round_weights(w, steps, Inputs(x.reshape(shape), real.reshape(shape), first), INT8_WEIGHTS.most)
+    new = replace(pair.integer, inputs=list(pair.integer.inputs))
+    if rounded is not None:
+        new.inputs[row.weight or 0] = replace(codes, buffer=Buffer.of(form.back(rounded.codes)))
+    now = form.matrix(_weights(new).array).astype(np.float64) * steps[:, :, None]
+    shift = _corrected(pair, new, _results(now, means[1], form) - _results(w, means[0], form), scale)
+    return Refined(pair.integer, new, pair.exact.origin, rounded, shift, why)
+
+
+def _results(w: Array, means: Array, form: _Form) -> Array:
+    """Mean results without the bias, [samples, outputs], of what each tap reads on average, [samples, taps, channels]."""
+    x = means.transpose(0, 2, 1).reshape(len(means), form.groups, -1)
+    found: Array = np.einsum("sgk,gok->sgo", x, w.astype(np.float64), optimize=True).reshape(len(means), -1)
+    return found
+
+
+def _corrected(pair: Pair, new: Op, error: Array, scale: float) -> float:
+    """Give the new operator a bias that takes back its mean error, [samples, outputs]; how large that is."""
+    row = ROWS[new.kind]
+    index = row.bias or 0
+    bias, steps = new.input(index), _weights(new).quant
+    before = pair.exact.input(index)
+    assert steps is not None
+    if bias is None or bias.quant is None or bias.buffer is None or not np.isfinite(error).all():
+        return 0.0
+    quant = Quant.of(bias_scales(scale, steps.scale))
+    real = np.zeros(error.shape[1]) if before is None else before.array.astype(np.float64)
+    at = bias.array.astype(np.int64)
+    error = error + (at * quant.scale.astype(np.float64) - real)
+    shift = shrunk(error)
+    limit = LARGEST_BIAS[bias.dtype]
+    moved = np.clip(at - np.rint(shift / quant.scale.astype(np.float64)).astype(np.int64), -limit, limit)
+    new.inputs[index] = replace(bias, buffer=Buffer.of(moved.astype(bias.array.dtype)))
+    return float(np.sqrt(np.square(shift).mean()))
+
+
+def shrunk(error: Array) -> Array:
+    """Means of the error over samples, the less the fewer there are and the larger their spread, e max(0, 1 - SE^2 / e^2)."""
+    mean = error.mean(axis=0)
+    if len(error) < 2:
+        return np.zeros_like(mean)
+    noise = error.var(axis=0, ddof=1) / len(error)
+    keep: Array = np.maximum(0.0, 1 - noise / np.maximum(np.square(mean), 1e-30))
+    shift: Array = mean * keep
+    return shift
+
+
+def apply(model: Model, refined: Sequence[Refined]) -> list[Change]:
+    """Put refined operators in the place of the old ones, in place, and say what was done."""
+    main: Graph = model.main
+    instead = {one.old: one.new for one in refined}
+    main.ops = [instead.get(op, op) for op in main.ops]
+    main.sync_tensors()
+    return [Change("refine", r.origin, r.new.kind, r.new.output_name, _said(r)) for r in refined]
+
+
+def _said(r: Refined) -> str:
+    taken = f"mean error of {r.shift:.3g} taken back"
+    if r.rounded is None:
+        return f"{taken}; weights stay: {r.why}" if r.why else taken
+    gain = 10 * np.log10(max(r.rounded.nearest, 1e-30) / max(r.rounded.error, 1e-30))
+    also = ", errors of its input included" if r.rounded.moved_target else ""
+    return f"rounding for its inputs lowers its error by {gain:.1f} dB{also}; {taken}"

@@ -1,0 +1,157 @@
+"""Weights rounded for what they multiply, so that the errors of a row's roundings cancel in its result.
+
+    minimise  E |Wq x_q - W x_f|^2      over codes at fixed scales; x_f, x_q: the operator's input in the float and the integer
+                                        model, both without their means, which the bias takes
+
+    H = E[x_q x_q^T] + 0.1 mean(diag) I           the target T = W, or, where samples that it was not fitted on say so,
+    T = W + W E[(x_f - x_q) x_q^T] (H0 + mean(diag) I)^-1                  one that takes back the error of the input as well
+    column after column:  q_j = round(T_j / s),  T_k -= (T_j - q_j s) U_jk / U_jj  for k > j,      U^T U = H^-1
+
+(Frantar et al., "GPTQ", 2022, with the input of the quantized network as in Frantar and Alistarh, "Optimal Brain Compression",
+2022.) Columns are taken channel by channel in blocks of at most 288; what two blocks have in common is neglected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fullint.model.ir import Array
+
+BLOCK = 288
+"""Columns that are rounded together."""
+DAMPING, TARGET_DAMPING = 0.1, 1.0
+"""Of H, and of what the target is fitted with, as shares of the mean of its diagonal: light damping overfits."""
+WORTH = 0.9
+"""The error on other samples has to fall below this share, for a target that is not W."""
+LAZY = 32
+"""Columns after which the rest of a block is updated."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What some results of an operator are made of, [results, groups, columns], float32.
+
+    Attributes:
+        exact: in the float model.
+        rounded: in the integer model, as real values.
+        first: how many of the results are of the samples that a target is fitted on.
+    """
+
+    exact: Array
+    rounded: Array
+    first: int
+
+
+@dataclass(frozen=True, eq=False)
+class Rounded:
+    """Codes, and the mean squared error of the results: rounded to nearest, and so.
+
+    Attributes:
+        codes: as the weights, int8.
+        nearest, error: on the results that were looked at, means taken off.
+        moved_target: whether it takes back the error of the input.
+    """
+
+    codes: Array
+    nearest: float
+    error: float
+    moved_target: bool
+
+
+def round_weights(weights: Array, scale: Array, inputs: Inputs, most: int) -> Rounded:
+    """The codes of one operator's weights.
+
+    Args:
+        weights: [groups, outputs, columns], float32.
+        scale: of each output, [groups, outputs].
+        inputs: of some results.
+        most: largest code.
+    """
+    columns = weights.shape[2]
+    codes = np.empty(weights.shape, np.int8)
+    target, moved = weights, False
+    blocks = [slice(a, min(a + BLOCK, columns)) for a in range(0, columns, BLOCK)]
+    exact, rounded = _centred(inputs.exact), _centred(inputs.rounded)
+    shifted = _moved_target(weights, exact, rounded, inputs.first, blocks)
+    if shifted is not None:
+        target, moved = shifted, True
+    for b in blocks:
+        x = rounded[:, :, b]
+        codes[:, :, b] = _rounded(target[:, :, b].copy(), scale, _second_moment(x, x), most)
+    nearest = np.clip(np.rint(weights / scale[:, :, None]), -most, most)
+    errors = [_error(weights, exact, q.astype(np.float32) * scale[:, :, None], rounded) for q in (nearest, codes)]
+    if not errors[1] < errors[0]:
+        return Rounded(nearest.astype(np.int8), errors[0], errors[0], False)
+    return Rounded(codes, errors[0], errors[1], moved)
+
+
+def _centred(x: Array) -> Array:
+    """[groups, results, columns] of [results, groups, columns], without the mean of each column."""
+    moved = np.ascontiguousarray((x - x.mean(axis=0, dtype=np.float64).astype(np.float32)).transpose(1, 0, 2))
+    by_result: Array = moved.transpose(1, 0, 2)
+    return by_result
+
+
+def _second_moment(x: Array, y: Array) -> Array:
+    """E[x y^T] of each group, [groups, columns, columns]."""
+    a, b = x.transpose(1, 2, 0), y.transpose(1, 0, 2)
+    moment: Array = np.matmul(a, b) / np.float32(max(len(x), 1))
+    return moment
+
+
+def _damped(h: Array, share: float) -> Array:
+    size = h.shape[-1]
+    diagonal = np.einsum("gii->gi", h).mean(axis=1).astype(np.float64)
+    damped: Array = h.astype(np.float64) + (share * np.maximum(diagonal, 1e-12))[:, None, None] * np.eye(size)
+    return damped
+
+
+def _moved_target(weights: Array, exact: Array, rounded: Array, first: int, blocks: list[slice]) -> Array | None:
+    """A target that takes back the error of the input, if it does so on results that it was not fitted on."""
+    if first < 2 or len(exact) - first < 2:
+        return None
+    before = after = 0.0
+    for b in blocks:
+        fitted = _target(weights[:, :, b], exact[:first, :, b], rounded[:first, :, b])
+        before += _error(weights[:, :, b], exact[first:, :, b], weights[:, :, b], rounded[first:, :, b])
+        after += _error(weights[:, :, b], exact[first:, :, b], fitted, rounded[first:, :, b])
+    if not after < WORTH * before:
+        return None
+    return np.concatenate([_target(weights[:, :, b], exact[:, :, b], rounded[:, :, b]) for b in blocks], axis=2)
+
+
+def _target(weights: Array, exact: Array, rounded: Array) -> Array:
+    h = _damped(_second_moment(rounded, rounded), TARGET_DAMPING)
+    change = np.linalg.solve(h, _second_moment(rounded, exact - rounded).astype(np.float64))
+    moved: Array = weights + np.matmul(weights, change.transpose(0, 2, 1).astype(np.float32))
+    return moved
+
+
+def _error(weights: Array, exact: Array, other: Array, rounded: Array) -> float:
+    """Mean squared difference of the results of W x_f and of other weights times x_q."""
+    difference = np.matmul(exact.transpose(1, 0, 2), weights.transpose(0, 2, 1))
+    difference -= np.matmul(rounded.transpose(1, 0, 2), other.transpose(0, 2, 1))
+    return float(np.square(difference, out=difference).mean(dtype=np.float64))
+
+
+def _rounded(target: Array, scale: Array, h: Array, most: int) -> Array:
+    """Codes of one block of columns, [groups, outputs, columns]; the target is used up."""
+    columns = target.shape[2]
+    with np.errstate(all="ignore"):
+        upper = np.linalg.cholesky(np.linalg.inv(_damped(h, DAMPING))).transpose(0, 2, 1)
+    upper = (upper / np.einsum("gii->gi", upper)[:, :, None]).astype(np.float32)  # U_jk / U_jj
+    left = np.ascontiguousarray(target.transpose(0, 2, 1))  # [groups, columns, outputs]
+    codes = np.empty(left.shape, np.int8)
+    for a in range(0, columns, LAZY):
+        b = min(a + LAZY, columns)
+        errors = np.empty((len(left), b - a, left.shape[2]), np.float32)
+        for j in range(a, b):
+            q = np.clip(np.rint(left[:, j] / scale), -most, most)
+            codes[:, j] = q
+            errors[:, j - a] = left[:, j] - q * scale
+            left[:, j + 1 : b] -= upper[:, j, j + 1 : b, None] * errors[:, j - a, None]
+        left[:, b:] -= np.matmul(upper[:, a:b, b:].transpose(0, 2, 1), errors)
+    as_weights: Array = codes.transpose(0, 2, 1)
+    return as_weights

@@ -1,0 +1,87 @@
+"""The float and the integer model run piece by piece on the same samples, one operator with weights after the other.
+
+    float    x --> x_f --CONV_2D--> ... --> x_f --DEPTHWISE_CONV_2D--> ...
+                    |                        |
+    integer  x --> x_q --CONV_2D'--> ... --> x_q --DEPTHWISE_CONV_2D'--> ...       ' with the weights and bias it was just given
+
+Each model has a process of its own, so that both run at the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from fullint.model.ir import Array, Model, Op, Tensor
+from fullint.ops import ROWS
+from fullint.quantization.patches import Patches, TapMeans
+from fullint.quantization.pieces import Piece, cut
+from fullint.runtime.messages import Advance, Look, Put
+from fullint.runtime.process import WorkerProcess, model_file
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """An operator with weights in both models.
+
+    Attributes:
+        exact: in the float model.
+        integer: in the integer model.
+    """
+
+    exact: Op
+    integer: Op
+
+
+def data_of(op: Op) -> Tensor:
+    """What an operator with weights multiplies."""
+    t = op.input(ROWS[op.kind].data)
+    assert t is not None
+    return t
+
+
+class Side:
+    """One of the models.
+
+    Args:
+        model: its main graph is cut.
+        cuts: operators before which it is cut.
+        worker: a process of its own.
+        samples: what its inputs get, one list in graph input order for each sample.
+        threads: of the runtime.
+    """
+
+    def __init__(
+        self, model: Model, cuts: Sequence[Op], worker: WorkerProcess, samples: Sequence[Sequence[Array]], threads: int
+    ) -> None:
+        self.model, self.worker, self.threads = model, worker, threads
+        self.keys: dict[Tensor, int] = {}
+        self.pieces: Iterator[Piece] = iter(cut(model.main, cuts, {data_of(op) for op in cuts[-1:]}))
+        self.files = contextlib.ExitStack()
+        worker.call(Put({self._key(t): [s[i] for s in samples] for i, t in enumerate(model.main.inputs)}))
+
+    def _key(self, t: Tensor) -> int:
+        return self.keys.setdefault(t, len(self.keys))
+
+    def advance(self, instead: Mapping[Op, Op]) -> None:
+        """Run the next piece, with some operators in the place of others; `wait` for its end."""
+        piece = next(self.pieces)
+        piece = replace(piece, ops=tuple(instead.get(op, op) for op in piece.ops))
+        takes, gives, drops = ([self._key(t) for t in group] for group in (piece.takes, piece.gives, piece.drops))
+        path = self.files.enter_context(model_file(piece.model(self.model.version)))
+        self.worker.send(Advance(path, takes, gives, drops, self.threads))
+
+    def wait(self) -> None:
+        """Wait until the piece has been run."""
+        with self.files:
+            self.worker.receive(Advance)
+
+    def ask(self, op: Op, function: Patches | TapMeans) -> None:
+        """Ask for something of what an operator multiplies; `answer` gives it."""
+        self.worker.send(Look(self._key(data_of(op)), function))
+
+    def answer(self) -> Array:
+        """What was asked for first."""
+        found: Array = self.worker.receive(Look)
+        return found
