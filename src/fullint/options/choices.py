@@ -96,8 +96,8 @@ class RunOptions(SampleOptions):
     effort: str = field(
         default="balanced",
         metadata=said(
-            "fast: only the last layers' biases are corrected; balanced: weights are rounded, and biases corrected, for what each "
-            "operator really computes.",
+            "How much work accuracy is worth. fast: biases of the last layers are corrected; balanced: all weights are rounded, "
+            "and all biases corrected, for what each operator really computes.",
             choices=EFFORTS,
             converter=True,
         ),

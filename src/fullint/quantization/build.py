@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fullint.calibration.signatures import view
-from fullint.errors import NotIntegerError, RuntimeFailure, VerificationError
+from fullint.errors import NotIntegerError
 from fullint.model.ir import Array, Buffer, Graph, Tensor
 from fullint.model.tflite import write_model
 from fullint.model.tflite.packed_files import with_packed_files
 from fullint.quantization.decide import refusal
-from fullint.quantization.emit import Emitted, emit
+from fullint.quantization.emit import emit
 from fullint.quantization.io_types import set_io
-from fullint.quantization.pairs import heads, pairs, staying, weighted
-from fullint.quantization.refine import apply, refine
-from fullint.quantization.side_by_side import Side
+from fullint.quantization.refine import Refined, apply
+from fullint.quantization.refinement import refined_weights
 from fullint.quantization.stage_values import Assigned, Calibrated, Written
 from fullint.quantization.workbench import Workbench
-from fullint.reporting import Change
-from fullint.verification.kernel_outputs import as_read, integer_inputs
 
 UNCALIBRATED_KEY = "fullint_uncalibrated"
 
 
-def build(bench: Workbench, assigned: Assigned) -> Written:
+def build(bench: Workbench, assigned: Assigned, known: Sequence[Refined] = ()) -> Written:
     """The all-integer model and its file.
+
+    Args:
+        bench: tools of the run.
+        assigned: parameters of every tensor.
+        known: what a build of another form of the run has made of the weights, to save doing it again.
 
     Raises:
         NotIntegerError: scales that a kernel does not take.
@@ -38,7 +42,8 @@ def build(bench: Workbench, assigned: Assigned) -> Written:
         except NotIntegerError as e:
             raise refusal(list(e.blockers), calibrated) from e
     with bench.stage("refine"):
-        changes = _refined(bench, calibrated, emitted)
+        refined = refined_weights(bench, calibrated, emitted, known)
+        changes = tuple(apply(emitted.model, refined))
     bench.second_worker()  # it starts while the file is written
     with bench.stage("rewrite"):
         for old, new, entry in zip(calibrated.model.entries, emitted.model.entries, prepared.loaded.entries, strict=True):
@@ -51,7 +56,7 @@ def build(bench: Workbench, assigned: Assigned) -> Written:
         if options.synthetic:
             emitted.model.metadata.append((UNCALIBRATED_KEY, Buffer.of(_ascii("synthetic samples"))))
         data = with_packed_files(write_model(emitted.model), prepared.loaded.packed)
-    return Written(assigned, emitted, data, places, changes, _warnings(prepared.chosen - len(emitted.kept)))
+    return Written(assigned, emitted, data, places, refined, changes, _warnings(prepared.chosen - len(emitted.kept)))
 
 
 def _of_named(calibrated: Calibrated, old: Graph, new: Graph) -> set[Tensor]:
@@ -68,31 +73,6 @@ def _warnings(gone: int) -> tuple[str, ...]:
     if gone <= 0:
         return ()
     return (f"keep_float: {gone} operators are not in the result: nothing needs them, or they are constant",)
-
-
-def _refined(bench: Workbench, calibrated: Calibrated, emitted: Emitted) -> tuple[Change, ...]:
-    """Round weights and correct biases, where samples were kept to see them on."""
-    model, samples = calibrated.model, calibrated.bias.samples
-    loaded = calibrated.prepared.loaded
-    chosen = weighted(model.main) if loaded.options.effort != "fast" else heads(model.main)
-    found = pairs(model, emitted, chosen)
-    if len(samples) < 2 or not found:
-        return ()
-    stay = (
-        staying(emitted, found)
-        if loaded.options.effort != "fast"
-        else dict.fromkeys((p.integer for p in found), "effort is fast")
-    )
-    given = [as_read(s, loaded.entries[0].inputs, model.main.inputs) for s in samples]
-    codes = [integer_inputs(emitted.model, s) for s in given]
-    threads = max(1, loaded.options.workers // 2)
-    exact = Side(model, [p.exact for p in found], bench.worker, given, threads)
-    integer = Side(emitted.model, [p.integer for p in found], bench.second_worker(), codes, threads)
-    try:
-        done = refine(found, exact, integer, len(samples), stay, lambda i, n: bench.progress("refine", i, n))
-    except RuntimeFailure as e:
-        raise VerificationError([str(e).replace(bench.worker.what, "the result")]) from e
-    return tuple(apply(emitted.model, done))
 
 
 def _ascii(text: str) -> Array:

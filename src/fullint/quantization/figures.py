@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fullint.model.ir import Array
 from fullint.quantization.build import build
 from fullint.quantization.decide import decide
+from fullint.quantization.refine import Refined
 from fullint.quantization.stage_values import Calibrated, Written
 from fullint.quantization.workbench import Workbench
 from fullint.verification.judged_parts import JudgedOutput
@@ -32,15 +33,18 @@ class Figures:
     sqnr: float
 
 
-def figures_of(bench: Workbench, calibrated: Calibrated, samples: Sequence[Sequence[Array]]) -> Figures:
+def figures_of(
+    bench: Workbench, calibrated: Calibrated, samples: Sequence[Sequence[Array]], known: Sequence[Refined] = ()
+) -> Figures:
     """What a run gives that starts from these ranges.
 
     Args:
         bench: tools of the run.
         calibrated: ranges, and all that was decided before.
         samples: a few, as the prepared model takes them.
+        known: what has become of the weights in another form of the run.
     """
-    return figures_of_result(bench, build(bench, decide(bench, calibrated)), samples)
+    return figures_of_result(bench, build(bench, decide(bench, calibrated), known), samples)
 
 
 def figures_of_result(bench: Workbench, written: Written, samples: Sequence[Sequence[Array]]) -> Figures:

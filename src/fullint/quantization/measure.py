@@ -24,7 +24,7 @@ from fullint.ops import traits_of
 from fullint.options import numbers
 from fullint.quantization.equalization import equalize as rescale
 from fullint.quantization.feasibility import unmeasured
-from fullint.quantization.pairs import heads, sample_count, weighted
+from fullint.quantization.pairs import operators_to_refine, sample_count
 from fullint.quantization.stage_values import BiasSamples, Calibrated, Channels, Loaded, Prepared
 from fullint.quantization.streams import streams
 from fullint.quantization.whole_numbers import whole_ranges, whole_tensors
@@ -48,7 +48,7 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
     with bench.stage("calibrate"):
         found = [s for s in streams(model.main) if prepared.pinned.keys().isdisjoint(s.tensors)]
         by_channel = {t for s in found for t in s.tensors if t.shape[-1] == s.channels}
-        keep = sample_count(model, weighted(model.main) if options.effort != "fast" else heads(model.main))
+        keep = sample_count(model, operators_to_refine(model.main, options.effort))
         ends_float = options.float_ends
         wanted = Wanted(observed_tensors(model, ends_float), by_channel, (), keep)
         given = prepared.loaded.entries

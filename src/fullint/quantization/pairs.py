@@ -57,6 +57,11 @@ def heads(graph: Graph) -> list[Op]:
     return [op for op in weighted(graph) if op in found and not op.options.get("fused_activation_function")]
 
 
+def operators_to_refine(graph: Graph, effort: str) -> list[Op]:
+    """Those of the main float graph."""
+    return heads(graph) if effort == "fast" else weighted(graph)
+
+
 def sample_count(model: Model, chosen: Sequence[Op]) -> int:
     """How many samples may be kept and run, bounded in memory and in work; 0: too few to help."""
     if not chosen:

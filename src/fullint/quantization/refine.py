@@ -40,16 +40,15 @@ class Refined:
     """What becomes of an operator of the integer model.
 
     Attributes:
-        old, new: the operator, and the same with other constants.
-        origin: index in the given file.
+        pair: the operator in both models.
+        new: the integer one with other constants.
         rounded: of its weights; None where they stay.
         shift: root of the mean square of what its bias takes back.
         why: why its weights stay, if they do.
     """
 
-    old: Op
+    pair: Pair
     new: Op
-    origin: int
     rounded: Rounded | None
     shift: float
     why: str = ""
@@ -66,7 +65,7 @@ class _Form:
 
     @classmethod
     def of(cls, op: Op, taps: Taps) -> _Form:
-        w = _weights(op)
+        w = weights_of(op)
         axis = ROWS[op.kind].axis or 0
         each = w.size // w.shape[axis] // taps.window
         return cls(axis, w.shape, taps.channels // each, taps.window)
@@ -82,7 +81,8 @@ class _Form:
         return np.ascontiguousarray(np.moveaxis(first.reshape(outputs, *rest), 0, self.axis))
 
 
-def _weights(op: Op) -> Tensor:
+def weights_of(op: Op) -> Tensor:
+    """The constant that an operator multiplies with."""
     t = op.input(ROWS[op.kind].weight or 0)
     assert t is not None
     return t
@@ -115,7 +115,7 @@ def refine(
         one = _refined(pair, exact, integer, samples, stay.get(pair.integer, ""), number)
         if one is not None:
             found.append(one)
-            instead[one.old] = one.new
+            instead[pair.integer] = one.new
         progress(number + 1, len(pairs))
     return found
 
@@ -123,12 +123,12 @@ def refine(
 def _refined(pair: Pair, exact: Side, integer: Side, samples: int, why: str, seed: int) -> Refined | None:
     row = ROWS[pair.exact.kind]
     taps = row.taps(pair.exact)
-    data, codes = data_of(pair.integer), _weights(pair.integer)
+    data, codes = data_of(pair.integer), weights_of(pair.integer)
     if taps is None or data.quant is None or codes.quant is None:
         return None
     scale, zero = float(data.quant.scale[0]), int(data.quant.zero_point[0])
     form = _Form.of(pair.exact, taps)
-    w = form.matrix(_weights(pair.exact).array.astype(np.float32))
+    w = form.matrix(weights_of(pair.exact).array.astype(np.float32))
     steps = np.broadcast_to(codes.quant.scale, form.shape[form.axis]).reshape(w.shape[:2])
     exact.ask(pair.exact, TapMeans(taps, 0.0))
     integer.ask(pair.integer, TapMeans(taps, zero))
@@ -147,9 +147,9 @@ def _refined(pair: Pair, exact: Side, integer: Side, samples: int, why: str, see
     new = replace(pair.integer, inputs=list(pair.integer.inputs))
     if rounded is not None:
         new.inputs[row.weight or 0] = replace(codes, buffer=Buffer.of(form.back(rounded.codes)))
-    now = form.matrix(_weights(new).array).astype(np.float64) * steps[:, :, None]
+    now = form.matrix(weights_of(new).array).astype(np.float64) * steps[:, :, None]
     shift = _corrected(pair, new, _results(now, means[1], form) - _results(w, means[0], form), scale)
-    return Refined(pair.integer, new, pair.exact.origin, rounded, shift, why)
+    return Refined(pair, new, rounded, shift, why)
 
 
 def _results(w: Array, means: Array, form: _Form) -> Array:
@@ -163,7 +163,7 @@ def _corrected(pair: Pair, new: Op, error: Array, scale: float) -> float:
     """Give the new operator a bias that takes back its mean error, [samples, outputs]; how large that is."""
     row = ROWS[new.kind]
     index = row.bias or 0
-    bias, steps = new.input(index), _weights(new).quant
+    bias, steps = new.input(index), weights_of(new).quant
     before = pair.exact.input(index)
     assert steps is not None
     if bias is None or bias.quant is None or bias.buffer is None or not np.isfinite(error).all():
@@ -190,13 +190,38 @@ def shrunk(error: Array) -> Array:
     return shift
 
 
+def carried_over(pairs: Sequence[Pair], known: Sequence[Refined]) -> list[Refined]:
+    """What was decided in another run, for operators whose scales are the same in this one."""
+    before = {r.pair.exact: r for r in known}
+    found = []
+    for pair in pairs:
+        r = before.get(pair.exact)
+        if (
+            r is None
+            or not _same(data_of(pair.integer), data_of(r.new))
+            or not _same(weights_of(pair.integer), weights_of(r.new))
+        ):
+            continue
+        row = ROWS[pair.integer.kind]
+        new = replace(pair.integer, inputs=list(pair.integer.inputs))
+        for i in (row.weight, row.bias):
+            if i is not None and new.input(i) is not None:
+                new.inputs[i] = r.new.input(i)
+        found.append(replace(r, pair=pair, new=new))
+    return found
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and a.quant is not None and a.quant.same_as(b.quant)
+
+
 def apply(model: Model, refined: Sequence[Refined]) -> list[Change]:
     """Put refined operators in the place of the old ones, in place, and say what was done."""
     main: Graph = model.main
-    instead = {one.old: one.new for one in refined}
+    instead = {one.pair.integer: one.new for one in refined}
     main.ops = [instead.get(op, op) for op in main.ops]
     main.sync_tensors()
-    return [Change("refine", r.origin, r.new.kind, r.new.output_name, _said(r)) for r in refined]
+    return [Change("refine", r.pair.exact.origin, r.new.kind, r.new.output_name, _said(r)) for r in refined]
 
 
 def _said(r: Refined) -> str:

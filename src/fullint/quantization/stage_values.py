@@ -27,6 +27,7 @@ from fullint.model.tflite.packed_files import NO_FILES, PackedFiles
 from fullint.options import QuantizeOptions
 from fullint.quantization.assignment import Assignment, Granularity
 from fullint.quantization.emit import Emitted
+from fullint.quantization.refine import Refined
 from fullint.quantization.streams import Stream
 from fullint.reporting import Change
 
@@ -197,11 +198,13 @@ class Written:
         emitted: the model, and what came about on the way.
         data: the file.
         places: (graph, index) of operators in the file that may be float -> their description, "" for borders.
+        refined: what its weights and biases have become.
     """
 
     assigned: Assigned
     emitted: Emitted
     data: bytes
     places: Mapping[tuple[int, int], str]
+    refined: tuple[Refined, ...] = ()
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -107,7 +107,7 @@ def _tried(
     found = []
     for way in ways:
         try:
-            gives = figure(figures_of(bench, way.make(), needed.samples if way.samples is None else way.samples))
+            gives = figure(figures_of(bench, way.make(), way.samples or needed.samples, needed.written.refined))
         except FullintError:
             continue  # it is no way for this model
         found.append(Tried(way.option, gives, gives > max(now + HELPS_DB, least)))
