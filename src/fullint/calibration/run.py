@@ -7,7 +7,7 @@ samples --split--> most of them --Collector--> Statistics --finish--> Stats
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
@@ -17,6 +17,7 @@ from fullint.calibration.collect import Collected, Collector, has_state
 from fullint.calibration.input_values import InputValues
 from fullint.calibration.range_methods import DEFAULT_METHOD, RangeMethod
 from fullint.calibration.samples import Held, Samples, split
+from fullint.calibration.samples.spread import Spread
 from fullint.calibration.samples.values_seen import ValuesSeen
 from fullint.calibration.signatures import view
 from fullint.calibration.statistics import Stats, finish, merge_entries
@@ -54,7 +55,7 @@ class Calibration:
     Attributes:
         each: ranges of each entry.
         held: what each entry's samples leave for the certificate.
-        kept: the first samples of the main entry, in graph input order.
+        kept: some samples of the main entry, in graph input order, by their number.
         inputs: some of the values that the float inputs were given.
         digest: SHA-256 of the samples that calibrated, as the model takes them.
         collected: what the statistics of each entry are made of; None where nothing was measured.
@@ -64,7 +65,7 @@ class Calibration:
 
     each: tuple[Stats, ...]
     held: tuple[Held, ...]
-    kept: tuple[list[Array], ...]
+    kept: Mapping[int, list[Array]]
     inputs: InputValues
     digest: str
     collected: tuple[Collected | None, ...]
@@ -85,7 +86,7 @@ class Calibration:
         """
         main = self.collected[0]
         each = self.each if main is None else (finish(self.views[0], main.statistics(numbers)), *self.each[1:])
-        kept = tuple(sample for number, sample in enumerate(self.kept) if number not in numbers)
+        kept = {number: sample for number, sample in self.kept.items() if number not in numbers}
         return replace(
             self,
             each=each,
@@ -119,7 +120,7 @@ def calibrate_entries(
     """
     stats: list[Stats] = []
     held: list[Held] = []
-    kept: list[list[Array]] = []
+    kept = Spread(wanted.keep, in_order=has_state(model))
     collected: list[Collected | None] = []
     seen = tuple(tuple(ValuesSeen(slot) for slot in own.inputs) for own in samples)
     views = tuple(view(model, graph) for graph in model.entries)
@@ -134,8 +135,8 @@ def calibrate_entries(
                 for array, values in zip(sample, seen[number], strict=True):
                     digest.update(np.ascontiguousarray(array).data)
                     values.add(array)
-                if number == 0 and index < wanted.keep:
-                    kept.append(sample)
+                if number == 0:
+                    kept.add(index, sample)
                 collector.add(index, ready(number, sample), samples[number].first_number(run))
                 progress("calibrate", index + 1, samples[number].count)
 
@@ -146,4 +147,4 @@ def calibrate_entries(
             held.append(left)
             stats.append(finish(own, collector.finish()))
             collected.append(collector.collected)
-    return Calibration(tuple(stats), tuple(held), tuple(kept), inputs, digest.hexdigest(), tuple(collected), views, seen)
+    return Calibration(tuple(stats), tuple(held), kept.samples(), inputs, digest.hexdigest(), tuple(collected), views, seen)

@@ -70,7 +70,7 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
             model,
             stats.measured,
             done.held,
-            BiasSamples(done.kept),
+            BiasSamples(tuple(done.kept.values())),
             Channels(tuple(found), stats.channels, done.inputs, done.held[0].calibrated),
             warnings=warn_of_unseen(stats.unseen),
             digest=done.digest,
