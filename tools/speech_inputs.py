@@ -2,7 +2,8 @@
 
     FULLINT_CORPUS=FOLDER python tools/speech_inputs.py OUT
 
-writes OUT/NAME_cal.npz and NAME_test.npz, one array per input of the network, in its order, and NAME_y.npy where there are labels.
+writes OUT/NAME_cal.npz and NAME_test.npz, one array per input of the network, in its order, and NAME_y.npy where there are
+labels.
 
 kwt_non_stream takes a second of sound. The corpus has keywords as cepstra: they are turned back into the spectra that they
 describe, and a voice (a buzz whose pitch falls) or a whisper (noise) is shaped by these. Much is lost, yet the network knows
