@@ -2,9 +2,9 @@
 
     FULLINT_GOLDEN=write python -m pytest tests/test_floors.py      write the figures anew; read the difference first
 
-Trained networks (`networks/`, made by tools/train_networks.py, and the demo's) are calibrated on the demo's digits and
-compared with float on its test digits, which took part in nothing; random graphs on what their certificates say. One figure
-may fall by `SLACK` dB, since processors round differently, their mean hardly at all.
+Trained networks (`networks/`, made by tools/train_networks.py and tools/train_sequences.py, and the demo's) are calibrated on
+the demo's digits and compared with float on its test digits, which took part in nothing; random graphs on what their
+certificates say. One figure may fall by `SLACK` dB, since processors round differently, their mean hardly at all.
 """
 
 from __future__ import annotations
@@ -60,27 +60,38 @@ def check(found: dict[str, float]) -> None:
     assert statistics.mean(found.values()) > statistics.mean(known[name] for name in found) - MEAN_SLACK
 
 
-def outputs(data: bytes | Path, images: np.ndarray) -> list[np.ndarray]:
+def samples(name: str, images: np.ndarray) -> list[list[np.ndarray]]:
+    """What the network takes: a picture; or which rows there are, and the rows, some pictures without one to three of theirs."""
+    if name != "masked":
+        return [[x[None]] for x in images.astype(np.float32)]
+    order = np.random.default_rng(0).permuted(np.tile(np.arange(8), (len(images), 1)), axis=1)
+    kept = [x[np.sort(order[i, i % 4 :])] for i, x in enumerate(images[..., 0].astype(np.float32))]
+    return [[(np.arange(8) < len(x))[None].astype(np.float32), np.pad(x, ((0, 8 - len(x)), (0, 0)))[None]] for x in kept]
+
+
+def outputs(data: bytes | Path, given: list[list[np.ndarray]]) -> list[np.ndarray]:
     model = read_model(data) if isinstance(data, Path) else read_bytes(data)
     content = data.read_bytes() if isinstance(data, Path) else data
     with model_file(content) as path, WorkerProcess() as worker:
         worker.call(Open(path, "builtin", 1))
-        return [real(worker.call(Run(integer_inputs(model, [x[None]])))[0], model.main.outputs[0]) for x in images]
+        return [real(worker.call(Run(integer_inputs(model, x)))[0], model.main.outputs[0]) for x in given]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_trained_networks(name: str) -> None:
     """SQNR on digits that nobody calibrated on, per form; and the labels."""
     with np.load(DEMO / "test.npz") as test:
-        images, labels = test["image"][:TEST_DIGITS].astype(np.float32), test["label"][:TEST_DIGITS]
-    expected = outputs(NETWORKS[name], images)
+        given, labels = samples(name, test["image"][:TEST_DIGITS]), test["label"][:TEST_DIGITS]
+    with np.load(DEMO / "calibration.npz") as calibration:
+        seen = samples(name, calibration["image"]) if name == "masked" else DEMO / "calibration.npz"
+    expected = outputs(NETWORKS[name], given)
     right = np.mean([e.argmax() == label for e, label in zip(expected, labels, strict=True)])
     assert right > 0.9
     found = {}
     for form, options in FORMS.items():
-        result = fullint.quantize(NETWORKS[name], DEMO / "calibration.npz", min_sqnr=-100, threads=1, **options)
+        result = fullint.quantize(NETWORKS[name], seen, min_sqnr=-100, threads=1, **options)
         score = Score()
-        got = outputs(result.model, images)
+        got = outputs(result.model, given)
         for a, b in zip(expected, got, strict=True):
             score.add(a, b)
         found[f"{name} {form}"] = round(score.sqnr, 2)
