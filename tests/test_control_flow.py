@@ -8,7 +8,7 @@ from op_examples import lstm, svdf
 import fullint
 from fullint.errors import NotIntegerError
 from fullint.model.ir import Graph, Quant, Tensor
-from fullint.model.tflite import read_bytes
+from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder, samples_like
 from fullint.ops.make import make_op
 
@@ -43,6 +43,20 @@ def test_loop_is_all_integer(g: Builder) -> None:
     for outer, inner in zip(turn.outputs, body.inputs, strict=True):
         assert (outer.quant is None) == (inner.quant is None)
         assert outer.quant is None or outer.quant.same_as(inner.quant)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_int16_reaches_into_a_loop(g: Builder, turned: bool) -> None:
+    """In whatever order a file has its graphs: each loop gets its own copies of them, in another."""
+    loop(g)
+    model = read_bytes(g.bytes())
+    if turned:
+        model.graphs[1:] = model.graphs[:0:-1]
+    result = fullint.quantize(write_model(model), samples_like(model, 20), int16="TANH")
+    wide = [
+        op.kind for graph in graphs_of(result.model) for op in graph.ops if op.kind == "TANH" and op.inputs[0].dtype == "int16"
+    ]
+    assert len(wide) == 1
 
 
 def test_what_a_loop_carries_is_measured_inside(g: Builder) -> None:

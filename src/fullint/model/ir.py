@@ -219,6 +219,8 @@ class Graph:
     outputs: list[Tensor] = field(default_factory=list)
     ops: list[Op] = field(default_factory=list)
     debug_metadata_index: int = -1
+    origin: int = -1
+    """Index of the graph in the input model that this graph comes from; -1 where nobody asked."""
 
     def sync_tensors(self) -> None:
         """Update `tensors`: drop unreferenced tensors and append new ones, keeping the order."""

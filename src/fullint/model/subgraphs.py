@@ -47,7 +47,7 @@ def copy_graph(graph: Graph) -> Graph:
     for t in (*graph.inputs, *graph.outputs):
         known.setdefault(t, t if t.is_constant else _named(t, ""))
     ops = copy_ops(graph, known)
-    new = Graph(graph.name, [], [known[t] for t in graph.inputs], [known[t] for t in graph.outputs], ops)
+    new = Graph(graph.name, [], [known[t] for t in graph.inputs], [known[t] for t in graph.outputs], ops, origin=graph.origin)
     new.sync_tensors()
     return new
 
@@ -61,7 +61,9 @@ def copy_model(model: Model) -> tuple[Model, dict[Tensor, Tensor]]:
         The copy, and original tensor -> its copy.
     """
     tensors: dict[Tensor, Tensor] = {}
-    graphs = {g: Graph(g.name, debug_metadata_index=g.debug_metadata_index) for g in below(model.main, *model.graphs)}
+    graphs = {
+        g: Graph(g.name, debug_metadata_index=g.debug_metadata_index, origin=g.origin) for g in below(model.main, *model.graphs)
+    }
 
     def own(t: Tensor) -> Tensor:
         if t not in tensors:

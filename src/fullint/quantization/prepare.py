@@ -48,8 +48,10 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
     with bench.stage("prepare"):
         model, twins = copy_model(loaded.model)
         chosen = [] if any(op.keep_float for _, op in model.ops()) else keep_in_float(model, options.keep_float)
-        wide = frozenset((number, op.origin) for number, op in _places(model, named_operators(model, options.int16, "int16")))
-        pinned = {twins[t]: given for t, given in loaded.pinned.items()}
+        for number, graph in enumerate(model.graphs):
+            graph.origin = number
+        named = {(number, op.origin) for number, op in _places(model, named_operators(model, options.int16, "int16"))}
+        pinned = {twins[t]: params for t, params in loaded.pinned.items()}
         changes = _fix_shapes(bench, loaded, model)
         changes += densify(model)
         forget_float_params(model)
@@ -64,6 +66,8 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
         changes += ids
         check_structure(model)
         changes += run_passes(model, bench.evaluate, target.lookups, wide=options.activations == "int16")
+        # each loop has its own copies of its graphs by now, in another order
+        wide = frozenset((n, op.origin) for n, op in model.ops() if (model.graphs[n].origin, op.origin) in named)
     behind = " behind a CAST, since float32 is asked for" if options.io_types[0] == "float32" else ""
     notes = tuple(f'input "{c.output}" {c.why}{behind}' for c in ids)
     warnings = _warnings(model, target, loaded.packed.unreadable)

@@ -105,7 +105,7 @@ class Prepared:
     Attributes:
         pinned: parameters, with their type, that some tensors are to have.
         chosen: how many operators the user keeps in float.
-        wide: (graph, index in the given file) of operators that the user named to compute in int16.
+        wide: (graph of `model`, index in the given file) of operators that the user named to compute in int16.
         notes: what the user should know of the form of the result, in sentences.
     """
 
