@@ -2,23 +2,24 @@
 
     percentile:P   [percentile 100-P, percentile P] of all values
 
-    mse            the ends [l, h] of the least mean squared error, with step = (h - l) / 255:
-                       sum over x in [l, h], x != 0, of step^2 / 12   +   sum over the others of (x - nearest end)^2
+    mse            the ends [l, h] of the least squared error, with step = (h - l) / 255: a sum over all x of
+                       (x - nearest end)^2 beyond the ends,   x^2 for |x| < step / 2,   step^2 / 12 for all others
 
     histogram      the ends +-t of the least Kullback-Leibler divergence sum p log(p / q), as TensorRT defines it (Migacz,
                    "8-bit inference with TensorRT", 2017). 2048 bins reach to the largest |x|:
                        p = counts of the bins within +-t; those beyond are added to the outermost ones
-                       q = counts of the bins within +-t, put together to 255 levels, each spread evenly over its bins that
-                           are not empty
+                       q = counts of the bins within +-t, put together to 255 levels, each spread evenly over those of its
+                           bins where p > 0; a level of none counts as one value
 
 All are made of the same counts (`histograms`). Ends lie where bins begin, or are the smallest and largest value; they hold zero.
-An end that no value reaches is zero. Zeros cost nothing, since zero has a code of its own: mse and histogram leave them out.
+An end that no value reaches is zero. Zero has a code of its own, so that histogram leaves zeros out.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,10 +34,10 @@ from fullint.options.of_ranges import PERCENTILE
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-COARSE = 16
+EVERY_END = 16
 """Ends of the least error are looked for among every so many first, and then among all that are near."""
 LINEAR_BINS = 2048
-EVERY = 8
+EVERY_THRESHOLD = 8
 """So many bins apart are the thresholds that the divergence is computed for."""
 
 
@@ -125,6 +126,55 @@ class Percentile(Clipping):
         return low, high
 
 
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """Ends that a range can have on one side of zero, from the farthest to the nearest.
+
+    Attributes:
+        ends: how far they are from zero.
+        clipped: sum of the squared errors of the values beyond each.
+        within: number of the values up to each.
+        edges: where bins begin.
+        energy, counts: sum of the squares, and number, of the values below each of the edges.
+    """
+
+    ends: Array
+    clipped: Array
+    within: Array
+    edges: Array
+    energy: Array
+    counts: Array
+
+    @classmethod
+    def of(cls, edges: Array, counts: Array, size: float) -> Self:
+        """All ends of one side: the farthest value, and where bins begin."""
+        widths = np.diff(edges)
+        middles = edges[:-1] + widths / 2
+        n, first, second = (
+            np.concatenate([[0.0], np.cumsum(counts * moment)])
+            for moment in (np.ones_like(middles), middles, middles**2 + widths**2 / 12)
+        )
+        inner = edges[:-1][edges[:-1] < size]
+        beyond = (total[-1] - total[: inner.size] for total in (n, first, second))
+        n_beyond, first_beyond, second_beyond = beyond
+        clipped = np.maximum(second_beyond - 2 * inner * first_beyond + inner**2 * n_beyond, 0)
+        ends, costs, within = (
+            np.concatenate([[whole], part[::-1]]) for whole, part in ((size, inner), (0.0, clipped), (n[-1], n[: inner.size]))
+        )
+        return cls(ends, costs, within, edges, second, n)
+
+    def some(self, which: slice) -> Self:
+        """The same with some of the ends."""
+        return replace(self, ends=self.ends[which], clipped=self.clipped[which], within=self.within[which])
+
+    def rounded(self, steps: Array, ends: Array, within: Array) -> Array:
+        """Sum of the squared errors of the values up to the ends: those below half a step become zero."""
+        below = np.searchsorted(self.edges, np.minimum(steps / 2, ends), "right") - 1
+        below = np.maximum(below, 0)
+        found: Array = self.energy[below] + steps**2 / 12 * np.maximum(within - self.counts[below], 0)
+        return found
+
+
 class MeanSquare(Clipping):
     """The least mean squared error of rounding and clipping."""
 
@@ -132,35 +182,22 @@ class MeanSquare(Clipping):
 
     def ends(self) -> tuple[float, float]:
         """Where the error is least: looked for among few ends, and then among those near the best."""
-        low, high = self._sides()
-        i, j = _least(low[:, ::COARSE], high[:, ::COARSE], self.levels)
-        near = [slice(max(0, (k - 1) * COARSE), (k + 1) * COARSE + 1) for k in (i, j)]
-        low, high = low[:, near[0]], high[:, near[1]]
-        i, j = _least(low, high, self.levels)
-        return float(low[0, i]), float(high[0, j])
-
-    def _sides(self) -> list[Array]:
-        """For each sign: ends, from the farthest to the nearest; what clipping there costs; values within. [3, ends]."""
         h = self.histogram
-        lower, widths = h.edges[:-1], np.diff(h.edges)
-        middles = lower + widths / 2
-        found = []
-        for counts, size in zip(h.counts, h.sizes, strict=True):
-            inner = lower[lower < size]
-            n, first, second = (
-                np.cumsum((counts * moment)[::-1])[::-1][: inner.size]
-                for moment in (np.ones_like(middles), middles, middles**2 + widths**2 / 12)
-            )
-            costs = np.maximum(second - 2 * inner * first + inner**2 * n, 0)
-            whole = np.array([[size], [0.0], [float(counts.sum())]])
-            found.append(np.hstack([whole, np.stack([inner, costs, counts.sum() - n])[:, ::-1]]))
-        return found
+        low, high = (_Side.of(h.edges, counts, size) for counts, size in zip(h.counts, h.sizes, strict=True))
+        few = slice(None, None, EVERY_END)
+        places = _least(low.some(few), high.some(few), self.levels)
+        i, j = (slice(max(0, (k - 1) * EVERY_END), (k + 1) * EVERY_END + 1) for k in places)
+        low, high = low.some(i), high.some(j)
+        best = _least(low, high, self.levels)
+        return float(low.ends[best[0]]), float(high.ends[best[1]])
 
 
-def _least(low: Array, high: Array, levels: int) -> tuple[int, int]:
+def _least(low: _Side, high: _Side, levels: int) -> tuple[int, int]:
     """Which of the ends below zero, and which above, have the least error; the farthest where several have."""
-    steps = (low[0][:, None] + high[0]) / levels
-    errors = low[1][:, None] + high[1] + steps**2 / 12 * (low[2][:, None] + high[2])
+    a = low.ends[:, None]
+    steps = (a + high.ends) / levels
+    errors = low.clipped[:, None] + high.clipped
+    errors = errors + low.rounded(steps, a, low.within[:, None]) + high.rounded(steps, high.ends, high.within)
     i, j = np.unravel_index(int(np.argmin(errors)), errors.shape)
     return int(i), int(j)
 
@@ -179,7 +216,7 @@ class Entropy(Clipping):
         sides = [self._linear(counts, width) for counts in self.histogram.counts]
         reach = [min(int(np.ceil(size / width)), LINEAR_BINS) for size in sizes]
         best, found = np.inf, LINEAR_BINS
-        for t in range(LINEAR_BINS, 0, -EVERY):
+        for t in range(LINEAR_BINS, 0, -EVERY_THRESHOLD):
             kept = [min(t, n) for n in reach]
             if sum(kept) < self.levels:
                 break
@@ -202,16 +239,11 @@ def _divergence(sides: Sequence[Array], kept: Sequence[int], levels: int) -> flo
     p = inside.copy()
     for place, side, n in ((0, sides[0], kept[0]), (-1, sides[1], kept[1])):
         p[place] += side[n:].sum()
-    if not inside.any():
-        return float("inf")
     level = np.arange(inside.size) * levels // inside.size
-    filled = inside > 0
+    filled = p > 0
     sums, bins = np.bincount(level, inside), np.bincount(level, filled)
-    q = np.where(filled, (sums / np.maximum(bins, 1))[level], 0.0)
-    some = p > 0
-    if (q[some] == 0).any():
-        return float("inf")
-    p, q = p[some] / p.sum(), q[some] / q.sum()
+    q = (np.where(sums > 0, sums, 1.0) / np.maximum(bins, 1))[level][filled]
+    p, q = p[filled] / p.sum(), q / q.sum()
     return float((p * np.log(p / q)).sum())
 
 

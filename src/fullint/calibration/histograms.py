@@ -24,7 +24,8 @@ BITS = 7
 """Of the mantissa: bins of an octave, as a power of two."""
 BINS = OCTAVES << BITS
 """Of each sign."""
-_MANTISSA, _BIAS = 23, 127
+_SIGN, _INFINITE, _BIAS = 1 << 15, 255 << BITS, 127
+"""Upper half of a float32: codes of positive values, of finite ones, and what an exponent is larger by."""
 
 
 class Histogram:
@@ -47,18 +48,18 @@ class Histogram:
 
     def accumulate(self, values: Array) -> None:
         """Count values, float32; those that are not finite are left out."""
-        x = values[np.isfinite(values)]
-        if not x.size:
+        codes = values.astype("<f4", copy=False).view("<u2")[1::2]  # sign, exponent and the upper bits of the mantissa
+        found = np.bincount(codes, minlength=2 * _SIGN).reshape(2, _SIGN)[:, :_INFINITE]
+        sizes = np.flatnonzero(found.any(axis=0))
+        if not sizes.size:
             return
+        x = values if found.sum() == values.size else values[np.isfinite(values)]
         self.ends = np.array([min(self.ends[0], x.min()), max(self.ends[1], x.max())], np.float32)
-        codes = x.view(np.uint32) >> (_MANTISSA - BITS)
-        sizes = (codes & 0x7FFF).astype(np.int32)
-        self._raise(int(sizes.max()) >> BITS)
-        bins = sizes - _first(self.top)
-        counted = bins >= 0
-        bins[codes < 0x8000] += BINS  # positive
-        self.counts += np.bincount(bins[counted], minlength=2 * BINS).reshape(2, BINS)
-        self.small += int(x.size - np.count_nonzero(counted))
+        self._raise(int(sizes[-1]) >> BITS)
+        first = _first(self.top)
+        self.small += int(found[:, :first].sum())
+        above = found[::-1, first : first + BINS]  # the lower codes are those of positive values
+        self.counts[:, : above.shape[1]] += above
 
     def _raise(self, top: int) -> None:
         """Let the bins begin where those of a larger value do."""
