@@ -15,7 +15,7 @@ from fullint.calibration.clipping import CLIPPING, METHODS, Clipping, Entropy, M
 from fullint.calibration.histograms import Histogram
 from fullint.calibration.statistics import Narrowed
 from fullint.cli import main
-from fullint.errors import UsageError
+from fullint.errors import AccuracyError, UsageError
 from fullint.model.ir import Tensor
 from fullint.model.ranges import Range
 from fullint.model.tflite import read_bytes
@@ -377,8 +377,15 @@ def test_with_int16_nothing_is_cut_that_matters() -> None:
 
 
 def test_threads_make_no_difference() -> None:
-    models = {fullint.quantize(network(Builder()), with_far_values(), ranges="histogram", threads=n).model for n in (1, 2)}
+    data, samples = long_tails(Builder())
+    models = {fullint.quantize(data, samples, ranges="mse,first=histogram", threads=n).model for n in (1, 2)}
     assert len(models) == 1
+
+
+def test_a_refusal_says_what_min_max_gives() -> None:
+    """Values that the network needs are cut off."""
+    with pytest.raises(AccuracyError, match=r"--ranges minmax: [2-9]\d\.\d dB"):
+        fullint.quantize(network(Builder()), with_far_values(), ranges="percentile:90", min_sqnr=15)
 
 
 def test_a_plan_has_the_ranges() -> None:
