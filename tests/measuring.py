@@ -9,7 +9,7 @@ import numpy as np
 from conftest import run
 
 from fullint.calibration.collect import Collector
-from fullint.calibration.range_methods import DEFAULT_METHOD, RangeMethod
+from fullint.calibration.range_methods import RangeMethod
 from fullint.calibration.statistics import Statistics
 from fullint.model.ir import Model, Tensor
 from fullint.ops.builder import Builder
@@ -37,11 +37,12 @@ def collect(
     samples: Iterable[Sample],
     first: int = 0,
     threads: int = 1,
-    method: type[RangeMethod] = DEFAULT_METHOD,
+    method: RangeMethod | None = None,
 ) -> Statistics:
-    """Statistics of samples numbered from `first` on."""
+    """Statistics of samples numbered from `first` on; `method`, before the first sample, is that of all tensors."""
     given = wanted.model, wanted.tensors, wanted.by_channel
-    with WorkerProcess() as worker, Collector(*given, worker, threads, wanted.heads, wanted.keep, method) as collector:
+    methods = dict.fromkeys(wanted.tensors, method) if method is not None else {}
+    with WorkerProcess() as worker, Collector(*given, worker, threads, wanted.heads, wanted.keep, methods) as collector:
         for i, sample in enumerate(samples):
             collector.add(first + i, sample)
         return collector.finish()

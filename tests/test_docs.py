@@ -21,6 +21,7 @@ from fullint.deployment import delegates
 from fullint.deployment.logs import analysis
 from fullint.frontends.report import Conversion
 from fullint.quantization.pipeline import QUANTIZE
+from fullint.quantization.range_effect import NarrowedRange, RangesReport
 from fullint.quantization.report import QuantizeReport
 from fullint.repairing.pipeline import REPAIR
 from fullint.verification.report import Certificate, KernelSet, OutputQuality
@@ -178,6 +179,8 @@ def test_generated_pages_are_fresh() -> None:
     "kind",
     [
         QuantizeReport,
+        RangesReport,
+        NarrowedRange,
         Certificate,
         OutputQuality,
         KernelSet,

@@ -73,6 +73,7 @@ def test_the_drop_in_has_options_as_attributes() -> None:
         "keep_float",
         "int16",
         "split_outputs",
+        "ranges",
         "allow_lost",
         "target",
         "shape",

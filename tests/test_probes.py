@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from conftest import run, snapshot
+from inner_range import Inner
 from measuring import HIDDEN, TURNS, Sample, Wanted, branch, collect, every_probe, loop, samples, values_of
 from op_examples import lstm
-from percentile import Percentile
 
 from fullint.calibration.probes import Probe, Seen, append_means, measuring_model
 from fullint.calibration.range_methods import MinMax
@@ -174,11 +174,11 @@ def test_rows_are_looked_at_where_there_are_masks(g: Builder, value: float, rows
 def test_all_values_for_a_method_that_wants_them(g: Builder) -> None:
     wanted = every_probe(g)
     given = samples(6)
-    found = collect(wanted, given, method=Percentile, threads=2)
+    found = collect(wanted, given, method=Inner.empty(), threads=2)
     keys, outer = tensor_keys(wanted.model), wanted.tensors[:5]
     for t, all_values in zip(outer, values_of(g, outer, given), strict=True):
         method = found.ranges[keys[t]]
-        assert isinstance(method, Percentile)
+        assert isinstance(method, Inner)
         np.testing.assert_array_equal(method.values, np.sort(all_values.reshape(-1)))
     assert all(isinstance(found.ranges[keys[t]], MinMax) for t in wanted.tensors[5:])  # in loops and branches
 
@@ -255,8 +255,8 @@ def test_of_what_a_layer_remembers_the_ends_are_seen(g: Builder) -> None:
     """Whatever the method of the others."""
     lstm(g)
     wanted = Wanted(g.model(), [g.graph.outputs[0]])
-    found = collect(wanted, [[np.ones((1, 8, 6), np.float32)]], method=Percentile)
-    assert [type(m) for m in (*found.ranges.values(), *found.states.values())] == [Percentile, MinMax, MinMax]
+    found = collect(wanted, [[np.ones((1, 8, 6), np.float32)]], method=Inner.empty())
+    assert [type(m) for m in (*found.ranges.values(), *found.states.values())] == [Inner, MinMax, MinMax]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -272,7 +272,7 @@ def test_a_value_that_is_not_finite_is_told_of_its_first_sample(g: Builder, thre
 def test_the_model_itself_is_not_changed(g: Builder) -> None:
     wanted = every_probe(g)
     before = snapshot(*wanted.model.graphs)
-    _, probes = measuring_model(wanted.model, wanted.tensors, wanted.by_channel, wanted.heads, values=True)
+    _, probes = measuring_model(wanted.model, wanted.tensors, wanted.by_channel, wanted.heads, values=frozenset(wanted.tensors))
     assert snapshot(*wanted.model.graphs) == before
     assert [p.start for p in probes] == np.cumsum([0, *(p.size for p in probes)])[:-1].tolist()
     assert isinstance(probes[0], Probe) and {p.what for p in probes} == {*Seen} - {Seen.ROW}

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from inner_range import Inner
 from measuring import Wanted, collect, every_probe, samples
 from op_examples import lstm
-from percentile import Percentile
 
-from fullint.calibration.range_methods import METHODS, MinMax, RangeMethod
+from fullint.calibration.clipping import METHODS, Entropy, MeanSquare, Percentile
+from fullint.calibration.range_methods import MinMax, RangeMethod
 from fullint.calibration.statistics import Measured, Statistics, Stats, finish, merge_entries, tensor_keys
 from fullint.errors import UsageError
 from fullint.model.ir import Tensor
@@ -41,22 +42,33 @@ def same(a: Stats, b: Stats) -> bool:
 
 
 @pytest.fixture
-def percentile(monkeypatch: pytest.MonkeyPatch) -> type[Percentile]:
+def inner(monkeypatch: pytest.MonkeyPatch) -> type[Inner]:
     """A method that files may name."""
-    monkeypatch.setitem(METHODS, Percentile.name, Percentile)
-    return Percentile
+    monkeypatch.setitem(METHODS, Inner.name, Inner)
+    return Inner
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("method", [MinMax, Percentile])
+@pytest.mark.parametrize(
+    "method",
+    [
+        None,
+        Inner.empty(),
+        Percentile.chosen(99.9, 8),
+        MeanSquare.chosen(None, 8),
+        Entropy.chosen(None, 8),
+        MeanSquare.chosen(None, 16),
+    ],
+    ids=lambda m: m and m.name,
+)
 def test_shards_give_the_bits_of_one_run(
-    g: Builder, percentile: object, tmp_path: Path, threads: int, method: type[RangeMethod]
+    g: Builder, inner: object, tmp_path: Path, threads: int, method: RangeMethod | None
 ) -> None:
     """Every kind of probe; cut anywhere, merged in either order, saved and loaded before or after; and so do their ranges."""
     wanted, given = every_probe(g), samples(COUNT)
     whole = collect(wanted, given, method=method)
     made = finish(wanted.model, whole)
-    assert whole.rows and whole.kept and bool(whole.channels) is (method is Percentile)
+    assert whole.rows and whole.kept and bool(whole.channels) is (method is not None)
     for k in (1, 3, 5):
         first = collect(wanted, given[:k], 0, threads, method)
         second = collect(wanted, given[k:], k, 3 - threads, method)
@@ -181,7 +193,7 @@ def test_what_no_sample_reached_is_said(g: Builder) -> None:
 def test_a_method_of_ones_own_makes_the_ranges(g: Builder) -> None:
     """From the graph to the range: the inner eight tenths of all values; in a loop it is the ends."""
     wanted, given = every_probe(g), samples(COUNT)
-    found = finish(wanted.model, collect(wanted, given, threads=2, method=Percentile))
+    found = finish(wanted.model, collect(wanted, given, threads=2, method=Inner.empty()))
     low, high = np.percentile(np.stack([s[1] for s in given]), [10, 90])
     x, _, plain, *_ = wanted.tensors
     assert [*found.ranges[x]] == pytest.approx([low, high])
@@ -228,7 +240,7 @@ def plain(low: float = 0.0, *names: str, places: int = 1, numbers: tuple[tuple[i
         (plain(0, "b"), "statistics of different models or options cannot be merged: only one has a"),
         (plain(0, "a", "b"), "statistics of different models or options cannot be merged: only one has b"),
         (
-            Statistics(2, {"a": Percentile.empty()}),
+            Statistics(2, {"a": Inner.empty()}),
             "statistics of different models or options cannot be merged: range methods differ",
         ),
         (

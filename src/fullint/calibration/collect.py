@@ -7,6 +7,7 @@ XNNPACK still runs it. Memory does not depend on the number of samples.
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ import numpy as np
 from fullint.calibration.masks import softmax_inputs
 from fullint.calibration.outermost import Outermost
 from fullint.calibration.probes import Probe, Seen, measuring_model
-from fullint.calibration.range_methods import DEFAULT_METHOD, MinMax, RangeMethod
+from fullint.calibration.range_methods import MinMax, RangeMethod
 from fullint.calibration.samples.bad_samples import blamed
 from fullint.calibration.statistics import Statistics, joined_ranges, tensor_keys
 from fullint.errors import RuntimeFailure, SamplesError
@@ -153,7 +154,7 @@ class Collector:
         worker: a child process to run the samples in; it is this collector's from `with` to `finish`.
         threads: samples run at the same time.
         heads: tensors whose channel means are kept for the first `keep` samples.
-        method: how ranges are made of what is seen.
+        methods: before the first sample, of the tensors whose ranges are not made by min-max.
     """
 
     def __init__(
@@ -165,11 +166,11 @@ class Collector:
         threads: int,
         heads: Sequence[Tensor] = (),
         keep: int = 0,
-        method: type[RangeMethod] = DEFAULT_METHOD,
+        methods: Mapping[Tensor, RangeMethod] | None = None,
     ) -> None:
         self.model, self.tensors, self.by_channel, self.heads = model, tensors, by_channel, heads
         self.worker, self.threads, self.keep = worker, threads, keep if heads else 0
-        self.method, self.states = method, state_tensors(model)
+        self.methods, self.states = methods or {}, state_tensors(model)
         self.probes: list[Probe] = []
         self.numbers: list[int] = []
         self.called: dict[int, int] = {}
@@ -181,12 +182,12 @@ class Collector:
         if not self.tensors:
             return self
         wanted = [*self.tensors, *self.states]
-        rows, values = softmax_inputs(self.model), self.method.sees_values
-        measuring, self.probes = measuring_model(self.model, wanted, self.by_channel, self.heads, rows, values=values)
+        rows, values = softmax_inputs(self.model), set(self.methods)
+        measuring, self.probes = measuring_model(self.model, wanted, self.by_channel, self.heads, rows, values)
         if self.probes:  # none where the tensors are those of other entries
             together = total_macs(self.model) >= LARGE_MACS or has_state(self.model)
             self._path = self._stack.enter_context(model_file(measuring))
-            self.worker.call(Measure(self._path, self.threads, _empty(self.probes, self.method, self.keep), together))
+            self.worker.call(Measure(self._path, self.threads, _empty(self.probes, self.methods, self.keep), together))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -263,11 +264,11 @@ def state_tensors(model: Model) -> list[Tensor]:
     ]
 
 
-def _empty(probes: Sequence[Probe], method: type[RangeMethod], keep: int) -> MeasuredVector:
+def _empty(probes: Sequence[Probe], methods: Mapping[Tensor, RangeMethod], keep: int) -> MeasuredVector:
     """Before the first sample."""
     ends = [p for p in probes if p.what is not Seen.VALUES]
     places = max((p.start + p.size for p in ends), default=0)
-    values = [(p.start, p.start + p.size, method.empty()) for p in probes if p.what is Seen.VALUES]
+    values = [(p.start, p.start + p.size, copy.deepcopy(methods[p.tensor])) for p in probes if p.what is Seen.VALUES]
     return MeasuredVector(MinMax.empty(places), values, KeptOutputs(keep), Outermost.empty(places), Outermost.empty(places))
 
 

@@ -8,7 +8,7 @@ Inside control flow only maxima are kept (of -y for a minimum), and handed out:
     WHILE(s)                 =>      WHILE(s, m) -> s, m        m' = MAXIMUM(m, what this turn saw), at first -3.4e38
     IF(c, x)                 =>      IF(c, x) -> y, m           -3.4e38 where the branch was not taken
 
-Range methods that see all values have them behind the smallest and largest ones: [ends of all tensors, values].
+Range methods that see all values of a tensor have them behind the smallest and largest ones: [ends of all tensors, values].
 """
 
 from __future__ import annotations
@@ -63,8 +63,7 @@ def measuring_model(
     by_channel: AbstractSet[Tensor] = frozenset(),
     heads: Sequence[Tensor] = (),
     rows: Sequence[Tensor] = (),
-    *,
-    values: bool = False,
+    values: AbstractSet[Tensor] = frozenset(),
 ) -> tuple[Model, list[Probe]]:
     """The model with a vector of what is to be seen as its output, and one of the heads' channel means if there are any.
 
@@ -74,7 +73,7 @@ def measuring_model(
         by_channel: those of them where they are wanted per channel (last axis).
         heads: tensors of the main graph whose channel means are wanted.
         rows: softmax inputs whose smallest row maximum is wanted.
-        values: whether all values of `tensors` are wanted, too; inside loops and branches there are none.
+        values: those of `tensors` of which all values are wanted, too; inside loops and branches there are none.
     """
     old, wanted = model.main, set(tensors)
     made_by = {t: op for op in old.ops for t in op.outputs}
@@ -93,7 +92,7 @@ def measuring_model(
         if vector is not None:
             writer.join(vector, probes)
     for t in mine:
-        if values and not t.is_variable:
+        if t in values:
             writer.add_values(t)
     outputs = [writer.finish()]
     if heads:

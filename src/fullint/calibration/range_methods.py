@@ -9,8 +9,8 @@ min-max: [min over samples, max over samples], moved apart where only few values
     share(n) = sqrt(ln N / ln max(n, 8)) - 1,  N = 1000        the largest of n values of a normal distribution is about
                                                                sigma sqrt(2 ln n) from its middle
 
-A method that sees all values of a tensor (`sees_values`), and not only each sample's smallest and largest, has them from
-the graph; inside loops and branches, where the graph can only carry maxima, ranges are always min-max.
+Methods that leave values out are in `clipping`: they see all values of a tensor, and not only each sample's smallest and largest.
+Inside loops and branches, where the graph can only carry maxima, ranges are always min-max.
 """
 
 from __future__ import annotations
@@ -38,17 +38,15 @@ class RangeMethod(ABC):
 
     name: ClassVar[str]
     """What it is called in files and options."""
-    sees_values: ClassVar[bool] = True
-    """Whether `accumulate` gets all values of a sample, [values]; its smallest and largest otherwise, [2, places]."""
 
-    @classmethod
-    @abstractmethod
-    def empty(cls, places: int = 1) -> Self:
-        """Before the first sample."""
+    @property
+    def spelling(self) -> str:
+        """What it is called in reports, with its parameter."""
+        return self.name
 
     @abstractmethod
     def accumulate(self, values: Array) -> None:
-        """Take in one sample, float32."""
+        """Take in one sample: all its values, float32 [values]."""
 
     @abstractmethod
     def merge(self, other: Self) -> Self:
@@ -57,6 +55,10 @@ class RangeMethod(ABC):
     @abstractmethod
     def finish(self, count: int) -> Range:
         """The range, `count` values of the tensor having been seen in all."""
+
+    @abstractmethod
+    def outside(self, span: Range) -> float:
+        """Share of the values that lie beyond a range that it has made, 0 to 1."""
 
     @abstractmethod
     def arrays(self) -> dict[str, Array]:
@@ -76,7 +78,6 @@ class MinMax(RangeMethod):
     """
 
     name = "minmax"
-    sees_values = False
 
     def __init__(self, low: Array, high: Array) -> None:
         self.low, self.high = low, high
@@ -111,6 +112,10 @@ class MinMax(RangeMethod):
         low, high = _with_room(self.low.min(), self.high.max(), count)
         return Range(float(low), float(high))
 
+    def outside(self, span: Range) -> float:
+        """None of those that were seen."""
+        return 0.0
+
     def channels(self, count: int) -> tuple[Array, Array]:
         """Smallest and largest value of each place, float32 [places]; `count` as in `finish`."""
         return _with_room(self.low, self.high, count // self.low.size)
@@ -130,9 +135,3 @@ def _with_room(low: Array, high: Array, count: int) -> tuple[Array, Array]:
     if count >= FEW_VALUES:
         return low, high
     return widen(low, high, math.sqrt(math.log(FEW_VALUES) / math.log(max(count, 8))) - 1)
-
-
-# To add a method: a class above, and its name here; `Wanted.method` (calibration.run) takes it.
-METHODS: dict[str, type[RangeMethod]] = {method.name: method for method in (MinMax,)}
-"""Range methods by their names."""
-DEFAULT_METHOD: type[RangeMethod] = MinMax

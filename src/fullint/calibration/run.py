@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from fullint.calibration.collect import Collected, Collector, has_state
 from fullint.calibration.input_values import InputValues
-from fullint.calibration.range_methods import DEFAULT_METHOD, RangeMethod
+from fullint.calibration.range_methods import RangeMethod
 from fullint.calibration.samples import Held, Samples, split
 from fullint.calibration.samples.spread import Spread
 from fullint.calibration.samples.values_seen import ValuesSeen
@@ -38,14 +38,14 @@ class Wanted:
         by_channel: those of them whose channels' ranges are wanted too.
         heads: tensors of the main graph whose channel means are wanted of the first `keep` samples.
         keep: how many samples of the main entry are kept for corrections that come later.
-        method: how ranges are made of what is seen.
+        methods: before the first sample, of those of them whose ranges are not made by min-max.
     """
 
     tensors: Sequence[Tensor]
     by_channel: AbstractSet[Tensor] = frozenset()
     heads: Sequence[Tensor] = ()
     keep: int = 0
-    method: type[RangeMethod] = DEFAULT_METHOD
+    methods: Mapping[Tensor, RangeMethod] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ def calibrate_entries(
     for number, own in enumerate(views):
         main = number == 0
         heads, keep = (wanted.heads, wanted.keep) if main else ((), 0)
-        with Collector(own, wanted.tensors, wanted.by_channel, worker, threads, heads, keep, wanted.method) as collector:
+        with Collector(own, wanted.tensors, wanted.by_channel, worker, threads, heads, keep, wanted.methods) as collector:
 
             def add(index: int, sample: list[Array], run: int, number: int = number, collector: Collector = collector) -> None:
                 inputs.add(index if number == 0 else -1, model.entries[number].inputs, sample)

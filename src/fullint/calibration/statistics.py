@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fullint.calibration.clipping import METHODS
 from fullint.calibration.masks import MASK
-from fullint.calibration.range_methods import METHODS, MinMax, RangeMethod
+from fullint.calibration.range_methods import MinMax, RangeMethod
 from fullint.errors import UsageError
 from fullint.files import write_atomically
 from fullint.model.ir import Array, Model, Tensor
@@ -45,6 +46,28 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Narrowed:
+    """The range of a tensor that has another method than min-max.
+
+    Attributes:
+        method: as the option spells it.
+        plain: the range that min-max would have made.
+        span: the range that was made.
+        outside: share of the values that lie beyond it, 0 to 1.
+    """
+
+    method: str
+    plain: Range
+    span: Range
+    outside: float
+
+    def union(self, other: Narrowed) -> Narrowed:
+        """What holds both, of two entries; no more lie beyond it than beyond either."""
+        plain, span = self.plain.union(other.plain), self.span.union(other.span)
+        return Narrowed(self.method, plain, span, max(self.outside, other.outside))
+
+
+@dataclass(frozen=True)
 class Stats:
     """Ranges and what else was measured, by tensor.
 
@@ -53,12 +76,14 @@ class Stats:
         channels: smallest and largest value per channel (last axis), float32, for tensors it was asked for.
         means: channel means of the heads' outputs, float32 [samples kept, channels of all heads].
         unseen: tensors that no sample reached (a branch never taken).
+        narrowed: how the ranges came about of tensors that have another method than min-max.
     """
 
     measured: Measured
     channels: Mapping[Tensor, tuple[Array, Array]]
     means: Array
     unseen: tuple[Tensor, ...] = ()
+    narrowed: Mapping[Tensor, Narrowed] = field(default_factory=dict)
 
     @property
     def ranges(self) -> Mapping[Tensor, Range]:
@@ -73,7 +98,7 @@ class Statistics:
     Attributes:
         count: how many samples.
         ranges: what makes the range of each tensor, by key.
-        channels: smallest and largest values per channel, where `ranges` has another method for the tensor, by key.
+        channels: smallest and largest values, of all or per channel, where `ranges` has another method than min-max, by key.
         rows: of the maxima along the last axis of softmax inputs, by key.
         states: of variables, by key.
         kept: channel means of the heads' outputs, float32 [channels of all heads], by number of the sample.
@@ -210,27 +235,44 @@ def finish(model: Model, found: Statistics) -> Stats:
     ranges: dict[Tensor, Range] = {}
     channels: dict[Tensor, tuple[Array, Array]] = {}
     unseen: list[Tensor] = []
+    narrowed: dict[Tensor, Narrowed] = {}
     for key, method in found.ranges.items():
         t = by_key[key]
-        ends = found.channels.get(key, method)
-        if isinstance(ends, MinMax) and not ends.seen:
+        ends, count, rows_of = found.channels.get(key, method), t.size * found.count, found.rows.get(key)
+        assert isinstance(ends, MinMax)
+        if not ends.seen:
             unseen.append(t)
             ranges[t] = Range(0.0, 0.0)
             continue
-        ranges[t] = _beside_masks(method, found.rows.get(key), t.size * found.count)
-        if isinstance(ends, MinMax) and ends.low.size > 1:
-            channels[t] = ends.channels(t.size * found.count)
+        ranges[t] = _beside_masks(ends, rows_of, count)
+        if method is not ends and not _masked(ends, rows_of):
+            narrowed[t] = _narrowed(method, ends, ranges[t], count)
+            ranges[t] = narrowed[t].span
+        if ends.low.size > 1:
+            channels[t] = ends.channels(count)
     states = {by_key[key]: ends.finish(by_key[key].size * found.count).largest for key, ends in found.states.items()}
     rows = {by_key[key]: float(ends.low.min()) for key, ends in found.rows.items()}
-    return Stats(Measured(ranges, rows, states), channels, stacked(found.kept), tuple(unseen))
+    return Stats(Measured(ranges, rows, states), channels, stacked(found.kept), tuple(unseen), narrowed)
 
 
-def _beside_masks(method: RangeMethod, rows: MinMax | None, count: int) -> Range:
+def _beside_masks(ends: MinMax, rows: MinMax | None, count: int) -> Range:
     """The range of a tensor; of a softmax input with masks in it, room is made for its scores, not for the masks' distance."""
-    if rows is None or not isinstance(method, MinMax) or float(method.low.min()) > -MASK:
-        return method.finish(count)
-    scores = MinMax(rows.low, method.high).finish(count)
-    return Range(float(method.low.min()), scores.high)
+    if not _masked(ends, rows):
+        return ends.finish(count)
+    assert rows is not None
+    scores = MinMax(rows.low, ends.high).finish(count)
+    return Range(float(ends.low.min()), scores.high)
+
+
+def _masked(ends: MinMax, rows: MinMax | None) -> bool:
+    return rows is not None and float(ends.low.min()) <= -MASK
+
+
+def _narrowed(method: RangeMethod, ends: MinMax, plain: Range, count: int) -> Narrowed:
+    """What a method has made; where samples were left out, it has seen them, but its range ends where the others do."""
+    seen = Range(float(ends.low.min()), float(ends.high.max())).with_zero()
+    span = method.finish(count).clip(seen)
+    return Narrowed(method.spelling, plain, span, method.outside(span))
 
 
 def merge_entries(found: Sequence[Stats]) -> Stats:
@@ -239,6 +281,7 @@ def merge_entries(found: Sequence[Stats]) -> Stats:
     rows: dict[Tensor, float] = {}
     state: dict[Tensor, float] = {}
     channels: dict[Tensor, tuple[Array, Array]] = {}
+    narrowed: dict[Tensor, Narrowed] = {}
     seen = {t for s in found for t in s.ranges.keys() - {*s.unseen}}
     for stats in found:
         for t, span in stats.ranges.items():
@@ -251,5 +294,7 @@ def merge_entries(found: Sequence[Stats]) -> Stats:
         for t, (low, high) in stats.channels.items():
             known = channels.get(t, (low, high))
             channels[t] = np.minimum(low, known[0]), np.maximum(high, known[1])
+        for t, one in stats.narrowed.items():
+            narrowed[t] = one.union(narrowed.get(t, one))
     unseen = tuple(dict.fromkeys(t for s in found for t in s.unseen if t not in seen))
-    return Stats(Measured(ranges, rows, state), channels, found[0].means, unseen)
+    return Stats(Measured(ranges, rows, state), channels, found[0].means, unseen, narrowed)

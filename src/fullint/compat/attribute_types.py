@@ -72,6 +72,7 @@ class ConverterAttributes:
         keep_float: str | int | Sequence[str | int] | None
         int16: str | int | Sequence[str | int] | None
         split_outputs: bool
+        ranges: str | Sequence[str]
         allow_lost: str | Sequence[str]
         seed: int
         drop_outliers: bool

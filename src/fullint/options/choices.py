@@ -20,6 +20,7 @@ from typing import Any
 
 from fullint.errors import UsageError
 from fullint.options.flags import said
+from fullint.options.of_ranges import RangeChoice, parse_ranges
 from fullint.options.of_samples import SAMPLES_SPELLING, ModelOptions, SampleOptions, one_of
 from fullint.targets import TARGETS
 
@@ -174,6 +175,15 @@ class QuantizeOptions(RunOptions):
             choices=ACTIVATION_TYPES,
         ),
     )
+    ranges: str | Sequence[str] = field(
+        default="minmax",
+        metadata=said(
+            "How ranges are made of the samples: minmax, mse, percentile:P or histogram; for all tensors, or for the outputs of "
+            "operators and for inputs that are named.",
+            metavar="[NAME|TYPE|INDEX=]METHOD,...",
+            converter=True,
+        ),
+    )
     synthetic: bool = field(default=False, metadata=said("Calibrate on random numbers: for speed trials only."))
     framework: str = field(default="auto", metadata=said(FRAMEWORK_HELP, choices=FRAMEWORK_NAMES))
 
@@ -184,12 +194,18 @@ class QuantizeOptions(RunOptions):
         if not isinstance(self.split_outputs, bool):
             raise UsageError(f"split_outputs must be true or false, not {self.split_outputs!r}")
         one_of("activations", self.activations, ACTIVATION_TYPES)
+        parse_ranges(self.ranges)
 
     @property
     def io_types(self) -> tuple[str, str]:
         """Type of the inputs, and of the outputs, that were float."""
         types = [self.activations if t == "auto" else t for t in self.io.split(",")]
         return types[0], types[-1]
+
+    @property
+    def range_choices(self) -> tuple[RangeChoice, ...]:
+        """Methods that make ranges, and of which tensors."""
+        return parse_ranges(self.ranges)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -6,6 +6,7 @@ model with these corrected; it decides where the fixes change what the model com
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from fullint.model.tflite import read_model, write_model
 from fullint.quantization.causes import FoundCauses
 from fullint.quantization.float_tail import outputs_kept_apart, where_integers_end
 from fullint.quantization.questions import Judged, accuracy, question
+from fullint.quantization.range_effect import ranges_report
 from fullint.quantization.readings import TRIED
 from fullint.quantization.report import Result, report_result
 from fullint.quantization.stage_values import Calibrated, Loaded, Written
@@ -69,12 +71,14 @@ def certify(bench: Workbench, written: Written) -> Result:
     compared = _twice(bench, written) if loaded.corrected else _once(bench, written, loaded.entries, calibrated.held)
     with bench.trials("question"):
         findings = question(bench, written, compared.judged)
+    with bench.trials("ranges") if calibrated.narrowed else contextlib.nullcontext():
+        ranges = ranges_report(bench, written, compared.judged.samples)
     certificate = compared.certificate
     if calibrated.samples:
         certificate = replace(certificate, accuracy=accuracy(compared.judged, calibrated.samples[0], certificate.samples))
     decides = compared.corrected if compared.corrected is not None and loaded.on_purpose else certificate
     warnings = (*compared.warnings, *_judge(bench, written, decides, compared.judged, findings))
-    return Result(written.data, report_result(bench, written, certificate, warnings, compared.corrected, findings))
+    return Result(written.data, report_result(bench, written, certificate, warnings, compared.corrected, findings, ranges))
 
 
 def _twice(bench: Workbench, written: Written) -> _Compared:

@@ -5,7 +5,7 @@ Prepared --calibrate--> Calibrated --equalize--> Calibrated
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from fullint.calibration.outliers import find_outliers
 from fullint.calibration.run import Calibration, Wanted, calibrate_entries
 from fullint.calibration.samples import ImageOptions, Reading, Samples, open_samples, slots, synthetic
 from fullint.calibration.signatures import samples_of, with_graph
+from fullint.calibration.statistics import Narrowed
 from fullint.errors import NotIntegerError, SamplesError
 from fullint.model.ir import Array, Model, Op, Tensor
 from fullint.model.numerics import representable
@@ -25,6 +26,7 @@ from fullint.options import numbers
 from fullint.quantization.equalization import equalize as rescale
 from fullint.quantization.feasibility import unmeasured
 from fullint.quantization.pairs import operators_to_refine, sample_count
+from fullint.quantization.range_selection import left_as_they_are, methods_for
 from fullint.quantization.stage_values import BiasSamples, Calibrated, Channels, Loaded, Prepared
 from fullint.quantization.streams import streams
 from fullint.quantization.whole_numbers import whole_ranges, whole_tensors
@@ -50,7 +52,9 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         by_channel = {t for s in found for t in s.tensors if t.shape[-1] == s.channels}
         keep = sample_count(model, operators_to_refine(model.main, options.effort))
         ends_float = options.float_ends
-        wanted = Wanted(observed_tensors(model, ends_float), by_channel, (), keep)
+        measured = observed_tensors(model, ends_float)
+        methods, idle = methods_for(model, measured, prepared.ranges, prepared.wide, options.activations)
+        wanted = Wanted(measured, by_channel, (), keep, methods)
         given = prepared.loaded.entries
         compared = any(traits_of(op.kind).compares and _reads_int32(op) for _, op in model.ops())
 
@@ -65,18 +69,19 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
 
     def calibrated(done: Calibration) -> Calibrated:
         stats = done.stats
-        return Calibrated(
+        found_so = Calibrated(
             prepared,
             model,
             stats.measured,
             done.held,
             BiasSamples(tuple(done.kept.values())),
             Channels(tuple(found), stats.channels, done.inputs, done.held[0].calibrated),
-            warnings=warn_of_unseen(stats.unseen),
+            warnings=(*warn_of_unseen(stats.unseen), *idle, *left_as_they_are(methods, stats)),
             digest=done.digest,
             samples=tuple(samples),
             seen=done.seen,
         )
+        return with_narrowed(found_so, stats.narrowed)
 
     return with_outliers(done, calibrated, drop=options.drop_outliers)
 
@@ -124,6 +129,15 @@ def with_outliers(done: Calibration, calibrated: Callable[[Calibration], Calibra
     return replace(chosen, outliers=found, outlier_samples=named, left_apart=tuple(apart), rest=None if drop else rest)
 
 
+def with_narrowed(calibrated: Calibrated, narrowed: Mapping[Tensor, Narrowed]) -> Calibrated:
+    """What was calibrated, with how some ranges came about, and the same with min-max in their place."""
+    if not narrowed:
+        return calibrated
+    ranges = {**calibrated.ranges, **{t: n.plain for t, n in narrowed.items()}}
+    plain = replace(calibrated, measured=replace(calibrated.measured, ranges=ranges))
+    return replace(calibrated, narrowed=narrowed, plain=plain)
+
+
 def open_all(loaded: Loaded, model: Model) -> list[Samples]:
     """The samples of each entry of a model, opened and not yet read."""
     o, found, in_order = loaded.options, [], has_state(model)
@@ -154,10 +168,13 @@ def equalize(bench: Workbench, calibrated: Calibrated) -> Calibrated:
     options, known = prepared.loaded.options, calibrated.ranges
     with bench.stage("equalize"):
         old = calibrated.model.main
-        done = rescale(old, channels.streams, set(known), channels.ranges, channels.count, per_tensor=options.per_tensor)
+        own = {t: _within(channels.ranges[t], known[t]) for t in calibrated.narrowed if t in channels.ranges}
+        cut = {**channels.ranges, **own}
+        done = rescale(old, channels.streams, set(known), cut, channels.count, per_tensor=options.per_tensor)
         ranges = {**known, **{t: Range(float(low.min()), float(high.max())) for t, (low, high) in done.channels.items()}}
         if options.activations == "int8":
-            ranges |= {t: channels.inputs.clipped(t, ranges[t]) for t in channels.inputs.count if t in ranges}
+            inputs = [t for t in channels.inputs.count if t not in calibrated.narrowed]
+            ranges |= {t: channels.inputs.clipped(t, ranges[t]) for t in inputs if t in ranges}
             ranges |= whole_ranges(whole_tensors(done.graph, _whole_inputs(calibrated)), ranges)
         ranges |= {t: representable(*given) for t, given in prepared.pinned.items()}
     return replace(
@@ -166,6 +183,15 @@ def equalize(bench: Workbench, calibrated: Calibrated) -> Calibrated:
         measured=replace(calibrated.measured, ranges=ranges),
         changes=(*calibrated.changes, *done.changes),
     )
+
+
+def _within(channels: tuple[Array, Array], span: Range) -> tuple[Array, Array]:
+    """Ends of channels where values beyond a range are cut off.
+
+    Rescaled by these, no value is cut off that lies in the range: its channel's end is one of those that make the new range.
+    """
+    low, high = (np.clip(ends, *map(np.float32, span)) for ends in channels)
+    return low, high
 
 
 def _whole_inputs(calibrated: Calibrated) -> list[Tensor]:

@@ -18,6 +18,7 @@ from fullint.passes.named_operators import keep_in_float, named_operators
 from fullint.passes.qat_params import apply_qat_params, forget_float_params
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
 from fullint.quantization.feasibility import blockers, reads_of_nothing, without_int16
+from fullint.quantization.range_selection import select_ranges
 from fullint.quantization.stage_values import Loaded, Prepared
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
@@ -51,6 +52,7 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
         for number, graph in enumerate(model.graphs):
             graph.origin = number
         named = {(number, op.origin) for number, op in _places(model, named_operators(model, options.int16, "int16"))}
+        ranges = select_ranges(model, options.range_choices)
         pinned = {twins[t]: params for t, params in loaded.pinned.items()}
         changes = _fix_shapes(bench, loaded, model)
         changes += densify(model)
@@ -71,7 +73,7 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
     behind = " behind a CAST, since float32 is asked for" if options.io_types[0] == "float32" else ""
     notes = tuple(f'input "{c.output}" {c.why}{behind}' for c in ids)
     warnings = _warnings(model, target, loaded.packed.unreadable)
-    return Prepared(loaded, model, pinned, len(chosen), tuple(changes), warnings, wide, notes)
+    return Prepared(loaded, model, pinned, len(chosen), tuple(changes), warnings, wide, notes, ranges)
 
 
 def _places(model: Model, ops: Collection[Op]) -> Iterator[tuple[int, Op]]:

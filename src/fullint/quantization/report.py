@@ -19,6 +19,7 @@ from fullint.model.ir import Model, Tensor
 from fullint.model.numerics import representable
 from fullint.model.tflite import read_model
 from fullint.options import reported
+from fullint.quantization.range_effect import RangesReport
 from fullint.quantization.report_document import quantize_document
 from fullint.quantization.stage_values import Calibrated, Loaded, Source, Written
 from fullint.quantization.workbench import Workbench
@@ -29,7 +30,7 @@ from fullint.version import __version__
 
 _WITHOUT_EFFECT = (
     *("activations", "io", "per_tensor", "dense_per_tensor", "batch", "keep_float", "shape", "target"),
-    *("int16", "split_outputs", "allow_lost"),
+    *("int16", "split_outputs", "allow_lost", "ranges"),
 )
 """Options that change nothing where nothing is float."""
 
@@ -94,6 +95,7 @@ class QuantizeReport(Report):
     certificate: Certificate | None = None
     corrected: Certificate | None = None
     conversion: Conversion | None = None
+    ranges: RangesReport | None = None
 
     def document(self) -> Document:
         """What the report says."""
@@ -123,6 +125,7 @@ def report_result(
     warnings: Sequence[str],
     corrected: Certificate | None = None,
     findings: Sequence[SampleFinding] = (),
+    ranges: RangesReport | None = None,
 ) -> QuantizeReport:
     """The report of a run that went through all stages; `warnings` are those of the last one."""
     assigned = written.assigned
@@ -148,6 +151,7 @@ def report_result(
         normalization=_normalization(calibrated),
         certificate=certificate,
         corrected=corrected,
+        ranges=ranges,
     )
 
 

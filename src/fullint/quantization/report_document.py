@@ -12,9 +12,11 @@ from fullint.options import model_name
 from fullint.verification.report_document import certificate_blocks
 
 if TYPE_CHECKING:
+    from fullint.quantization.range_effect import NarrowedRange, RangesReport
     from fullint.quantization.report import QuantizeReport
 
 REQUANTIZES_SHOWN = 5
+RANGES_SHOWN = 5
 
 
 def quantize_document(report: QuantizeReport) -> Document:
@@ -61,6 +63,8 @@ def quantize_blocks(report: QuantizeReport) -> Iterator[Block]:
     yield from _ends(report)
     if report.certificate is not None:
         yield from certificate_blocks(report.certificate)
+    if report.ranges is not None:
+        yield from _ranges(report.ranges)
     if report.corrected is not None and report.corrected.sqnr_db is not None and report.corrected is not report.certificate:
         yield Fact("corrected", f"{report.corrected.sqnr_db:.1f} dB against {report.corrected.reference}")
     spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in report.seconds.items())
@@ -69,6 +73,27 @@ def quantize_blocks(report: QuantizeReport) -> Iterator[Block]:
         yield Line(f"samples: {finding.text}", "warning")
     for warning in report.warnings:
         yield Line(warning, "warning")
+
+
+def _ranges(ranges: RangesReport) -> Iterator[Block]:
+    """Ranges that were not made by min-max, those first that left out most of it, and what they gave."""
+    counts: dict[str, int] = {}
+    for t in ranges.tensors:
+        counts[t.method] = counts.get(t.method, 0) + 1
+    methods = ", ".join(f"{method} for {many(n, 'tensor')}" for method, n in counts.items())
+    gave = f"; {ranges.sqnr_db:.1f} dB on {many(ranges.samples, 'sample')}" if ranges.sqnr_db is not None else ""
+    plain = ", no model with min-max" if ranges.minmax_sqnr_db is None else f", {ranges.minmax_sqnr_db:.1f} dB with min-max"
+    yield Fact("ranges", f"{methods}{gave}{plain if gave else ''}")
+    for t in sorted(ranges.tensors, key=_kept)[:RANGES_SHOWN]:
+        (low, high), (first, last) = t.chosen, t.minmax
+        cut = f"[{low:.4g}, {high:.4g}] of [{first:.4g}, {last:.4g}], {100 * t.outside:.3g} % of the values outside"
+        yield Fact("", f'"{t.tensor}" {t.method}: {cut}')
+
+
+def _kept(t: NarrowedRange) -> float:
+    """Share of the range of min-max that was kept."""
+    whole = max(t.minmax[1], 0.0) - min(t.minmax[0], 0.0)
+    return (t.chosen[1] - t.chosen[0]) / whole if whole else 1.0
 
 
 def _ends(report: QuantizeReport) -> Iterator[Block]:

@@ -19,7 +19,7 @@ from fullint.calibration.outliers import Outliers
 from fullint.calibration.samples import Held, Samples
 from fullint.calibration.samples.values_seen import ValuesSeen
 from fullint.calibration.signatures import Entry
-from fullint.calibration.statistics import Measured
+from fullint.calibration.statistics import Measured, Narrowed
 from fullint.frontends.report import Conversion
 from fullint.model.ir import Array, Model, Quant, Tensor
 from fullint.model.ranges import Range
@@ -27,6 +27,7 @@ from fullint.model.tflite.packed_files import NO_FILES, PackedFiles
 from fullint.options import QuantizeOptions
 from fullint.quantization.assignment import Assignment, Granularity
 from fullint.quantization.emit import Emitted
+from fullint.quantization.range_selection import SelectedRanges
 from fullint.quantization.refine import Refined
 from fullint.quantization.streams import Stream
 from fullint.reporting import Change
@@ -107,6 +108,7 @@ class Prepared:
         chosen: how many operators the user keeps in float.
         wide: (graph of `model`, index in the given file) of operators that the user named to compute in int16.
         notes: what the user should know of the form of the result, in sentences.
+        ranges: methods that make ranges, with what they are for.
     """
 
     loaded: Loaded
@@ -117,6 +119,7 @@ class Prepared:
     warnings: tuple[str, ...] = ()
     wide: frozenset[tuple[int, int]] = frozenset()
     notes: tuple[str, ...] = ()
+    ranges: tuple[SelectedRanges, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -154,6 +157,8 @@ class Calibrated:
         outlier_samples: their numbers in the source.
         left_apart: these samples themselves, as far as they are kept, as the given model takes them.
         rest: the same without them, where they were not left out.
+        narrowed: how ranges came about that are not min-max.
+        plain: the same with min-max in their place, not equalized.
     """
 
     prepared: Prepared
@@ -174,6 +179,8 @@ class Calibrated:
     outlier_samples: tuple[int, ...] = ()
     left_apart: tuple[list[Array], ...] = ()
     rest: Calibrated | None = None
+    narrowed: Mapping[Tensor, Narrowed] = field(default_factory=dict)
+    plain: Calibrated | None = None
 
     @property
     def ranges(self) -> Mapping[Tensor, Range]:

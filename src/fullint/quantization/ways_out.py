@@ -130,6 +130,9 @@ def _for_outputs(bench: Workbench, needed: Needed, lost: Sequence[LostAt]) -> It
         given, now = loaded.entries[0].inputs, calibrated.model.main.inputs
         others = [*rest.held[0].samples, *(sample for _, sample in rest.held[0].also)][: max(len(needed.samples), 1)]
         yield Way("--drop-outliers", lambda: equalize(bench, rest), [as_read(s, given, now) for s in others])
+    plain = calibrated.plain
+    if plain is not None:
+        yield Way("--ranges minmax", lambda: equalize(bench, plain))
     if loaded.options.per_tensor:
         options = replace(loaded.options, per_tensor=False)
         finer = replace(loaded, options=options, granularity=Granularity(False, options.dense_per_tensor))

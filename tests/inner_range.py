@@ -12,32 +12,35 @@ from fullint.model.ranges import Range
 SHARE = 10.0
 
 
-class Percentile(RangeMethod):
+class Inner(RangeMethod):
     """What is left when the outermost tenths of all values are dropped; keeps them all, sorted."""
 
-    name = "percentile"
+    name = "inner"
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
 
     @classmethod
-    def empty(cls, places: int = 1) -> Percentile:
+    def empty(cls) -> Inner:
         return cls(np.zeros(0, np.float32))
 
     def accumulate(self, values: np.ndarray) -> None:
         assert values.dtype == np.float32 and values.ndim == 1
         self.values = np.sort(np.concatenate([self.values, values]))
 
-    def merge(self, other: Percentile) -> Percentile:
-        return Percentile(np.sort(np.concatenate([self.values, other.values])))
+    def merge(self, other: Inner) -> Inner:
+        return Inner(np.sort(np.concatenate([self.values, other.values])))
 
     def finish(self, count: int) -> Range:
         assert count == self.values.size
         return Range(*(float(v) for v in np.percentile(self.values, [SHARE, 100 - SHARE])))
 
+    def outside(self, span: Range) -> float:
+        return float(((self.values < span.low) | (self.values > span.high)).mean())
+
     def arrays(self) -> dict[str, np.ndarray]:
         return {"values": self.values}
 
     @classmethod
-    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Percentile:
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Inner:
         return cls(arrays["values"])
