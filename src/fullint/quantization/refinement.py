@@ -34,7 +34,7 @@ def refined_weights(
     Raises:
         VerificationError: the runtime does not run the integer model.
     """
-    model, samples = calibrated.model, calibrated.bias.samples
+    model, samples = calibrated.model, calibrated.refining
     loaded = calibrated.prepared.loaded
     effort = loaded.options.effort
     found = pairs(model, emitted, operators_to_refine(model.main, effort))
