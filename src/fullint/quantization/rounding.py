@@ -23,7 +23,7 @@ BLOCK = 288
 """Columns that are rounded together."""
 DAMPING, TARGET_DAMPING = 0.1, 1.0
 """Of H, and of what the target is fitted with, as shares of the mean of its diagonal: light damping overfits."""
-WORTH = 0.9
+TARGET_WORTH = 0.9
 """The error on other samples has to fall below this share, for a target that is not W."""
 LAZY = 32
 """Columns after which the rest of a block is updated."""
@@ -117,7 +117,7 @@ def _moved_target(weights: Array, exact: Array, rounded: Array, first: int, bloc
         fitted = _target(weights[:, :, b], exact[:first, :, b], rounded[:first, :, b])
         before += _error(weights[:, :, b], exact[first:, :, b], weights[:, :, b], rounded[first:, :, b])
         after += _error(weights[:, :, b], exact[first:, :, b], fitted, rounded[first:, :, b])
-    if not after < WORTH * before:
+    if not after < TARGET_WORTH * before:
         return None
     return np.concatenate([_target(weights[:, :, b], exact[:, :, b], rounded[:, :, b]) for b in blocks], axis=2)
 
