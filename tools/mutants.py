@@ -114,11 +114,11 @@ TABLE = """
 - FEWEST = 8
 + FEWEST = 1
 30 quantization/equalization.py (accuracy floors): Channels behind a RELU6 are made larger than 6, and cut off there.
-- s = np.minimum(np.maximum(relative**power, floor), 1.0)
-+ s = np.minimum(relative**power, 1.0)
-31 quantization/bias_correction.py (accuracy): The mean error of the last layers is doubled in place of taken back.
-- np.clip(bias.array.astype(np.int64) - codes, -limit, limit)
-+ np.clip(bias.array.astype(np.int64) + codes, -limit, limit)
+- s = np.clip((room * size / top) ** power, floor, 1.0)
++ s = np.clip((room * size / top) ** power, SMALLEST, 1.0)
+31 quantization/refine.py (refine): The mean error of each layer is doubled in place of taken back.
+- moved = np.clip(at - np.rint(
++ moved = np.clip(at + np.rint(
 32 quantization/io_types.py (quantize input_forms): With float inputs, a signature still names the integer tensors behind them.
 - s.inputs = [(n, first.get(t, t)) for n, t in s.inputs]
 + s.inputs = list(s.inputs)

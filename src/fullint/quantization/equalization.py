@@ -38,7 +38,7 @@ ChannelRanges = Mapping[Tensor, tuple[Array, Array]]
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SMALLEST = 1e-3
 """A channel is never blown up by more than the inverse of this."""
-ROOM = 3.5
+HEADROOM = 3.5
 """See `margin`: measured on ten networks with 10 to 200 samples; 2 clips with few samples, 5 gives away steps with many."""
 
 
@@ -132,7 +132,7 @@ def _choose(stream: Stream, ranges: ChannelRanges, count: int, *, per_tensor: bo
 
 def margin(count: int) -> float:
     """Room that a rescaled channel keeps above the largest value that `count` samples have shown."""
-    return 1 + ROOM / math.sqrt(max(count, 1))
+    return 1 + HEADROOM / math.sqrt(max(count, 1))
 
 
 def _with_dead(s: Array, alive: Array, readers: Sequence[Columns], writers: Sequence[Rows]) -> Array:
