@@ -96,22 +96,22 @@ def equalize(
     changes: list[Change] = []
     after = dict(ranges)
     rescaled: dict[Op, Op] = {}
-    for given in found:
-        measured = [t for t in given.tensors if t in ranges and ranges[t][0].size == given.channels]
-        if not measured or any(t in observed and t not in measured for t in (*given.tensors, *given.clipped)):
-            continue
-        stream = _as_it_is(given, rescaled)
-        powers, s = _choose(stream, {t: ranges[t] for t in measured}, count, per_tensor=per_tensor)
-        if (s == 1).all():
-            continue
-        _rescale(given, s, rescaled)
-        for t in measured:
-            low, high = after[t]
-            after[t] = (low / s, high / s)
-        first = given.producers[0]
-        changes.append(
-            Change("equalize", first.origin, first.kind, first.outputs[0].name, f"{given.channels} channels, {powers}")
-        )
+    for of_weights in ((0.0,), OF_WEIGHTS) if per_tensor else ((0.0,),):
+        for given in found:
+            measured = [t for t in given.tensors if t in ranges and ranges[t][0].size == given.channels]
+            if not measured or any(t in observed and t not in measured for t in (*given.tensors, *given.clipped)):
+                continue
+            stream = _as_it_is(given, rescaled)
+            now = {t: after[t] for t in measured}
+            limits = _limits(stream, ranges, now, margin(count), per_tensor=per_tensor)
+            powers, s = _choose(stream, now, limits, margin(count), of_weights, per_tensor=per_tensor)
+            if (s == 1).all():
+                continue
+            _rescale(given, s, rescaled)
+            after |= {t: (low / s, high / s) for t, (low, high) in now.items()}
+            first = given.producers[0]
+            why = f"{given.channels} channels, {powers}"
+            changes.append(Change("equalize", first.origin, first.kind, first.outputs[0].name, why))
     ops = [rescaled.get(op, op) for op in graph.ops]
     new = replace(graph, tensors=list(graph.tensors), inputs=list(graph.inputs), outputs=list(graph.outputs), ops=ops)
     new.sync_tensors()
@@ -127,8 +127,16 @@ def _as_it_is(stream: Stream, rescaled: Mapping[Op, Op]) -> Stream:
     )
 
 
-def _choose(stream: Stream, ranges: ChannelRanges, count: int, *, per_tensor: bool) -> tuple[_Powers, Array]:
-    """The powers with the least noise, and their factors."""
+def _choose(
+    stream: Stream,
+    ranges: ChannelRanges,
+    limits: tuple[Array, Array],
+    room: float,
+    of_weights: Sequence[float],
+    *,
+    per_tensor: bool,
+) -> tuple[_Powers, Array]:
+    """The powers with the least noise, and their factors, within limits."""
     nothing = _Powers(0.0, 0.0, 0.0), np.ones(stream.channels, np.float32)
     size = np.max([np.maximum(np.abs(low), np.abs(high)) for low, high in ranges.values()], axis=0)
     top = float(size.max(initial=0.0))
@@ -136,12 +144,11 @@ def _choose(stream: Stream, ranges: ChannelRanges, count: int, *, per_tensor: bo
         return nothing
     readers = [columns_of(op, stream.channels) for op in stream.consumers]
     writers = [rows_of(op) for op in stream.producers] if per_tensor else []
-    limits = _limits(stream, ranges, margin(count), per_tensor=per_tensor)
     peaks = [_relative((w.peak for w in group), size > 0) for group in (writers, readers if per_tensor else [])]
     best: tuple[float, _Powers, Array] | None = None
-    for powers in itertools.starmap(_Powers, itertools.product(POWERS, *([OF_WEIGHTS] * 2 if per_tensor else [(0.0,)] * 2))):
+    for powers in itertools.starmap(_Powers, itertools.product(POWERS, of_weights, of_weights)):
         s = np.maximum(size / top, SMALLEST) ** powers.size * peaks[0] ** powers.rows / peaks[1] ** powers.columns
-        s = np.clip(_with_room(s, size, margin(count)) if any(powers) else s, *limits)
+        s = np.clip(_with_room(s, size, room) if any(powers) else s, *limits)
         s = _with_dead(s, size > 0, readers, writers)
         with np.errstate(over="ignore", invalid="ignore"):
             noise = noise_of(s, size, list(ranges.values()), readers, writers, per_tensor=per_tensor)
@@ -153,15 +160,18 @@ def _choose(stream: Stream, ranges: ChannelRanges, count: int, *, per_tensor: bo
     return best[1], best[2].astype(np.float32)
 
 
-def _limits(stream: Stream, ranges: ChannelRanges, room: float, *, per_tensor: bool) -> tuple[Array, Array]:
+def _limits(stream: Stream, given: ChannelRanges, now: ChannelRanges, room: float, *, per_tensor: bool) -> tuple[Array, Array]:
     """Smallest and largest factor of each channel.
 
-    Behind RELU6 a channel grows up to the clip only, and one that reaches the clip does not shrink, since the clip would not
-    shrink with it. Only where weights share a scale is there a reason to shrink one at all.
+    Behind RELU6 a channel grows up to the clip only, and one that reached it in the given model does not shrink, since the clip
+    would not shrink with it. Only where weights share a scale is there a reason to shrink one at all.
     """
-    reach = np.max([room * ranges[t][1] for t in stream.clipped if t in ranges], axis=0, initial=0.0)
-    least = np.minimum(np.maximum(reach / CLIP, SMALLEST), 1.0) * np.ones(stream.channels)
-    most = np.where(reach >= CLIP, 1.0, 1 / SMALLEST if per_tensor else 1.0) * np.ones(stream.channels)
+    whole = np.ones(stream.channels)
+    before, reach = (
+        np.max([room * ranges[t][1] for t in stream.clipped if t in ranges], axis=0, initial=0.0) for ranges in (given, now)
+    )
+    least = np.minimum(np.maximum(reach / CLIP, SMALLEST), 1.0) * whole
+    most = np.where(before >= CLIP, 1.0, 1 / SMALLEST if per_tensor else 1.0) * whole
     return least, most
 
 
