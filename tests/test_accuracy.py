@@ -143,7 +143,7 @@ def test_a_flattened_range_that_was_measured_ends_a_stream(g: Builder, monkeypat
     flat = g.op("LEAKY_RELU", g.reshape(y, 1, -1), alpha=0.1)
     g.output(g.dense(flat, 3))
     model = g.model()
-    ranges = {y: (np.float32([-1, -1, -1, -1]), np.float32([1, 0.1, 0.01, 1]))}
+    ranges = {y: (np.float32([-1, -0.1, -0.01, -1]), np.float32([1, 0.1, 0.01, 1]))}
     assert equalize(model.main, streams(model.main), {y, flat}, ranges, 100, per_tensor=False).changes == ()
     assert equalize(model.main, streams(model.main), {y}, ranges, 100, per_tensor=False).changes != ()
 

@@ -113,9 +113,9 @@ TABLE = """
 29 quantization/mixed_precision.py (mixed_precision accuracy): Small variances stay in int8 unless the smallest is less than one code.
 - FEWEST = 8
 + FEWEST = 1
-30 quantization/equalization.py (accuracy floors): Channels behind a RELU6 are made larger than 6, and cut off there.
-- s = np.clip((room * size / top) ** power, floor, 1.0)
-+ s = np.clip((room * size / top) ** power, SMALLEST, 1.0)
+30 quantization/equalization.py (accuracy): Channels behind a RELU6 are made larger than 6, and cut off there.
+- np.maximum(reach / CLIP, SMALLEST)
++ np.maximum(0 * reach, SMALLEST)
 31 quantization/refine.py (refine): The mean error of each layer is doubled in place of taken back.
 - moved = np.clip(at - np.rint(
 + moved = np.clip(at + np.rint(
