@@ -185,9 +185,11 @@ def test_heads_are_found_through_what_keeps_channels(g: Builder) -> None:
     first = g.conv(x)
     a, b = g.conv(first), g.conv(x, activation="RELU")
     g.output(g.reshape(g.op("CONCATENATION", a, b, shape=(1, 4, 4, 8), axis=3), 1, -1))
+    c = g.dense(g.reshape(first, 1, -1), 3)
+    g.output(g.op("SOFTMAX", c, beta=1.0))
     graph = g.model().main
-    assert [op.outputs[0] for op in operators_to_refine(graph, "fast")] == [a]
-    assert [op.outputs[0] for op in operators_to_refine(graph, "balanced")] == [first, a, b]
+    assert [op.outputs[0] for op in operators_to_refine(graph, "fast")] == [a, c]
+    assert [op.outputs[0] for op in operators_to_refine(graph, "balanced")] == [first, a, b, c]
 
 
 def test_inputs_that_fill_their_range_are_not_cut() -> None:
