@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from conftest import run
 
-from fullint.model.ir import Model, Tensor, constant
+from fullint.model.ir import Graph, Model, Tensor, constant
 from fullint.model.ranges import Range
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder, samples_like
 from fullint.ops.macs import total_macs
 from fullint.quantization import pipeline
-from fullint.quantization.equalization import equalize
+from fullint.quantization.equalization import equalize, margin
 from fullint.quantization.pairs import BUDGET_MACS, FEWEST_SAMPLES, MOST_SAMPLES, operators_to_refine, sample_count, weighted
 from fullint.quantization.refine import shrunk
 from fullint.quantization.streams import streams
@@ -185,9 +185,11 @@ def test_heads_are_found_through_what_keeps_channels(g: Builder) -> None:
     first = g.conv(x)
     a, b = g.conv(first), g.conv(x, activation="RELU")
     g.output(g.reshape(g.op("CONCATENATION", a, b, shape=(1, 4, 4, 8), axis=3), 1, -1))
+    c = g.dense(g.reshape(first, 1, -1), 3)
+    g.output(g.op("SOFTMAX", c, beta=1.0))
     graph = g.model().main
-    assert [op.outputs[0] for op in operators_to_refine(graph, "fast")] == [a]
-    assert [op.outputs[0] for op in operators_to_refine(graph, "balanced")] == [first, a, b]
+    assert [op.outputs[0] for op in operators_to_refine(graph, "fast")] == [a, c]
+    assert [op.outputs[0] for op in operators_to_refine(graph, "balanced")] == [first, a, b, c]
 
 
 def test_inputs_that_fill_their_range_are_not_cut() -> None:
@@ -219,3 +221,75 @@ def test_what_is_at_its_relu6_already_is_not_made_larger(g: Builder) -> None:
     ranges = {a: (0 * six, six), b: (-sums, sums), c: (-sums, sums)}
     done = equalize(model.main, streams(model.main), set(ranges), ranges, 100, per_tensor=False)
     assert (done.channels.get(a, ranges[a])[1] <= 6.0001).all()
+
+
+@pytest.mark.parametrize("count", [1, 10, 100, 1000])
+def test_a_rescaled_channel_keeps_room_for_values_not_seen(g: Builder, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """The fewer samples, the more: channels below the largest one grow to a share of it, not to all of it."""
+    monkeypatch.setattr("fullint.quantization.equalization.POWERS", (1.0,))
+    y = g.conv(g.input(1, 4, 4, 2))
+    g.output(g.conv(y))
+    model = g.model()
+    high = np.float32([8, 4, 1, 0.1])
+    done = equalize(model.main, streams(model.main), {y}, {y: (-high, high)}, count, per_tensor=False)
+    room = 1 + 3.5 / np.sqrt(count)
+    assert margin(count) == pytest.approx(room)
+    assert done.channels[y][1][0] == 8  # the largest one stays as it is
+    np.testing.assert_allclose(done.channels[y][1][1:], np.maximum(high[1:], 8 / room), rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [4, 100])
+def test_there_is_room_below_a_relu6(g: Builder, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """What was not seen, but lies that much above what was, is not cut off by the clip."""
+    monkeypatch.setattr("fullint.quantization.equalization.POWERS", (1.0,))
+    x = g.input(1, 4, 4, 2)
+    a, b = g.conv(x, filters=4, activation="RELU6"), g.conv(x, filters=4)
+    c = g.op("ADD", a, b)
+    g.output(g.conv(c))
+    model = g.model()
+    high, sums = np.float32([6, 3, 1, 0.5]), np.float32([60, 6, 3, 1])
+    ranges = {a: (0 * high, high), b: (-sums, sums), c: (-sums, sums)}
+    done = equalize(model.main, streams(model.main), set(ranges), ranges, count, per_tensor=False)
+    assert done.changes
+    np.testing.assert_array_less(done.channels[a][1] * np.where(high < 6 / margin(count), margin(count), 1), 6.001)
+
+
+def dead(g: Builder, before: float, after: float) -> tuple[Model, Tensor]:
+    """A channel that is always 0, with weights before and after it that are so much larger than the others'."""
+    x = g.input(1, 4, 4, 3)
+    first, second = g.rng.normal(size=(8, 3, 3, 3)), g.rng.normal(size=(6, 3, 3, 8))
+    first[2] *= before
+    second[..., 2] *= after
+    bias = g.const(np.where(np.arange(8) == 2, -1e6, 0).astype(np.float32))
+    y = g.conv(x, weights=g.const(first.astype(np.float32)), bias=bias, activation="RELU")
+    g.output(g.conv(y, weights=g.const(second.astype(np.float32))))
+    return g.model(), y
+
+
+def largest_weights(graph: Graph) -> list[np.ndarray]:
+    """Of each channel of what the first convolution writes, and of what the second one reads."""
+    first, second = (op.inputs[1].array for op in graph.ops)
+    return [np.abs(first).max(axis=(1, 2, 3)), np.abs(second).max(axis=(0, 1, 2))]
+
+
+@pytest.mark.parametrize("per_tensor", [False, True])
+@pytest.mark.parametrize(("before", "after"), [(6.0, 1.0), (1.0, 6.0), (40.0, 1.0), (1.0, 40.0)])
+def test_a_dead_channel_sets_no_scale(g: Builder, before: float, after: float, per_tensor: bool) -> None:
+    """Neither that of the weights that make it, nor, as far as both can be had, that of those that read it.
+
+    The function stays the same. With a scale for each row, weights that make a dead channel set nobody's scale but their own.
+    """
+    model, y = dead(g, before, after)
+    samples = [list(s.values()) for s in samples_like(model, 4)]
+    expected = [run(model, s)[0] for s in samples]
+    high = np.where(np.arange(8) == 2, 0, np.geomspace(0.2, 20, 8)).astype(np.float32)
+    alive = np.arange(8) != 2
+    old = [peaks[2] / peaks[alive].max() for peaks in largest_weights(model.main)]
+    done = equalize(model.main, streams(model.main), {y}, {y: (0 * high, high)}, 100, per_tensor=per_tensor)
+    assert done.changes
+    new = [peaks[2] / peaks[alive].max() for peaks in largest_weights(done.graph)]
+    assert max(old) > 2 and (not per_tensor or new[0] < 1.001)
+    assert new[1] < (1.001 if max(before, after) < 10 or not per_tensor else max(old) / 5)
+    model.graphs[0] = done.graph
+    for s, values in zip(samples, expected, strict=True):
+        np.testing.assert_allclose(run(model, s)[0], values, rtol=1e-3, atol=1e-3)

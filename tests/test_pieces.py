@@ -169,6 +169,8 @@ def remembering(g: Builder, names: tuple[bytes, bytes]) -> list[Op]:
 def test_no_cut_between_the_operators_of_a_variable(g: Builder) -> None:
     ops = remembering(g, (b"v", b"v"))
     assert without_state(g.graph, ops) == [ops[0], *ops[3:]]
+    kinds = [op.kind for op in without_state(g.graph, g.graph.ops)]
+    assert kinds == ["FULLY_CONNECTED", "VAR_HANDLE", "FULLY_CONNECTED", "FULLY_CONNECTED"]
 
 
 def test_cuts_between_those_of_two_variables(g: Builder) -> None:

@@ -129,6 +129,16 @@ def test_a_target_is_not_moved_where_the_error_of_the_input_is_none_or_noise(noi
     assert not round_weights(w, scale, Inputs(x, real, 400), MOST).moved_target
 
 
+@pytest.mark.parametrize("count", [40, 100])
+def test_a_target_that_fits_its_own_samples_only_is_not_moved(count: int) -> None:
+    """Noise that goes with the columns by chance: on the other half of the samples, what takes it back makes it larger."""
+    rng = np.random.default_rng(6)
+    w, scale = layer(rng, 8, 100)
+    x = correlated(rng, rng.normal(size=(8, 100)), count, noise=3.0)
+    real = x + np.float32(0.2) * rng.normal(size=x.shape).astype(np.float32)
+    assert not round_weights(w, scale, Inputs(x, real, count // 2), MOST).moved_target
+
+
 def test_a_target_is_moved_where_the_error_of_the_input_can_be_told_from_it() -> None:
     """The integer model gives 80 % of the input: weights that are larger by a quarter take that back."""
     rng = np.random.default_rng(7)
