@@ -213,3 +213,17 @@ def test_blocks_are_rounded_as_if_alone(monkeypatch: pytest.MonkeyPatch) -> None
     inputs = np.concatenate([x[:, :, :10], x[:, :, 10:]], axis=1)
     grouped = round_weights(*pair, Inputs(inputs, inputs, 250), MOST).codes
     np.testing.assert_array_equal(np.concatenate([*grouped], axis=1), both[0])
+
+
+def test_values_whose_squares_overflow_are_rounded_as_small_ones_are() -> None:
+    """A power of two changes nothing, even where 32 bits do not hold the square."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 1, 12)).astype(np.float32)
+    w = rng.normal(size=(1, 5, 12)).astype(np.float32)
+    scale = (np.abs(w).max(axis=2) / 127).astype(np.float32)
+    y = x + rng.normal(scale=0.01, size=x.shape).astype(np.float32)
+    small = round_weights(w, scale, Inputs(x, y, 100), 127)
+    far = np.float32(2.0**100)
+    large = round_weights(w * far, scale * far, Inputs(x * far, y * far, 100), 127)
+    np.testing.assert_array_equal(small.codes, large.codes)
+    assert np.isfinite(large.error)

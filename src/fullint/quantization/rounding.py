@@ -17,6 +17,7 @@ equal length, so that a few large ones do not make all of it noise. Columns are 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -76,6 +77,9 @@ def round_weights(weights: Array, scale: Array, inputs: Inputs, most: int) -> Ro
     """
     columns = weights.shape[2]
     codes = np.empty(weights.shape, np.int8)
+    unit, of_inputs = _unit(weights), min(_unit(inputs.exact), _unit(inputs.rounded))
+    weights, scale = weights * unit, scale * unit
+    inputs = Inputs(inputs.exact * of_inputs, inputs.rounded * of_inputs, inputs.first)
     target, moved = weights, False
     blocks = [slice(a, min(a + BLOCK, columns)) for a in range(0, columns, BLOCK)]
     exact, rounded = _centred(inputs.exact), _centred(inputs.rounded)
@@ -87,9 +91,16 @@ def round_weights(weights: Array, scale: Array, inputs: Inputs, most: int) -> Ro
         codes[:, :, b] = _rounded(target[:, :, b].copy(), scale, _damped(_second_moment(x, x), _damping(x)), most)
     nearest = np.clip(np.rint(weights / scale[:, :, None]), -most, most)
     errors = [_error(weights, exact, q.astype(np.float32) * scale[:, :, None], rounded) for q in (nearest, codes)]
-    if not errors[1] < errors[0]:
-        return Rounded(nearest.astype(np.int8), errors[0], errors[0], False)
-    return Rounded(codes, errors[0], errors[1], moved)
+    before, after = (e / (float(unit) * float(of_inputs)) ** 2 for e in errors)
+    if not after < before:
+        return Rounded(nearest.astype(np.int8), before, before, False)
+    return Rounded(codes, before, after, moved)
+
+
+def _unit(values: Array) -> Any:
+    """A power of two, float32, that brings values to at most 1, so that no square overflows; nothing else changes."""
+    size = float(np.abs(values).max(initial=0.0))
+    return np.float32(2.0 ** -np.clip(np.frexp(size)[1], -60, 126)) if size > 0 else np.float32(1)
 
 
 def _centred(x: Array) -> Array:
