@@ -18,7 +18,7 @@ from fullint.cli import main
 from fullint.errors import AccuracyError, UsageError
 from fullint.model.ir import Tensor
 from fullint.model.ranges import Range
-from fullint.model.tflite import read_bytes
+from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder
 from fullint.options.of_ranges import RANGE_METHODS, RangeChoice, parse_ranges
 
@@ -325,6 +325,20 @@ def test_inside_a_loop_ranges_are_min_max_and_that_is_said(g: Builder) -> None:
     [said] = [w for w in result.report.warnings if w.startswith("ranges: ")]
     assert '"moved"' in said and "min-max, in a loop or branch" in said
     assert "moved" not in {t.tensor for t in result.report.ranges.tensors}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_name_in_a_loop_is_found_in_whatever_order_a_file_has_its_graphs(g: Builder, turned: bool) -> None:
+    """Each loop gets its own copies of its graphs, in another order."""
+    for t, name in zip(loop(g, g.input(1, 64, name="x")), ("turned", "moved"), strict=True):
+        t.name = name
+    model = read_bytes(g.bytes())
+    if turned:
+        model.graphs[1:] = model.graphs[:0:-1]
+    samples = np.random.default_rng(0).laplace(size=(60, 1, 64)).astype(np.float32)
+    result = fullint.quantize(write_model(model), samples, ranges="moved=mse", min_sqnr=-50)
+    [said] = [w for w in result.report.warnings if w.startswith("ranges: ")]
+    assert '"moved"' in said and "min-max, in a loop or branch" in said
 
 
 def test_a_mask_among_the_values_is_not_counted(g: Builder) -> None:

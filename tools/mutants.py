@@ -231,8 +231,8 @@ TABLE = """
 - return np.ascontiguousarray(first.transpose(0, 2, 1)).reshape(
 + return np.ascontiguousarray(first).reshape(
 69 quantization/pairs.py (refine): Weights that two operators share are rounded for one of them.
-- elif readers[now] > 1:
-+ elif readers[now] > 2:
+- elif readers[weights_of(pair.integer)] > 1:
++ elif readers[weights_of(pair.integer)] > 2:
 70 calibration/samples/spread.py (spread): Of a long stream, only the first samples are kept.
 - self.kept = {n: s for n, s in self.kept.items() if n % self.stride == 0}
 + self.kept = {n: s for n, s in self.kept.items() if n < self.most}

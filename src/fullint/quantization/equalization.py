@@ -36,7 +36,7 @@ import numpy as np
 from fullint.model.ir import Array, Graph, Op, Tensor, constant
 from fullint.ops import ROWS
 from fullint.quantization.equalization_noise import Columns, Rows, columns_of, noise_of, rows_of
-from fullint.quantization.streams import Stream
+from fullint.quantization.streams import CLIP, Stream
 from fullint.reporting import Change
 
 ChannelRanges = Mapping[Tensor, tuple[Array, Array]]
@@ -44,8 +44,6 @@ ChannelRanges = Mapping[Tensor, tuple[Array, Array]]
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 OF_WEIGHTS = (0.0, 0.5, 1.0)
-CLIP = 6.0
-"""Where RELU6 ends."""
 SMALLEST = 1e-3
 """A channel is never blown up by more than the inverse of this."""
 HEADROOM = 3.5

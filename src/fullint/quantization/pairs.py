@@ -13,7 +13,7 @@ from fullint.ops import ROWS, traits_of
 from fullint.ops.macs import total_macs
 from fullint.quantization.emit import Emitted
 from fullint.quantization.pieces import cut, without_state
-from fullint.quantization.side_by_side import Pair, data_of
+from fullint.quantization.side_by_side import Pair, data_of, weights_of
 
 MOST_SAMPLES, FEWEST_SAMPLES = 24, 6
 LIVE_BYTES = 96_000_000
@@ -92,8 +92,7 @@ def pairs(model: Model, emitted: Emitted, chosen: Sequence[Op]) -> list[Pair]:
 
 
 def _integer(op: Op) -> bool:
-    x, w = data_of(op), op.input(ROWS[op.kind].weight or 0)
-    return all(t is not None and t.dtype in ("int8", "int16") and t.quant is not None for t in (x, w))
+    return all(t.dtype in ("int8", "int16") and t.quant is not None for t in (data_of(op), weights_of(op)))
 
 
 def staying(emitted: Emitted, found: Sequence[Pair]) -> Mapping[Op, str]:
@@ -101,11 +100,8 @@ def staying(emitted: Emitted, found: Sequence[Pair]) -> Mapping[Op, str]:
     readers = Counter(t for _, op in emitted.model.ops() for t in op.inputs if t is not None and t.is_constant)
     why = {}
     for pair in found:
-        row = ROWS[pair.exact.kind]
-        given, now = pair.exact.input(row.weight or 0), pair.integer.input(row.weight or 0)
-        assert given is not None and now is not None
-        if given.quant is not None:
+        if weights_of(pair.exact).quant is not None:
             why[pair.integer] = "they came as integers"
-        elif readers[now] > 1:
+        elif readers[weights_of(pair.integer)] > 1:
             why[pair.integer] = "other operators share them"
     return why

@@ -69,7 +69,8 @@ def cut(graph: Graph, cuts: Sequence[Op], wanted: AbstractSet[Tensor]) -> list[G
         cuts: operators of it, in order.
         wanted: values that are looked at after the piece that computes them, besides those that later pieces read.
     """
-    ends = [graph.ops.index(op) for op in cuts]
+    place = {op: i for i, op in enumerate(graph.ops)}
+    ends = [place[op] for op in cuts]
     stretches = [tuple(graph.ops[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
     last: dict[Tensor, int] = {}
     for number, ops in enumerate(stretches):

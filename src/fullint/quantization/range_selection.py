@@ -36,7 +36,7 @@ class SelectedRanges:
     tensors: frozenset[Tensor]
 
     def means(self, number: int, op: Op | None, t: Tensor) -> bool:
-        """Whether a tensor of a prepared model is meant: an output of an operator of a graph, or an input."""
+        """Whether a tensor of a prepared model is meant: an output of an operator of a graph as it was read, or an input."""
         made = op is not None and (number, op.origin) in self.places
         return self.choice.of is None or made or t in self.tensors
 
@@ -77,7 +77,7 @@ def methods_for(
     used: set[RangeChoice] = set()
     for t in measured:
         number, op = made_by.get(t, (0, None))
-        meant = [s.choice for s in selected if s.means(number, op, t)]
+        meant = [s.choice for s in selected if s.means(model.graphs[number].origin, op, t)]
         used |= {*meant}
         if meant and meant[-1].method in CLIPPING:
             bits = 16 if _in_int16(op, activations) or (op is not None and (number, op.origin) in wide) else 8

@@ -19,20 +19,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fullint.model.ir import Array, Buffer, Graph, Model, Op, Quant, Tensor
-from fullint.model.numerics import bias_scales
+from fullint.model.ir import Array, Buffer, Graph, Model, Op, Tensor
+from fullint.model.numerics import RANGES, bias_scales, dequantize
 from fullint.model.weights import INT8_WEIGHTS
 from fullint.ops import ROWS
 from fullint.ops.taps import Taps
 from fullint.quantization.patches import Patches, TapMeans, drawn
 from fullint.quantization.rounding import Inputs, Rounded, round_weights
-from fullint.quantization.side_by_side import Pair, SteppedModel, data_of
+from fullint.quantization.side_by_side import Pair, SteppedModel, data_of, weights_of
 from fullint.reporting import Change
 
 RESULTS = 2048
 """Results of an operator that its weights are rounded on."""
-LARGEST_BIAS = {"int32": 2**31 - 1, "int64": 2**39 - 1}
-"""int64 biases are added in 40 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +77,6 @@ class _Form:
         first = matrix.reshape(outputs, -1, self.taps).transpose(0, 2, 1)
         rest = tuple(n for i, n in enumerate(self.shape) if i != self.axis)
         return np.ascontiguousarray(np.moveaxis(first.reshape(outputs, *rest), 0, self.axis))
-
-
-def weights_of(op: Op) -> Tensor:
-    """The constant that an operator multiplies with."""
-    t = op.input(ROWS[op.kind].weight or 0)
-    assert t is not None
-    return t
 
 
 def refine(
@@ -140,10 +131,11 @@ def _refined(pair: Pair, exact: SteppedModel, integer: SteppedModel, samples: in
     means = exact.answer(), integer.answer() * scale
     if not why:
         x, q = exact.answer(), integer.answer()
-        real = (q.astype(np.float32) - np.float32(zero)) * np.float32(scale)
         shape = (len(x), form.groups, -1)
         first = int((at < taps.places * (samples // 2)).sum())
-        rounded = round_weights(w, steps, Inputs(x.reshape(shape), real.reshape(shape), first), INT8_WEIGHTS.most)
+        rounded = round_weights(
+            w, steps, Inputs(x.reshape(shape), dequantize(q, data.quant).reshape(shape), first), INT8_WEIGHTS.most
+        )
     new = replace(pair.integer, inputs=list(pair.integer.inputs))
     if rounded is not None:
         new.inputs[row.weight or 0] = replace(codes, buffer=Buffer.of(form.back(rounded.codes)))
@@ -168,13 +160,13 @@ def _corrected(pair: Pair, new: Op, error: Array, scale: float) -> float:
     assert steps is not None
     if bias is None or bias.quant is None or bias.buffer is None or not np.isfinite(error).all():
         return 0.0
-    quant = Quant.of(bias_scales(scale, steps.scale))
+    step = bias_scales(scale, steps.scale).astype(np.float64)
     real = np.zeros(error.shape[1]) if before is None else before.array.astype(np.float64)
     at = bias.array.astype(np.int64)
-    error = error + (at * quant.scale.astype(np.float64) - real)
+    error = error + (at * step - real)
     shift = shrunk(error)
-    limit = LARGEST_BIAS[bias.dtype]
-    moved = np.clip(at - np.rint(shift / quant.scale.astype(np.float64)).astype(np.int64), -limit, limit)
+    limit = RANGES[bias.dtype][1]
+    moved = np.clip(at - np.rint(shift / step).astype(np.int64), -limit, limit)
     new.inputs[index] = replace(bias, buffer=Buffer.of(moved.astype(bias.array.dtype)))
     return float(np.sqrt(np.square(shift).mean()))
 

@@ -41,6 +41,13 @@ def data_of(op: Op) -> Tensor:
     return t
 
 
+def weights_of(op: Op) -> Tensor:
+    """The constant that it multiplies with."""
+    t = op.input(ROWS[op.kind].weight or 0)
+    assert t is not None
+    return t
+
+
 class SteppedModel:
     """One of the models.
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 
 from fullint.model.ir import Graph, Op, Tensor, Uses
 from fullint.ops import ROWS, traits_of
-from fullint.ops.make import ACTIVATIONS
+from fullint.ops.make import ACTIVATIONS, CLAMPS
 
 LARGEST = 1e30
 _LINEAR = (ACTIVATIONS["NONE"], ACTIVATIONS["RELU"])
 _RELU6 = ACTIVATIONS["RELU6"]
+_, CLIP = CLAMPS[_RELU6]
+"""Where RELU6 ends."""
 
 
 @dataclass
