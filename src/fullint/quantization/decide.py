@@ -10,6 +10,7 @@ from fullint.model.ir import Op
 from fullint.ops import ROWS
 from fullint.quantization.assign import assign
 from fullint.quantization.feasibility import scale_blockers
+from fullint.quantization.joined_layers import join_layers
 from fullint.quantization.lookup_tables import compute_tables
 from fullint.quantization.mixed_precision import squares_apart, wide_operators
 from fullint.quantization.stage_values import Assigned, Calibrated
@@ -28,7 +29,8 @@ def decide(bench: Workbench, calibrated: Calibrated) -> Assigned:
     prepared = calibrated.prepared
     loaded = prepared.loaded
     with bench.stage("assign"):
-        calibrated, types, changes = _types(calibrated)
+        model, joined = join_layers(calibrated.model, calibrated.ranges, prepared.pinned.keys(), _named(calibrated).keys())
+        calibrated, types, changes = _types(replace(calibrated, model=model))
         model = calibrated.model
         activations = loaded.options.activations
         assignment = assign(model, calibrated.measured, loaded.granularity, types, activations, prepared.pinned)
@@ -36,7 +38,7 @@ def decide(bench: Workbench, calibrated: Calibrated) -> Assigned:
         if found:
             raise refusal(found, calibrated)
         tables = compute_tables(model, assignment, bench.evaluate)
-    return Assigned(calibrated, replace(assignment, tables=tables), changes)
+    return Assigned(calibrated, replace(assignment, tables=tables), (*joined, *changes))
 
 
 def _types(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str], tuple[Change, ...]]:
