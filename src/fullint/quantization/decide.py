@@ -14,8 +14,10 @@ from fullint.quantization.joined_layers import join_layers
 from fullint.quantization.lookup_tables import compute_tables
 from fullint.quantization.mixed_precision import squares_apart, wide_operators
 from fullint.quantization.stage_values import Assigned, Calibrated
+from fullint.quantization.wide_streams import wide_streams
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
+from fullint.targets import TARGETS
 
 GIVE_SAMPLES = "give samples, to run the given model on: -c DATA"
 
@@ -44,10 +46,14 @@ def decide(bench: Workbench, calibrated: Calibrated) -> Assigned:
 def _types(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str], tuple[Change, ...]]:
     """Operators that do not compute in the type of the activations, in a model of the form they need, and what is said of it."""
     if calibrated.prepared.loaded.options.activations == "int8":
+        calibrated, carried = _with_wide_streams(calibrated)
         calibrated, wide = _with_wide_squares(calibrated)
         named = _named(calibrated)
         why = "small values lie too close together for 8 bits: computes in int16"
-        changes = [Change("widen", op.origin, op.kind, op.outputs[0].name, why) for op in wide if op not in named]
+        changes = [Change("widen", op.origin, op.kind, op.outputs[0].name, why) for op in wide if op not in {**named, **carried}]
+        why = "part of a residual stream and its normalizations, which 8 bits would round again and again: computes in int16"
+        changes += [Change("widen", op.origin, op.kind, op.outputs[0].name, why) for op in carried if op not in named]
+        wide |= carried
         changes += [Change("widen", op.origin, op.kind, op.output_name, "computes in int16, as asked") for op in named]
         return calibrated, {**wide, **named}, tuple(changes)
     model = calibrated.model
@@ -55,6 +61,19 @@ def _types(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str], tuple[Cha
         op: "int8" for _, op in model.ops() if (row := ROWS.get(op.kind)) is not None and not row.int16 and not op.keep_float
     }
     return calibrated, narrow, ()
+
+
+def _with_wide_streams(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str]]:
+    """The model with streams that are carried in int16, and the operators that do, where the target runs them."""
+    if not TARGETS[calibrated.prepared.loaded.options.target].wide_streams:
+        return calibrated, {}
+    model, measured = calibrated.model, calibrated.measured
+    done = wide_streams(model.main, measured.ranges)
+    if not done.wide:
+        return calibrated, {}
+    measured = replace(measured, ranges={**measured.ranges, **done.ranges})
+    model = with_graph(model, model.main, done.graph)
+    return replace(calibrated, model=model, measured=measured), dict.fromkeys(done.wide, "int16")
 
 
 def _with_wide_squares(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str]]:
