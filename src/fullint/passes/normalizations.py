@@ -23,12 +23,13 @@ Terms = Counter[tuple[int, ...]]
 
 
 @dataclass(frozen=True, eq=False)
-class Normalization:
+class NormalizedStream:
     """One of them, without what leads from the square to the root.
 
     Attributes:
         stream: what is normalized.
         mean: of the stream; None where none is taken away.
+        moved: the mean as it is taken away, behind moves.
         difference: the SUB that takes it away; None where only a square of the difference is made.
         square: of the difference.
         root: one over the root of the mean of the square.
@@ -37,6 +38,7 @@ class Normalization:
 
     stream: Tensor
     mean: Op | None
+    moved: Tensor | None
     difference: Op | None
     square: Op
     root: Op
@@ -67,7 +69,7 @@ def read_at_run_time(op: Op) -> list[Tensor]:
 
 def normalizations(
     graph: Graph, uses: Uses, leading_to: Callable[[Tensor, Uses], list[Op]], roots: Collection[Op]
-) -> Iterator[Normalization]:
+) -> Iterator[NormalizedStream]:
     """Those of a graph.
 
     Args:
@@ -84,11 +86,12 @@ def normalizations(
                 yield replace(found, behind=tuple(_behind(graph, found, leading)))
 
 
-def _squared(square: Op, root: Op, uses: Uses) -> Normalization | None:
+def _squared(square: Op, root: Op, uses: Uses) -> NormalizedStream | None:
     """What a square is made of, where it is one of a stream without its mean."""
     if difference_apart(square, uses) is not None:
         stream, mean = _without_mean(square, uses)
-        return Normalization(stream, mean, None, square, root, ()) if stream is not None and mean is not None else None
+        known = stream is not None and mean is not None
+        return NormalizedStream(stream, mean, square.inputs[1], None, square, root, ()) if known and stream is not None else None
     x = square.inputs[0]
     if not is_product(square) or x is None or x is not square.inputs[1]:
         return None
@@ -96,26 +99,49 @@ def _squared(square: Op, root: Op, uses: Uses) -> Normalization | None:
     if is_sum(difference) and difference is not None:
         stream, mean = _without_mean(difference, uses)
         if stream is not None:
-            return Normalization(stream, mean, difference, square, root, ())
-    return Normalization(x, None, None, square, root, ())
+            return NormalizedStream(stream, mean, difference.inputs[1], difference, square, root, ())
+    return NormalizedStream(x, None, None, None, square, root, ())
 
 
 def _without_mean(op: Op, uses: Uses) -> tuple[Tensor | None, Op | None]:
     x, m = op.inputs[:2]
-    mean = uses.producer.get(m) if m is not None else None
+    mean = behind_moves(m, uses)[0] if m is not None else None
     fits = mean is not None and computes_wide(mean) and traits_of(mean.kind).averages and mean.inputs[0] is x
     return (x, mean) if fits else (None, None)
 
 
-def _behind(graph: Graph, found: Normalization, leading: Collection[Op]) -> Iterator[Op]:
+def behind_moves(t: Tensor, uses: Uses) -> tuple[Op | None, list[Op]]:
+    """What makes a value, and the moves behind it."""
+    moves: list[Op] = []
+    while (op := uses.producer.get(t)) is not None and is_move(op):
+        moves.append(op)
+        t = read_at_run_time(op)[0]
+    return op, moves
+
+
+def is_move(op: Op) -> bool:
+    """Whether an operator puts the values of one tensor elsewhere, and can in int16."""
+    traits = traits_of(op.kind)
+    return traits.moves and not traits.selects and computes_wide(op) and len(read_at_run_time(op)) == 1
+
+
+def _behind(graph: Graph, found: NormalizedStream, leading: Collection[Op]) -> Iterator[Op]:
     known = {op.outputs[0] for op in (found.root, found.mean, found.difference) if op is not None}
     for op in graph.ops:
-        if op in leading or op is found.difference or not (is_sum(op) or is_product(op)):
+        if op in leading or op is found.difference or not (is_sum(op) or is_product(op) or _keeps_row(op)):
             continue
         read = read_at_run_time(op)
         if read and all(t is found.stream or t in known for t in read) and not known.isdisjoint(read):
             known.update(op.outputs)
             yield op
+
+
+def _keeps_row(op: Op) -> bool:
+    """Whether a move only changes the shape of one value for each row."""
+    traits = traits_of(op.kind)
+    x, out = op.input(0), op.outputs[0] if op.outputs else None
+    same = x is not None and out is not None and x.size == out.size and (not out.shape or out.shape[-1] == 1)
+    return same and is_move(op) and traits.passes_small and traits.passes_means
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,16 +161,18 @@ class Rewritten:
     shift: Tensor | None
 
 
-def fewest_operators(found: Normalization, difference: Tensor, uses: Uses) -> Rewritten | None:
+def fewest_operators(found: NormalizedStream, difference: Tensor, uses: Uses) -> Rewritten | None:
     """What is behind the root written anew; None where it is something else, or what is made on the way is read elsewhere."""
-    outer = [op for op in found.behind if any(reader not in found.behind for reader, _ in uses.of(op.outputs[0]))]
+    inside = {*found.behind, found.difference, found.square}
+    outer = [op for op in found.behind if any(reader not in inside for reader, _ in uses.of(op.outputs[0]))]
     if len(outer) != 1 or outer[0] is not found.behind[-1] or found.mean is None or any(_clamped(op) for op in found.behind):
         return None
     if any(op.outputs[0] in uses.outputs for op in found.behind[:-1]):
         return None
     out, numbers = outer[0].outputs[0], _Numbers()
     x, m, r = (numbers.of(t) for t in (found.stream, found.mean.outputs[0], found.root.outputs[0]))
-    terms = _multiplied_out(found, numbers)[out]
+    known = _multiplied_out(found, numbers)
+    terms = known[out]
     scaled = next((key for key in terms if x in key), ())
     gain, rest = [k for k in scaled if k not in (x, r)], set(terms) - {scaled}
     centre = tuple(sorted((m, r, *gain)))
@@ -156,25 +184,30 @@ def fewest_operators(found: Normalization, difference: Tensor, uses: Uses) -> Re
     g, b = (numbers.tensors[k[0]] if k else None for k in (gain, shifts[0] if shifts else ()))
     if any(t is not None and not t.is_constant for t in (g, b)):
         return None
-    return _written(found, difference, g, b, out)
+    kept = [op for op in found.behind if is_move(op) and (op.outputs[0] is found.moved or known[op.outputs[0]] == {(r,): 1})]
+    factors = [found.root.outputs[0], *(op.outputs[0] for op in kept if op.outputs[0] is not found.moved)]
+    fits = [t for t in factors if len(t.shape) == len(out.shape) and t.shape[-1:] == (1,)]
+    return _written(found, difference, fits[0], g, b, kept) if fits else None
 
 
 def _clamped(op: Op) -> bool:
     return bool(op.options.get("fused_activation_function"))
 
 
-def _written(found: Normalization, difference: Tensor, g: Tensor | None, b: Tensor | None, out: Tensor) -> Rewritten:
-    factor, new = found.root.outputs[0], []
+def _written(
+    found: NormalizedStream, difference: Tensor, factor: Tensor, g: Tensor | None, b: Tensor | None, kept: list[Op]
+) -> Rewritten:
+    out, new, origin = found.behind[-1].outputs[0], list(kept), found.behind[-1].origin
     if g is not None:
-        shape = np.broadcast_shapes(factor.shape, g.shape)
-        factor = Tensor(f"{out.name}/factor", shape, "float32")
-        new.append(make_op("MUL", [found.root.outputs[0], g], [factor]))
+        scaled = Tensor(f"{out.name}/factor", np.broadcast_shapes(factor.shape, g.shape), "float32")
+        new.append(make_op("MUL", [factor, g], [scaled]))
+        factor = scaled
     product = twin(out, f"{out.name}/product") if b is not None else out
     new.append(make_op("MUL", [difference, factor], [product]))
     if b is not None:
         new.append(make_op("ADD", [product, b], [out]))
-    origin = found.behind[-1].origin
-    return Rewritten(found.behind, tuple(replace(op, origin=origin) for op in new), product, b)
+    made = tuple(op if op in kept else replace(op, origin=origin) for op in new)
+    return Rewritten(tuple(op for op in found.behind if op not in kept), made[len(kept) :], product, b)
 
 
 class _Numbers:
@@ -189,7 +222,7 @@ class _Numbers:
         return self.tensors.index(t)
 
 
-def _multiplied_out(found: Normalization, numbers: _Numbers) -> dict[Tensor, Terms]:
+def _multiplied_out(found: NormalizedStream, numbers: _Numbers) -> dict[Tensor, Terms]:
     """Each tensor behind the root as a polynomial."""
     known: dict[Tensor, Terms] = {}
     if found.difference is not None and found.mean is not None:
@@ -201,6 +234,9 @@ def _multiplied_out(found: Normalization, numbers: _Numbers) -> dict[Tensor, Ter
         return known.get(t) or Counter({(numbers.of(t),): 1})
 
     for op in found.behind:
+        if is_move(op):
+            known[op.outputs[0]] = terms(read_at_run_time(op)[0])
+            continue
         a, b = (terms(t) for t in op.inputs if t is not None)
         made: Terms = Counter()
         signs = traits_of(op.kind).adds
