@@ -116,3 +116,13 @@ def test_behind_the_sum_the_shift_is_in_the_bias_of_the_layer_that_it_adds(g: Bu
     monkeypatch.setattr("fullint.quantization.shifts.MOST_WIDER", 10)
     done, _ = streams(g, monkeypatch)
     assert [op.kind for op in done.wide].count("ADD") == 4
+
+
+def test_a_shift_goes_through_moves_of_rows(g: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the layer that reads the stream, and to the one whose result is added to it."""
+    x = g.input(1, 4, 8)
+    y = normalized(g, g.op("ADD", x, g.dense(x, 8)), FORMS[0])
+    h = g.reshape(g.dense(g.dense(g.reshape(y, 4, 8), 8), 8), 1, 4, 8)
+    g.output(g.dense(normalized(g, g.op("ADD", y, h), FORMS[0]), 8))
+    monkeypatch.setattr("fullint.quantization.shifts.MOST_WIDER", 10)
+    assert [op.kind for op in streams(g, monkeypatch)[0].wide].count("ADD") == 4

@@ -64,8 +64,12 @@ def _types(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str], tuple[Cha
 
 
 def _with_wide_streams(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str]]:
-    """The model with streams that are carried in int16, and the operators that do, where the target runs them."""
-    if not TARGETS[calibrated.prepared.loaded.options.target].wide_streams:
+    """The model with streams that are carried in int16, and the operators that do, where the target runs them.
+
+    Where the file has parameters of its own, these are kept, and with them the types.
+    """
+    prepared = calibrated.prepared
+    if not TARGETS[prepared.loaded.options.target].wide_streams or prepared.pinned or calibrated.bounded:
         return calibrated, {}
     model, measured = calibrated.model, calibrated.measured
     done = wide_streams(model.main, measured.ranges)

@@ -51,27 +51,44 @@ def shift_into_layers(t: Tensor, bare: Tensor, shift: Tensor, uses: Uses, ranges
     value = np.broadcast_to(value, (t.shape[-1],)).astype(np.float32)
     instead: dict[Op, Op] = {}
     spans: dict[Tensor, Range] = {}
-    for reader, i in uses.of(t):
-        if _is_dense(reader) and i == ROWS[reader.kind].data:
-            new = _with_more_bias(reader, _weights(reader) @ value)
-            new.inputs[i] = bare
-            instead[reader] = new
-            continue
-        layer = _other_layer(reader, i, uses)
-        if layer is None or layer in instead:
-            return None
-        old = layer.outputs[0]
-        span = _wider(ranges.get(old), value)
-        if span is None:
-            return None
-        new = _with_more_bias(layer, value)
-        new.outputs = [twin(old)]
-        spans[new.outputs[0]] = span
-        instead[layer] = new
-        instead[reader] = replace(
-            reader, inputs=[{t: bare, old: new.outputs[0]}.get(x, x) if x is not None else None for x in reader.inputs]
-        )
+    waiting = [(t, bare)]
+    while waiting:
+        t, bare = waiting.pop()
+        for reader, i in uses.of(t):
+            way = _other_layer(reader, i, uses)
+            if _keeps_rows(reader) and reader.outputs[0] not in uses.outputs:
+                instead[reader] = _reading(reader, {t: bare}, [twin(reader.outputs[0])])
+                waiting.append((reader.outputs[0], instead[reader].outputs[0]))
+            elif _is_dense(reader) and i == ROWS[reader.kind].data:
+                instead[reader] = _reading(_with_more_bias(reader, _weights(reader) @ value), {t: bare}, reader.outputs)
+            elif way is not None and instead.keys().isdisjoint(way):
+                made = way[0].outputs[0]
+                span = _wider(ranges.get(made), value)
+                if span is None:
+                    return None
+                others = {op.outputs[0]: twin(op.outputs[0]) for op in way}
+                spans[others[made]] = span
+                for op in way:
+                    first = _with_more_bias(op, value) if op is way[0] else op
+                    instead[op] = _reading(first, others, [others[op.outputs[0]]])
+                instead[reader] = _reading(reader, {t: bare, **others}, reader.outputs)
+            else:
+                return None
     return Shifted(instead, spans)
+
+
+def _reading(op: Op, others: Mapping[Tensor, Tensor], outputs: list[Tensor]) -> Op:
+    inputs = [others.get(x, x) if x is not None else None for x in op.inputs]
+    return replace(op, inputs=inputs, outputs=outputs)
+
+
+def _keeps_rows(op: Op) -> bool:
+    """Whether an operator only moves values, each in its channel."""
+    traits, x = traits_of(op.kind), op.input(0)
+    plain = traits.moves and traits.passes_means and not op.keep_float and x is not None and bool(x.shape)
+    if not plain or x is None or traits.keeps_channels is None or not traits.keeps_channels(op):
+        return False
+    return x.shape[-1] == op.outputs[0].shape[-1]
 
 
 def _is_dense(op: Op) -> bool:
@@ -89,14 +106,18 @@ def _weights(op: Op) -> Array:
     return w.array
 
 
-def _other_layer(op: Op, i: int, uses: Uses) -> Op | None:
-    """The layer whose result a sum adds to one of its operands, where only the sum reads it."""
-    other = op.inputs[1 - i] if traits_of(op.kind).adds == (1, 1) else None
-    layer = uses.producer.get(other) if other is not None else None
-    if layer is None or other is None or uses.only_reader(other) is not op or not _is_dense(layer):
-        return None
-    same = other.shape[-1:] == op.outputs[0].shape[-1:] and not layer.options.get("fused_activation_function")
-    return layer if same and other.size == op.outputs[0].size else None
+def _other_layer(op: Op, i: int, uses: Uses) -> list[Op] | None:
+    """The layer whose result a sum adds to one of its operands, and the moves behind it, where only the sum reads it."""
+    t = op.inputs[1 - i] if traits_of(op.kind).adds == (1, 1) else None
+    way: list[Op] = []
+    while t is not None and uses.only_reader(t) is not None and (made := uses.producer.get(t)) is not None:
+        if t.size != op.outputs[0].size or t.shape[-1:] != op.outputs[0].shape[-1:]:
+            return None
+        way.insert(0, made)
+        if _is_dense(made):
+            return way if not made.options.get("fused_activation_function") else None
+        t = made.inputs[0] if _keeps_rows(made) else None
+    return None
 
 
 def _wider(span: Range | None, shift: Array) -> Range | None:
