@@ -28,8 +28,6 @@ class Wanted:
     model: Model
     tensors: list[Tensor]
     by_channel: frozenset[Tensor] = frozenset()
-    heads: tuple[Tensor, ...] = ()
-    keep: int = 0
 
 
 def collect(
@@ -42,7 +40,7 @@ def collect(
     """Statistics of samples numbered from `first` on; `method`, before the first sample, is that of all tensors."""
     given = wanted.model, wanted.tensors, wanted.by_channel
     methods = dict.fromkeys(wanted.tensors, method) if method is not None else {}
-    with WorkerProcess() as worker, Collector(*given, worker, threads, wanted.heads, wanted.keep, methods) as collector:
+    with WorkerProcess() as worker, Collector(*given, worker, threads, methods) as collector:
         for i, sample in enumerate(samples):
             collector.add(first + i, sample)
         return collector.finish()
@@ -87,7 +85,7 @@ def branch(g: Builder, condition: Tensor, x: Tensor) -> list[Tensor]:
 
 
 def every_probe(g: Builder) -> Wanted:
-    """Plain, per channel, behind clamps, rows with masks, in a loop, in branches, and means of a head."""
+    """Plain, per channel, behind clamps, rows with masks, in a loop, and in branches."""
     condition, x = g.input(1, dtype="bool", name="c"), g.input(1, 4, 4, 2, name="x")
     relu = g.conv(x, 3, activation="RELU")
     plain = g.conv(relu, 2)
@@ -98,7 +96,7 @@ def every_probe(g: Builder) -> Wanted:
     g.output(head)
     inside = [*loop(g, g.reshape(x, 1, 32)), *branch(g, condition, x)]
     tensors = [x, relu, plain, scores, head, *inside]
-    return Wanted(g.model(), tensors, frozenset({relu, plain}), (head, plain), keep=4)
+    return Wanted(g.model(), tensors, frozenset({relu, plain}))
 
 
 def samples(count: int, seed: int = 5) -> list[Sample]:

@@ -23,7 +23,10 @@ from fullint.runtime.process import WorkerProcess, model_file
 Arrays = dict[str, np.ndarray]
 HERE = Path(__file__).parent
 DEMO = Path(demo.__file__).parent
-NETWORKS = [*sorted((HERE / "networks").glob("*.tflite")), DEMO / "digits.tflite"]
+NETWORKS = [
+    *(HERE / "networks" / f"{name}.tflite" for name in ("attention", "lstm", "mobile", "residual")),
+    DEMO / "digits.tflite",
+]
 """Five networks, each trained on the same digits."""
 CLASSES = 6
 

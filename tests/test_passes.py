@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import evaluate, run
+from conftest import evaluate, quantized, run
 
 from fullint.model.ir import Model, Quant, Tensor, constant
 from fullint.model.tflite import read_bytes, read_model, write_model
 from fullint.ops.builder import Builder, samples_like
+from fullint.ops.make import ACTIVATIONS, PADDING
 from fullint.passes import FIRST, LAST, prepare
 from fullint.passes.static_shapes import fix_batch, fold_constants, forget_signatures
 from fullint.runtime.messages import TensorShapes
@@ -300,3 +301,53 @@ def test_a_maximum_over_another_axis_is_no_part_of_a_softmax(g: Builder) -> None
     g.output(g.op("DIV", e, total))
     kinds, _ = prepared(g)
     assert "SUB" in kinds and "REDUCE_MAX" in kinds
+
+
+POOLS = [
+    ("VALID", (6, 4), (6, 4)),
+    ("VALID", (6, 4), (1, 1)),
+    ("SAME", (6, 4), (6, 4)),
+    ("SAME", (9, 4), (9, 7)),
+    ("SAME", (12, 11), (6, 4)),
+]
+"""Padding, window and steps of an average over all of 6 x 4."""
+
+
+def averaged(g: Builder, padding: str, window: tuple[int, int], stride: tuple[int, int], activation: int = 0) -> Tensor:
+    x = g.input(2, 6, 4, 3)
+    sizes = [-(-n // s) if padding == "SAME" else (n - w) // s + 1 for n, w, s in zip((6, 4), window, stride, strict=True)]
+    options = {"filter_height": window[0], "filter_width": window[1], "stride_h": stride[0], "stride_w": stride[1]}
+    options |= {"padding": PADDING[padding], "fused_activation_function": activation}
+    y = g.op("AVERAGE_POOL_2D", x, shape=(2, *sizes, 3), **options)
+    g.output(y)
+    return y
+
+
+@pytest.mark.parametrize(("padding", "window", "stride"), POOLS)
+def test_an_average_of_the_whole_picture_is_a_mean(
+    g: Builder, padding: str, window: tuple[int, int], stride: tuple[int, int]
+) -> None:
+    """Padding does not count for the average."""
+    averaged(g, padding, window, stride)
+    assert prepared(g)[0] == ["MEAN"]
+
+
+def test_an_average_of_a_part_stays(g: Builder) -> None:
+    averaged(g, "VALID", (5, 4), (6, 4))
+    averaged(g, "SAME", (3, 2), (3, 2))
+    averaged(g, "SAME", (6, 4), (1, 1))
+    assert prepared(g)[0] == ["AVERAGE_POOL_2D"] * 3
+
+
+def test_an_average_with_an_activation_stays_and_it_says_why(g: Builder) -> None:
+    averaged(g, "VALID", (6, 4), (6, 4), ACTIVATIONS["RELU6"])
+    assert prepared(g) == (["AVERAGE_POOL_2D"], ["MEAN has no fused activation"])
+
+
+def test_an_average_has_steps_of_its_own(g: Builder) -> None:
+    """The mean of 4096 values has a sixtieth of their range."""
+    x = g.input(1, 64, 64, 2)
+    options = {"filter_height": 64, "filter_width": 64, "stride_h": 64, "stride_w": 64, "padding": PADDING["VALID"]}
+    g.output(g.op("AVERAGE_POOL_2D", x, shape=(1, 1, 1, 2), **options))
+    graph = read_bytes(quantized(g).model).main
+    assert graph.outputs[0].quant.scale[0] < graph.inputs[0].quant.scale[0] / 20

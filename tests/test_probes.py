@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from conftest import run, snapshot
+from conftest import snapshot
 from inner_range import Inner
 from measuring import HIDDEN, TURNS, Sample, Wanted, branch, collect, every_probe, loop, samples, values_of
 from op_examples import lstm
 
-from fullint.calibration.probes import Probe, Seen, append_means, measuring_model
+from fullint.calibration.probes import Probe, Seen, measuring_model
 from fullint.calibration.range_methods import MinMax
 from fullint.calibration.statistics import Statistics, tensor_keys
 from fullint.errors import SamplesError
-from fullint.model.ir import Graph, Model, Quant, Tensor
+from fullint.model.ir import Model, Tensor
 from fullint.ops.builder import Builder
 from fullint.ops.make import ACTIVATIONS, make_op
 
@@ -201,28 +201,6 @@ def test_every_probe_at_once(g: Builder) -> None:
     assert ends(found, wanted, other) == ([np.float32(10) + np.min(taken[1::2])], [np.float32(10) + np.max(taken[1::2])])
 
 
-def test_means_of_heads_are_kept_of_the_first_samples(g: Builder) -> None:
-    wanted = every_probe(g)
-    given = samples(6)
-    found = collect(wanted, given, threads=2)
-    head, plain = values_of(g, wanted.heads, given)
-    assert list(found.kept) == [0, 1, 2, 3]
-    for i, kept in found.kept.items():
-        expected = [*head[i].mean(axis=0), *plain[i].mean(axis=(0, 1, 2))]
-        np.testing.assert_allclose(kept, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_means_of_codes_are_those_of_the_numbers_they_stand_for() -> None:
-    codes = Tensor("codes", (2, 3), "int8", quant=Quant.of(0.5, 2))
-    vector = Tensor("vector", (2,), "float32")
-    ops: list = []
-    means = append_means([codes, vector], ops)
-    graph = Graph("means", [], [codes, vector], [means], ops)
-    graph.sync_tensors()
-    given = [np.int8([[2, 4, 6], [4, 8, 2]]), np.float32([7, -7])]
-    np.testing.assert_allclose(run(Model([graph]), given)[0], [0.5, 2.0, 1.0, 7, -7])
-
-
 def test_what_a_recurrent_layer_remembers(g: Builder) -> None:
     """Its state between runs, against the recurrence in NumPy: cells c, and h, the last thing it said."""
     lstm(g)
@@ -272,7 +250,7 @@ def test_a_value_that_is_not_finite_is_told_of_its_first_sample(g: Builder, thre
 def test_the_model_itself_is_not_changed(g: Builder) -> None:
     wanted = every_probe(g)
     before = snapshot(*wanted.model.graphs)
-    _, probes = measuring_model(wanted.model, wanted.tensors, wanted.by_channel, wanted.heads, values=frozenset(wanted.tensors))
+    _, probes = measuring_model(wanted.model, wanted.tensors, wanted.by_channel, values=frozenset(wanted.tensors))
     assert snapshot(*wanted.model.graphs) == before
     assert [p.start for p in probes] == np.cumsum([0, *(p.size for p in probes)])[:-1].tolist()
     assert isinstance(probes[0], Probe) and {p.what for p in probes} == {*Seen} - {Seen.ROW}

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from fullint.calibration.collect import KeptOutputs
+from fullint.calibration.collect import MeasuredVector
+from fullint.calibration.outermost import Outermost
+from fullint.calibration.range_methods import MinMax
 from fullint.errors import RuntimeFailure
 from fullint.model.tflite import write_model
 from fullint.ops.builder import Builder
@@ -45,7 +47,7 @@ def test_an_answer_is_asked_for_by_its_kind() -> None:
 
 def test_a_bad_sample_is_the_answer_to_the_end_of_measuring() -> None:
     with model_file(doubling()) as path, WorkerProcess() as worker:
-        worker.call(Measure(path, 1, KeptOutputs(0)))
+        worker.call(Measure(path, 1, MeasuredVector(MinMax.empty(4), [], Outermost.empty(4), Outermost.empty(4))))
         worker.post(Sample(0, [np.zeros((1, 4), np.float32)]))
         worker.post(Sample(1, [np.zeros((1, 4), np.int32)]))
         with pytest.raises(RuntimeFailure, match="LiteRT rejects"):

@@ -27,7 +27,9 @@ def network() -> bytes:
     """Convolutions to equalize, a pool, a concatenation, a bias to correct."""
     g = Builder()
     x = g.input(1, 8, 8, 3)
-    y = g.conv(g.conv(x, filters=8, activation="RELU"), filters=8, activation="RELU")
+    uneven = g.rng.normal(size=(8, 3, 3, 3)) * np.geomspace(0.01, 0.2, 8)[:, None, None, None]
+    first = g.conv(x, weights=g.const(uneven.astype(np.float32)), bias=False, activation="RELU")
+    y = g.conv(first, filters=8, activation="RELU")
     both = g.op("CONCATENATION", y, g.op("TANH", y), shape=(1, 8, 8, 16), axis=3)
     g.output(g.op("SOFTMAX", g.dense(g.reshape(both, 1, -1), 10), beta=1.0))
     return g.bytes()
@@ -45,7 +47,8 @@ def test_each_stage_takes_what_the_one_before_returns(pipeline: tuple[Callable, 
     for stage in pipeline:
         hints = typing.get_type_hints(stage)
         result = hints.pop("return")
-        _, wanted = hints.values()
+        _, wanted, *more = hints.values()
+        assert len(more) == len(stage.__defaults__ or ()), f"{stage.__name__} wants more than a run gives"
         assert any(issubclass(kind, wanted) for kind in given), f"{stage.__name__} wants {wanted.__name__}"
         given = typing.get_args(result) or (result,)
 

@@ -15,7 +15,7 @@ from op_examples import lstm
 
 from fullint.calibration.clipping import METHODS, Entropy, MeanSquare, Percentile
 from fullint.calibration.range_methods import MinMax, RangeMethod
-from fullint.calibration.statistics import Measured, Statistics, Stats, finish, merge_entries, tensor_keys
+from fullint.calibration.statistics import FILE_VERSION, Measured, Statistics, Stats, finish, merge_entries, tensor_keys
 from fullint.errors import UsageError
 from fullint.model.ir import Tensor
 from fullint.model.ranges import Range
@@ -32,13 +32,13 @@ def bits(found: Statistics) -> object:
         return {k: (type(m), {n: (a.dtype, a.shape, a.tobytes()) for n, a in m.arrays().items()}) for k, m in group.items()}
 
     groups = [of(g) for g in (found.ranges, found.channels, found.rows, found.states)]
-    return found.count, groups, [(i, a.tobytes()) for i, a in found.kept.items()]
+    return found.count, groups, found.numbers
 
 
 def same(a: Stats, b: Stats) -> bool:
     assert list(a.channels) == list(b.channels)
     channels = all(np.array_equal(x, y) for t in a.channels for x, y in zip(a.channels[t], b.channels[t], strict=True))
-    return a.measured == b.measured and channels and np.array_equal(a.means, b.means) and a.unseen == b.unseen
+    return a.measured == b.measured and channels and a.unseen == b.unseen
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_shards_give_the_bits_of_one_run(
     wanted, given = every_probe(g), samples(COUNT)
     whole = collect(wanted, given, method=method)
     made = finish(wanted.model, whole)
-    assert whole.rows and whole.kept and bool(whole.channels) is (method is not None)
+    assert whole.rows and bool(whole.channels) is (method is not None)
     for k in (1, 3, 5):
         first = collect(wanted, given[:k], 0, threads, method)
         second = collect(wanted, given[k:], k, 3 - threads, method)
@@ -166,19 +166,17 @@ def test_channels_share_the_count_of_values(g: Builder) -> None:
     assert [*found.ranges[x]] == pytest.approx([-1 - more, 8 + more])
 
 
-def test_rows_states_and_means(g: Builder) -> None:
-    """The smallest row maximum as it is; the largest absolute value of a state, with room; means by number of the sample."""
+def test_rows_and_states(g: Builder) -> None:
+    """The smallest row maximum as it is; the largest absolute value of a state, with room."""
     x, state = g.input(1, 10), g.input(1, 4)
     g.output(g.op("NEG", x), g.op("NEG", state))
     model = g.model()
     keys = tensor_keys(model)
     rows, states = ({keys[t]: MinMax(np.float32([a]), np.float32([b]))} for t, a, b in ((x, -4, 7), (state, -5, 1)))
-    kept = {2: np.float32([3, 4]), 0: np.float32([1, 2])}
-    found = finish(model, Statistics(25, {}, rows=rows, states=states, kept=kept))
+    found = finish(model, Statistics(25, {}, rows=rows, states=states))
     assert found.measured.row_maxima == {x: -4.0}
     more = 3 * (math.sqrt(math.log(1000) / math.log(100)) - 1)
     assert found.measured.state == {state: pytest.approx(5 + more)}
-    assert found.means.dtype == np.float32 and found.means.tolist() == [[1, 2], [3, 4]]
 
 
 def test_what_no_sample_reached_is_said(g: Builder) -> None:
@@ -203,21 +201,20 @@ def test_a_method_of_ones_own_makes_the_ranges(g: Builder) -> None:
 
 
 def test_entries_have_a_range_that_holds_both() -> None:
-    """Whichever comes first, and so have rows, states and channels; means are those of the main graph."""
+    """Whichever comes first, and so have rows, states and channels."""
     shared, one, two = (Tensor(n, (2,), "float32") for n in ("shared", "one", "two"))
-    means = [np.float32([[n]]) for n in (1, 2)]
-    first = Stats(Measured({shared: Range(-1.0, 5.0), one: Range(0.0, 1.0)}, {one: -3.0}, {two: 9.0}), {}, means[0], (one,))
+    ends = [np.float32([[n]]) for n in (1, 2)]
+    first = Stats(Measured({shared: Range(-1.0, 5.0), one: Range(0.0, 1.0)}, {one: -3.0}, {two: 9.0}), {}, (one,))
     second = Stats(
         Measured({shared: Range(-2.0, 3.0), two: Range(0.0, 2.0)}, {one: -1.0}, {two: 4.0}),
-        {two: (means[0], means[1])},
-        means[1],
+        {two: (ends[0], ends[1])},
         (two,),
     )
     for pair in ((first, second), (second, first)):
         merged = merge_entries(pair)
         assert merged.ranges == {shared: Range(-2.0, 5.0), one: Range(0.0, 1.0), two: Range(0.0, 2.0)}
         assert (merged.measured.row_maxima, merged.measured.state) == ({one: -3.0}, {two: 9.0})
-        assert merged.means is pair[0].means and {*merged.unseen} == {one, two} and merged.channels == {two: (means[0], means[1])}
+        assert {*merged.unseen} == {one, two} and merged.channels == {two: (ends[0], ends[1])}
 
 
 def test_names_of_tensors_are_those_of_the_model_loaded_anew(g: Builder, tmp_path: Path) -> None:
@@ -303,7 +300,7 @@ def refusal(path: Path, left_open: list[str] | None = None) -> str:
 
 
 def header(**changes: object) -> np.ndarray:
-    text = json.dumps({"version": 1, "count": 3, "groups": [[], [], [], []], **changes})
+    text = json.dumps({"version": FILE_VERSION, "count": 3, "groups": [[], [], [], []], **changes})
     return np.frombuffer(text.encode(), np.uint8)
 
 
@@ -321,7 +318,6 @@ def header(**changes: object) -> np.ndarray:
         {"header": header(groups=[[["a", "minmax"]], [], [], []])},  # its arrays are missing
         {"header": header(groups=[[["a", "minmax"]], [], [], []]), "0.0.low": np.zeros(1, np.float32)},
         {"header": header(count=None)},
-        {"header": header(), "kept.x": np.zeros(1)},
     ],
 )
 def test_another_archive_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -332,8 +328,8 @@ def test_another_archive_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray
 
 def test_another_version_is_refused(tmp_path: Path) -> None:
     with open(tmp_path / "file", "wb") as f:
-        np.savez(f, header=header(version=2))
-    assert refusal(tmp_path / "file") == "statistics of version 2; this fullint reads 1"
+        np.savez(f, header=header(version=1))
+    assert refusal(tmp_path / "file") == "statistics of version 1; this fullint reads 2"
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
@@ -400,16 +396,15 @@ def test_a_file_whose_directory_is_wrong_is_refused(tmp_path: Path, place: int) 
 
 def test_an_infinite_count_is_refused(tmp_path: Path) -> None:
     with open(tmp_path / "file", "wb") as f:
-        np.savez(f, header=np.frombuffer(b'{"version": 1, "count": 1e999, "groups": [[], [], [], []]}', np.uint8))
+        np.savez(f, header=np.frombuffer(b'{"version": 2, "count": 1e999, "groups": [[], [], [], []]}', np.uint8))
     assert refusal(tmp_path / "file").startswith("not a file of calibration statistics, or a damaged one")
 
 
 def test_what_another_entry_has_seen_is_not_unseen() -> None:
     t = Tensor("t", (2,), "float32")
-    none, means = np.zeros((0, 0), np.float32), (np.float32([0, -5]), np.float32([1, 2]))
-    unseen = Stats(Measured({t: Range(0.0, 0.0)}), {}, none, (t,))
-    seen = Stats(Measured({t: Range(3.0, 4.0)}), {t: means}, none)
-    wider = Stats(Measured({t: Range(3.0, 4.0)}), {t: (np.float32([-1, 0]), np.float32([0, 7]))}, none)
+    unseen = Stats(Measured({t: Range(0.0, 0.0)}), {}, (t,))
+    seen = Stats(Measured({t: Range(3.0, 4.0)}), {t: (np.float32([0, -5]), np.float32([1, 2]))})
+    wider = Stats(Measured({t: Range(3.0, 4.0)}), {t: (np.float32([-1, 0]), np.float32([0, 7]))})
     for pair in ((unseen, seen), (seen, unseen)):
         assert merge_entries(pair).unseen == ()
         assert merge_entries(pair).ranges == {t: Range(3.0, 4.0)}

@@ -32,35 +32,12 @@ LARGE_MACS = 1_000_000_000
 
 
 @dataclass
-class KeptOutputs:
-    """Accumulates the last output of the first samples, by number of the sample.
-
-    Attributes:
-        keep: outputs of samples of a number below this are kept.
-        kept: the outputs, each as the model gives it.
-    """
-
-    keep: int
-    kept: dict[int, Array] = field(default_factory=dict)
-
-    def add(self, index: int, outputs: Sequence[Array]) -> None:
-        """Take in one sample."""
-        if index < self.keep:
-            self.kept[index] = outputs[-1]
-
-    def merge(self, other: KeptOutputs) -> KeptOutputs:
-        """The outputs that either has kept."""
-        return KeptOutputs(self.keep, {**self.kept, **other.kept})
-
-
-@dataclass
 class MeasuredVector:
-    """Accumulates the measuring model's first output.
+    """Accumulates the measuring model's output.
 
     Attributes:
         ends: smallest and largest value of each place before the first method's.
         methods: for each stretch of values, its first place, the one after its last, and the method.
-        outputs: what is kept of the last output.
         highest, lowest: the largest values of these places, and of their negatives, with their samples.
         not_finite: the first (sample, place) that was no finite number, if any.
         held: vectors of samples that are held back, by number; they make no range.
@@ -68,7 +45,6 @@ class MeasuredVector:
 
     ends: MinMax
     methods: list[tuple[int, int, RangeMethod]]
-    outputs: KeptOutputs
     highest: Outermost
     lowest: Outermost
     not_finite: tuple[int, int] | None = None
@@ -90,7 +66,6 @@ class MeasuredVector:
         self.lowest.add(index, -places)
         for start, stop, method in self.methods:
             method.accumulate(vector[start:stop])
-        self.outputs.add(index, outputs)
 
     def merge(self, other: MeasuredVector) -> MeasuredVector:
         """What both have taken in."""
@@ -99,7 +74,6 @@ class MeasuredVector:
         return MeasuredVector(
             self.ends.merge(other.ends),
             methods,
-            self.outputs.merge(other.outputs),
             self.highest.merge(other.highest),
             self.lowest.merge(other.lowest),
             bad,
@@ -111,8 +85,7 @@ class MeasuredVector:
         left = MinMax(-self.lowest.without(numbers), self.highest.without(numbers))
         known = np.isfinite(left.low) & np.isfinite(left.high)
         left.low, left.high = np.where(known, left.low, self.ends.low), np.where(known, left.high, self.ends.high)
-        kept = {n: output for n, output in self.outputs.kept.items() if n not in numbers}
-        return replace(self, ends=left, outputs=KeptOutputs(self.outputs.keep, kept))
+        return replace(self, ends=left)
 
 
 def held_number(index: int) -> int:
@@ -153,7 +126,6 @@ class Collector:
         by_channel: those of them to measure per channel.
         worker: a child process to run the samples in; it is this collector's from `with` to `finish`.
         threads: samples run at the same time.
-        heads: tensors whose channel means are kept for the first `keep` samples.
         methods: before the first sample, of the tensors whose ranges are not made by min-max.
     """
 
@@ -164,12 +136,10 @@ class Collector:
         by_channel: AbstractSet[Tensor],
         worker: WorkerProcess,
         threads: int,
-        heads: Sequence[Tensor] = (),
-        keep: int = 0,
         methods: Mapping[Tensor, RangeMethod] | None = None,
     ) -> None:
-        self.model, self.tensors, self.by_channel, self.heads = model, tensors, by_channel, heads
-        self.worker, self.threads, self.keep = worker, threads, keep if heads else 0
+        self.model, self.tensors, self.by_channel = model, tensors, by_channel
+        self.worker, self.threads = worker, threads
         self.methods, self.states = methods or {}, state_tensors(model)
         self.probes: list[Probe] = []
         self.numbers: list[int] = []
@@ -183,11 +153,11 @@ class Collector:
             return self
         wanted = [*self.tensors, *self.states]
         rows, values = softmax_inputs(self.model), set(self.methods)
-        measuring, self.probes = measuring_model(self.model, wanted, self.by_channel, self.heads, rows, values)
+        measuring, self.probes = measuring_model(self.model, wanted, self.by_channel, rows, values)
         if self.probes:  # none where the tensors are those of other entries
             together = total_macs(self.model) >= LARGE_MACS or has_state(self.model)
             self._path = self._stack.enter_context(model_file(measuring))
-            self.worker.call(Measure(self._path, self.threads, _empty(self.probes, self.methods, self.keep), together))
+            self.worker.call(Measure(self._path, self.threads, _empty(self.probes, self.methods), together))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -264,12 +234,12 @@ def state_tensors(model: Model) -> list[Tensor]:
     ]
 
 
-def _empty(probes: Sequence[Probe], methods: Mapping[Tensor, RangeMethod], keep: int) -> MeasuredVector:
+def _empty(probes: Sequence[Probe], methods: Mapping[Tensor, RangeMethod]) -> MeasuredVector:
     """Before the first sample."""
     ends = [p for p in probes if p.what is not Seen.VALUES]
     places = max((p.start + p.size for p in ends), default=0)
     values = [(p.start, p.start + p.size, copy.deepcopy(methods[p.tensor])) for p in probes if p.what is Seen.VALUES]
-    return MeasuredVector(MinMax.empty(places), values, KeptOutputs(keep), Outermost.empty(places), Outermost.empty(places))
+    return MeasuredVector(MinMax.empty(places), values, Outermost.empty(places), Outermost.empty(places))
 
 
 def _statistics(
@@ -303,4 +273,4 @@ def _statistics(
     variables = {keys[t]: ends.pop(keys[t]) for t in states if keys[t] in ends}
     others = {key: ends[key] for key in ranges if key in ends}
     ranges |= {key: method for key, method in ends.items() if key not in ranges}
-    return Statistics(len(numbers), ranges, others, rows, variables, found.outputs.kept, _ranges_of(numbers))
+    return Statistics(len(numbers), ranges, others, rows, variables, _ranges_of(numbers))

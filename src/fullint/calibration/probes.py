@@ -21,7 +21,7 @@ from enum import Enum
 import numpy as np
 
 from fullint.calibration.masks import MASK
-from fullint.model.ir import Graph, Model, Op, Tensor, constant, twin
+from fullint.model.ir import Graph, Model, Op, Tensor, constant
 from fullint.model.subgraphs import below
 from fullint.ops.control_flow import BODY, COND, ELSE, THEN
 from fullint.ops.make import CLAMPS, make_op
@@ -61,17 +61,15 @@ def measuring_model(
     model: Model,
     tensors: Sequence[Tensor],
     by_channel: AbstractSet[Tensor] = frozenset(),
-    heads: Sequence[Tensor] = (),
     rows: Sequence[Tensor] = (),
     values: AbstractSet[Tensor] = frozenset(),
 ) -> tuple[Model, list[Probe]]:
-    """The model with a vector of what is to be seen as its output, and one of the heads' channel means if there are any.
+    """The model with a vector of what is to be seen as its output.
 
     Args:
         model: float, with static shapes.
         tensors: those whose smallest and largest values are wanted.
         by_channel: those of them where they are wanted per channel (last axis).
-        heads: tensors of the main graph whose channel means are wanted.
         rows: softmax inputs whose smallest row maximum is wanted.
         values: those of `tensors` of which all values are wanted, too; inside loops and branches there are none.
     """
@@ -94,10 +92,8 @@ def measuring_model(
     for t in mine:
         if t in values:
             writer.add_values(t)
-    outputs = [writer.finish()]
-    if heads:
-        outputs.append(append_means(heads, writer.ops))
-    graph = Graph(old.name, [], list(old.inputs), outputs, [*ops, *writer.ops])
+    vector = writer.finish()
+    graph = Graph(old.name, [], list(old.inputs), [vector], [*ops, *writer.ops])
     graph.sync_tensors()
     return Model(below(graph), version=model.version), writer.probes
 
@@ -257,24 +253,3 @@ class _ProbeWriter:
 def _starts_at_zero(op: Op | None) -> bool:
     """Whether a fused activation lets nothing below zero through (its minimum need not be measured)."""
     return op is not None and op.options.get("fused_activation_function") in _NOT_NEGATIVE
-
-
-def append_means(tensors: Sequence[Tensor], ops: list[Op]) -> Tensor:
-    """Operators that give the channel means of tensors as one float vector."""
-    parts: list[Tensor] = []
-    for t in tensors:
-        real = t
-        if t.dtype != "float32":
-            real = twin(t, f"{t.name}/real")
-            real.dtype, real.quant = "float32", None
-            ops.append(make_op("DEQUANTIZE", [t], [real]))
-            ops[-1].version = 2
-        if len(t.shape) > 1:
-            mean = Tensor(f"{t.name}/mean", (t.shape[-1],), "float32")
-            axes = constant(f"{t.name}/axes", np.arange(len(t.shape) - 1, dtype=np.int32))
-            ops.append(make_op("MEAN", [real, axes], [mean], keep_dims=False))
-            real = mean
-        parts.append(real)
-    vector = Tensor("means", (sum(t.shape[-1] for t in tensors),), "float32")
-    ops.append(make_op("CONCATENATION", parts, [vector], axis=0))
-    return vector

@@ -36,14 +36,12 @@ class Wanted:
     Attributes:
         tensors: float values whose ranges are wanted.
         by_channel: those of them whose channels' ranges are wanted too.
-        heads: tensors of the main graph whose channel means are wanted of the first `keep` samples.
-        keep: how many samples of the main entry are kept for corrections that come later.
+        keep: how many samples of the main entry are kept for what is decided on them later.
         methods: before the first sample, of those of them whose ranges are not made by min-max.
     """
 
     tensors: Sequence[Tensor]
     by_channel: AbstractSet[Tensor] = frozenset()
-    heads: Sequence[Tensor] = ()
     keep: int = 0
     methods: Mapping[Tensor, RangeMethod] = field(default_factory=dict)
 
@@ -126,9 +124,7 @@ def calibrate_entries(
     views = tuple(view(model, graph) for graph in model.entries)
     inputs, digest, in_order = InputValues(), hashlib.sha256(), has_state(model)
     for number, own in enumerate(views):
-        main = number == 0
-        heads, keep = (wanted.heads, wanted.keep) if main else ((), 0)
-        with Collector(own, wanted.tensors, wanted.by_channel, worker, threads, heads, keep, wanted.methods) as collector:
+        with Collector(own, wanted.tensors, wanted.by_channel, worker, threads, wanted.methods) as collector:
 
             def add(index: int, sample: list[Array], run: int, number: int = number, collector: Collector = collector) -> None:
                 inputs.add(index if number == 0 else -1, model.entries[number].inputs, sample)

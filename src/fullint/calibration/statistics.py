@@ -26,7 +26,7 @@ from fullint.files import write_atomically
 from fullint.model.ir import Array, Model, Tensor
 from fullint.model.ranges import Range
 
-FILE_VERSION = 1
+FILE_VERSION = 2
 _HEADER = "header"
 
 
@@ -74,14 +74,12 @@ class Stats:
     Attributes:
         measured: ranges, rows' maxima and states.
         channels: smallest and largest value per channel (last axis), float32, for tensors it was asked for.
-        means: channel means of the heads' outputs, float32 [samples kept, channels of all heads].
         unseen: tensors that no sample reached (a branch never taken).
         narrowed: how the ranges came about of tensors that have another method than min-max.
     """
 
     measured: Measured
     channels: Mapping[Tensor, tuple[Array, Array]]
-    means: Array
     unseen: tuple[Tensor, ...] = ()
     narrowed: Mapping[Tensor, Narrowed] = field(default_factory=dict)
 
@@ -101,7 +99,6 @@ class Statistics:
         channels: smallest and largest values, of all or per channel, where `ranges` has another method than min-max, by key.
         rows: of the maxima along the last axis of softmax inputs, by key.
         states: of variables, by key.
-        kept: channel means of the heads' outputs, float32 [channels of all heads], by number of the sample.
         numbers: of the samples, as ranges (first, one after the last) in ascending order.
     """
 
@@ -110,11 +107,7 @@ class Statistics:
     channels: Mapping[str, MinMax] = field(default_factory=dict)
     rows: Mapping[str, MinMax] = field(default_factory=dict)
     states: Mapping[str, MinMax] = field(default_factory=dict)
-    kept: Mapping[int, Array] = field(default_factory=dict)
     numbers: tuple[tuple[int, int], ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "kept", dict(sorted(self.kept.items())))  # in the order that one run would have
 
     def __repr__(self) -> str:
         return f"Statistics({self.count} samples, {len(self.ranges)} tensors)"
@@ -140,7 +133,6 @@ class Statistics:
             {k: m.merge(other.channels[k]) for k, m in self.channels.items()},
             {k: m.merge(other.rows[k]) for k, m in self.rows.items()},
             {k: m.merge(other.states[k]) for k, m in self.states.items()},
-            {**self.kept, **other.kept},
             joined_ranges(numbers),
         )
 
@@ -159,7 +151,6 @@ class Statistics:
             groups.append([[key, method.name] for key, method in group.items()])
             for place, method in enumerate(group.values()):
                 arrays |= {f"{number}.{place}.{name}": array for name, array in method.arrays().items()}
-        arrays |= {f"kept.{index}": array for index, array in self.kept.items()}
         header = json.dumps({"version": FILE_VERSION, "count": self.count, "numbers": self.numbers, "groups": groups})
         out = io.BytesIO()
         np.savez(out, allow_pickle=False, **{_HEADER: np.frombuffer(header.encode(), np.uint8)}, **arrays)
@@ -182,25 +173,19 @@ class Statistics:
             for name, array in arrays.items():
                 owner, _, own = name.rpartition(".")
                 owned.setdefault(owner, {})[own] = array
-            kept = {int(index): array for index, array in owned.pop("kept", {}).items()}
             ranges, *others = (
                 {key: METHODS[method].of_arrays(owned[f"{number}.{place}"]) for place, (key, method) in enumerate(rows)}
                 for number, rows in enumerate(header["groups"])
             )
             channels, rows, states = ({k: m for k, m in group.items() if isinstance(m, MinMax)} for group in others)
             numbers = tuple((int(a), int(b)) for a, b in header["numbers"])
-            return cls(int(header["count"]), ranges, channels, rows, states, kept, numbers)
+            return cls(int(header["count"]), ranges, channels, rows, states, numbers)
         except OSError as e:
             raise UsageError(f"{path}: cannot be read: {e.strerror or e}") from e
         except UsageError:
             raise
         except Exception as e:  # whatever zipfile, zlib, json and NumPy make of a damaged file
             raise UsageError(f"{path}: not a file of calibration statistics, or a damaged one") from e
-
-
-def stacked(kept: Mapping[int, Array]) -> Array:
-    """What was kept of samples, by their numbers, as one float32 array in the order of these, [samples kept, ...]."""
-    return np.array([kept[i] for i in sorted(kept)], np.float32)
 
 
 def joined_ranges(numbers: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -252,7 +237,7 @@ def finish(model: Model, found: Statistics) -> Stats:
             channels[t] = ends.channels(count)
     states = {by_key[key]: ends.finish(by_key[key].size * found.count).largest for key, ends in found.states.items()}
     rows = {by_key[key]: float(ends.low.min()) for key, ends in found.rows.items()}
-    return Stats(Measured(ranges, rows, states), channels, stacked(found.kept), tuple(unseen), narrowed)
+    return Stats(Measured(ranges, rows, states), channels, tuple(unseen), narrowed)
 
 
 def _beside_masks(ends: MinMax, rows: MinMax | None, count: int) -> Range:
@@ -297,4 +282,4 @@ def merge_entries(found: Sequence[Stats]) -> Stats:
         for t, one in stats.narrowed.items():
             narrowed[t] = one.union(narrowed.get(t, one))
     unseen = tuple(dict.fromkeys(t for s in found for t in s.unseen if t not in seen))
-    return Stats(Measured(ranges, rows, state), channels, found[0].means, unseen, narrowed)
+    return Stats(Measured(ranges, rows, state), channels, unseen, narrowed)

@@ -68,6 +68,7 @@ class ConverterAttributes:
         elide_elementsattrs_if_larger: Any
         num_samples: int | None
         threads: int | None
+        effort: str
         min_sqnr: float
         keep_float: str | int | Sequence[str | int] | None
         int16: str | int | Sequence[str | int] | None

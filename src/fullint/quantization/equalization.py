@@ -12,17 +12,24 @@ pooling, …), so whole residual streams are rescaled together. (After Nagel et 
 quantization through weight equalization and bias correction", 2019, with activations' sizes in
 place of weights'.)
 
-A channel never grows to more than A_max / m, m = 1 + 3.5 / sqrt(samples), since new samples have larger values than those
-seen. Behind RELU6 it never grows beyond the clip, with the same room. The power p is the one with the least noise
-(`equalization_noise`).
+Where weights share a scale, rows and columns of unequal size are brought nearer to each other as well:
+
+    s_i = (A_i / A_max)^p (w1_i / w1_max)^q (w2_max / w2_i)^r         w1_i, w2_i: largest |W1| of the row, |W2| of the column
+
+Powers p, q and r are those with the least noise (`equalization_noise`). No channel but the one that sets the range ends above
+1 / m of it, m = 1 + 3.5 / sqrt(samples), since new samples have larger values than those seen; behind RELU6 none grows beyond
+the clip. The weights of a channel that is always zero set nobody's scale.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,10 +43,25 @@ ChannelRanges = Mapping[Tensor, tuple[Array, Array]]
 """Per tensor: smallest and largest value of each channel, float32 [channels]."""
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+OF_WEIGHTS = (0.0, 0.5, 1.0)
+CLIP = 6.0
+"""Where RELU6 ends."""
 SMALLEST = 1e-3
 """A channel is never blown up by more than the inverse of this."""
-ROOM = 3.5
+HEADROOM = 3.5
 """See `margin`: measured on ten networks with 10 to 200 samples; 2 clips with few samples, 5 gives away steps with many."""
+
+
+class _Powers(NamedTuple):
+    """Of the channels' sizes, and of the largest weights of the rows that write them and of the columns that read them."""
+
+    size: float
+    rows: float
+    columns: float
+
+    def __str__(self) -> str:
+        of_weights = f", of weights {self.rows:g} and {self.columns:g}" if self.rows or self.columns else ""
+        return f"power {self.size:g}{of_weights}"
 
 
 @dataclass(frozen=True)
@@ -74,22 +96,22 @@ def equalize(
     changes: list[Change] = []
     after = dict(ranges)
     rescaled: dict[Op, Op] = {}
-    for given in found:
-        measured = [t for t in given.tensors if t in ranges and ranges[t][0].size == given.channels]
-        if not measured or any(t in observed and t not in measured for t in (*given.tensors, *given.clipped)):
-            continue
-        stream = _as_it_is(given, rescaled)
-        power, s = _choose(stream, {t: ranges[t] for t in measured}, count, per_tensor=per_tensor)
-        if power == 0:
-            continue
-        _rescale(given, s, rescaled)
-        for t in measured:
-            low, high = after[t]
-            after[t] = (low / s, high / s)
-        first = given.producers[0]
-        changes.append(
-            Change("equalize", first.origin, first.kind, first.outputs[0].name, f"{given.channels} channels, power {power:g}")
-        )
+    for of_weights in ((0.0,), OF_WEIGHTS) if per_tensor else ((0.0,),):
+        for given in found:
+            measured = [t for t in given.tensors if t in ranges and ranges[t][0].size == given.channels]
+            if not measured or any(t in observed and t not in measured for t in (*given.tensors, *given.clipped)):
+                continue
+            stream = _as_it_is(given, rescaled)
+            now = {t: after[t] for t in measured}
+            limits = _limits(stream, ranges, now, margin(count), per_tensor=per_tensor)
+            powers, s = _choose(stream, now, limits, margin(count), of_weights, per_tensor=per_tensor)
+            if (s == 1).all():
+                continue
+            _rescale(given, s, rescaled)
+            after |= {t: (low / s, high / s) for t, (low, high) in now.items()}
+            first = given.producers[0]
+            why = f"{given.channels} channels, {powers}"
+            changes.append(Change("equalize", first.origin, first.kind, first.outputs[0].name, why))
     ops = [rescaled.get(op, op) for op in graph.ops]
     new = replace(graph, tensors=list(graph.tensors), inputs=list(graph.inputs), outputs=list(graph.outputs), ops=ops)
     new.sync_tensors()
@@ -105,34 +127,74 @@ def _as_it_is(stream: Stream, rescaled: Mapping[Op, Op]) -> Stream:
     )
 
 
-def _choose(stream: Stream, ranges: ChannelRanges, count: int, *, per_tensor: bool) -> tuple[float, Array]:
-    """The power with the least noise, and its factors."""
+def _choose(
+    stream: Stream,
+    ranges: ChannelRanges,
+    limits: tuple[Array, Array],
+    room: float,
+    of_weights: Sequence[float],
+    *,
+    per_tensor: bool,
+) -> tuple[_Powers, Array]:
+    """The powers with the least noise, and their factors, within limits."""
+    nothing = _Powers(0.0, 0.0, 0.0), np.ones(stream.channels, np.float32)
     size = np.max([np.maximum(np.abs(low), np.abs(high)) for low, high in ranges.values()], axis=0)
-    room = margin(count)
-    floor = np.max([room * ranges[t][1] / 6 for t in stream.clipped if t in ranges], axis=0, initial=SMALLEST)
     top = float(size.max(initial=0.0))
     if top <= 0 or not np.isfinite(size).all():
-        return 0.0, np.ones(stream.channels, np.float32)
-    alive = size > 0
+        return nothing
     readers = [columns_of(op, stream.channels) for op in stream.consumers]
     writers = [rows_of(op) for op in stream.producers] if per_tensor else []
-    best: tuple[float, float, Array] | None = None
-    for power in POWERS:
-        s = np.clip((room * size / top) ** power, floor, 1.0)
-        s = _with_dead(s, alive, readers, writers)
+    peaks = [_relative((w.peak for w in group), size > 0) for group in (writers, readers if per_tensor else [])]
+    best: tuple[float, _Powers, Array] | None = None
+    for powers in itertools.starmap(_Powers, itertools.product(POWERS, of_weights, of_weights)):
+        s = np.maximum(size / top, SMALLEST) ** powers.size * peaks[0] ** powers.rows / peaks[1] ** powers.columns
+        s = np.clip(_with_room(s, size, room) if any(powers) else s, *limits)
+        s = _with_dead(s, size > 0, readers, writers)
         with np.errstate(over="ignore", invalid="ignore"):
             noise = noise_of(s, size, list(ranges.values()), readers, writers, per_tensor=per_tensor)
         if not np.isfinite(noise):
-            return 0.0, s
+            return nothing
         if best is None or noise < best[0] * 0.98:
-            best = (noise, power, s)
+            best = (noise, powers, s)
     assert best is not None
     return best[1], best[2].astype(np.float32)
 
 
+def _limits(stream: Stream, given: ChannelRanges, now: ChannelRanges, room: float, *, per_tensor: bool) -> tuple[Array, Array]:
+    """Smallest and largest factor of each channel.
+
+    Behind RELU6 a channel grows up to the clip only, and one that reached it in the given model does not shrink, since the clip
+    would not shrink with it. Only where weights share a scale is there a reason to shrink one at all.
+    """
+    whole = np.ones(stream.channels)
+    before, reach = (
+        np.max([room * ranges[t][1] for t in stream.clipped if t in ranges], axis=0, initial=0.0) for ranges in (given, now)
+    )
+    least = np.minimum(np.maximum(reach / CLIP, SMALLEST), 1.0) * whole
+    most = np.where(before >= CLIP, 1.0, 1 / SMALLEST if per_tensor else 1.0) * whole
+    return least, most
+
+
+def _with_room(s: Array, size: Array, room: float) -> Array:
+    """The factors, those of all channels but the one that sets the range so that they end below it."""
+    reach = size / s
+    first = int(np.argmax(reach))
+    with_room: Array = np.maximum(s, room * size / reach[first])
+    with_room[first] = s[first]
+    return with_room
+
+
+def _relative(peaks: Iterable[Array], alive: Array) -> Array:
+    """The largest weights of each channel, as shares of the largest of those that are not always zero."""
+    size = functools.reduce(np.maximum, peaks, np.zeros(alive.shape))
+    top = float(size[alive].max())
+    relative: Array = np.maximum(size / top, SMALLEST) if top > 0 else np.ones(size.shape)
+    return relative
+
+
 def margin(count: int) -> float:
     """Room that a rescaled channel keeps above the largest value that `count` samples have shown."""
-    return 1 + ROOM / math.sqrt(max(count, 1))
+    return 1 + HEADROOM / math.sqrt(max(count, 1))
 
 
 def _with_dead(s: Array, alive: Array, readers: Sequence[Columns], writers: Sequence[Rows]) -> Array:

@@ -27,7 +27,7 @@ from fullint.quantization.equalization import equalize as rescale
 from fullint.quantization.feasibility import unmeasured
 from fullint.quantization.pairs import operators_to_refine, sample_count
 from fullint.quantization.range_selection import left_as_they_are, methods_for
-from fullint.quantization.stage_values import BiasSamples, Calibrated, Channels, Loaded, Prepared
+from fullint.quantization.stage_values import Calibrated, Channels, Loaded, Prepared
 from fullint.quantization.streams import streams
 from fullint.quantization.whole_numbers import whole_ranges, whole_tensors
 from fullint.quantization.workbench import Workbench
@@ -54,7 +54,7 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         ends_float = options.float_ends
         measured = observed_tensors(model, ends_float)
         methods, idle = methods_for(model, measured, prepared.ranges, prepared.wide, options.activations)
-        wanted = Wanted(measured, by_channel, (), keep, methods)
+        wanted = Wanted(measured, by_channel, keep, methods)
         given = prepared.loaded.entries
         compared = any(traits_of(op.kind).compares and _reads_int32(op) for _, op in model.ops())
 
@@ -74,7 +74,7 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
             model,
             stats.measured,
             done.held,
-            BiasSamples(tuple(done.kept.values())),
+            tuple(done.kept.values()),
             Channels(tuple(found), stats.channels, done.inputs, done.held[0].calibrated),
             warnings=(*warn_of_unseen(stats.unseen), *idle, *left_as_they_are(methods, stats)),
             digest=done.digest,

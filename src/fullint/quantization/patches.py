@@ -34,14 +34,19 @@ class Patches:
     def __call__(self, values: Sequence[Array]) -> Array:
         """[results, channels, taps], in the type of the values."""
         t = self.taps
-        x = np.stack(values).reshape(-1, *t.size, t.channels)
-        picture, row, column = np.unravel_index(self.at, (len(x), len(t.down), len(t.across)))
+        places = [self.at[self.at // t.places == i] - i * t.places for i in range(len(values))]
+        return np.concatenate([self._of_one(x, at) for x, at in zip(values, places, strict=True)])
+
+    def _of_one(self, x: Array, at: Array) -> Array:
+        t = self.taps
+        x = x.reshape(-1, *t.size, t.channels)
+        picture, row, column = np.unravel_index(at, (t.batch, len(t.down), len(t.across)))
         down, across = t.down[row], t.across[column]
         found = x[picture[:, None, None], np.maximum(down, 0)[:, :, None], np.maximum(across, 0)[:, None, :]]
         outside = (down < 0)[:, :, None] | (across < 0)[:, None, :]
         if outside.any():
             found[outside] = self.fill
-        return np.ascontiguousarray(found.reshape(len(self.at), t.window, t.channels).transpose(0, 2, 1))
+        return np.ascontiguousarray(found.reshape(len(at), t.window, t.channels).transpose(0, 2, 1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,10 +15,12 @@ from fullint.model.ir import Graph, Model, Op, Tensor
 from fullint.model.subgraphs import below
 
 RESOURCE = "resource"
+_NAMES = ("shared_name", "table_id")
+"""Options that name a variable, or a table of values."""
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class GraphPiece:
     """Some operators of a graph that follow one another.
 
     Attributes:
@@ -53,14 +55,13 @@ def without_state(graph: Graph, cuts: Sequence[Op]) -> list[Op]:
 def _variables(op: Op) -> Iterator[str]:
     """Names of the variables that an operator, or a graph that it runs, deals with."""
     for one in (op, *(inner for graph in below(*op.subgraphs()) for inner in graph.ops)):
-        if one.kind == "VAR_HANDLE":
-            yield str(one.options.get("shared_name"))
+        yield from (f"{key} {one.options[key]}" for key in _NAMES if key in one.options)
     for t in op.values():
-        if t.dtype == RESOURCE:
-            yield f"handle {id(t)}"
+        if t.dtype == RESOURCE or t.is_variable:
+            yield f"tensor {id(t)}"
 
 
-def cut(graph: Graph, cuts: Sequence[Op], wanted: AbstractSet[Tensor]) -> list[Piece]:
+def cut(graph: Graph, cuts: Sequence[Op], wanted: AbstractSet[Tensor]) -> list[GraphPiece]:
     """The pieces that end before each of some operators, in their order; what comes after the last is left out.
 
     Args:
@@ -82,7 +83,7 @@ def cut(graph: Graph, cuts: Sequence[Op], wanted: AbstractSet[Tensor]) -> list[P
         made |= {*gives}
         drops = tuple(t for t in made if last.get(t, -1) <= number and t not in wanted)
         made -= {*drops}
-        pieces.append(Piece(ops, takes, gives, drops))
+        pieces.append(GraphPiece(ops, takes, gives, drops))
     return pieces
 
 

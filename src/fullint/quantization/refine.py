@@ -26,7 +26,7 @@ from fullint.ops import ROWS
 from fullint.ops.taps import Taps
 from fullint.quantization.patches import Patches, TapMeans, drawn
 from fullint.quantization.rounding import Inputs, Rounded, round_weights
-from fullint.quantization.side_by_side import Pair, Side, data_of
+from fullint.quantization.side_by_side import Pair, SteppedModel, data_of
 from fullint.reporting import Change
 
 RESULTS = 2048
@@ -90,8 +90,8 @@ def weights_of(op: Op) -> Tensor:
 
 def refine(
     pairs: Sequence[Pair],
-    exact: Side,
-    integer: Side,
+    exact: SteppedModel,
+    integer: SteppedModel,
     samples: int,
     stay: Mapping[Op, str],
     progress: Callable[[int, int], None],
@@ -120,7 +120,7 @@ def refine(
     return found
 
 
-def _refined(pair: Pair, exact: Side, integer: Side, samples: int, why: str, seed: int) -> Refined | None:
+def _refined(pair: Pair, exact: SteppedModel, integer: SteppedModel, samples: int, why: str, seed: int) -> Refined | None:
     row = ROWS[pair.exact.kind]
     taps = row.taps(pair.exact)
     data, codes = data_of(pair.integer), weights_of(pair.integer)

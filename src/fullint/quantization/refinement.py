@@ -11,12 +11,12 @@ from fullint.errors import RuntimeFailure, VerificationError
 from fullint.quantization.emit import Emitted
 from fullint.quantization.pairs import operators_to_refine, pairs, staying
 from fullint.quantization.refine import Refined, carried_over, refine
-from fullint.quantization.side_by_side import Side
+from fullint.quantization.side_by_side import SteppedModel
 from fullint.quantization.stage_values import Calibrated
 from fullint.quantization.workbench import Workbench
 from fullint.verification.kernel_outputs import as_read, integer_inputs
 
-ENOUGH = 0.5
+CARRIED_SHARE = 0.5
 """Where at least this share of the operators can be carried over from another build, none is refined anew."""
 
 
@@ -34,14 +34,14 @@ def refined_weights(
     Raises:
         VerificationError: the runtime does not run the integer model.
     """
-    model, samples = calibrated.model, calibrated.bias.samples
+    model, samples = calibrated.model, calibrated.refining
     loaded = calibrated.prepared.loaded
     effort = loaded.options.effort
     found = pairs(model, emitted, operators_to_refine(model.main, effort))
     if len(samples) < 2 or not found:
         return ()
     carried = carried_over(found, known)
-    if carried and len(carried) >= ENOUGH * len(found):
+    if carried and len(carried) >= CARRIED_SHARE * len(found):
         return tuple(carried)
     stay = {p.integer: "effort is fast" for p in found} if effort == "fast" else staying(emitted, found)
     given = [as_read(s, loaded.entries[0].inputs, model.main.inputs) for s in samples]
@@ -49,8 +49,8 @@ def refined_weights(
     threads = max(1, loaded.options.workers // 2)
     second = bench.second_worker()
     try:
-        exact = Side(model, [p.exact for p in found], bench.worker, given, threads)
-        integer = Side(emitted.model, [p.integer for p in found], second, codes, threads)
+        exact = SteppedModel(model, [p.exact for p in found], bench.worker, given, threads)
+        integer = SteppedModel(emitted.model, [p.integer for p in found], second, codes, threads)
         return tuple(refine(found, exact, integer, len(samples), stay, lambda i, n: bench.progress("refine", i, n)))
     except RuntimeFailure as e:
         raise VerificationError([str(e)]) from e

@@ -3,12 +3,15 @@
     minimise  E |Wq x_q - W x_f|^2      over codes at fixed scales; x_f, x_q: the operator's input in the float and the integer
                                         model, both without their means, which the bias takes
 
-    H = E[x_q x_q^T] + 0.1 mean(diag) I           the target T = W, or, where samples that it was not fitted on say so,
+    H = E[x_q x_q^T] + d mean(diag) I             the target T = W, or, where samples that it was not fitted on say so,
     T = W + W E[(x_f - x_q) x_q^T] (H0 + mean(diag) I)^-1                  one that takes back the error of the input as well
     column after column:  q_j = round(T_j / s),  T_k -= (T_j - q_j s) U_jk / U_jj  for k > j,      U^T U = H^-1
 
 (Frantar et al., "GPTQ", 2022, with the input of the quantized network as in Frantar and Alistarh, "Optimal Brain Compression",
-2022.) Columns are taken channel by channel in blocks of at most 288; what two blocks have in common is neglected.
+2022.) The damping d is 0.1, or more where the results are too few to tell how columns go together: as much as makes H the
+estimate of Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004, taken of inputs of
+equal length, so that a few large ones do not make all of it noise. Columns are taken channel by channel in blocks of at most
+288; what two blocks have in common is neglected.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ from fullint.model.ir import Array
 BLOCK = 288
 """Columns that are rounded together."""
 DAMPING, TARGET_DAMPING = 0.1, 1.0
-"""Of H, and of what the target is fitted with, as shares of the mean of its diagonal: light damping overfits."""
-WORTH = 0.9
+"""Of H at least, and of what the target is fitted with, as shares of the mean of its diagonal: light damping overfits."""
+MOST_DAMPING = 1e3
+"""From here on, rounding is to nearest."""
+TARGET_WORTH = 0.9
 """The error on other samples has to fall below this share, for a target that is not W."""
 LAZY = 32
 """Columns after which the rest of a block is updated."""
@@ -79,7 +84,7 @@ def round_weights(weights: Array, scale: Array, inputs: Inputs, most: int) -> Ro
         target, moved = shifted, True
     for b in blocks:
         x = rounded[:, :, b]
-        codes[:, :, b] = _rounded(target[:, :, b].copy(), scale, _second_moment(x, x), most)
+        codes[:, :, b] = _rounded(target[:, :, b].copy(), scale, _damped(_second_moment(x, x), _damping(x)), most)
     nearest = np.clip(np.rint(weights / scale[:, :, None]), -most, most)
     errors = [_error(weights, exact, q.astype(np.float32) * scale[:, :, None], rounded) for q in (nearest, codes)]
     if not errors[1] < errors[0]:
@@ -101,11 +106,27 @@ def _second_moment(x: Array, y: Array) -> Array:
     return moment
 
 
-def _damped(h: Array, share: float) -> Array:
+def _damped(h: Array, share: Array | float) -> Array:
     size = h.shape[-1]
     diagonal = np.einsum("gii->gi", h).mean(axis=1).astype(np.float64)
     damped: Array = h.astype(np.float64) + (share * np.maximum(diagonal, 1e-12))[:, None, None] * np.eye(size)
     return damped
+
+
+def _damping(x: Array) -> Array:
+    """How much of H is noise, of each group: l of (1 - l) H + l mean(diag) I as a share of H.
+
+    l = E|x x^T - H|^2 / n / |H - mean(diag) I|^2,    x of length 1
+    """
+    lengths = np.sqrt(np.square(x).sum(axis=2, keepdims=True, dtype=np.float64))
+    equal = (x / np.maximum(lengths, 1e-30)).astype(np.float32)
+    h = _second_moment(equal, equal).astype(np.float64)
+    energy, trace = np.square(h).sum(axis=(1, 2)), np.einsum("gii->g", h)
+    noise = np.maximum(trace - energy, 0) / max(len(x), 1)  # each |x x^T|^2 is 1, or 0 where x is; their mean is the trace
+    apart = energy - np.square(trace) / h.shape[-1]
+    known = np.maximum(apart - noise, 0)
+    share: Array = np.clip(noise / np.maximum(known, noise / MOST_DAMPING + 1e-30), DAMPING, MOST_DAMPING)
+    return share
 
 
 def _moved_target(weights: Array, exact: Array, rounded: Array, first: int, blocks: list[slice]) -> Array | None:
@@ -117,7 +138,7 @@ def _moved_target(weights: Array, exact: Array, rounded: Array, first: int, bloc
         fitted = _target(weights[:, :, b], exact[:first, :, b], rounded[:first, :, b])
         before += _error(weights[:, :, b], exact[first:, :, b], weights[:, :, b], rounded[first:, :, b])
         after += _error(weights[:, :, b], exact[first:, :, b], fitted, rounded[first:, :, b])
-    if not after < WORTH * before:
+    if not after < TARGET_WORTH * before:
         return None
     return np.concatenate([_target(weights[:, :, b], exact[:, :, b], rounded[:, :, b]) for b in blocks], axis=2)
 
@@ -137,10 +158,10 @@ def _error(weights: Array, exact: Array, other: Array, rounded: Array) -> float:
 
 
 def _rounded(target: Array, scale: Array, h: Array, most: int) -> Array:
-    """Codes of one block of columns, [groups, outputs, columns]; the target is used up."""
+    """Codes of one block of columns, [groups, outputs, columns], h being damped; the target is used up."""
     columns = target.shape[2]
     with np.errstate(all="ignore"):
-        upper = np.linalg.cholesky(np.linalg.inv(_damped(h, DAMPING))).transpose(0, 2, 1)
+        upper = np.linalg.cholesky(np.linalg.inv(h)).transpose(0, 2, 1)
     upper = (upper / np.einsum("gii->gi", upper)[:, :, None]).astype(np.float32)  # U_jk / U_jj
     left = np.ascontiguousarray(target.transpose(0, 2, 1))  # [groups, columns, outputs]
     codes = np.empty(left.shape, np.int8)

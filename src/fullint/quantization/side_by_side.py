@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from fullint.model.ir import Array, Model, Op, Tensor
 from fullint.ops import ROWS
 from fullint.quantization.patches import Patches, TapMeans
-from fullint.quantization.pieces import Piece, cut
+from fullint.quantization.pieces import GraphPiece, cut
 from fullint.runtime.messages import Advance, Look, Put
 from fullint.runtime.process import WorkerProcess, model_file
 
@@ -41,7 +41,7 @@ def data_of(op: Op) -> Tensor:
     return t
 
 
-class Side:
+class SteppedModel:
     """One of the models.
 
     Args:
@@ -57,7 +57,7 @@ class Side:
     ) -> None:
         self.model, self.worker, self.threads = model, worker, threads
         self.keys: dict[Tensor, int] = {}
-        self.pieces: Iterator[Piece] = iter(cut(model.main, cuts, {data_of(op) for op in cuts[-1:]}))
+        self.pieces: Iterator[GraphPiece] = iter(cut(model.main, cuts, {data_of(op) for op in cuts[-1:]}))
         self.files = contextlib.ExitStack()
         worker.call(Put({self._key(t): [s[i] for s in samples] for i, t in enumerate(model.main.inputs)}))
 

@@ -123,13 +123,6 @@ class Prepared:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BiasSamples:
-    """Samples that weights are rounded and biases corrected on."""
-
-    samples: tuple[list[Array], ...] = ()
-
-
-@dataclass(frozen=True, eq=False, repr=False)
 class Channels:
     """What equalization works with: streams, the ranges of their channels over `count` samples, values of the float inputs."""
 
@@ -147,6 +140,7 @@ class Calibrated:
         model: the prepared one, or an equalized form of it.
         measured: ranges, maxima of rows, largest states.
         held: for each entry, the samples that judge.
+        refining: samples that weights are rounded and biases corrected on.
         bounded: whether some ranges are bounds, which samples would make narrower.
         loose: values whose bounds are much too wide, and why.
         assumptions: what had to be assumed, in sentences.
@@ -165,7 +159,7 @@ class Calibrated:
     model: Model
     measured: Measured
     held: tuple[Held, ...]
-    bias: BiasSamples = BiasSamples()
+    refining: tuple[list[Array], ...] = ()
     channels: Channels = Channels()
     bounded: bool = False
     loose: Mapping[Tensor, str] = field(default_factory=dict)
