@@ -1,11 +1,13 @@
 """Each pass: the float model computes the same before and after, and looks as the pass says."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import evaluate, quantized, run
 
 from fullint.model.ir import Model, Quant, Tensor, constant
-from fullint.model.tflite import read_bytes, write_model
+from fullint.model.tflite import read_bytes, read_model, write_model
 from fullint.ops.builder import Builder, samples_like
 from fullint.ops.make import ACTIVATIONS, PADDING
 from fullint.passes import FIRST, LAST, prepare
@@ -47,6 +49,58 @@ def test_batch_norm_after_a_dense_layer_folds(g: Builder) -> None:
     y = g.op("ADD", g.op("MUL", y, g.random(4)), g.random(4))
     g.output(y)
     assert prepared(g)[0] == ["FULLY_CONNECTED"]
+
+
+@pytest.mark.parametrize("outer", ["ADD", "SUB"])
+@pytest.mark.parametrize("inner", ["ADD", "SUB"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_constant_behind_a_sum_goes_into_a_bias(g: Builder, outer: str, inner: str, first: bool) -> None:
+    y, h = g.conv(image(g)), g.input(1, 6, 6, 4)
+    total = g.op(inner, *((y, h) if first else (h, y)))
+    g.output(g.op(outer, total, g.const(np.linspace(0.5, 2, 4).astype(np.float32)), fused_activation_function=1))
+    assert prepared(g)[0] == ["CONV_2D", inner]
+
+
+def test_the_bias_of_a_cell_s_gates_goes_through_reshapes_to_the_layer_without_one(g: Builder) -> None:
+    with_bias = g.dense(g.input(2, 5), 4)
+    without = g.op("FULLY_CONNECTED", g.input(2, 3), g.random(4, 3), None, shape=(2, 4))
+    total = g.op("ADD", with_bias, g.reshape(g.reshape(without, 1, 2, 4), 2, 4))
+    g.output(g.op("ADD", total, g.random(4)))
+    assert prepared(g)[0] == ["FULLY_CONNECTED", "FULLY_CONNECTED", "RESHAPE", "RESHAPE", "ADD"]
+
+
+@pytest.mark.parametrize(("name", "graph"), [("lstm_loop", 2), ("lstm_unrolled", 0)])
+def test_the_bias_of_an_lstm_goes_into_its_layers(name: str, graph: int) -> None:
+    """In the body of a loop as well."""
+    model = read_model(Path(__file__).parent / "networks" / f"{name}.tflite")
+    sample = [np.random.default_rng(0).random(model.main.inputs[0].shape, np.float32)]
+    before, sums = run(model, sample, "builtin"), [op.kind for op in model.graphs[graph].ops].count("ADD")
+    steps = sum(c.rule == "constant_into_bias" for c in prepare(model, evaluate) if c.done)
+    assert steps == {"lstm_loop": 1, "lstm_unrolled": 7}[name]
+    assert any(sums - [op.kind for op in g.ops].count("ADD") >= steps for g in model.graphs)
+    for a, b in zip(run(model, sample, "builtin"), before, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+
+
+def test_a_constant_behind_two_sums(g: Builder) -> None:
+    y = g.op("ADD", g.input(2, 4), g.op("ADD", g.reshape(g.dense(g.input(1, 2, 5), 4), 2, 4), g.input(2, 4)))
+    g.output(g.op("ADD", y, g.const(np.float32(3))))
+    assert prepared(g)[0] == ["FULLY_CONNECTED", "RESHAPE", "ADD", "ADD"]
+
+
+@pytest.mark.parametrize("case", ["read twice", "clamped", "minus", "another axis", "padded", "no weights"])
+def test_a_constant_behind_a_sum_that_stays(g: Builder, case: str) -> None:
+    y, h, c = g.dense(g.input(2, 4), 4), g.input(2, 4), g.random(4)
+    if case == "padded":
+        y, h = g.op("PAD", y, g.const(np.int32([[0, 1], [0, 0]])), shape=(3, 4)), g.input(3, 4)
+    if case == "another axis":
+        c = g.random(2, 1)
+    if case == "no weights":
+        y = g.input(2, 4)
+    total = g.op("ADD", y, h, fused_activation_function=3 if case == "clamped" else 0)
+    last = g.op("SUB", c, total, shape=total.shape) if case == "minus" else g.op("ADD", total, c)
+    g.output(last, *([total] if case == "read twice" else []))
+    assert prepared(g)[0][-2:] == ["ADD", g.graph.ops[-1].kind]
 
 
 @pytest.mark.parametrize("layer", ["conv", "depthwise", "transpose_conv"])

@@ -19,6 +19,8 @@ class Target:
         lookups: whether look-ups run on the target itself.
         why: the reason, as a sentence.
         source: where this is documented.
+        wide_streams: whether residual streams and normalizations may compute in int16: it has to have all the kernels, and be
+            able to change types between operators.
         runtime: the newest release whose operator versions it supports, "" if it does not check versions.
     """
 
@@ -26,13 +28,14 @@ class Target:
     lookups: bool
     why: str
     source: str
+    wide_streams: bool = False
     runtime: str = ""
 
 
 TARGETS: dict[str, Target] = {
     t.name: t
     for t in (
-        Target("litert", True, "every kernel set has CAST, ADD and GATHER", "LiteRT, kernels/register.cc, register_ref.cc"),
+        Target("litert", True, "every kernel set has CAST, ADD and GATHER", "LiteRT, kernels/register.cc, register_ref.cc", True),
         Target("tflm", True, "CAST, ADD and GATHER are registered", "TensorFlow Lite Micro, micro_mutable_op_resolver.h"),
         Target("ethos-u", False, "its compiler leaves GATHER and CAST to the CPU", "Arm Vela, supported operators"),
         Target(

@@ -37,6 +37,7 @@ from fullint.passes.recurrent import bidirectional_apart
 from fullint.passes.rfft import rfft_as_dense
 from fullint.passes.scatter import list_update, scatter_as_gather, segment_sum_as_dense
 from fullint.passes.softmax import softmax_as_itself
+from fullint.passes.sum_bias import constant_into_bias
 from fullint.reporting import Change
 
 FIRST: tuple[RewriteRule, ...] = (
@@ -66,6 +67,7 @@ FIRST: tuple[RewriteRule, ...] = (
     lrn_as_product,
     fold_affine_after,
     fold_mul_before,
+    constant_into_bias,
     fuse_activation,
     add_n_as_adds,
     pow_as_itself,

@@ -21,7 +21,7 @@ CONVS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 def fold_affine_after(op: Op, uses: Uses) -> Rewrite | No | None:
     """MUL, DIV, ADD or SUB of a constant after a convolution."""
-    match = _with_constant(op)
+    match = with_constant(op)
     if match is None:
         return None
     x, c, swapped = match
@@ -30,12 +30,12 @@ def fold_affine_after(op: Op, uses: Uses) -> Rewrite | No | None:
         return None
     if uses.only_reader(x) is not op:
         return No("the convolution's output has other readers")
-    if (op.kind == "DIV" and swapped) or not _ready(conv):
+    if (op.kind == "DIV" and swapped) or not has_constant_weights(conv):
         return None
     if op.outputs[0].shape != x.shape:
         return No("the constant broadcasts the convolution's output to another shape")
     channels = op.outputs[0].shape[-1]
-    vector = _per_channel(c.array, x.shape, channels)
+    vector = per_channel(c.array, x.shape, channels)
     if vector is None:
         return No(f"the constant of shape {list(c.shape)} is not one value per channel")
     mul, add = _affine(op.kind, vector, swapped)
@@ -46,7 +46,7 @@ def fold_affine_after(op: Op, uses: Uses) -> Rewrite | No | None:
     assert weights is not None
     w = weights.array * _along(mul, weights, row.axis or 0)
     b = (bias.array.reshape(-1) if bias is not None else np.float32(0)) * mul + add
-    new = _with_weights(
+    new = with_weights(
         conv, _keeping_grid(weights, w, mul), constant(f"{x.name}/bias", np.broadcast_to(b, (channels,)).astype(np.float32))
     )
     new.outputs = list(op.outputs)
@@ -56,14 +56,14 @@ def fold_affine_after(op: Op, uses: Uses) -> Rewrite | No | None:
 
 def fold_mul_before(op: Op, uses: Uses) -> Rewrite | No | None:
     """MUL or DIV of a constant before a convolution."""
-    if op.kind not in CONVS or not _ready(op):
+    if op.kind not in CONVS or not has_constant_weights(op):
         return None
     row = ROWS[op.kind]
     x, weights = op.inputs[row.data], op.inputs[row.weight or 0]
     mul = uses.producer.get(x) if x is not None else None
     if x is None or weights is None or mul is None or mul.kind not in ("MUL", "DIV"):
         return None
-    match = _with_constant(mul)
+    match = with_constant(mul)
     if match is None or (mul.kind == "DIV" and match[2]) or mul.options.get("fused_activation_function"):
         return None
     source, c, _ = match
@@ -71,7 +71,7 @@ def fold_mul_before(op: Op, uses: Uses) -> Rewrite | No | None:
         return No("the product has other readers")
     if source.shape != x.shape or (op.kind == "TRANSPOSE_CONV" and x.shape[-1] != weights.shape[-1]):
         return No("the multiplication broadcasts its input to another shape")
-    vector = _per_channel(c.array, x.shape, x.shape[-1])
+    vector = per_channel(c.array, x.shape, x.shape[-1])
     if vector is None:
         return No(f"the constant of shape {list(c.shape)} is not one value per channel")
     factor = 1 / vector if mul.kind == "DIV" else vector
@@ -80,7 +80,7 @@ def fold_mul_before(op: Op, uses: Uses) -> Rewrite | No | None:
     scaled = _scale_inputs(op, weights, factor)
     if scaled is None:
         return No("it is a grouped convolution, whose groups have separate input channels")
-    new = _with_weights(op, constant(weights.name, scaled.astype(np.float32)), op.input(row.bias or 0))
+    new = with_weights(op, constant(weights.name, scaled.astype(np.float32)), op.input(row.bias or 0))
     new.inputs[row.data] = source
     return Rewrite((mul, op), (new,), f"{mul.kind} of a constant folded into the {op.kind} after it")
 
@@ -95,7 +95,7 @@ def _scale_inputs(op: Op, weights: Tensor, factor: Array) -> Array | None:
     return w * factor
 
 
-def _with_constant(op: Op) -> tuple[Tensor, Tensor, bool] | None:
+def with_constant(op: Op) -> tuple[Tensor, Tensor, bool] | None:
     """(data, constant, whether the constant is the first operand) of a binary operator with one float constant."""
     if op.kind not in ("ADD", "SUB", "MUL", "DIV") or len(op.inputs) != 2:
         return None
@@ -122,7 +122,7 @@ def _affine(kind: str, c: Array, swapped: bool) -> tuple[Array, Array]:
     return (-one, c) if swapped else (one, -c)
 
 
-def _per_channel(c: Array, shape: tuple[int, ...], channels: int) -> Array | None:
+def per_channel(c: Array, shape: tuple[int, ...], channels: int) -> Array | None:
     """The constant as a vector of 1 or `channels` values, or None if it varies along another axis."""
     if c.size == 1:
         return c.reshape(1)
@@ -139,7 +139,7 @@ def _along(vector: Array, weights: Tensor, axis: int) -> Array:
     return vector.reshape(shape)
 
 
-def _ready(conv: Op) -> bool:
+def has_constant_weights(conv: Op) -> bool:
     """Whether weights and bias are float32 constants."""
     row = ROWS[conv.kind]
     weights, bias = conv.input(row.weight or 0), conv.input(row.bias or 0)
@@ -156,7 +156,8 @@ def _keeping_grid(weights: Tensor, w: Array, mul: Array) -> Tensor:
     return constant(weights.name, w.astype(np.float32), weights.quant if (mul == 1).all() else None)
 
 
-def _with_weights(conv: Op, weights: Tensor, bias: Tensor | None) -> Op:
+def with_weights(conv: Op, weights: Tensor, bias: Tensor | None) -> Op:
+    """The convolution with other weights and another bias."""
     row = ROWS[conv.kind]
     inputs: list[Tensor | None] = list(conv.inputs)
     inputs += [None] * ((row.bias or 0) + 1 - len(inputs))

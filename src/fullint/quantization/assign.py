@@ -50,7 +50,7 @@ def assign(
     tied = ties(model, returns)
     kinds = element_types(model, types or {}, inputs)
     pads = paddings(model)
-    spans = _spread(model, measured.ranges, tied, pads)
+    spans = spread(model, measured.ranges, tied, pads)
     crossing = {t: spans[t] for tie in tied for t in (tie.anchor, *tie.hard) if t in spans}
     needed = useful(model, spans, measured.row_maxima, kinds)
     masks = mask_ranges(model, needed, spans)
@@ -78,7 +78,7 @@ def _one_map(*parts: Mapping[Any, Encoding]) -> dict[Tensor | Operand, Encoding]
     return {key: encoding for part in parts for key, encoding in part.items()}
 
 
-def _spread(model: Model, ranges: Mapping[Tensor, Range], tied: Sequence[Tie], pads: Collection[Operand]) -> dict[Tensor, Range]:
+def spread(model: Model, ranges: Mapping[Tensor, Range], tied: Sequence[Tie], pads: Collection[Operand]) -> dict[Tensor, Range]:
     """Ranges of tensors that only pass measured values on, too: moved ones (but for padding), and values that cross graphs.
 
     What a loop carries depends on what its body makes of it: ranges only grow, until they stay.

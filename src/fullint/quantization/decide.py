@@ -10,11 +10,14 @@ from fullint.model.ir import Op
 from fullint.ops import ROWS
 from fullint.quantization.assign import assign
 from fullint.quantization.feasibility import scale_blockers
+from fullint.quantization.joined_layers import join_layers
 from fullint.quantization.lookup_tables import compute_tables
 from fullint.quantization.mixed_precision import squares_apart, wide_operators
 from fullint.quantization.stage_values import Assigned, Calibrated
+from fullint.quantization.wide_streams import wide_streams
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
+from fullint.targets import TARGETS
 
 GIVE_SAMPLES = "give samples, to run the given model on: -c DATA"
 
@@ -28,24 +31,33 @@ def decide(bench: Workbench, calibrated: Calibrated) -> Assigned:
     prepared = calibrated.prepared
     loaded = prepared.loaded
     with bench.stage("assign"):
-        calibrated, types, changes = _types(calibrated)
-        model = calibrated.model
         activations = loaded.options.activations
+        model = calibrated.model
+        joined: list[Change] = []
+        if activations == "int8":
+            # In 16 bits a sum loses nothing, and weights that share scales lose something.
+            model, joined = join_layers(model, calibrated.ranges, prepared.pinned.keys(), _named(calibrated).keys())
+        calibrated, types, changes = _types(replace(calibrated, model=model))
+        model = calibrated.model
         assignment = assign(model, calibrated.measured, loaded.granularity, types, activations, prepared.pinned)
         found = scale_blockers(model, assignment)
         if found:
             raise refusal(found, calibrated)
         tables = compute_tables(model, assignment, bench.evaluate)
-    return Assigned(calibrated, replace(assignment, tables=tables), changes)
+    return Assigned(calibrated, replace(assignment, tables=tables), (*joined, *changes))
 
 
 def _types(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str], tuple[Change, ...]]:
     """Operators that do not compute in the type of the activations, in a model of the form they need, and what is said of it."""
     if calibrated.prepared.loaded.options.activations == "int8":
+        calibrated, carried = _with_wide_streams(calibrated)
         calibrated, wide = _with_wide_squares(calibrated)
         named = _named(calibrated)
         why = "small values lie too close together for 8 bits: computes in int16"
-        changes = [Change("widen", op.origin, op.kind, op.outputs[0].name, why) for op in wide if op not in named]
+        changes = [Change("widen", op.origin, op.kind, op.outputs[0].name, why) for op in wide if op not in {**named, **carried}]
+        why = "part of a residual stream and its normalizations, which 8 bits would round again and again: computes in int16"
+        changes += [Change("widen", op.origin, op.kind, op.outputs[0].name, why) for op in carried if op not in named]
+        wide |= carried
         changes += [Change("widen", op.origin, op.kind, op.output_name, "computes in int16, as asked") for op in named]
         return calibrated, {**wide, **named}, tuple(changes)
     model = calibrated.model
@@ -53,6 +65,23 @@ def _types(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str], tuple[Cha
         op: "int8" for _, op in model.ops() if (row := ROWS.get(op.kind)) is not None and not row.int16 and not op.keep_float
     }
     return calibrated, narrow, ()
+
+
+def _with_wide_streams(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str]]:
+    """The model with streams that are carried in int16, and the operators that do, where the target runs them.
+
+    Where the file has parameters of its own, these are kept, and with them the types.
+    """
+    prepared = calibrated.prepared
+    if not TARGETS[prepared.loaded.options.target].wide_streams or prepared.pinned or calibrated.bounded:
+        return calibrated, {}
+    model, measured = calibrated.model, calibrated.measured
+    done = wide_streams(model.main, measured.ranges)
+    if not done.wide:
+        return calibrated, {}
+    measured = replace(measured, ranges={**measured.ranges, **done.ranges})
+    model = with_graph(model, model.main, done.graph)
+    return replace(calibrated, model=model, measured=measured), dict.fromkeys(done.wide, "int16")
 
 
 def _with_wide_squares(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str]]:

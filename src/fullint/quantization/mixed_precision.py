@@ -39,17 +39,18 @@ def wide_operators(model: Model, ranges: Mapping[Tensor, Range]) -> dict[Op, str
         uses = Uses(graph)
         for op in graph.ops:
             x = op.input(0)
-            if x is None or op.keep_float or not _steep(op):
+            if x is None or op.keep_float or not is_steep(op):
                 continue
-            leading = _leading_to(x, uses)
+            leading = leading_to(x, uses)
             if leading and _spread(_range(x, ranges, uses)):
                 found.update(dict.fromkeys([op, *leading]))
             for average in (a for a in leading if _averages_away(a, ranges, uses)):
-                found.update(dict.fromkeys(_leading_to(average.outputs[0], uses)))
+                found.update(dict.fromkeys(leading_to(average.outputs[0], uses)))
     return dict.fromkeys(found, "int16")
 
 
-def _steep(op: Op) -> bool:
+def is_steep(op: Op) -> bool:
+    """Whether the slope of an operator grows without bound near 0, and it has an int16 kernel."""
     if op.kind == LOOKUP:
         return any(traits_of(inner.kind).steep for inner in op.options[FUNCTION].ops)
     row = ROWS.get(op.kind)
@@ -82,7 +83,7 @@ def _averages_away(op: Op, ranges: Mapping[Tensor, Range], uses: Uses) -> bool:
     return read.low >= 0 and 0 < made.high < read.high * FEWEST / 255
 
 
-def _leading_to(t: Tensor, uses: Uses) -> list[Op]:
+def leading_to(t: Tensor, uses: Uses) -> list[Op]:
     """The operators back to squares, where each has an int16 kernel; none where no square is met."""
     found: dict[Op, None] = {}
     waiting, squares = [t], False
@@ -138,8 +139,13 @@ def squares_apart(graph: Graph, wide: Collection[Op], ranges: Mapping[Tensor, Ra
             ops.append(op)
             continue
         difference, square = (replace(new, origin=op.origin) for new in form.new)
-        largest = math.sqrt(max(ranges.get(op.outputs[0], Range(0.0, 0.0)).high, 0.0))
-        spans[difference.outputs[0]] = Range(-largest, largest)
+        spans[difference.outputs[0]] = range_of_difference(ranges.get(op.outputs[0]))
         instead[op] = (difference, square)
         ops += instead[op]
     return Squares(replace(graph, ops=ops, tensors=[*graph.tensors, *spans]), instead, spans)
+
+
+def range_of_difference(square: Range | None) -> Range:
+    """The range of a difference, from that of its square."""
+    largest = math.sqrt(max(square.high if square is not None else 0.0, 0.0))
+    return Range(-largest, largest)
