@@ -88,3 +88,19 @@ def test_layers_that_stay_apart(g: Builder, case: str) -> None:
     pinned = {layers[0].outputs[0]} if case == "pinned" else frozenset()
     named = {layers[0]} if case == "named" else frozenset()
     assert join_layers(model, spans, pinned, named) == (model, [])
+
+
+def test_what_is_joined_once_is_read_by_all(g: Builder) -> None:
+    x, h = g.input(2, 5), g.input(2, 3)
+    for _ in range(3):
+        g.output(g.op("ADD", g.dense(x, 4), g.dense(h, 4)))
+    _, kinds = joined(g, {x: Range(0.0, 1.0), h: Range(-1.0, 1.0)})
+    assert kinds == ["CONCATENATION", *["FULLY_CONNECTED"] * 3]
+
+
+def test_other_order_is_another_join(g: Builder) -> None:
+    x, h = g.input(2, 5), g.input(2, 3)
+    for a, b in ((x, h), (h, x)):
+        g.output(g.op("ADD", g.dense(a, 4), g.dense(b, 4)))
+    _, kinds = joined(g, {x: Range(0.0, 1.0), h: Range(-1.0, 1.0)})
+    assert sorted(kinds) == ["CONCATENATION"] * 2 + ["FULLY_CONNECTED"] * 2

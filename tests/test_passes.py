@@ -351,3 +351,48 @@ def test_an_average_has_steps_of_its_own(g: Builder) -> None:
     g.output(g.op("AVERAGE_POOL_2D", x, shape=(1, 1, 1, 2), **options))
     graph = read_bytes(quantized(g).model).main
     assert graph.outputs[0].quant.scale[0] < graph.inputs[0].quant.scale[0] / 20
+
+
+def gates(g: Builder, *pieces: tuple[int, int], channels: int = 24) -> None:
+    """A layer of which slices are taken."""
+    y = g.dense(g.input(2, 5), channels)
+    for begin, size in pieces:
+        cut = g.op("SLICE", y, g.const(np.array([0, begin], np.int32)), g.const(np.array([2, size], np.int32)), shape=(2, size))
+        g.output(g.op("TANH", cut))
+
+
+def test_a_layer_that_is_split_becomes_a_layer_for_each_piece(g: Builder) -> None:
+    y = g.dense(g.input(2, 5), 24)
+    parts = g.op("SPLIT", g.const(np.int32(1)), y, outputs=3, shape=(2, 8), num_splits=3)
+    g.output(g.op("MUL", g.op("LOGISTIC", parts[0]), g.op("ADD", parts[1], parts[2])))
+    assert prepared(g)[0] == [*["FULLY_CONNECTED"] * 3, "LOGISTIC", "ADD", "MUL"]
+
+
+def test_pieces_that_are_read_late_stand_before_their_readers(g: Builder) -> None:
+    gates(g, (0, 8), (16, 8))
+    assert sorted(prepared(g)[0]) == ["FULLY_CONNECTED", "FULLY_CONNECTED", "TANH", "TANH"]
+
+
+@pytest.mark.parametrize("pieces", [((0, 8), (4, 8)), ((0, 4), (4, 20)), ((0, 24),), tuple((8 * i, 8) for i in range(5))])
+def test_layers_stay_whole_where_pieces_overlap_or_are_small_or_many(g: Builder, pieces: tuple[tuple[int, int], ...]) -> None:
+    gates(g, *pieces, channels=40 if len(pieces) > 4 else 24)
+    assert prepared(g)[0].count("FULLY_CONNECTED") == 1
+
+
+def test_a_layer_that_is_cut_across_its_rows_stays_whole(g: Builder) -> None:
+    y = g.dense(g.input(2, 5), 16)
+    parts = g.op("SPLIT", g.const(np.int32(0)), y, outputs=2, shape=(1, 16), num_splits=2)
+    g.output(*[g.op("TANH", p) for p in parts])
+    assert prepared(g)[0].count("FULLY_CONNECTED") == 1
+
+
+def test_steps_of_a_cell_share_the_pieces_of_their_weights(g: Builder) -> None:
+    w = g.random(16, 5)
+    for _ in range(2):
+        y = g.op("FULLY_CONNECTED", g.input(1, 5), w, None, shape=(1, 16))
+        parts = g.op("SPLIT", g.const(np.int32(1)), y, outputs=2, shape=(1, 8), num_splits=2)
+        g.output(*[g.op("TANH", p) for p in parts])
+    model = read_bytes(g.bytes())
+    prepare(model, evaluate)
+    layers = [op for op in model.main.ops if op.kind == "FULLY_CONNECTED"]
+    assert len(layers) == 4 and len({op.inputs[1] for op in layers}) == 2

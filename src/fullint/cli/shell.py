@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from fullint.reporting import Report
 
 TRACEBACK = "FULLINT_TRACEBACK"
+TAKES_MINUTES, EVERY_SECONDS = ("search",), 10.0
+"""Stages whose time is estimated; at most one line in so many seconds goes to a log."""
 ASKED = "fullint.renderings"
 """Where a command's context holds the files that renderings go to, by the name of the rendering."""
 
@@ -129,9 +132,9 @@ def _fail(error: FullintError, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def progress() -> Iterator[Progress]:
-    """A progress bar on standard error, where that is a terminal."""
+    """A progress bar on standard error, where that is a terminal; else lines about what takes minutes."""
     if not sys.stderr.isatty():
-        yield lambda stage, done, total: None
+        yield _Lines()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -139,8 +142,37 @@ def progress() -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("read", total=None)
+        estimate = _Estimate()
 
         def update(stage: str, done: int, total: int | None) -> None:
-            bar.update(task, description=stage, completed=done, total=total)
+            bar.update(task, description=f"{stage}{estimate(stage, done, total)}", completed=done, total=total)
 
         yield update
+
+
+class _Estimate:
+    """How long a stage will take, of what it has taken so far."""
+
+    def __init__(self) -> None:
+        self.stage, self.start = "", 0.0
+
+    def __call__(self, stage: str, done: int, total: int | None) -> str:
+        if stage != self.stage:
+            self.stage, self.start = stage, time.monotonic()
+        if stage not in TAKES_MINUTES or total is None or done < 1:
+            return ""
+        left = (time.monotonic() - self.start) / done * (total - done)
+        return f", about {left:.0f} s left (Ctrl-C keeps the best so far)"
+
+
+class _Lines:
+    """A line now and then, for logs."""
+
+    def __init__(self) -> None:
+        self.estimate, self.last = _Estimate(), -EVERY_SECONDS
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        left = self.estimate(stage, done, total)
+        if left and time.monotonic() - self.last >= EVERY_SECONDS:
+            self.last = time.monotonic()
+            click.echo(f"{stage}: {done} of {total}{left}", err=True)

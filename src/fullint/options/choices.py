@@ -26,7 +26,7 @@ from fullint.targets import TARGETS
 
 IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
 ACTIVATION_TYPES = ("int8", "int16")
-EFFORTS = ("fast", "balanced")
+EFFORTS = ("fast", "balanced", "best")
 WEIGHTS = ("auto", "per-channel", "per-tensor")
 FRAMEWORK_NAMES = ("auto", "keras", "torch", "onnx")
 SNIPPET_LANGUAGES = ("python", "cpp", "c", "kotlin")
@@ -98,7 +98,8 @@ class RunOptions(SampleOptions):
         default="balanced",
         metadata=said(
             "How much work accuracy is worth. fast: biases of the last layers are corrected; balanced: all weights are rounded, "
-            "and all biases corrected, for what each operator really computes.",
+            "and all biases corrected, for what each operator really computes; best: other ranges and forms are tried besides, "
+            "for minutes, and what samples show to be better is kept; an interrupt ends the trials and keeps what is done.",
             choices=EFFORTS,
             converter=True,
         ),

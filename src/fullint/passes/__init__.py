@@ -30,6 +30,7 @@ from fullint.passes.fold_affine import fold_affine_after, fold_mul_before
 from fullint.passes.fuse_activation import fuse_activation
 from fullint.passes.global_pool import whole_pool_as_mean
 from fullint.passes.int16_forms import difference_apart, prelu_apart, wide_lookup
+from fullint.passes.layers_apart import layers_apart
 from fullint.passes.lookup import collapse, collapse_lacking, recognise
 from fullint.passes.nan_select import nan_branch
 from fullint.passes.prelu import prelu_as_itself, prelu_of_relus
@@ -104,7 +105,7 @@ def prepare(
     changes = sweep(model, inline_composite)
     changes += own_subgraphs(model)
     changes += drop_unused(model)
-    changes += _all(model, FIRST, check)
+    changes += _all(model, (*FIRST, layers_apart(evaluate)), check)
     changes += _all(model, (collapse,) if lookups else (inverse_as_exp, collapse_lacking), check)
     changes += recognise(model, evaluate, lookups)
     check(model)

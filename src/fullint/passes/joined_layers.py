@@ -6,7 +6,7 @@ ADD(FULLY_CONNECTED(x, W, b), FULLY_CONNECTED(h, U, c))    =>    FULLY_CONNECTED
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,3 +102,17 @@ def as_one_layer(op: Op, pair: tuple[AddedLayer, AddedLayer], joined: MutableMap
     new.options["fused_activation_function"] = op.options.get("fused_activation_function", 0)
     why = f"two {new.kind} whose results are added written as one of both inputs: rounded once"
     return Rewrite((*all_of(pair), op), (join, new), why)
+
+
+def one_join(op: Op, uses: Uses) -> Rewrite | None:
+    """A layer that reads what an earlier operator has joined already."""
+    row = ROWS.get(op.kind)
+    both = op.input(row.data) if row is not None and row.weight is not None else None
+    join = uses.producer.get(both) if both is not None else None
+    if row is None or both is None or join is None or not traits_of(join.kind).joins or join.inputs[0] is None:
+        return None
+    first = next(o for o, _ in uses.of(join.inputs[0]) if o.kind == join.kind and o.inputs == join.inputs)
+    if first is join or first.options != join.options:
+        return None
+    new = replace(op, inputs=[first.outputs[0] if x is both else x for x in op.inputs])
+    return Rewrite((op,), (new,), f"reads what {join.kind} has joined for another layer")

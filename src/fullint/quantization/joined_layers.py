@@ -19,8 +19,9 @@ from fullint.model.ranges import Range
 from fullint.model.subgraphs import point_to
 from fullint.ops import ROWS, Fixed
 from fullint.ops.control_flow import ties
+from fullint.passes.drop_unused import drop_unused
 from fullint.passes.engine import Rewrite, sweep
-from fullint.passes.joined_layers import added_layers, all_of, as_one_layer
+from fullint.passes.joined_layers import added_layers, all_of, as_one_layer, one_join
 from fullint.quantization.assign import spread
 from fullint.reporting import Change
 
@@ -62,6 +63,8 @@ def join_layers(
         signatures=[replace(s, graph=graphs[s.graph]) for s in model.signatures],
     )
     changes = sweep(copy, layers_joined)
+    if changes and sweep(copy, one_join):
+        drop_unused(copy)
     for graph in copy.graphs:
         graph.sync_tensors()
     return (copy, changes) if changes else (model, [])

@@ -26,7 +26,7 @@ from fullint.options import numbers
 from fullint.quantization.equalization import equalize as rescale
 from fullint.quantization.feasibility import unmeasured
 from fullint.quantization.pairs import operators_to_refine, sample_count
-from fullint.quantization.range_selection import left_as_they_are, methods_for
+from fullint.quantization.range_selection import left_as_they_are, methods_for, to_be_tried
 from fullint.quantization.stage_values import Calibrated, Channels, Loaded, Prepared
 from fullint.quantization.streams import streams
 from fullint.quantization.whole_numbers import whole_ranges, whole_tensors
@@ -54,7 +54,8 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         ends_float = options.float_ends
         measured = observed_tensors(model, ends_float)
         methods, idle = methods_for(model, measured, prepared.ranges, prepared.wide, options.activations)
-        wanted = Wanted(measured, by_channel, keep, methods)
+        others = to_be_tried(measured, methods) if options.effort == "best" and options.activations == "int8" else {}
+        wanted = Wanted(measured, by_channel, keep, {**others, **methods})
         given = prepared.loaded.entries
         compared = any(traits_of(op.kind).compares and _reads_int32(op) for _, op in model.ops())
 
@@ -69,10 +70,12 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
 
     def calibrated(done: Calibration) -> Calibrated:
         stats = done.stats
+        could_be = {t: n for t, n in stats.narrowed.items() if t in others}
+        ranges = {**stats.ranges, **{t: n.plain for t, n in could_be.items()}}
         found_so = Calibrated(
             prepared,
             model,
-            stats.measured,
+            replace(stats.measured, ranges=ranges),
             done.held,
             tuple(done.kept.values()),
             Channels(tuple(found), stats.channels, done.inputs, done.held[0].calibrated),
@@ -80,8 +83,9 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
             digest=done.digest,
             samples=tuple(samples),
             seen=done.seen,
+            could_be=could_be,
         )
-        return with_narrowed(found_so, stats.narrowed)
+        return with_narrowed(found_so, {t: n for t, n in stats.narrowed.items() if t not in others})
 
     return with_outliers(done, calibrated, drop=options.drop_outliers)
 
@@ -164,13 +168,14 @@ def warn_of_unseen(unseen: Sequence[Tensor]) -> tuple[str, ...]:
 
 def equalize(bench: Workbench, calibrated: Calibrated) -> Calibrated:
     """The same with channels of one size, and ranges of what is clipped at an input or pinned by the model."""
-    prepared, channels = calibrated.prepared, calibrated.channels
+    prepared, channels, form = calibrated.prepared, calibrated.channels, calibrated.form
     options, known = prepared.loaded.options, calibrated.ranges
     with bench.stage("equalize"):
         old = calibrated.model.main
         own = {t: _within(channels.ranges[t], known[t]) for t in calibrated.narrowed if t in channels.ranges}
         cut = {**channels.ranges, **own}
-        done = rescale(old, channels.streams, set(known), cut, channels.count, per_tensor=options.per_tensor)
+        chosen, count = channels.streams if form.equalized else (), max(1, round(channels.count * form.trust))
+        done = rescale(old, chosen, set(known), cut, count, per_tensor=options.per_tensor)
         ranges = {**known, **{t: Range(float(low.min()), float(high.max())) for t, (low, high) in done.channels.items()}}
         if options.activations == "int8":
             inputs = [t for t in channels.inputs.count if t not in calibrated.narrowed]
@@ -182,6 +187,7 @@ def equalize(bench: Workbench, calibrated: Calibrated) -> Calibrated:
         model=with_graph(calibrated.model, old, done.graph),
         measured=replace(calibrated.measured, ranges=ranges),
         changes=(*calibrated.changes, *done.changes),
+        before=calibrated,
     )
 
 

@@ -17,6 +17,7 @@ from fullint.quantization.measure import calibrate, equalize
 from fullint.quantization.plan import Plan
 from fullint.quantization.prepare import prepare, require_feasible, require_samples
 from fullint.quantization.report import Result
+from fullint.quantization.search import search
 from fullint.quantization.stage_values import Assigned, Request
 from fullint.quantization.workbench import Workbench
 
@@ -28,7 +29,7 @@ Stage = Callable[[Workbench, Any], Any]
 
 DECIDE: tuple[Stage, ...] = (require_samples, prepare, require_feasible, calibrate, equalize, decide)
 """From a float model to the parameters of all its tensors."""
-QUANTIZE: tuple[Stage, ...] = (load, hand_on_integer, split, *DECIDE, build, certify)
+QUANTIZE: tuple[Stage, ...] = (load, hand_on_integer, split, *DECIDE, build, search, certify)
 PLAN: tuple[Stage, ...] = (load, require_float, split, *DECIDE)
 
 

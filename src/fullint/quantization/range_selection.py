@@ -86,6 +86,11 @@ def methods_for(
     return methods, tuple(f'ranges: "{of}" has no effect: no range is measured of what it names' for of in idle)
 
 
+def to_be_tried(measured: Sequence[Tensor], chosen: Mapping[Tensor, RangeMethod]) -> dict[Tensor, RangeMethod]:
+    """The method that the best effort tries for tensors that no method was chosen for, before the first sample."""
+    return {t: CLIPPING["mse"].chosen(None, 8) for t in measured if t not in chosen}
+
+
 def _in_int16(op: Op | None, activations: str) -> bool:
     row = ROWS.get(op.kind) if op is not None else None
     return activations == "int16" and (row is None or bool(row.int16))

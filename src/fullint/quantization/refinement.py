@@ -43,7 +43,9 @@ def refined_weights(
     carried = carried_over(found, known)
     if carried and len(carried) >= CARRIED_SHARE * len(found):
         return tuple(carried)
-    stay = {p.integer: "effort is fast" for p in found} if effort == "fast" else staying(emitted, found)
+    stay = staying(emitted, found)
+    if effort == "fast" or not calibrated.form.rounded:
+        stay = dict.fromkeys((p.integer for p in found), "effort is fast" if effort == "fast" else "the nearest codes are better")
     given = [as_read(s, loaded.entries[0].inputs, model.main.inputs) for s in samples]
     codes = [integer_inputs(emitted.model, s) for s in given]
     threads = max(1, loaded.options.workers // 2)

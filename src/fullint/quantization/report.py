@@ -21,7 +21,7 @@ from fullint.model.tflite import read_model
 from fullint.options import reported
 from fullint.quantization.range_effect import RangesReport
 from fullint.quantization.report_document import quantize_document
-from fullint.quantization.stage_values import Calibrated, Loaded, Source, Written
+from fullint.quantization.stage_values import Calibrated, Loaded, Source, TriedForm, Written
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import SCHEMA_VERSION, Change, ModelResult, Report
 from fullint.verification.contract import contract_problems
@@ -96,6 +96,7 @@ class QuantizeReport(Report):
     corrected: Certificate | None = None
     conversion: Conversion | None = None
     ranges: RangesReport | None = None
+    trials: tuple[TriedForm, ...] = ()
 
     def document(self) -> Document:
         """What the report says."""
@@ -152,6 +153,7 @@ def report_result(
         certificate=certificate,
         corrected=corrected,
         ranges=ranges,
+        trials=written.trials,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fullint.documents import Block, Document, Fact, Line, many, size, some
@@ -14,6 +14,7 @@ from fullint.verification.report_document import certificate_blocks
 if TYPE_CHECKING:
     from fullint.quantization.range_effect import NarrowedRange, RangesReport
     from fullint.quantization.report import QuantizeReport
+    from fullint.quantization.stage_values import TriedForm
 
 REQUANTIZES_SHOWN = 5
 RANGES_SHOWN = 5
@@ -65,6 +66,8 @@ def quantize_blocks(report: QuantizeReport) -> Iterator[Block]:
         yield from certificate_blocks(report.certificate)
     if report.ranges is not None:
         yield from _ranges(report.ranges)
+    if report.trials:
+        yield from _trials(report.trials)
     if report.corrected is not None and report.corrected.sqnr_db is not None and report.corrected is not report.certificate:
         yield Fact("corrected", f"{report.corrected.sqnr_db:.1f} dB against {report.corrected.reference}")
     spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in report.seconds.items())
@@ -88,6 +91,14 @@ def _ranges(ranges: RangesReport) -> Iterator[Block]:
         (low, high), (first, last) = t.chosen, t.minmax
         cut = f"[{low:.4g}, {high:.4g}] of [{first:.4g}, {last:.4g}], {100 * t.outside:.3g} % of the values outside"
         yield Fact("", f'"{t.tensor}" {t.method}: {cut}')
+
+
+def _trials(trials: Sequence[TriedForm]) -> Iterator[Block]:
+    """What the best effort tried, and what of it was kept."""
+    kept = [t for t in trials if t.kept]
+    yield Fact("tried", f"{many(len(trials), 'change')}, {len(kept) or 'none'} kept")
+    for t in kept:
+        yield Fact("", f"{t.what}: {t.gain_db:+.1f} dB")
 
 
 def _kept(t: NarrowedRange) -> float:

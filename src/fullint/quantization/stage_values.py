@@ -27,6 +27,7 @@ from fullint.model.tflite.packed_files import NO_FILES, PackedFiles
 from fullint.options import QuantizeOptions
 from fullint.quantization.assignment import Assignment, Granularity
 from fullint.quantization.emit import Emitted
+from fullint.quantization.forms import AS_USUAL, Form
 from fullint.quantization.range_selection import SelectedRanges
 from fullint.quantization.refine import Refined
 from fullint.quantization.streams import Stream
@@ -153,6 +154,9 @@ class Calibrated:
         rest: the same without them, where they were not left out.
         narrowed: how ranges came about that are not min-max.
         plain: the same with min-max in their place, not equalized.
+        could_be: ranges of the least squared error that tensors could have; measured for the best effort only.
+        form: how it is to be carried out.
+        before: the same, not yet equalized.
     """
 
     prepared: Prepared
@@ -175,6 +179,9 @@ class Calibrated:
     rest: Calibrated | None = None
     narrowed: Mapping[Tensor, Narrowed] = field(default_factory=dict)
     plain: Calibrated | None = None
+    could_be: Mapping[Tensor, Narrowed] = field(default_factory=dict)
+    form: Form = AS_USUAL
+    before: Calibrated | None = None
 
     @property
     def ranges(self) -> Mapping[Tensor, Range]:
@@ -191,6 +198,22 @@ class Assigned:
     changes: tuple[Change, ...] = ()
 
 
+@dataclass(frozen=True)
+class TriedForm:
+    """Something that was done otherwise, and what it gave.
+
+    Attributes:
+        what: in words.
+        gain_db: how much nearer the answers to half of the samples were to the float model's, mean over these; None where no
+            model came of it.
+        kept: whether the result has it.
+    """
+
+    what: str
+    gain_db: float | None
+    kept: bool
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Written:
     """The all-integer model and its bytes.
@@ -200,6 +223,7 @@ class Written:
         data: the file.
         places: (graph, index) of operators in the file that may be float -> their description, "" for borders.
         refined: what its weights and biases have become.
+        trials: what was tried to make it better.
     """
 
     assigned: Assigned
@@ -209,3 +233,4 @@ class Written:
     refined: tuple[Refined, ...] = ()
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
+    trials: tuple[TriedForm, ...] = ()

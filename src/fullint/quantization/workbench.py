@@ -17,7 +17,8 @@ class Workbench:
     """The tools of one run, put away when it ends."""
 
     def __init__(self, progress: Progress | None) -> None:
-        self.progress: Progress = progress or (lambda stage, done, total: None)
+        self._progress: Progress = progress or (lambda stage, done, total: None)
+        self.progress = self._progress
         self.seconds: dict[str, float] = {}
         """By stage, so far."""
         self._stack = contextlib.ExitStack()
@@ -47,6 +48,25 @@ class Workbench:
         yield
         spent = before.get(name, 0.0) + time.perf_counter() - start
         self.seconds = {**before, name: round(spent, 4)}
+
+    @contextlib.contextmanager
+    def quietly(self) -> Iterator[None]:
+        """Only what is said with `told` reaches the user's progress bar."""
+        self.progress, told = (lambda stage, done, total: None), self.progress
+        try:
+            yield
+        finally:
+            self.progress = told
+
+    def told(self, stage: str, done: int, total: int) -> None:
+        """Move the user's progress bar, whoever is quiet."""
+        self._progress(stage, done, total)
+
+    def restart(self) -> None:
+        """New processes, after an interrupt in the middle of a call."""
+        for worker in (self.worker, self._second):
+            if worker is not None:
+                worker.restart()
 
     def file(self, model: bytes | Model) -> str:
         """Path of a file that holds a model as long as the run lasts."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -118,7 +119,8 @@ HANDLERS: dict[type[Any], Callable[[Worker, Any], Any]] = {
 
 
 def main() -> None:
-    """Answer messages from standard input until it ends."""
+    """Answer messages from standard input until it ends. A terminal's interrupt goes to the parent, which decides what ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # the runtime's prints must not mix with the answers

@@ -1,0 +1,193 @@
+"""The best effort: other forms of the run are tried, one change after the other, and what was seen to help is kept.
+
+    Written --a change--> equalize --> decide --> build --> answers to samples
+       ^__________ better by more than chance? _______________|
+
+    d_i = 10 log10(squared error of the new one / squared error of the old one), of sample i, mean over the outputs
+    better:   mean d < -WORTH_DB,  mean d < -sd(d) / sqrt(n),  and the sum of all squared errors is not larger
+
+Half of the samples choose; what they have chosen has to be better on the other half, too. A change that only fits the
+samples it was chosen on is thus left out, and with few samples nothing is tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from fullint.calibration.collect import has_state
+from fullint.errors import FullintError
+from fullint.model.ir import Array, Tensor
+from fullint.ops.macs import total_macs
+from fullint.quantization.build import build
+from fullint.quantization.decide import decide
+from fullint.quantization.forms import Form
+from fullint.quantization.measure import equalize, with_narrowed
+from fullint.quantization.stage_values import Calibrated, TriedForm, Written
+from fullint.quantization.workbench import Workbench
+from fullint.verification.kernel_outputs import as_read, integer_inputs, outputs_of, real
+
+FEWEST_JUDGES, MOST_JUDGES = 16, 96
+JUDGE_MACS = 100_000_000_000
+"""Spent on the samples that judge one trial."""
+WORTH_DB = 0.1
+MOST_TENSORS = 24
+"""Whose ranges are tried one by one."""
+NARROWER = 0.97
+"""Of the range of min-max; what is wider is not worth a trial."""
+TINY = 1e-12
+"""Of a sample's signal: errors below this are none."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Judges:
+    """Samples as the prepared model takes them, and what it answers, of each sample and output."""
+
+    samples: Sequence[list[Array]]
+    answers: Sequence[Sequence[Array]]
+
+    def errors(self, bench: Workbench, written: Written) -> Array:
+        """Squared errors of a result as shares of the signal, [samples, outputs]."""
+        result = written.emitted.model
+        got = outputs_of(bench.worker, written.data, [integer_inputs(result, s) for s in self.samples])
+        found = np.zeros((len(got), len(result.main.outputs)))
+        for i, (a, b) in enumerate(zip(self.answers, got, strict=True)):
+            for j, (x, y, t) in enumerate(zip(a, b, result.main.outputs, strict=True)):
+                signal = float(np.square(x, dtype=np.float64).sum()) + 1e-30
+                found[i, j] = float(np.square(x.astype(np.float64) - real(y, t)).sum()) / signal
+        return found + TINY
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A form of the run with its result and the errors of that, [samples, outputs]."""
+
+    form: Form
+    written: Written
+    errors: Array
+
+
+def search(bench: Workbench, written: Written) -> Written:
+    """The result, or a better one; an interrupt ends the search and loses nothing."""
+    calibrated = written.assigned.calibrated
+    if calibrated.prepared.loaded.options.effort != "best":
+        return written
+    with bench.trials("search"), bench.quietly():
+        try:
+            given = _judging(calibrated)
+            if isinstance(given, str):
+                return _warned(written, f"effort best: {given}, so that nothing else was tried")
+            judges = _Judges(given, outputs_of(bench.worker, calibrated.model, given))
+            return _best(bench, written, judges)
+        except KeyboardInterrupt:
+            bench.restart()
+            return _warned(written, "effort best: interrupted before anything else was tried")
+
+
+def _warned(written: Written, text: str) -> Written:
+    return replace(written, warnings=(*written.warnings, text))
+
+
+def _judging(calibrated: Calibrated) -> list[list[Array]] | str:
+    """The samples that judge; why there are none that can."""
+    if calibrated.before is None or has_state(calibrated.model):
+        return "the model keeps a state from sample to sample" if calibrated.before is not None else "there are no samples"
+    held, entry = calibrated.held[0], calibrated.prepared.loaded.entries[0]
+    most = min(MOST_JUDGES, JUDGE_MACS // max(total_macs(calibrated.model), 1))
+    found = [as_read(s, entry.inputs, calibrated.model.main.inputs) for s in (*held.samples, *(s for _, s in held.also))][:most]
+    if len(found) < FEWEST_JUDGES:
+        return f"{FEWEST_JUDGES} samples would have to judge, but there are {len(found)}, or more take too long"
+    return found
+
+
+def _best(bench: Workbench, written: Written, judges: _Judges) -> Written:
+    first = now = _Found(Form(), written, judges.errors(bench, written))
+    choosing = np.arange(len(judges.samples)) % 2 == 0
+    changes = _changes(written.assigned.calibrated)
+    trials: list[TriedForm] = []
+    said: tuple[str, ...] = ()
+    try:
+        for number, (what, change) in enumerate(changes):
+            bench.told("search", number, len(changes) + 1)
+            tried = _tried(bench, judges, now, change(now.form), anew=False)
+            gain, better = _gain(now, tried, choosing)
+            trials.append(TriedForm(what, gain, better))
+            now = tried if better and tried is not None else now
+        bench.told("search", len(changes), len(changes) + 1)
+        if now.form.narrow:  # so far, weights were carried over where they fitted
+            now = _tried(bench, judges, now, now.form, anew=True) or now
+    except KeyboardInterrupt:
+        bench.restart()
+        said = (f"effort best: interrupted after {len(trials)} of {len(changes)} trials; the best so far is kept",)
+    if now is first:
+        return replace(written, trials=tuple(trials), warnings=(*written.warnings, *said))
+    gain, _ = _gain(first, now, ~choosing)
+    if gain is None or gain <= 0:
+        trials, now = [replace(t, kept=False) for t in trials], first
+        said = (*said, "effort best: what half of the samples chose was not better on the other half; nothing of it is kept")
+    return replace(now.written, trials=tuple(trials), warnings=(*now.written.warnings, *said))
+
+
+def _tried(bench: Workbench, judges: _Judges, now: _Found, form: Form, *, anew: bool) -> _Found | None:
+    """The run in another form; None where no model comes of it."""
+    before = now.written.assigned.calibrated.before
+    assert before is not None
+    known = now.written.refined if not anew and replace(form, narrow=now.form.narrow) == now.form else ()
+    try:
+        written = build(bench, decide(bench, equalize(bench, of_form(before, form))), known)
+        return _Found(form, written, judges.errors(bench, written))
+    except FullintError:
+        return None
+
+
+def of_form(before: Calibrated, form: Form) -> Calibrated:
+    """What was calibrated, to be carried out in a form.
+
+    Args:
+        before: not yet equalized.
+        form: how.
+    """
+    narrowed = {**before.narrowed, **{t: n for t, n in before.could_be.items() if t in form.narrow}}
+    ranges = {**before.ranges, **{t: n.span for t, n in narrowed.items()}}
+    found = replace(before, form=form, narrowed={}, plain=None, measured=replace(before.measured, ranges=ranges))
+    return with_narrowed(found, narrowed)
+
+
+def _gain(old: _Found, new: _Found | None, which: Array) -> tuple[float | None, bool]:
+    """How much nearer the new answers are to those of the float model, in dB, and whether by more than chance."""
+    if new is None or old.errors.shape != new.errors.shape:
+        return None, False
+    a, b = old.errors[which], new.errors[which]
+    each = 10 * np.log10(b / a).mean(axis=1)
+    mean, chance = float(each.mean()), float(each.std(ddof=1) / np.sqrt(len(each)))
+    better = mean < -WORTH_DB and mean < -chance and bool((b.sum(axis=0) <= a.sum(axis=0)).all())
+    return round(-mean, 2), better
+
+
+def _changes(calibrated: Calibrated) -> list[tuple[str, Callable[[Form], Form]]]:
+    """What may be done otherwise, in the order in which it is tried."""
+    before = calibrated.before
+    assert before is not None
+    cut = {t: n.span.width / n.plain.with_zero().width for t, n in before.could_be.items() if n.plain.with_zero().width > 0}
+    narrower = sorted((t for t, share in cut.items() if share < NARROWER), key=lambda t: cut[t])
+    found: list[tuple[str, Callable[[Form], Form]]] = []
+    if any(c.rule == "equalize" for c in calibrated.changes):
+        found += [
+            ("less room for values that no sample has shown", lambda f: replace(f, trust=4.0)),
+            ("more room for values that no sample has shown", lambda f: replace(f, trust=0.25)),
+            ("channels keep their sizes", lambda f: replace(f, equalized=False)),
+        ]
+    found.append(("weights rounded to the nearest codes", lambda f: replace(f, rounded=False)))
+    if len(narrower) > 1:
+        every = frozenset(narrower)
+        found.append((f"ranges of the least squared error for {len(narrower)} tensors", lambda f: replace(f, narrow=every)))
+    for t in narrower[:MOST_TENSORS]:
+        found.append((f'range of "{t.name}" by the other of min-max and least squared error', partial(_other_range, t)))
+    return found
+
+
+def _other_range(t: Tensor, form: Form) -> Form:
+    return replace(form, narrow=form.narrow ^ {t})
