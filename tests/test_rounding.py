@@ -227,3 +227,26 @@ def test_values_whose_squares_overflow_are_rounded_as_small_ones_are() -> None:
     large = round_weights(w * far, scale * far, Inputs(x * far, y * far, 100), 127)
     np.testing.assert_array_equal(small.codes, large.codes)
     assert np.isfinite(large.error)
+
+
+def test_few_results_that_do_not_agree_cost_nothing() -> None:
+    """Eight results of a layer at the end of a network, from few samples: what suits one half costs the other."""
+    changed, cost = 0, []
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        w, scale = layer(rng, 10, 32)
+        x, new = (rng.normal(size=(n, 1, 32)).astype(np.float32) for n in (8, 500))
+        found = round_weights(w, scale, Inputs(x, x + 0.2 * rng.normal(size=x.shape).astype(np.float32), 4), MOST)
+        changed += (found.codes != nearest(w, scale)).any()
+        cost.append(error(w, scale, found.codes, new, new) / error(w, scale, nearest(w, scale), new, new))
+        assert not found.moved_target
+    assert changed < 12 and np.mean(cost) < 1.1
+
+
+def test_few_results_that_agree_are_enough() -> None:
+    rng = np.random.default_rng(0)
+    mix = rng.normal(size=(2, 32))
+    w, scale = layer(rng, 10, 32)
+    x, new = correlated(rng, mix, 8, noise=0.01), correlated(rng, mix, 500, noise=0.01)
+    found = round_weights(w, scale, Inputs(x, x, 4), MOST)
+    assert error(w, scale, found.codes, new, new) < 0.5 * error(w, scale, nearest(w, scale), new, new)

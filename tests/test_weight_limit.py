@@ -93,3 +93,19 @@ def test_without_weights_or_samples_there_is_no_limit(g: Builder) -> None:
     assert limit(assigned, values()) is None
     assert limit(assigned, values()[:0]) is None
     assert of_weights(None, 3.0) is None
+
+
+def test_weights_that_were_refined_are_judged_as_they_are(g: Builder) -> None:
+    """Rounded to nearest, all but one are 0 or 1 code; rounded for inputs that are all alike, their errors cancel."""
+    w = np.random.default_rng(1).normal(size=(6, 64)).astype(np.float32) * 0.01
+    w[:, 0] = 1
+    g.output(g.op("FULLY_CONNECTED", g.input(1, 64), g.const(w), None, shape=(1, 6)))
+    rng = np.random.default_rng(0)
+    samples = (rng.normal(size=(80, 1, 1)) + 0.02 * rng.normal(size=(80, 1, 64))).astype(np.float32)
+    samples[:, :, 0] = 0
+    options = QuantizeOptions(model=g.bytes(), samples=samples, min_sqnr=-100)
+    written = run(QUANTIZE[:-1], Request(options), None)
+    model, few = written.assigned.calibrated.model, [[s] for s in samples[:20]]
+    with WorkerProcess() as worker:
+        nearest, refined = (weights_limit(model, written.assigned.assignment, few, worker, r) for r in ((), written.refined))
+    assert nearest is not None and refined is not None and refined > nearest + 10

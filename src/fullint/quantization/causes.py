@@ -61,12 +61,18 @@ class FoundCauses:
         if not self.needed.samples:
             return said
         now = figures_of_result(self.bench, self.written, self.needed.samples).sqnr
-        limit = weights_limit(model, self.written.assigned.assignment, self.needed.samples, self.bench.worker)
+        limit = self._weights_limit()
         tried = ways_for_outputs(self.bench, self.needed, lost, now) if ways else []
         helped = [t for t in tried if t.helps]
         as_it_is = f", which have {now:.1f} dB as it is"
         found = self._said(helped, as_it_is) or self._said(tried, f"{as_it_is}, and no help")
         return [*said, *(text for text in (of_weights(limit, now), found) if text)]
+
+    def _weights_limit(self) -> float | None:
+        """What the weights alone allow, in dB."""
+        assigned = self.written.assigned
+        given = assigned.calibrated.model, assigned.assignment, self.needed.samples, self.bench.worker
+        return weights_limit(*given, self.written.refined)
 
     def _said(self, tried: Sequence[Tried], more: str = "") -> str:
         if not tried:

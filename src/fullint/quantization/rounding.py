@@ -11,7 +11,7 @@
 2022.) The damping d is 0.1, or more where the results are too few to tell how columns go together: as much as makes H the
 estimate of Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004, taken of inputs of
 equal length, so that a few large ones do not make all of it noise. Columns are taken channel by channel in blocks of at most
-288; what two blocks have in common is neglected.
+288; what two blocks have in common is neglected. Of few results, one half has to show that what suits the other suits it, too.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ MOST_DAMPING = 1e3
 """From here on, rounding is to nearest."""
 TARGET_WORTH = 0.9
 """The error on other samples has to fall below this share, for a target that is not W."""
+ENOUGH, WORTH = 4, 0.95
+"""Results for each column of which fewer have to show on others that rounding for them helps: there, too, the error has to fall
+below this share of that of the nearest codes."""
 LAZY = 32
 """Columns after which the rest of a block is updated."""
 
@@ -75,26 +78,38 @@ def round_weights(weights: Array, scale: Array, inputs: Inputs, most: int) -> Ro
         inputs: of some results.
         most: largest code.
     """
-    columns = weights.shape[2]
-    codes = np.empty(weights.shape, np.int8)
+    columns, helps = weights.shape[2], True
     unit, of_inputs = _unit(weights), min(_unit(inputs.exact), _unit(inputs.rounded))
     weights, scale = weights * unit, scale * unit
     inputs = Inputs(inputs.exact * of_inputs, inputs.rounded * of_inputs, inputs.first)
     target, moved = weights, False
     blocks = [slice(a, min(a + BLOCK, columns)) for a in range(0, columns, BLOCK)]
     exact, rounded = _centred(inputs.exact), _centred(inputs.rounded)
-    shifted = _moved_target(weights, exact, rounded, inputs.first, blocks)
+    few = len(exact) < ENOUGH * min(columns, BLOCK)
+    shifted = None if few else _moved_target(weights, exact, rounded, inputs.first, blocks)
     if shifted is not None:
         target, moved = shifted, True
+    nearest = np.clip(np.rint(weights / scale[:, :, None]), -most, most)
+    steps, first = scale[:, :, None], inputs.first
+    if few:
+        codes = _codes(target, scale, rounded[:first], blocks, most)
+        held = [_error(weights, exact[first:], q.astype(np.float32) * steps, rounded[first:]) for q in (nearest, codes)]
+        helps = held[1] < WORTH * held[0]
+    codes = _codes(target, scale, rounded, blocks, most)
+    errors = [_error(weights, exact, q.astype(np.float32) * steps, rounded) for q in (nearest, codes)]
+    before, after = (e / (float(unit) * float(of_inputs)) ** 2 for e in errors)
+    if not (helps and after < before):
+        return Rounded(nearest.astype(np.int8), before, before, False)
+    return Rounded(codes, before, after, moved)
+
+
+def _codes(target: Array, scale: Array, rounded: Array, blocks: list[slice], most: int) -> Array:
+    """Codes of all columns, block by block."""
+    codes = np.empty(target.shape, np.int8)
     for b in blocks:
         x = rounded[:, :, b]
         codes[:, :, b] = _rounded(target[:, :, b].copy(), scale, _damped(_second_moment(x, x), _damping(x)), most)
-    nearest = np.clip(np.rint(weights / scale[:, :, None]), -most, most)
-    errors = [_error(weights, exact, q.astype(np.float32) * scale[:, :, None], rounded) for q in (nearest, codes)]
-    before, after = (e / (float(unit) * float(of_inputs)) ** 2 for e in errors)
-    if not after < before:
-        return Rounded(nearest.astype(np.int8), before, before, False)
-    return Rounded(codes, before, after, moved)
+    return codes
 
 
 def _unit(values: Array) -> Any:

@@ -1,7 +1,8 @@
 """Whether 8 bits for the weights are what limits a result's accuracy, and not the activations.
 
     float model, weights w                              reference
-    float model, weights dequantize(quantize(w))        all that rounding the weights alone costs
+    float model, weights dequantize(quantize(w))        all that rounding the weights alone costs: to the nearest codes, or to
+                                                        those that refinement has found, if these cost less
 
 Where that is as much as the whole result loses, more samples, int16 activations and other scales are no way out.
 """
@@ -15,6 +16,8 @@ from fullint.model.numerics import dequantize, quantize
 from fullint.model.subgraphs import copy_model
 from fullint.ops import ROWS, Role
 from fullint.quantization.assignment import Assignment
+from fullint.quantization.refine import Refined
+from fullint.quantization.side_by_side import weights_of
 from fullint.runtime.process import WorkerProcess
 from fullint.verification.kernel_outputs import outputs_of
 from fullint.verification.metrics import Score, mean_sqnr
@@ -23,11 +26,17 @@ NEAR_DB = 3.0
 """The weights are the limit where the result has at most this much less than they allow: half its noise is theirs."""
 
 
-def with_rounded_weights(model: Model, assignment: Assignment) -> Model:
+def with_rounded_weights(model: Model, assignment: Assignment, refined: Sequence[Refined] = ()) -> Model:
     """A copy of a prepared float model whose weights are those that the integer model has; biases stay as they are.
 
     Tables that a GATHER selects from, and other constants of several dimensions in 8 bits, are weights, too.
+
+    Args:
+        model: prepared.
+        assignment: with the parameters of its weights.
+        refined: operators with other codes than the nearest.
     """
+    codes_of = {r.pair.exact: weights_of(r.new).array for r in refined if r.rounded is not None}
     copy, _ = copy_model(model)
     for old, new in zip(model.graphs, copy.graphs, strict=True):
         for op, twin in zip(old.ops, new.ops, strict=True):
@@ -35,6 +44,7 @@ def with_rounded_weights(model: Model, assignment: Assignment) -> Model:
                 t, read = op.inputs[i], assignment.of(op, i)
                 if t is not None and read is not None and read.dtype in ("int8", "int4"):
                     codes = quantize(t.array, read.quant, read.dtype, narrow=read.narrow)
+                    codes = codes_of.get(op, codes) if i == ROWS[op.kind].weight else codes
                     twin.inputs[i] = constant(t.name, dequantize(codes, read.quant))
         new.sync_tensors()
     return copy
@@ -50,7 +60,11 @@ def _weights(op: Op) -> list[int]:
 
 
 def weights_limit(
-    model: Model, assignment: Assignment, samples: Sequence[Sequence[Array]], worker: WorkerProcess
+    model: Model,
+    assignment: Assignment,
+    samples: Sequence[Sequence[Array]],
+    worker: WorkerProcess,
+    refined: Sequence[Refined] = (),
 ) -> float | None:
     """Mean SQNR of a prepared float model's outputs with its weights alone rounded, in dB.
 
@@ -59,6 +73,7 @@ def weights_limit(
         assignment: with the parameters of its weights.
         samples: of its main graph, as the model takes them.
         worker: an idle child process.
+        refined: what has become of its weights.
 
     Returns:
         dB; None where there are no samples, weights or float outputs.
@@ -66,10 +81,16 @@ def weights_limit(
     if not samples or not any(_weights(op) for _, op in model.ops()):
         return None
     reference = outputs_of(worker, model, samples)
-    rounded = outputs_of(worker, with_rounded_weights(model, assignment), samples)
-    scores = [Score() for _ in model.main.outputs]
-    for expected, found in zip(reference, rounded, strict=True):
-        for score, a, b in zip(scores, expected, found, strict=True):
+    forms = [with_rounded_weights(model, assignment)]
+    forms += [with_rounded_weights(model, assignment, refined)] if any(r.rounded is not None for r in refined) else []
+    found = [_sqnr(reference, outputs_of(worker, form, samples), len(model.main.outputs)) for form in forms]
+    return max((db for db in found if db is not None), default=None)
+
+
+def _sqnr(expected: Sequence[Sequence[Array]], found: Sequence[Sequence[Array]], outputs: int) -> float | None:
+    scores = [Score() for _ in range(outputs)]
+    for answer, other in zip(expected, found, strict=True):
+        for score, a, b in zip(scores, answer, other, strict=True):
             score.add(a, b)
     return mean_sqnr(scores)
 
