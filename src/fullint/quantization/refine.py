@@ -29,8 +29,8 @@ from fullint.quantization.rounding import Inputs, Rounded, round_weights
 from fullint.quantization.side_by_side import Pair, SteppedModel, data_of, weights_of
 from fullint.reporting import Change
 
-RESULTS = 2048
-"""Results of an operator that its weights are rounded on."""
+RESULTS, FEWEST_RESULTS, INPUT_VALUES = 2048, 128, 2_000_000
+"""Results of an operator that its weights are rounded on: fewer, down to a bound, where they read more values than these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +125,8 @@ def _refined(pair: Pair, exact: SteppedModel, integer: SteppedModel, samples: in
     integer.ask(pair.integer, TapMeans(taps, zero))
     rounded = None
     if not why:
-        at = drawn(taps, samples, RESULTS, seed)
+        read = form.groups * w.shape[2]
+        at = drawn(taps, samples, max(FEWEST_RESULTS, min(RESULTS, INPUT_VALUES // read)), seed)
         exact.ask(pair.exact, Patches(taps, at, 0.0))
         integer.ask(pair.integer, Patches(taps, at, zero))
     means = exact.answer(), integer.answer() * scale
