@@ -396,3 +396,20 @@ def test_steps_of_a_cell_share_the_pieces_of_their_weights(g: Builder) -> None:
     prepare(model, evaluate)
     layers = [op for op in model.main.ops if op.kind == "FULLY_CONNECTED"]
     assert len(layers) == 4 and len({op.inputs[1] for op in layers}) == 2
+
+
+@pytest.mark.parametrize("adjoint", [False, True])
+@pytest.mark.parametrize("shape", [(5, 6), (1, 5, 6)])
+def test_a_product_with_a_constant_matrix_is_a_layer(g: Builder, shape: tuple[int, ...], adjoint: bool) -> None:
+    """And what is added to it is its bias."""
+    x = g.input(2, 3, 5)
+    w = g.random(*shape[:-2], *(shape[-2:][::-1] if adjoint else shape[-2:]))
+    y = g.op("BATCH_MATMUL", x, w, shape=(2, 3, 6), adj_x=False, adj_y=adjoint)
+    g.output(g.op("ADD", y, g.random(6)))
+    assert prepared(g)[0] == ["FULLY_CONNECTED"]
+
+
+def test_products_with_several_matrices_or_of_a_transposed_input_stay(g: Builder) -> None:
+    g.output(g.op("BATCH_MATMUL", g.input(2, 3, 5), g.random(2, 5, 6), shape=(2, 3, 6), adj_x=False, adj_y=False))
+    g.output(g.op("BATCH_MATMUL", g.input(2, 5, 3), g.random(5, 6), shape=(2, 3, 6), adj_x=True, adj_y=False))
+    assert prepared(g)[0] == ["BATCH_MATMUL", "BATCH_MATMUL"]

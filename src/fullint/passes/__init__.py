@@ -32,6 +32,7 @@ from fullint.passes.global_pool import whole_pool_as_mean
 from fullint.passes.int16_forms import difference_apart, prelu_apart, wide_lookup
 from fullint.passes.layers_apart import layers_apart
 from fullint.passes.lookup import collapse, collapse_lacking, recognise
+from fullint.passes.matmul import matmul_as_dense
 from fullint.passes.nan_select import nan_branch
 from fullint.passes.prelu import prelu_as_itself, prelu_of_relus
 from fullint.passes.recurrent import bidirectional_apart
@@ -66,6 +67,7 @@ FIRST: tuple[RewriteRule, ...] = (
     l2_pool_as_average,
     cumsum_as_dense,
     lrn_as_product,
+    matmul_as_dense,
     fold_affine_after,
     fold_mul_before,
     constant_into_bias,

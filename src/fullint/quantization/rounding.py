@@ -31,7 +31,7 @@ MOST_DAMPING = 1e3
 """From here on, rounding is to nearest."""
 TARGET_WORTH = 0.9
 """The error on other samples has to fall below this share, for a target that is not W."""
-ENOUGH, WORTH = 4, 0.95
+ENOUGH, WORTH = 0.5, 0.95
 """Results for each column of which fewer have to show on others that rounding for them helps: there, too, the error has to fall
 below this share of that of the nearest codes."""
 LAZY = 32
