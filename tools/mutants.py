@@ -245,6 +245,27 @@ TABLE = """
 73 quantization/equalization.py (accuracy): Weights of a dead channel set the scale of all that make the tensor.
 - s = np.where(alive, s, np.maximum(s, w.peak / most))
 + s = np.where(alive, s, s)
+74 passes/layers_apart.py (passes): Pieces of a layer may overlap.
+- or len(taken) < sum(map(len, each)):
++ or len(taken) < 0:
+75 passes/matmul.py (passes): A matrix that is given transposed is transposed once more.
+- rows = matrix if op.options.get("adj_y") else np.ascontiguousarray(matrix.T)
++ rows = np.ascontiguousarray(matrix.T).reshape(matrix.T.shape)
+76 quantization/search.py (search): A change is kept that is better by chance.
+- better = mean < -WORTH_DB and mean < -chance and
++ better = mean < -WORTH_DB and
+77 quantization/rounding.py (rounding): Few results move the target.
+- shifted = None if few else _moved_target(
++ shifted = _moved_target(
+78 runtime/worker.py (search): A terminal's interrupt ends the processes that run models.
+- signal.signal(signal.SIGINT, signal.SIG_IGN)
++ pass
+79 quantization/joined_layers.py (joined_layers): Layers that read values of very unlike sizes get one scale.
+- return all(joint <= MOST_COARSER * s.with_zero().width for s in spans)
++ return all(joint <= 100 * MOST_COARSER * s.with_zero().width for s in spans)
+80 quantization/weight_limit.py (weight_limit): Refined weights are judged as the nearest would be.
+- codes = codes_of.get(op, codes) if i == ROWS[op.kind].weight else codes
++ codes = codes if i == ROWS[op.kind].weight else codes
 """
 ROW = re.compile(r"^ *(\d+) (\S+) \(([a-z_ 0-9]+)\): (.+)\n- (.+)\n\+ ?(.*)$", re.MULTILINE)
 
