@@ -368,6 +368,12 @@ def test_a_layer_that_is_split_becomes_a_layer_for_each_piece(g: Builder) -> Non
     assert prepared(g)[0] == [*["FULLY_CONNECTED"] * 3, "LOGISTIC", "ADD", "MUL"]
 
 
+def test_a_bias_that_is_a_row_is_cut_as_well(g: Builder) -> None:
+    y = g.op("FULLY_CONNECTED", g.input(2, 5), g.random(16, 5), g.random(1, 16), shape=(2, 16))
+    g.output(*g.op("SPLIT", g.const(np.int32(1)), y, outputs=2, shape=(2, 8), num_splits=2))
+    assert prepared(g)[0] == ["FULLY_CONNECTED"] * 2
+
+
 def test_pieces_that_are_read_late_stand_before_their_readers(g: Builder) -> None:
     gates(g, (0, 8), (16, 8))
     assert sorted(prepared(g)[0]) == ["FULLY_CONNECTED", "FULLY_CONNECTED", "TANH", "TANH"]

@@ -151,6 +151,13 @@ def has_constant_weights(conv: Op) -> bool:
     )
 
 
+def is_dense(op: Op) -> bool:
+    """Whether an operator multiplies each row with one constant matrix, and can add a constant."""
+    row = ROWS.get(op.kind)
+    w = op.input(row.weight) if row is not None and row.weight is not None and row.bias is not None else None
+    return w is not None and len(w.shape) == 2 and not op.keep_float and has_constant_weights(op)
+
+
 def _keeping_grid(weights: Tensor, w: Array, mul: Array) -> Tensor:
     """The new weights, which keep their int8 parameters if all factors are 1."""
     return constant(weights.name, w.astype(np.float32), weights.quant if (mul == 1).all() else None)

@@ -14,7 +14,7 @@ from fullint.model.ir import Op, Tensor, Uses, constant
 from fullint.ops import ROWS, traits_of
 from fullint.ops.make import make_op
 from fullint.passes.engine import Rewrite
-from fullint.passes.fold_affine import has_constant_weights, with_weights
+from fullint.passes.fold_affine import is_dense, with_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +74,7 @@ def _layer(t: Tensor | None, uses: Uses) -> AddedLayer | None:
             return None
         row, traits = ROWS.get(op.kind), traits_of(op.kind)
         if row is not None and row.weight is not None:
-            weights = op.input(row.weight)
-            dense = weights is not None and len(weights.shape) == 2 and row.bias is not None and has_constant_weights(op)
-            return AddedLayer(op, behind) if dense else None
+            return AddedLayer(op, behind) if is_dense(op) else None
         if not (traits.moves and traits.passes_small and traits.keeps_channels is not None and traits.keeps_channels(op)):
             return None
         if op.inputs[0] is None or op.inputs[0].shape[-1:] != t.shape[-1:]:

@@ -15,7 +15,7 @@ import numpy as np
 from fullint.model.ir import Array, Graph, Model, Op, Tensor, Uses, constant
 from fullint.ops import ROWS, traits_of
 from fullint.passes.engine import Evaluate, Rewrite
-from fullint.passes.fold_affine import has_constant_weights, with_weights
+from fullint.passes.fold_affine import is_dense, with_weights
 
 MOST_PIECES, FEWEST_CHANNELS = 4, 8
 """A layer for less than this takes longer than what it saves."""
@@ -50,7 +50,7 @@ def _apart(op: Op, uses: Uses, pieces: Pieces, cut: CutWeights) -> Rewrite | Non
     """An operator that takes pieces of a layer's result, as layers; the old one goes when all such operators have gone."""
     whole = next((t for t in op.inputs if t is not None and t in uses.producer), None)
     layer = uses.producer[whole] if whole is not None and traits_of(op.kind).moves else None
-    if whole is None or layer is None or whole in uses.outputs or not _is_dense(layer):
+    if whole is None or layer is None or whole in uses.outputs or not _can_be_cut(layer):
         return None
     readers = [reader for reader, _ in uses.of(whole)]
     found = {reader: None if reader.keep_float else pieces(reader, whole) for reader in readers if traits_of(reader.kind).moves}
@@ -64,13 +64,13 @@ def _apart(op: Op, uses: Uses, pieces: Pieces, cut: CutWeights) -> Rewrite | Non
     return Rewrite((op,), new, f"one of {len(each)} pieces of a {layer.kind}, each written as a layer")
 
 
-def _is_dense(op: Op) -> bool:
-    row = ROWS.get(op.kind)
-    if row is None or row.weight is None or row.bias is None or op.keep_float or len(op.outputs) != 1:
+def _can_be_cut(op: Op) -> bool:
+    """Whether an operator is a layer with weights, and perhaps a bias, for each channel of its only output."""
+    if not is_dense(op) or len(op.outputs) != 1:
         return False
-    w, b = op.input(row.weight), op.input(row.bias)
-    fits = w is not None and len(w.shape) == 2 and w.quant is None and has_constant_weights(op)
-    return fits and (b is None or b.size == op.outputs[0].shape[-1])
+    row = ROWS[op.kind]
+    w, b = op.input(row.weight or 0), op.input(row.bias or 0)
+    return w is not None and w.quant is None and (b is None or b.size == op.outputs[0].shape[-1])
 
 
 def _channels_of(op: Op, whole: Tensor, evaluate: Evaluate) -> list[Array] | None:
@@ -96,15 +96,16 @@ def _piece(op: Op, out: Tensor, channels: Array, cut: CutWeights) -> Op:
     row = ROWS[op.kind]
     w, b = op.inputs[row.weight or 0], op.input(row.bias or 0)
     assert w is not None
-    rows = [_rows(t, t.array.reshape(w.shape[0], -1), channels, cut) if t is not None else None for t in (w, b)]
-    new = with_weights(op, rows[0] or w, rows[1])
+    new = with_weights(
+        op, _rows(w, w.array, channels, cut), _rows(b, b.array.reshape(-1), channels, cut) if b is not None else None
+    )
     new.outputs = [out]
     return new
 
 
 def _rows(t: Tensor, values: Array, channels: Array, cut: CutWeights) -> Tensor:
+    """The rows of a constant that make some channels."""
     key = (t, channels.tobytes())
     if key not in cut:
-        shape = (len(channels), *t.shape[1:])
-        cut[key] = constant(f"{t.name}/{int(channels[0])}", np.ascontiguousarray(values[channels].reshape(shape)))
+        cut[key] = constant(f"{t.name}/{int(channels[0])}", np.ascontiguousarray(values[channels]))
     return cut[key]

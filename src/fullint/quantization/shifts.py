@@ -16,7 +16,7 @@ import numpy as np
 from fullint.model.ir import Array, Op, Tensor, Uses, constant, twin
 from fullint.model.ranges import Range
 from fullint.ops import ROWS, traits_of
-from fullint.passes.fold_affine import has_constant_weights
+from fullint.passes.fold_affine import is_dense
 
 MOST_WIDER = 1.1
 """How much wider the range of a layer's result may become, which has 8 bits."""
@@ -59,7 +59,7 @@ def shift_into_layers(t: Tensor, bare: Tensor, shift: Tensor, uses: Uses, ranges
             if _keeps_rows(reader) and reader.outputs[0] not in uses.outputs:
                 instead[reader] = _reading(reader, {t: bare}, [twin(reader.outputs[0])])
                 waiting.append((reader.outputs[0], instead[reader].outputs[0]))
-            elif _is_dense(reader) and i == ROWS[reader.kind].data:
+            elif _has_bias(reader) and i == ROWS[reader.kind].data:
                 instead[reader] = _reading(_with_more_bias(reader, _weights(reader) @ value), {t: bare}, reader.outputs)
             elif way is not None and instead.keys().isdisjoint(way):
                 made = way[0].outputs[0]
@@ -91,13 +91,9 @@ def _keeps_rows(op: Op) -> bool:
     return x.shape[-1] == op.outputs[0].shape[-1]
 
 
-def _is_dense(op: Op) -> bool:
+def _has_bias(op: Op) -> bool:
     """Whether an operator multiplies each row with one matrix, and adds a constant."""
-    row = ROWS.get(op.kind)
-    if row is None or row.weight is None or row.bias is None or op.keep_float:
-        return False
-    w, b = op.input(row.weight), op.input(row.bias)
-    return w is not None and b is not None and len(w.shape) == 2 and has_constant_weights(op)
+    return is_dense(op) and op.input(ROWS[op.kind].bias or 0) is not None
 
 
 def _weights(op: Op) -> Array:
@@ -114,7 +110,7 @@ def _other_layer(op: Op, i: int, uses: Uses) -> list[Op] | None:
         if t.size != op.outputs[0].size or t.shape[-1:] != op.outputs[0].shape[-1:]:
             return None
         way.insert(0, made)
-        if _is_dense(made):
+        if _has_bias(made):
             return way if not made.options.get("fused_activation_function") else None
         t = made.inputs[0] if _keeps_rows(made) else None
     return None
