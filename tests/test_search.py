@@ -91,13 +91,17 @@ def test_ctrl_c_writes_the_best_so_far(tmp_path: Path, g: Builder) -> None:
     command = [sys.executable, "-m", "fullint", "quantize", "m.tflite", "-c", "s.npz", "-o", "out.tflite", "--effort", "best"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stderr is not None
-    for line in process.stderr:
-        if "search" in line:
-            assert "left" in line
-            break
-    time.sleep(0.3)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    try:
+        for line in process.stderr:
+            if "search" in line:
+                assert "left" in line
+                break
+        time.sleep(0.3)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, errors
     assert (tmp_path / "out.tflite").exists()
 

@@ -18,7 +18,7 @@ def matmul_as_dense(op: Op, uses: Uses) -> Rewrite | None:
     if op.kind != "BATCH_MATMUL" or x is None or w is None or op.options.get("adj_x"):
         return None
     one = w.buffer is not None and w.dtype == "float32" and w.quant is None and w.size == int(np.prod(w.shape[-2:]))
-    if not one or x.is_constant or len(w.shape) > len(x.shape) or len(x.shape) < 2 or op.outputs[0].dtype != "float32":
+    if not one or x.is_constant or not 2 <= len(w.shape) <= len(x.shape) or op.outputs[0].dtype != "float32":
         return None
     matrix = w.array.reshape(w.shape[-2:])
     rows = matrix if op.options.get("adj_y") else np.ascontiguousarray(matrix.T)

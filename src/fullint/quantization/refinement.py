@@ -43,9 +43,8 @@ def refined_weights(
     carried = carried_over(found, known)
     if carried and len(carried) >= CARRIED_SHARE * len(found):
         return tuple(carried)
-    stay = staying(emitted, found)
-    if effort == "fast" or not calibrated.form.rounded:
-        stay = dict.fromkeys((p.integer for p in found), "effort is fast" if effort == "fast" else "the nearest codes are better")
+    why = "effort is fast" if effort == "fast" else "" if calibrated.form.rounded else "the nearest codes are better"
+    stay = dict.fromkeys((p.integer for p in found), why) if why else staying(emitted, found)
     given = [as_read(s, loaded.entries[0].inputs, model.main.inputs) for s in samples]
     codes = [integer_inputs(emitted.model, s) for s in given]
     threads = max(1, loaded.options.workers // 2)

@@ -78,29 +78,29 @@ def round_weights(weights: Array, scale: Array, inputs: Inputs, most: int) -> Ro
         inputs: of some results.
         most: largest code.
     """
-    columns, helps = weights.shape[2], True
+    columns = weights.shape[2]
     unit, of_inputs = _unit(weights), min(_unit(inputs.exact), _unit(inputs.rounded))
     weights, scale = weights * unit, scale * unit
     inputs = Inputs(inputs.exact * of_inputs, inputs.rounded * of_inputs, inputs.first)
-    target, moved = weights, False
     blocks = [slice(a, min(a + BLOCK, columns)) for a in range(0, columns, BLOCK)]
-    exact, rounded = _centred(inputs.exact), _centred(inputs.rounded)
+    exact, rounded, first = _centred(inputs.exact), _centred(inputs.rounded), inputs.first
+    nearest = np.clip(np.rint(weights / scale[:, :, None]), -most, most).astype(np.int8)
+
+    def error(codes: Array, part: slice = slice(None)) -> float:
+        return _error(weights, exact[part], codes.astype(np.float32) * scale[:, :, None], rounded[part])
+
+    before = error(nearest)
+    to_given = (float(unit) * float(of_inputs)) ** 2
+    as_nearest = Rounded(nearest, before / to_given, before / to_given, False)
     few = len(exact) < ENOUGH * min(columns, BLOCK)
-    shifted = None if few else _moved_target(weights, exact, rounded, inputs.first, blocks)
-    if shifted is not None:
-        target, moved = shifted, True
-    nearest = np.clip(np.rint(weights / scale[:, :, None]), -most, most)
-    steps, first = scale[:, :, None], inputs.first
     if few:
-        codes = _codes(target, scale, rounded[:first], blocks, most)
-        held = [_error(weights, exact[first:], q.astype(np.float32) * steps, rounded[first:]) for q in (nearest, codes)]
-        helps = held[1] < WORTH * held[0]
-    codes = _codes(target, scale, rounded, blocks, most)
-    errors = [_error(weights, exact, q.astype(np.float32) * steps, rounded) for q in (nearest, codes)]
-    before, after = (e / (float(unit) * float(of_inputs)) ** 2 for e in errors)
-    if not (helps and after < before):
-        return Rounded(nearest.astype(np.int8), before, before, False)
-    return Rounded(codes, before, after, moved)
+        others = slice(first, None)
+        if not error(_codes(weights, scale, rounded[:first], blocks, most), others) < WORTH * error(nearest, others):
+            return as_nearest
+    shifted = None if few else _moved_target(weights, exact, rounded, first, blocks)
+    codes = _codes(weights if shifted is None else shifted, scale, rounded, blocks, most)
+    after = error(codes)
+    return Rounded(codes, before / to_given, after / to_given, shifted is not None) if after < before else as_nearest
 
 
 def _codes(target: Array, scale: Array, rounded: Array, blocks: list[slice], most: int) -> Array:

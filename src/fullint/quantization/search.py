@@ -93,8 +93,10 @@ def _warned(written: Written, text: str) -> Written:
 
 def _judging(calibrated: Calibrated) -> list[list[Array]] | str:
     """The samples that judge; why there are none that can."""
-    if calibrated.before is None or has_state(calibrated.model):
-        return "the model keeps a state from sample to sample" if calibrated.before is not None else "there are no samples"
+    if calibrated.before is None:
+        return "there are no samples"
+    if has_state(calibrated.model):
+        return "the model keeps a state from sample to sample"
     held, entry = calibrated.held[0], calibrated.prepared.loaded.entries[0]
     most = min(MOST_JUDGES, JUDGE_MACS // max(total_macs(calibrated.model), 1))
     found = [as_read(s, entry.inputs, calibrated.model.main.inputs) for s in (*held.samples, *(s for _, s in held.also))][:most]
