@@ -415,6 +415,19 @@ def test_a_product_with_a_constant_matrix_is_a_layer(g: Builder, shape: tuple[in
     assert prepared(g)[0] == ["FULLY_CONNECTED"]
 
 
+def test_products_that_share_a_matrix_share_the_weights(g: Builder) -> None:
+    """The steps of an unrolled cell: the file does not grow with them."""
+    w, x = g.random(5, 5), g.input(1, 5)
+    for _ in range(3):
+        x = g.op("TANH", g.op("BATCH_MATMUL", x, w, shape=(1, 5), adj_x=False, adj_y=False))
+    y = g.op("BATCH_MATMUL", x, w, shape=(1, 5), adj_x=False, adj_y=True)
+    g.output(g.op("TANH", y))
+    model = read_bytes(g.bytes())
+    prepare(model, evaluate)
+    layers = [op.inputs[1] for op in model.main.ops if op.kind == "FULLY_CONNECTED"]
+    assert len(layers) == 4 and len({*layers[:3]}) == 1 and layers[3] is not layers[0]
+
+
 def test_products_with_several_matrices_or_of_a_transposed_input_stay(g: Builder) -> None:
     g.output(g.op("BATCH_MATMUL", g.input(2, 3, 5), g.random(2, 5, 6), shape=(2, 3, 6), adj_x=False, adj_y=False))
     g.output(g.op("BATCH_MATMUL", g.input(2, 5, 3), g.random(5, 6), shape=(2, 3, 6), adj_x=True, adj_y=False))

@@ -64,6 +64,28 @@ def test_few_samples_choose_nothing(g: Builder) -> None:
     assert any("16 samples would have to judge, but there are 12" in w for w in best.report.warnings)
 
 
+def test_operators_in_int16_get_no_trials_of_narrower_ranges(g: Builder) -> None:
+    data, samples = long_tails(g)
+    trials = fullint.quantize(data, samples[:60], effort="best", int16=["first"]).report.trials
+    assert trials and not any('range of "first"' in t.what for t in trials)
+
+
+def test_repair_says_where_it_has_nothing_to_try() -> None:
+    half = Path(fullint.__file__).parent / "demo" / "half.tflite"
+    said = fullint.repair(half, effort="best").report.result.warnings
+    assert any("effort best: ranges come from the file" in w for w in said)
+
+
+def test_repair_searches_where_it_quantizes(g: Builder) -> None:
+    """A float model whose weights are stored in float16."""
+    codes = g.const(np.random.default_rng(0).normal(size=(8, 3, 3, 8)).astype(np.float16))
+    w = g.op("DEQUANTIZE", codes, shape=(8, 3, 3, 8), dtype="float32")
+    options = {"stride_h": 1, "stride_w": 1, "dilation_h_factor": 1, "dilation_w_factor": 1}
+    g.output(g.op("CONV_2D", g.input(1, 24, 24, 8), w, g.random(8), shape=(1, 24, 24, 8), **options))
+    samples = np.random.default_rng(0).laplace(size=(60, 1, 24, 24, 8)).astype(np.float32)
+    assert fullint.repair(g.bytes(), samples=samples, effort="best").report.result.trials
+
+
 @pytest.mark.parametrize("after", [0, 2])
 def test_an_interrupt_keeps_what_is_done(g: Builder, after: int) -> None:
     data = network(g)

@@ -32,7 +32,7 @@ from fullint.passes.global_pool import whole_pool_as_mean
 from fullint.passes.int16_forms import difference_apart, prelu_apart, wide_lookup
 from fullint.passes.layers_apart import layers_apart
 from fullint.passes.lookup import collapse, collapse_lacking, recognise
-from fullint.passes.matmul import matmul_as_dense
+from fullint.passes.matmul import matmuls_as_dense
 from fullint.passes.nan_select import nan_branch
 from fullint.passes.prelu import prelu_as_itself, prelu_of_relus
 from fullint.passes.recurrent import bidirectional_apart
@@ -67,7 +67,9 @@ FIRST: tuple[RewriteRule, ...] = (
     l2_pool_as_average,
     cumsum_as_dense,
     lrn_as_product,
-    matmul_as_dense,
+)
+"""Constants first, so that folds see float32."""
+FOLDS: tuple[RewriteRule, ...] = (
     fold_affine_after,
     fold_mul_before,
     constant_into_bias,
@@ -80,8 +82,8 @@ FIRST: tuple[RewriteRule, ...] = (
     whole_pool_as_mean,
     div_as_product,
 )
-"""Constants first, so that folds see float32; folds before activations are fused, since a fused activation prevents
-folding; rewrites with other operators before chains are collapsed into look-ups."""
+"""Before activations are fused, since a fused activation prevents folding; rewrites with other operators before chains are
+collapsed into look-ups."""
 WIDE: tuple[RewriteRule, ...] = (difference_apart, prelu_apart, wide_lookup)
 """For 16-bit activations only."""
 LAST: tuple[RewriteRule, ...] = (fuse_activation, bias_apart, bias_vector)
@@ -107,7 +109,7 @@ def prepare(
     changes = sweep(model, inline_composite)
     changes += own_subgraphs(model)
     changes += drop_unused(model)
-    changes += _all(model, (*FIRST, layers_apart(evaluate)), check)
+    changes += _all(model, (*FIRST, matmuls_as_dense(), *FOLDS, layers_apart(evaluate)), check)
     changes += _all(model, (collapse,) if lookups else (inverse_as_exp, collapse_lacking), check)
     changes += recognise(model, evaluate, lookups)
     check(model)

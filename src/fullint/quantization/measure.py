@@ -54,7 +54,8 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         ends_float = options.float_ends
         measured = observed_tensors(model, ends_float)
         methods, idle = methods_for(model, measured, prepared.ranges, prepared.wide, options.activations)
-        others = to_be_tried(measured, methods) if options.effort == "best" and options.activations == "int8" else {}
+        searched = options.effort == "best" and options.activations == "int8"
+        others = to_be_tried(model, measured, methods, prepared.wide) if searched else {}
         wanted = Wanted(measured, by_channel, keep, {**others, **methods})
         given = prepared.loaded.entries
         compared = any(traits_of(op.kind).compares and _reads_int32(op) for _, op in model.ops())

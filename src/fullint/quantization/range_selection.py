@@ -86,9 +86,15 @@ def methods_for(
     return methods, tuple(f'ranges: "{of}" has no effect: no range is measured of what it names' for of in idle)
 
 
-def to_be_tried(measured: Sequence[Tensor], chosen: Mapping[Tensor, RangeMethod]) -> dict[Tensor, RangeMethod]:
-    """The method that the best effort tries for tensors that no method was chosen for, before the first sample."""
-    return {t: CLIPPING["mse"].chosen(None, 8) for t in measured if t not in chosen}
+def to_be_tried(
+    model: Model, measured: Sequence[Tensor], chosen: Mapping[Tensor, RangeMethod], wide: AbstractSet[tuple[int, int]]
+) -> dict[Tensor, RangeMethod]:
+    """The method that the best effort tries for tensors that no method was chosen for, before the first sample.
+
+    In int16, the steps are so small that nothing is gained by cutting values off.
+    """
+    left = {t for number, op in model.ops() if (number, op.origin) in wide for t in op.outputs}
+    return {t: CLIPPING["mse"].chosen(None, 8) for t in measured if t not in chosen and t not in left}
 
 
 def _in_int16(op: Op | None, activations: str) -> bool:

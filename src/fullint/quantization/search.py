@@ -94,7 +94,7 @@ def _warned(written: Written, text: str) -> Written:
 def _judging(calibrated: Calibrated) -> list[list[Array]] | str:
     """The samples that judge; why there are none that can."""
     if calibrated.before is None:
-        return "there are no samples"
+        return "ranges come from the file, not from samples"
     if has_state(calibrated.model):
         return "the model keeps a state from sample to sample"
     held, entry = calibrated.held[0], calibrated.prepared.loaded.entries[0]

@@ -29,6 +29,7 @@ from fullint.quantization.measure import open_all
 from fullint.quantization.pipeline import DECIDE, Stage, run
 from fullint.quantization.prepare import prepare, require_feasible
 from fullint.quantization.report import Result, given_bytes, report_unchanged
+from fullint.quantization.search import search
 from fullint.quantization.stage_values import Calibrated, Loaded, Request
 from fullint.quantization.workbench import Workbench
 from fullint.repairing.ranges import find_ranges
@@ -116,7 +117,7 @@ def quantize_hybrid(bench: Workbench, loaded: Loaded) -> Loaded | Result:
     value: Any = replace(
         loaded, request=Request(options), options=options, reference="the given model", assumptions=(SMALL_WEIGHTS,)
     )
-    stages: tuple[Stage, ...] = (*DECIDE, build, certify)
+    stages: tuple[Stage, ...] = (*DECIDE, build, search, certify)
     for stage in stages:
         value = stage(bench, value)
     result: Result = value
@@ -152,7 +153,8 @@ def hand_on_sound(bench: Workbench, selected: Selected) -> Selected | Result:
 
 DECIDE_REPAIR: tuple[Stage, ...] = (prepare, require_feasible, find_ranges, decide)
 """The stages from `Selected` to the parameters of all tensors."""
-REPAIR: tuple[Stage, ...] = (load, quantize_hybrid, select, require_mendable, hand_on_sound, *DECIDE_REPAIR, build, certify)
+MEND: tuple[Stage, ...] = (select, require_mendable, hand_on_sound, *DECIDE_REPAIR, build, search, certify)
+REPAIR: tuple[Stage, ...] = (load, quantize_hybrid, *MEND)
 REPAIR_PLAN: tuple[Stage, ...] = (load, require_activations, select, require_mendable, require_float, *DECIDE_REPAIR)
 
 
