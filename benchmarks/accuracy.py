@@ -66,8 +66,16 @@ class Network:
 @contextlib.contextmanager
 def without_pools() -> Iterator[None]:
     """AVERAGE_POOL_2D over the whole picture stays what it is."""
-    first = tuple(rule for rule in passes.FIRST if rule is not whole_pool_as_mean)
-    with mock.patch.object(passes, "FIRST", first):
+    folds = tuple(rule for rule in passes.FOLDS if rule is not whole_pool_as_mean)
+    assert len(folds) < len(passes.FOLDS)
+    with mock.patch.object(passes, "FOLDS", folds):
+        yield
+
+
+@contextlib.contextmanager
+def without_room() -> Iterator[None]:
+    """Ranges end where the values of the samples do."""
+    with mock.patch.object(measure, "with_room", lambda calibrated, ranges: {**ranges}):
         yield
 
 
@@ -116,8 +124,9 @@ def without_refinement() -> Iterator[None]:
 
 Recipe = tuple[Callable[[], contextlib.AbstractContextManager[None]], ...]
 METHODS: Mapping[str, Recipe] = {
-    "min-max": (without_pools, without_equalization, without_wide_streams, without_refinement),
-    "+ pools": (without_equalization, without_wide_streams, without_refinement),
+    "min-max": (without_pools, without_room, without_equalization, without_wide_streams, without_refinement),
+    "+ pools": (without_room, without_equalization, without_wide_streams, without_refinement),
+    "+ room": (without_equalization, without_wide_streams, without_refinement),
     "+ equalization": (without_wide_streams, without_refinement),
     "+ wide streams": (without_refinement,),
     "+ biases": (without_rounding,),

@@ -1,4 +1,4 @@
-"""Measures how well the tests protect a change of the code: 73 slips a refactoring could make, each put in by itself.
+"""Measures how well the tests protect a change of the code: 83 slips a refactoring could make, each put in by itself.
 
 python tools/mutants.py [--only N,N] [--first-only] [--json] [--timeout SECONDS] [--corpus FOLDER] [-- PYTEST OPTION ...]
 
@@ -249,8 +249,8 @@ TABLE = """
 - or len(taken) < sum(map(len, each)):
 + or len(taken) < 0:
 75 passes/matmul.py (passes): A matrix that is given transposed is transposed once more.
-- rows = matrix if op.options.get("adj_y") else np.ascontiguousarray(matrix.T)
-+ rows = np.ascontiguousarray(matrix.T).reshape(matrix.T.shape)
+- matrix if key[1] else np.ascontiguousarray(matrix.T)
++ np.ascontiguousarray(matrix.T)
 76 quantization/search.py (search): A change is kept that is better by chance.
 - better = mean < -WORTH_DB and mean < -chance and
 + better = mean < -WORTH_DB and
@@ -266,6 +266,15 @@ TABLE = """
 80 quantization/weight_limit.py (weight_limit): Refined weights are judged as the nearest would be.
 - codes = codes_of.get(op, codes) if i == ROWS[op.kind].weight else codes
 + codes = codes if i == ROWS[op.kind].weight else codes
+81 quantization/room.py (room): Ranges of few samples end where these do.
+- end = max(end, min(last, end * (1 + share * min(high, MOST_ROOM))))
++ end = max(end, min(last, end))
+82 quantization/measure.py (room): Ranges that reach to outliers get room beyond them.
+- whole = replace(calibrated(done), growth={})
++ whole = calibrated(done)
+83 quantization/search.py (search): Repair without samples is taken for a run with them.
+- return "ranges come from the file, not from samples"
++ return []
 """
 ROW = re.compile(r"^ *(\d+) (\S+) \(([a-z_ 0-9]+)\): (.+)\n- (.+)\n\+ ?(.*)$", re.MULTILINE)
 

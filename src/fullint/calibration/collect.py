@@ -116,6 +116,19 @@ class Collected:
         found = self.found.without(without) if without else self.found
         return _statistics(self.probes, found, self.keys, self.states, [n for n in self.numbers if n not in without])
 
+    def growth(self, without: AbstractSet[int] = frozenset()) -> dict[Tensor, tuple[float, float]]:
+        """By what share the smallest and the largest value of each tensor lie farther out than those of half of the samples."""
+        found: dict[Tensor, tuple[float, float]] = {}
+        for p in self.probes:
+            if p.what in (Seen.VALUES, Seen.ROW):
+                continue
+            outermost = self.found.lowest if p.what is Seen.LOW else self.found.highest
+            largest, more = outermost.growth(p.start, p.start + p.size, without)
+            share = more / largest if largest > 0 else 0.0
+            low, high = found.get(p.tensor, (0.0, 0.0))
+            found[p.tensor] = (low, share) if p.what is Seen.HIGH else (share, high)
+        return found
+
 
 class Collector:
     """Statistics of a model's tensors while samples come in, one `add` each; `finish` says what was found.

@@ -4,7 +4,10 @@
     largest   9.1   6.0   220 (sample 7)                      9.1   6.0   3.4
     next      8.7   6.0   3.4 (sample 2)
 
-`MOST` values are kept at each place: as many samples, less one, can be left out.
+`MOST` values are kept at each place: as many samples, less one, can be left out. They also tell how much farther out the largest
+value of a stretch of places lies than that of a random half of the n samples: with v_1 >= v_2 >= ... the largest of each sample,
+
+    growth = v_1 - sum of p_k v_k,   p_k = C(n - k, n/2 - 1) / C(n, n/2), the probability that v_k is the largest of a half
 """
 
 from __future__ import annotations
@@ -28,11 +31,13 @@ class Outermost:
         values: the largest so far at each place, float32 [MOST, places], in no order; -inf where there is none yet.
         samples: the number of the sample that gave each, int32 [MOST, places]; `NONE` where there is none yet.
         floor: the smallest of `values` at each place.
+        count: how many samples there were, but for those held back, whose numbers are negative.
     """
 
     values: Array
     samples: Array
     floor: Array
+    count: int = 0
 
     @classmethod
     def empty(cls, places: int) -> Outermost:
@@ -42,6 +47,7 @@ class Outermost:
 
     def add(self, number: int, vector: Array) -> None:
         """Take in a sample's vector, [places]."""
+        self.count += number >= 0
         above = np.flatnonzero(vector > self.floor)
         if above.size:
             rows = self.values[:, above].argmin(axis=0)
@@ -55,7 +61,7 @@ class Outermost:
         samples = np.concatenate([self.samples, other.samples])
         order = np.lexsort((samples, -values), axis=0)[:MOST]
         kept = np.take_along_axis(values, order, axis=0)
-        return Outermost(kept, np.take_along_axis(samples, order, axis=0), kept.min(axis=0))
+        return Outermost(kept, np.take_along_axis(samples, order, axis=0), kept.min(axis=0), self.count + other.count)
 
     def without(self, numbers: AbstractSet[int]) -> Array:
         """The largest value at each place but for some samples, float32 [places]; -inf where no other is known."""
@@ -70,3 +76,17 @@ class Outermost:
         numbers, first = np.unique(samples[order], return_index=True)
         best = sorted(zip(first.tolist(), numbers.tolist(), strict=True))
         return [(float(values[order[place]]), number) for place, number in best if number != NONE][:MOST]
+
+    def growth(self, start: int, stop: int, without: AbstractSet[int] = frozenset()) -> tuple[float, float]:
+        """The largest value of a stretch of places, and how much larger it is than that of half of the samples, on average."""
+        farthest = [(value, number) for value, number in self.ranked(start, stop) if number >= 0 and number not in without]
+        if not farthest:
+            return 0.0, 0.0
+        count = max(self.count - len(without), len(farthest))
+        half = max(count // 2, 1)
+        probability, left, expected = half / count, 1.0, 0.0
+        for k, (value, _) in enumerate(farthest):
+            expected += probability * value
+            left -= probability
+            probability *= max(count - k - half, 0) / max(count - k - 1, 1)
+        return farthest[0][0], farthest[0][0] - expected - max(left, 0.0) * farthest[-1][0]

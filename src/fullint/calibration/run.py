@@ -59,6 +59,7 @@ class Calibration:
         collected: what the statistics of each entry are made of; None where nothing was measured.
         views: of each entry.
         seen: what the values given to each input of each entry are like.
+        left_out: numbers of samples of the main entry that count for nothing.
     """
 
     each: tuple[Stats, ...]
@@ -69,6 +70,7 @@ class Calibration:
     collected: tuple[Collected | None, ...]
     views: tuple[Model, ...]
     seen: tuple[tuple[ValuesSeen, ...], ...]
+    left_out: AbstractSet[int] = frozenset()
 
     @property
     def stats(self) -> Stats:
@@ -91,7 +93,13 @@ class Calibration:
             held=(self.held[0].without(numbers, held), *self.held[1:]),
             kept=kept,
             inputs=self.inputs.without(numbers),
+            left_out=numbers,
         )
+
+    def growth(self) -> Mapping[Tensor, tuple[float, float]]:
+        """See `Collected.growth`; of the main entry. Samples with a state between them depend on each other and show nothing."""
+        main = self.collected[0]
+        return {} if main is None or main.states else main.growth(self.left_out)
 
 
 def calibrate_entries(

@@ -27,6 +27,7 @@ from fullint.quantization.equalization import equalize as rescale
 from fullint.quantization.feasibility import unmeasured
 from fullint.quantization.pairs import operators_to_refine, sample_count
 from fullint.quantization.range_selection import left_as_they_are, methods_for, to_be_tried
+from fullint.quantization.room import with_room
 from fullint.quantization.stage_values import Calibrated, Channels, Loaded, Prepared
 from fullint.quantization.streams import streams
 from fullint.quantization.whole_numbers import whole_ranges, whole_tensors
@@ -85,6 +86,7 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
             samples=tuple(samples),
             seen=done.seen,
             could_be=could_be,
+            growth=done.growth(),
         )
         return with_narrowed(found_so, {t: n for t, n in stats.narrowed.items() if t not in others})
 
@@ -125,7 +127,8 @@ def with_outliers(done: Calibration, calibrated: Callable[[Calibration], Calibra
     numbers, held = {n for n in found.numbers if n >= 0}, {held_number(n) for n in found.numbers if n < 0}
     judges = done.held[0]
     runs = [*(judges.calibrated_runs[n] for n in numbers), *(judges.runs[n] for n in held)]
-    rest, whole = calibrated(done.without(numbers, held)), calibrated(done)
+    rest = calibrated(done.without(numbers, held))
+    whole = replace(calibrated(done), growth={})  # ranges that reach to outliers have room enough
     named = tuple(sorted(whole.samples[0].first_number(run) for run in runs))
     places = held if judges.held_back else numbers
     apart = [sample for place, sample in enumerate(judges.samples) if place in places]
@@ -178,6 +181,7 @@ def equalize(bench: Workbench, calibrated: Calibrated) -> Calibrated:
         chosen, count = channels.streams if form.equalized else (), max(1, round(channels.count * form.trust))
         done = rescale(old, chosen, set(known), cut, count, per_tensor=options.per_tensor)
         ranges = {**known, **{t: Range(float(low.min()), float(high.max())) for t, (low, high) in done.channels.items()}}
+        ranges = with_room(calibrated, ranges)
         if options.activations == "int8":
             inputs = [t for t in channels.inputs.count if t not in calibrated.narrowed]
             ranges |= {t: channels.inputs.clipped(t, ranges[t]) for t in inputs if t in ranges}

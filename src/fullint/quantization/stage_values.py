@@ -155,6 +155,7 @@ class Calibrated:
         narrowed: how ranges came about that are not min-max.
         plain: the same with min-max in their place, not equalized.
         could_be: ranges of the least squared error that tensors could have; measured for the best effort only.
+        growth: by what share both ends of a range lie farther out than those of half of the samples; of the main entry's values.
         form: how it is to be carried out.
         before: the same, not yet equalized.
     """
@@ -180,6 +181,7 @@ class Calibrated:
     narrowed: Mapping[Tensor, Narrowed] = field(default_factory=dict)
     plain: Calibrated | None = None
     could_be: Mapping[Tensor, Narrowed] = field(default_factory=dict)
+    growth: Mapping[Tensor, tuple[float, float]] = field(default_factory=dict)
     form: Form = AS_USUAL
     before: Calibrated | None = None
 
