@@ -16,6 +16,7 @@ from fullint import frontends
 from fullint.auditing import audit as auditing
 from fullint.auditing import inspect as inspection
 from fullint.cli import main
+from fullint.comparing import report as comparing
 from fullint.deployment import benchmark as bench
 from fullint.deployment import delegates
 from fullint.deployment.logs import analysis
@@ -100,6 +101,8 @@ def test_every_command_has_help_with_an_example_that_runs(folder: Path, name: st
     example = re.search(r"Example:\s+(fullint .*)", text)
     assert example, "no example"
     assert f"`fullint {name}" in README + (ROOT / "CHANGELOG.md").read_text()
+    if name == "compare":
+        (folder / "model_int8.tflite").write_bytes((folder / "half.tflite").read_bytes())
     words = example[1].replace("model.tflite", "digits.tflite").replace("samples.npz", "calibration.npz").split()
     if name in ELSEWHERE:
         context = main.commands[name].make_context(name, words[2:])
@@ -156,10 +159,23 @@ def test_delegates_and_measuring_have_the_options_of_the_api(command: str, call:
         assert cli[name] == api[name].default, name
 
 
+def test_compare_has_the_options_of_the_api() -> None:
+    import inspect
+
+    api = inspect.signature(fullint.compare).parameters
+    cli = main.commands["compare"].make_context("fullint compare", ["model.tflite", "model_int8.tflite"]).params
+    given = set(cli) - {"as_json", "csv"}
+    assert given == set(api) - {"progress"}
+    for name in given - {"model", "integer"}:
+        assert cli[name] == ((api[name].default,) if name in ("mean", "std") else api[name].default), name
+
+
 @pytest.mark.slow
-def test_the_page_on_speed_runs(folder: Path) -> None:
-    """The commands of docs/faster.md that need no file of the reader's."""
-    found = blocks((ROOT / "docs" / "faster.md").read_text())
+@pytest.mark.parametrize("page", ["faster.md", "comparing.md"])
+def test_the_commands_of_a_page_run(folder: Path, page: str) -> None:
+    """Those that need no file of the reader's."""
+    (folder / "model_int8.tflite").write_bytes((folder / "half.tflite").read_bytes())
+    found = blocks((ROOT / "docs" / page).read_text())
     assert found
     for _, code in found:
         for line in code.strip().splitlines():
@@ -205,6 +221,10 @@ def test_generated_pages_are_fresh() -> None:
         bench.ModelTiming,
         bench.OperatorTime,
         bench.Comparison,
+        fullint.CompareReport,
+        comparing.ComparedOutput,
+        comparing.ComparedOperator,
+        comparing.Unmatched,
     ],
 )
 def test_every_field_of_the_reports_is_documented(kind: type) -> None:

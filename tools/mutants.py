@@ -1,4 +1,4 @@
-"""Measures how well the tests protect a change of the code: 83 slips a refactoring could make, each put in by itself.
+"""Measures how well the tests protect a change of the code: 85 slips a refactoring could make, each put in by itself.
 
 python tools/mutants.py [--only N,N] [--first-only] [--json] [--timeout SECONDS] [--corpus FOLDER] [-- PYTEST OPTION ...]
 
@@ -275,6 +275,12 @@ TABLE = """
 83 quantization/search.py (search): Repair without samples is taken for a run with them.
 - return "ranges come from the file, not from samples"
 + return []
+84 comparing/operator_run.py (compare): Rescaled channels are compared as they are.
+- value = (exact / factor if factor is not None else exact).reshape(t.shape)
++ value = exact.reshape(t.shape)
+85 comparing/diagnosis.py (compare): All that adds some error is suspicious.
+- found > SUSPICIOUS_DB and added < COUNTS_DB:
++ added < COUNTS_DB:
 """
 ROW = re.compile(r"^ *(\d+) (\S+) \(([a-z_ 0-9]+)\): (.+)\n- (.+)\n\+ ?(.*)$", re.MULTILINE)
 

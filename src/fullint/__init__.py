@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fullint.auditing.audit import AuditReport, Finding, audit
     from fullint.auditing.explain import RulePages, explain
     from fullint.auditing.inspect import inspect
+    from fullint.comparing.pipeline import CompareReport, compare
     from fullint.deployment.benchmark import BenchmarkReport, benchmark
     from fullint.deployment.delegates import PartitionReport, partition
     from fullint.deployment.logs import LogReport, readlog
@@ -44,6 +45,8 @@ _HOMES = {
     "benchmark": "deployment.benchmark",
     "BenchmarkReport": "deployment.benchmark",
     "Builder": "ops.builder",
+    "compare": "comparing.pipeline",
+    "CompareReport": "comparing.pipeline",
     "Finding": "auditing.audit",
     "partition": "deployment.delegates",
     "PartitionReport": "deployment.delegates",
@@ -84,6 +87,7 @@ __all__ = [
     "BenchmarkReport",
     "Blocker",
     "Builder",
+    "CompareReport",
     "ConversionError",
     "Converted",
     "Finding",
@@ -107,6 +111,7 @@ __all__ = [
     "__version__",
     "audit",
     "benchmark",
+    "compare",
     "convert",
     "explain",
     "inspect",

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 import math
 from abc import ABC, abstractmethod
@@ -40,6 +42,15 @@ class Report(ABC):
     def records(self) -> list[dict[str, Any]]:
         """The rows as flat dicts, for `pandas.DataFrame`; keys of nested fields are joined by dots."""
         return [_flat(r if isinstance(r, dict) else dataclasses.asdict(r)) for r in self.rows()]
+
+    def to_csv(self) -> str:
+        """The rows of the report's table, with a heading; lists are joined by spaces, and what is not known is empty."""
+        records = [{k: " ".join(map(str, v)) if isinstance(v, list | tuple) else v for k, v in r.items()} for r in self.records()]
+        out = io.StringIO()
+        writer = csv.DictWriter(out, list(dict.fromkeys(key for r in records for key in r)), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+        return out.getvalue()
 
     def __str__(self) -> str:
         """The report as text, as the command prints it."""

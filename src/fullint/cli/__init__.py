@@ -9,6 +9,7 @@ import click
 
 from fullint.cli.audit import audit, explain, repair
 from fullint.cli.benchmark import benchmark
+from fullint.cli.compare import compare
 from fullint.cli.delegates import partition, readlog
 from fullint.cli.frontends import convert, setup
 from fullint.cli.quantize import demo, inspect, quantize
@@ -26,7 +27,7 @@ def main() -> None:
     """
 
 
-for _command in (audit, benchmark, convert, demo, explain, inspect, partition, quantize, readlog, repair, setup):
+for _command in (audit, benchmark, compare, convert, demo, explain, inspect, partition, quantize, readlog, repair, setup):
     main.add_command(_command)
 
 __all__ = ["main"]

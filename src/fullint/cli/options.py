@@ -92,6 +92,8 @@ of_samples = stacked(
     *(_made(name, _FIELDS[name].default, flag_of(_FIELDS[name])) for name in ("num_samples", "mean", "std", "layout"))
 )
 """How samples are read."""
+of_labels = stacked(*(_made(name, _FIELDS[name].default, flag_of(_FIELDS[name])) for name in ("labels", "seed")))
+"""The right class of each sample, and which are drawn."""
 
 
 def output_forms(text: str) -> Decorator:

@@ -135,7 +135,7 @@ def certify(
         sets = run.kernel_sets()
     trial = run.trials["xnnpack"]
     scored = zip(result.main.outputs, trial.scores, run.judged, run.alone or trial.scores, strict=True)
-    qualities = [_quality(t, s, j, alone) for t, s, j, alone in scored]
+    qualities = [quality(t, s, j, alone) for t, s, j, alone in scored]
     certificate = Certificate(
         integer=True,
         except_for=tuple(text for text in (kept or {}).values() if text),
@@ -367,7 +367,7 @@ def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:
     return list(absent), list(wrong)
 
 
-def _quality(t: Tensor, s: Score, judged: JudgedOutput, alone: Score) -> OutputQuality:
+def quality(t: Tensor, s: Score, judged: JudgedOutput, alone: Score) -> OutputQuality:
     """One output's figures; calibrated samples lie in the ranges, so that its interval begins where those held back say."""
     as_set = judged.parts.ranked is not None
     if s.elements:

@@ -1,0 +1,39 @@
+"""compare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fullint.cli import options as option
+from fullint.cli.shell import errors, present, progress
+from fullint.files import write_atomically
+
+
+@click.command()
+@click.argument("model", type=click.Path(), metavar="FLOAT")
+@click.argument("integer", type=click.Path(), metavar="INT")
+@option.samples("Samples for FLOAT, as in quantize; without, random numbers within the input ranges of INT.")
+@option.of_samples
+@option.of_labels
+@click.option("--csv", type=click.Path(dir_okay=False), metavar="FILE", help="Write the operators to a table, a row for each.")
+@option.output_forms("Print the report as JSON.")
+def compare(model: str, integer: str, csv: str | None, as_json: bool, **options: Any) -> None:
+    """Compare INT with the FLOAT model it was made of, by any tool: outputs, and the error that each operator adds.
+
+    Exit 1 where an operator has more error of its own than rounding explains.
+
+    \b
+    Example:
+      fullint compare model.tflite model_int8.tflite -c samples.npz
+    """
+    with errors(as_json), progress() as bar:
+        from fullint.comparing.pipeline import compare as run
+
+        report = run(model, integer, progress=bar, **options)
+        if csv is not None:
+            write_atomically(csv, report.to_csv().encode())
+        present(report, as_json)
+        if report.suspects:
+            raise SystemExit(1)

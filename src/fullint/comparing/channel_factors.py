@@ -1,0 +1,264 @@
+"""What quantizers that equalize channels have divided each channel of an activation by, told by the weights that read it.
+
+    float     y --CONV_2D W--> z                        W'_oi = W_oi s_i / t_o        s: factors of y, t: of z
+    integer   y' = y / s --CONV_2D W'--> z' = z / t     s_i = median over o of  W'_oi t_o / W_oi
+
+From the outputs backwards, t is known where s is asked for. A median is not moved by a few weights that are wrong. The weights
+that write an activation tell the same in their rows, and what all of its channels have in common; their bias tells who is right
+where readers and writers differ. Equalizers leave the largest channel about as it was: a common factor is an error to be found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fullint.comparing.groups import OperatorGroup
+from fullint.comparing.isolated import weights_of
+from fullint.model.ir import Array, Graph, Op, Tensor
+from fullint.model.numerics import dequantize
+from fullint.ops import ROWS, traits_of
+from fullint.quantization.side_by_side import data_of
+from fullint.quantization.streams import Stream, streams
+
+EQUAL = 0.05
+"""Factors that differ by less are no factors, but rounding."""
+SMALL = 6
+"""Steps: smaller weights are rounded too coarsely to tell a ratio."""
+HARDLY = 1e-4
+"""Of the largest weight of an operator that is float in both models: the same."""
+COMMON = 1.25
+"""Most that equalizers change the largest channel by, and what other samples take for the largest."""
+MANY = 64
+"""Steps of a bias: smaller ones are changed too much by corrections to tell a ratio."""
+SAME_FACTOR, ERRORS = 1.3, 6.0
+"""Readers and writers may differ by so much, or by so many standard errors, and mean the same factor; the writers know it better,
+since each row has a scale of its own."""
+Becomes = Mapping[Op, tuple[Op, OperatorGroup]]
+"""Operator with weights of the float model -> the one that it has become, and their group."""
+Factors = Mapping[Tensor, Array]
+"""Activation of the float model -> float32 [channels], what the integer model's has been divided by."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """Factors, and how many times they may be too large or small."""
+
+    factors: Array
+    error: Array
+
+
+def channel_factors(exact: Graph, groups: Sequence[OperatorGroup], peaks: Mapping[Tensor, Array]) -> dict[Tensor, Array]:
+    """The factors of activations whose channels were rescaled.
+
+    Args:
+        exact: the float graph.
+        groups: what its operators have become.
+        peaks: the largest size of each channel of its activations.
+    """
+    integer = {w: (q, g) for g in groups if (w := _only(g.exact)) is not None and (q := _only(g.ops)) is not None}
+    place = {op: i for i, op in enumerate(exact.ops)}
+    order = sorted(streams(exact), key=lambda s: min(place[op] for op in s.producers))
+    shapes: dict[Tensor, Array] = {}
+    rescaled: list[tuple[Stream, _Told]] = []
+    for stream in reversed(order):
+        told = _by_readers(stream, integer, shapes, peaks)
+        if told is not None and np.nanmax(told.factors) > (1 + EQUAL) * np.nanmin(told.factors):
+            rescaled.insert(0, (stream, told))
+            shapes |= _of_tensors(stream, told.factors)
+    found: dict[Tensor, Array] = {}
+    for stream, told in rescaled:
+        waiting = shapes.keys() - found.keys()
+        found |= _of_tensors(stream, _refined(stream, integer, told, found, waiting))
+    return found
+
+
+def _of_tensors(stream: Stream, s: Array) -> dict[Tensor, Array]:
+    """The factors of each tensor of a stream; flattened ones repeat the channels."""
+    return {t: np.tile(s, t.shape[-1] // s.size).astype(np.float32) for t in stream.tensors}
+
+
+def _only(ops: Sequence[Op]) -> Op | None:
+    found = [op for op in ops if weights_of(op) is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def _by_readers(stream: Stream, integer: Becomes, known: Factors, peaks: Mapping[Tensor, Array]) -> _Told | None:
+    """The factors of one stream, 1 for its largest channel; NaN for channels that are hardly read; None where nothing is told."""
+    read = [t for op in stream.consumers if op in integer and (t := _by_reader(op, integer[op][0], known, stream.channels))]
+    if not read:
+        return None
+    s = _middle([t.factors for t in read])
+    if not np.isfinite(s).any() or np.nanmin(s) <= 0:
+        return None
+    sizes = np.where(np.isfinite(s), _sizes(stream, peaks), -1)
+    return _Told(s / s[int(sizes.argmax())], np.max([t.error for t in read], axis=0))
+
+
+def _sizes(stream: Stream, peaks: Mapping[Tensor, Array]) -> Array:
+    """The largest value of each channel."""
+    known = [peaks[t] for t in stream.tensors if t in peaks and peaks[t].size == stream.channels]
+    return np.max(known, axis=0) if known else np.ones(stream.channels)
+
+
+def _middle(rows: Sequence[Array]) -> Array:
+    """The median of what several say of each channel; NaN where none knows."""
+    return _median(np.stack(rows))[0]
+
+
+def _refined(stream: Stream, integer: Becomes, told: _Told, known: Factors, waiting: AbstractSet[Tensor]) -> Array:
+    """The factors as the weights that write the stream have them, where these agree with those that read it, or the bias does."""
+    ready = [op for op in stream.producers if op in integer and data_of(op) not in waiting]
+    rows = [_by_writer(op, integer[op][0], known) for op in ready]
+    written = [row for row in rows if row is not None and row.size == told.factors.size]
+    s = _middle(written) if written else np.full(stream.channels, np.nan)
+    biases = [b for op in ready if (b := _by_bias(op, integer[op][1], integer[op][0])) is not None and b.size == s.size]
+    third = _middle(biases) if biases else np.full(s.size, np.nan)
+    factors = told.factors * _in_common(told.factors, s, third)
+    by_row = any(ROWS[op.kind].depthwise for op in stream.consumers)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        near = np.log(np.maximum(SAME_FACTOR, told.error))
+        agree = np.abs(np.log(s / factors)) < near
+        nearer = np.abs(np.log(third / s)) < np.abs(np.log(third / factors))
+        nearest_to_one = np.abs(np.log(s)) < np.abs(np.log(factors))
+    writer_right = agree | ~np.isfinite(factors) | np.where(np.isfinite(third), nearer, nearest_to_one & by_row)
+    found = np.where(writer_right, s, factors)
+    for other in (s, factors, third, np.ones(s.size)):  # where nothing better is known
+        found = np.where(np.isfinite(found), found, other)
+    return found
+
+
+def _in_common(factors: Array, by_weights: Array, by_bias: Array) -> float:
+    """What readers' factors have to be multiplied by, as the bias has it, else as the weights have it, if that is not too much.
+
+    Readers alone cannot tell it: it may as well be in the scale of their weights.
+    """
+    for others, most in ((by_bias, np.inf), (by_weights, COMMON)):
+        known = np.isfinite(others) & np.isfinite(factors)
+        if known.any():
+            common = float(np.median((others / factors)[known]))
+            return common if 1 / most < common < most else 1.0
+    return 1.0
+
+
+def _by_bias(op: Op, group: OperatorGroup, integer: Op) -> Array | None:
+    """What the bias was divided by, which tells who is right where writers and readers differ; NaN where it is small."""
+    place = ROWS[op.kind].bias
+    b = integer.input(place) if place is not None else None
+    a = _bias_of(op, group)
+    if a is None or b is None or b.buffer is None or a.size != b.size:
+        return None
+    if b.dtype == "int32" and b.quant is not None:
+        now, large = dequantize(b.array, b.quant).reshape(-1), np.abs(b.array.reshape(-1).astype(np.int64)) >= MANY
+    elif b.dtype == "float32":
+        now, large = b.array.reshape(-1), b.array.reshape(-1) != 0
+    else:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = a / now
+    found: Array = np.where(large & (ratios > 0), ratios, np.nan)
+    return found
+
+
+def _bias_of(op: Op, group: OperatorGroup) -> Array | None:
+    """The bias of an operator, with the constants that its group adds; None where it has none, or something else is done."""
+    row = ROWS[op.kind]
+    total = np.zeros(op.outputs[0].shape[-1])
+    given = [op.input(row.bias)] if row.bias is not None else []
+    for other in group.exact:
+        constants = [t for t in other.inputs if t is not None and t.is_constant]
+        if other is not op and traits_of(other.kind).adds == (1, 1):
+            given += constants
+        elif other is not op and not traits_of(other.kind).homogeneous:
+            return None
+    for t in given:
+        if t is not None:
+            if t.buffer is None or t.dtype != "float32" or t.size not in (1, total.size):
+                return None
+            total = total + t.array.reshape(-1)
+    return total if total.any() else None
+
+
+def _by_writer(op: Op, integer: Op, known: Factors) -> Array | None:
+    """What the rows of the weights that make an activation were divided by; NaN where they do not tell."""
+    row, ratios = ROWS[op.kind], _Ratios.of(op, integer)
+    before, axis = known.get(data_of(op)), row.axis or 0
+    if ratios is None:
+        return None
+    if before is not None:
+        ratios = ratios.times(1 / (np.repeat(before, ratios.values.shape[-1] // before.size) if row.depthwise else before))
+    own, _ = ratios.of_channels(axis, ratios.values.shape[axis])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Array = np.where(own > 0, 1 / own, np.nan)
+    return found
+
+
+def _by_reader(op: Op, integer: Op, known: Factors, channels: int) -> _Told | None:
+    ratios = _Ratios.of(op, integer)
+    if ratios is None:
+        return None
+    after, row = known.get(op.outputs[0]), ROWS[op.kind]
+    if row.depthwise:
+        own, error = ratios.of_channels(-1, ratios.values.shape[-1])
+        return _Told(own * after if after is not None else own, error)
+    if after is not None:
+        ratios = ratios.times(after.reshape([-1 if i == (row.axis or 0) else 1 for i in range(ratios.values.ndim)]))
+    return _Told(*ratios.of_channels(-1, channels))
+
+
+@dataclass(frozen=True, eq=False)
+class _Ratios:
+    """Integer weights over float ones.
+
+    Attributes:
+        values: NaN where the float weight is 0.
+        large: where the integer weight has so many steps that its rounding is no matter.
+    """
+
+    values: Array
+    large: Array
+
+    @classmethod
+    def of(cls, op: Op, integer: Op) -> _Ratios | None:
+        """Of an operator and what it has become; None where their weights cannot be compared."""
+        a, b = weights_of(op), weights_of(integer)
+        if a is None or b is None or a.dtype != "float32" or a.shape != b.shape:
+            return None
+        if b.dtype == "int8" and b.quant is not None:
+            now, large = dequantize(b.array, b.quant), np.abs(b.array.astype(np.int16)) >= SMALL
+        elif b.dtype == "float32":  # left over in a half-quantized model
+            now, large = b.array, np.abs(b.array) > HARDLY * np.abs(b.array).max(initial=0)
+        else:
+            return None
+        w = a.array.astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.where(w != 0, now / w, np.nan)
+        return cls(ratios, large)
+
+    def times(self, factors: Array) -> _Ratios:
+        """The ratios multiplied by factors that are broadcast; where these are not known, nor are the ratios."""
+        return _Ratios(self.values * factors, self.large)
+
+    def of_channels(self, axis: int, channels: int) -> tuple[Array, Array]:
+        """What is typical of each channel along an axis, and how many times it may be too large or small; NaN and 0: nothing.
+
+        That is the median of the large weights, whose rounding is no matter.
+        """
+        values, large = (np.moveaxis(a, axis, -1).reshape(-1, channels) for a in (self.values, self.large))
+        return _median(np.where(large, values, np.nan))
+
+
+def _median(rows: Array) -> tuple[Array, Array]:
+    """The median of each column, and how many times it may be too large or small; NaN and 0 where there is none."""
+    known = np.isfinite(rows)
+    masked: Any = np.ma.array(np.where(known, rows, 0.0), mask=~known)
+    median: Any = np.ma.median
+    middle: Array = median(masked, axis=0).filled(np.nan)
+    spread = median(np.ma.abs(masked - middle), axis=0).filled(0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = 1 + ERRORS * spread / np.abs(middle) / np.sqrt(np.maximum(known.sum(axis=0), 1))
+    return middle, np.where(np.isfinite(error), error, 0.0)

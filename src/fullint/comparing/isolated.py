@@ -1,0 +1,105 @@
+"""Every group as it is alone: all groups side by side in one model, each with inputs of its own.
+
+    integer   x' --A--> a' --B--> b'        =>        x' --A--> a'      a' --B--> b'
+                                                          (inputs: x' and a', from the float model, quantized)
+
+The error of a group is then its own; nothing that came before it counts. Beside it, the float group is run on the same
+inputs after rounding, with its weights rounded: the error that no such integer group avoids. What is cut off of an input is the
+fault of the group that made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fullint.comparing.groups import OperatorGroup
+from fullint.model.ir import Array, Graph, Model, Op, Tensor, constant, twin
+from fullint.model.subgraphs import below
+from fullint.ops import ROWS
+
+
+@dataclass(frozen=True, eq=False)
+class Isolated:
+    """Groups side by side.
+
+    Attributes:
+        model: the model to run.
+        inputs: activations of the integer model that its inputs stand for, in order.
+        outputs: those that its outputs stand for.
+    """
+
+    model: Model
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+def isolated(groups: Sequence[OperatorGroup], version: int) -> Isolated:
+    """The integer operators of some groups."""
+    given: dict[Tensor, Tensor] = {}
+    ops: list[Op] = []
+    results: dict[Tensor, Tensor] = {}
+    for group in groups:
+        made = {t: given.setdefault(t, twin(t)) for t in group.takes}
+        ops += [_copied(op, made, {}) for op in group.ops]
+        results |= {t: made[t] for t in group.gives}
+    return _joined(given, ops, results, version)
+
+
+def rounded(groups: Sequence[OperatorGroup], exact: Mapping[Tensor, Tensor], version: int) -> Isolated:
+    """The float operators of some closed groups, with rounded weights."""
+    given: dict[Tensor, Tensor] = {}
+    ops: list[Op] = []
+    results: dict[Tensor, Tensor] = {}
+    for group in groups:
+        made: dict[Tensor, Tensor] = {}
+        for t in group.takes:
+            own = given.setdefault(t, twin(exact[t], t.name))
+            made[exact[t]] = own
+        weights = _weights_of(group)
+        ops += [_copied(op, made, _rounded_weights(op, weights)) for op in group.exact]
+        results |= {t: made[exact[t]] for t in group.gives}
+    return _joined(given, ops, results, version)
+
+
+def _joined(given: Mapping[Tensor, Tensor], ops: list[Op], results: Mapping[Tensor, Tensor], version: int) -> Isolated:
+    graph = Graph("isolated", [], [*given.values()], [*results.values()], ops)
+    graph.sync_tensors()
+    return Isolated(Model(below(graph), version=version), tuple(given), tuple(results))
+
+
+def _copied(op: Op, made: dict[Tensor, Tensor], instead: Mapping[Tensor, Tensor]) -> Op:
+    """An operator that reads and makes tensors of its own; what it makes is added to `made`."""
+    inputs = [None if t is None else made.get(t, instead.get(t, t)) for t in op.inputs]
+    outputs = [twin(t) for t in op.outputs]
+    made.update(zip(op.outputs, outputs, strict=True))
+    return replace(op, inputs=inputs, outputs=outputs, options={**op.options})
+
+
+def _weights_of(group: OperatorGroup) -> Tensor | None:
+    """The weights of the group's operator that has some; None where there is none, or more than one."""
+    found = [w for op in group.ops if (w := weights_of(op)) is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def weights_of(op: Op) -> Tensor | None:
+    """The constant that an operator with weights multiplies with."""
+    row = ROWS.get(op.kind)
+    w = op.input(row.weight) if row is not None and row.weight is not None else None
+    return w if w is not None and w.buffer is not None else None
+
+
+def _rounded_weights(op: Op, integer: Tensor | None) -> dict[Tensor, Tensor]:
+    """The weights of a float operator rounded as coarsely as the integer ones: per channel or per tensor, to as many bits."""
+    w = weights_of(op)
+    if w is None or integer is None or integer.quant is None or w.dtype != "float32" or not w.size:
+        return {}
+    most = 7 if integer.dtype == "int4" else 127
+    axis = ROWS[op.kind].axis
+    others = tuple(i for i in range(w.array.ndim) if i != axis) if integer.quant.per_channel and axis is not None else None
+    peak = np.abs(w.array).max(axis=others, keepdims=True)
+    step = np.where(peak > 0, peak / most, 1).astype(np.float32)
+    values: Array = (np.rint(w.array / step) * step).astype(np.float32)
+    return {w: constant(w.name, values)}

@@ -1,0 +1,60 @@
+"""The operators of both models: matched, run in the whole and alone, ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fullint.comparing.channel_factors import channel_factors
+from fullint.comparing.ends import PairedEnds
+from fullint.comparing.fingerprints import fingerprints
+from fullint.comparing.groups import operator_groups
+from fullint.comparing.matching import match
+from fullint.comparing.operator_run import Bench, MatchedModels, measure_groups
+from fullint.comparing.ranking import ranked
+from fullint.comparing.reciprocal_errors import corrected_factors
+from fullint.comparing.report import ComparedOperator, Unmatched
+from fullint.model.ir import Array
+from fullint.options import Progress
+
+PRINTED = 2
+"""Samples that activations are matched on."""
+
+
+@dataclass(frozen=True)
+class Operators:
+    """What the comparison of the operators found; see `CompareReport`."""
+
+    ranked: tuple[ComparedOperator, ...]
+    unmatched: tuple[Unmatched, ...]
+    equalized: int
+    notes: tuple[str, ...]
+
+
+def compare_operators(bench: Bench, ends: PairedEnds, samples: Sequence[list[Array]], told: Progress) -> Operators:
+    """Compare them on some samples of the float model.
+
+    Raises:
+        RuntimeFailure: one of the models does not run.
+    """
+    exact, integer = ends.exact, ends.integer
+    both = [(s, ends.converted(s)) for s in samples]
+    told("match", 0, None)
+    seen = (
+        fingerprints(bench.workers[0], exact, [given for given, _ in both[:PRINTED]]),
+        fingerprints(bench.workers[1], integer, [converted for _, converted in both[:PRINTED]]),
+    )
+    matching = match(exact.main, integer.main, ends.tensors(), (seen[0].prints, seen[1].prints))
+    groups, left = operator_groups(exact.main, integer.main, matching)
+    factors = channel_factors(exact.main, groups, seen[0].peaks)
+    found = measure_groups(bench, MatchedModels.of(exact, integer, matching, factors), groups, both, told)
+    if better := corrected_factors(exact.main, groups, factors, found):
+        found = measure_groups(bench, MatchedModels.of(exact, integer, matching, better), groups, both, told)
+    place = {op: i for i, op in enumerate(integer.main.ops)}
+    failures = dict.fromkeys(m.failure for m in found.values() if m.failure)
+    return Operators(
+        tuple(ranked(integer.main, groups, matching, found)),
+        tuple(Unmatched(place[op], op.kind, op.output_name, why) for op, why in left.items()),
+        sum(1 for t in matching.exact.values() if t in factors),
+        tuple(f"some operators could not be run alone: {text}" for text in failures),
+    )

@@ -1,0 +1,136 @@
+"""The outputs of both models, compared on every sample: as a whole, in parts, and by what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fullint.calibration.samples import Samples
+from fullint.comparing.ends import PairedEnds
+from fullint.comparing.figures import Sums
+from fullint.comparing.operator_run import Bench
+from fullint.comparing.report import ComparedOutput
+from fullint.errors import SamplesError
+from fullint.model.ir import Array, Model, Tensor
+from fullint.ops.macs import total_macs
+from fullint.options import Progress
+from fullint.runtime.messages import Open, Run
+from fullint.runtime.process import model_file
+from fullint.verification.answers import Answers, beside_labels, class_scores
+from fullint.verification.certificate import quality
+from fullint.verification.judged_parts import JudgedOutput
+from fullint.verification.kernel_outputs import real
+from fullint.verification.metrics import Score
+from fullint.verification.output_parts import OutputParts, output_parts
+from fullint.verification.report import Accuracy
+
+FIVE = 5
+MOST_KEPT = 16
+"""Samples that every operator is run on."""
+OPERATOR_MACS = 20_000_000_000
+"""Multiply-accumulates of the float model spent on these, but for one sample."""
+
+
+class OutputComparison:
+    """One output, sample by sample."""
+
+    def __init__(self, exact: Tensor, integer: Tensor, parts: OutputParts) -> None:
+        self.exact, self.integer = exact, integer
+        self.score, self.judged, self.answers = Score(), JudgedOutput(parts), Answers.of(integer)
+        self.sums = Sums(exact, 0.0, 0)
+        self.rows = self.among = 0
+
+    def add(self, given: Array, got: Array) -> None:
+        """Take in a sample: what each model gave."""
+        a, b = real(given, self.exact), real(got, self.integer).reshape(given.shape)
+        self.answers.add(a, b, got)
+        x, y = self.judged.ordered(a), self.judged.ordered(b)
+        self.score.add(x, y, self.answers.classes > 1, self.judged.parts.grid)
+        self.judged.add(x, y)
+        if a.dtype.kind == "f" and a.size:
+            self.sums.add(x, y)
+            if self.answers.classes > FIVE:
+                first, five = a.argmax(axis=-1), np.argsort(-b, axis=-1, kind="stable")[..., :FIVE]
+                self.rows += first.size
+                self.among += int((five == first[..., None]).any(axis=-1).sum())
+
+    def found(self) -> ComparedOutput:
+        """Its figures."""
+        judged = quality(self.integer, self.score, self.judged, self.score)
+        cosine = round(self.sums.cosine, 6) if self.sums.count else None
+        return ComparedOutput(
+            self.integer.name, self.exact.name, judged, cosine, round(self.among / self.rows, 6) if self.rows else None
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What the comparison of the outputs found.
+
+    Attributes:
+        outputs: their figures, in the order of the integer model.
+        accuracy: where there were labels.
+        count: how many samples there were.
+        kept: the first of them, for the operators.
+    """
+
+    outputs: tuple[ComparedOutput, ...]
+    accuracy: Accuracy | None
+    count: int
+    kept: tuple[list[Array], ...]
+
+
+def compare_outputs(bench: Bench, ends: PairedEnds, given: Samples, told: Progress, *, labels: bool) -> Outputs:
+    """Run both models side by side on all samples.
+
+    Raises:
+        SamplesError: there are none, or they have labels that no output fits.
+        RuntimeFailure: one of the models does not run.
+    """
+    first, second = bench.workers[:2]
+
+    def evaluate(part: Model) -> list[Array]:
+        with model_file(part) as path:
+            first.call(Open(path, "builtin", 1))
+            return first.call(Run([]))
+
+    exact, integer = ends.exact.main.outputs, ends.integer.main.outputs
+    parts = output_parts(ends.integer, evaluate)
+    pairs = [(a, b, OutputComparison(exact[a], integer[b], parts[b])) for a, b in ends.outputs]
+    most = max(1, min(MOST_KEPT, OPERATOR_MACS // max(total_macs(ends.exact), 1)))
+    kept: list[list[Array]] = []
+    known: list[Array] = []
+    count = 0
+    with model_file(ends.exact) as one, model_file(ends.integer) as two:
+        first.call(Open(one, "xnnpack", 1))
+        second.call(Open(two, "xnnpack", 1))
+        for number, sample in enumerate(given):
+            second.send(Run(ends.converted(sample)))
+            f, q = first.call(Run(sample)), second.receive(Run)
+            for a, b, pair in pairs:
+                pair.add(f[a], q[b])
+            count += 1
+            kept += [sample] if len(kept) < most else []
+            known += [given.labels_of(number)] if labels else []
+            told("outputs", count, given.count)
+    if not count:
+        raise SamplesError("there are no samples: give at least one")
+    return Outputs(tuple(p.found() for _, _, p in pairs), _accuracy([p for _, _, p in pairs], known), count, tuple(kept))
+
+
+def _accuracy(pairs: Sequence[OutputComparison], labels: Sequence[Array]) -> Accuracy | None:
+    if not labels:
+        return None
+    scores = class_scores([p.answers for p in pairs], labels)
+    if scores is None:
+        raise SamplesError("labels: no output of the model is class scores, [batch, classes], that they could be compared with")
+    before, after = (np.equal(*beside_labels(side, labels)) for side in (scores.reference, scores.result))
+    return Accuracy(scores.name, before.size, round(float(before.mean()), 4), round(float(after.mean()), 4))
+
+
+def mean_of(found: Sequence[ComparedOutput]) -> float | None:
+    """Mean SQNR of the float outputs, dB."""
+    known = [o.quality.sqnr_db for o in found if o.quality.sqnr_db is not None]
+    return sum(known) / len(known) if known else None

@@ -1,0 +1,131 @@
+"""`compare`: a float model and an integer model of it, whoever made it, compared as a whole and operator by operator.
+
+    both files -> models -> inputs paired -> samples -> outputs, on all of them
+                                                 '-> fingerprints -> matching -> groups, channel factors
+                                                                                  -> each in the run and alone, on some
+
+What an operator adds is measured with exact inputs, so that the first one that is wrong stands out, and not those behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fullint.calibration.collect import has_state
+from fullint.calibration.samples import ImageOptions, Reading, draw_samples, open_samples, slots
+from fullint.comparing.ends import PairedEnds
+from fullint.comparing.operator_run import Bench
+from fullint.comparing.operators import compare_operators
+from fullint.comparing.outputs import compare_outputs, mean_of
+from fullint.comparing.report import CompareReport
+from fullint.errors import UsageError
+from fullint.model.ir import Model
+from fullint.model.tflite import internalise, read_model
+from fullint.ops.structure import check_readable
+from fullint.options import Progress, model_name, numbers
+from fullint.options.of_samples import BYTES
+from fullint.passes.engine import sweep
+from fullint.passes.expand_constants import expand_dequantize, expand_hybrid
+from fullint.passes.qat_params import make_runnable
+from fullint.passes.tensorflow_ops import without_tensorflow
+from fullint.reporting import SCHEMA_VERSION
+from fullint.version import __version__
+
+__all__ = ["CompareReport", "compare"]
+
+DRAWN_SAMPLES = 16
+"""Random samples where none are given."""
+
+
+def compare(
+    model: str | Path | bytes,
+    integer: str | Path | bytes,
+    samples: Any = None,
+    *,
+    num_samples: int | None = None,
+    labels: Any = None,
+    seed: int = 0,
+    mean: float | Sequence[float] = 0.0,
+    std: float | Sequence[float] = 255.0,
+    layout: str = "NHWC",
+    progress: Progress | None = None,
+) -> CompareReport:
+    """Compare an integer model with the float model that it was made of, by any tool: outputs, parts, and each operator.
+
+    Args:
+        model: path or bytes of the float `.tflite`.
+        integer: path or bytes of the integer or half-quantized `.tflite`.
+        samples: as in `quantize`, for the float model's inputs; None: random numbers within the ranges of the integer model's.
+        num_samples: use this many.
+        labels: the right class of each sample, as in `quantize`.
+        seed: of the draw of samples.
+        mean, std, layout: of images, as in `quantize`.
+        progress: called with (stage, done, total).
+
+    Raises:
+        ModelFormatError: a file is no model.
+        UsageError: the models have other inputs or outputs than each other.
+        SamplesError: the samples do not fit.
+        RuntimeFailure: LiteRT does not run one of the models.
+    """
+    told: Progress = progress or (lambda stage, done, total: None)
+    told("read", 0, None)
+    ends = PairedEnds.of(_read(model), _read(integer))
+    own = slots(ends.exact, tuple(ends.exact.main.inputs))
+    if samples is None:
+        given = draw_samples(own, ends.spans(), num_samples or DRAWN_SAMPLES)
+    else:
+        in_order = has_state(ends.exact) or has_state(ends.integer)
+        images = ImageOptions(numbers(mean), numbers(std), layout)
+        given = open_samples(samples, own, Reading(num_samples, images, 1, labels, seed, in_order))
+    with Bench() as bench:
+        whole = compare_outputs(bench, ends, given, told, labels=labels is not None)
+        computed = PairedEnds.of(_with_float_constants(_read(model)), ends.integer)
+        operators = compare_operators(bench, computed, whole.kept, told)
+    return CompareReport(
+        schema_version=SCHEMA_VERSION,
+        fullint=__version__,
+        exact=_named(model),
+        integer=_named(integer),
+        samples=whole.count,
+        operator_samples=len(whole.kept),
+        drawn=samples is None,
+        sqnr_db=mean_of(whole.outputs),
+        outputs=whole.outputs,
+        accuracy=whole.accuracy,
+        operators=operators.ranked,
+        unmatched=operators.unmatched,
+        equalized=operators.equalized,
+        notes=operators.notes,
+    )
+
+
+def _named(source: str | Path | bytes) -> str:
+    return model_name({"model": BYTES if isinstance(source, bytes) else source})
+
+
+def _read(source: str | Path | bytes) -> Model:
+    """A model that LiteRT runs, without open dimensions but for the batch."""
+    if not isinstance(source, str | Path | bytes):
+        raise UsageError(f"a model must be a path or bytes, not {type(source).__name__}")
+    given = source if isinstance(source, bytes) else Path(source)
+    found = read_model(given)
+    internalise(found, None if isinstance(given, bytes) else given.absolute().parent)
+    check_readable(found)
+    without_tensorflow(found)
+    make_runnable(found)
+    for t in found.main.inputs:
+        if any(n < 0 for n in (t.shape_signature or ())[1:]):
+            raise UsageError(
+                f'input "{t.name}" has open dimensions {list(t.shape_signature or ())}: give models with fixed shapes'
+            )
+    return found
+
+
+def _with_float_constants(model: Model) -> Model:
+    """The same with the weights of operators that read them in fewer bits expanded to float32, in place."""
+    for rule in (expand_dequantize, expand_hybrid):
+        sweep(model, rule)
+    return model

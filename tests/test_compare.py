@@ -1,0 +1,250 @@
+"""A float and an integer model compared: damage is found where it was done, whoever rescaled or renamed what."""
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import fullint
+from fullint.cli import main
+from fullint.comparing.matching import plain_name
+from fullint.model.ir import Buffer, Model, Op, Tensor
+from fullint.model.tflite import read_bytes, write_model
+from fullint.ops import ROWS
+from fullint.ops.builder import Builder
+
+DEMO = Path(fullint.__file__).parent / "demo"
+FLOAT = DEMO / "digits.tflite"
+SAMPLES = 16
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    with np.load(DEMO / "test.npz") as tests:
+        return tests["image"][:SAMPLES].astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, bytes]:
+    """What quantize makes, per channel and per tensor, with channels rescaled."""
+    made = {name: fullint.quantize(FLOAT, DEMO / "calibration.npz", per_tensor=name == "per tensor") for name in KINDS}
+    assert all(any(c.rule == "equalize" for c in r.report.changes) for r in made.values())
+    return {name: r.model for name, r in made.items()}
+
+
+KINDS = ("per channel", "per tensor")
+
+
+def weighted(model: Model) -> list[Op]:
+    """Operators with weights, a bias and an activation, that only operators with weights read."""
+
+    def has_weights(op: Op) -> bool:
+        row = ROWS.get(op.kind)
+        return row is not None and row.weight is not None
+
+    found = [op for op in model.main.ops if has_weights(op) and op.options.get("fused_activation_function")]
+    return [op for op in found if all(has_weights(r) for r in model.main.ops if op.outputs[0] in r.inputs)]
+
+
+def steps_of_bias(op: Op) -> float:
+    b, out = op.input(ROWS[op.kind].bias or 0), op.outputs[0].quant
+    assert b is not None and b.quant is not None and out is not None
+    return float(np.abs(b.array * b.quant.scale).mean()) / float(out.scale[0])
+
+
+def weights(op: Op) -> Tensor:
+    w = op.inputs[ROWS[op.kind].weight or 0]
+    assert w is not None
+    return w
+
+
+def half_scale(op: Op, model: Model) -> None:
+    w = weights(op)
+    assert w.quant is not None
+    w.quant = replace(w.quant, scale=w.quant.scale * np.float32(0.5))
+
+
+def no_bias(op: Op, model: Model) -> None:
+    b = op.inputs[ROWS[op.kind].bias or 0]
+    assert b is not None
+    b.buffer = Buffer.of(np.zeros_like(b.array))
+
+
+def one_channel(op: Op, model: Model) -> None:
+    w = weights(op)
+    codes, axis = w.array.copy(), ROWS[op.kind].axis or 0
+    sizes = np.abs(codes.astype(int)).sum(axis=tuple(i for i in range(codes.ndim) if i != axis))
+    at = tuple(int(sizes.argmax()) if i == axis else slice(None) for i in range(codes.ndim))
+    codes[at] = np.rint(codes[at] * 0.3)
+    w.buffer = Buffer.of(codes)
+
+
+def shifted_zero(op: Op, model: Model) -> None:
+    q = op.outputs[0].quant
+    assert q is not None
+    op.outputs[0].quant = replace(q, zero_point=q.zero_point + 40)
+
+
+def clipped(op: Op, model: Model) -> None:
+    """Its scale, and the biases of those who read it, which are in its units."""
+    t = op.outputs[0]
+    assert t.quant is not None
+    t.quant = replace(t.quant, scale=t.quant.scale * np.float32(0.3))
+    for reader in model.main.ops:
+        row = ROWS.get(reader.kind)
+        if row is not None and row.weight is not None and reader.input(row.data) is t:
+            b = reader.input(row.bias or 0)
+            assert b is not None and b.quant is not None
+            b.buffer = Buffer.of(np.rint(b.array / 0.3).astype(np.int32))
+            b.quant = replace(b.quant, scale=b.quant.scale * np.float32(0.3))
+
+
+DAMAGES = (half_scale, no_bias, one_channel, shifted_zero, clipped)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_sound_has_no_suspects(kind: str, results: dict[str, bytes], images: np.ndarray) -> None:
+    report = fullint.compare(FLOAT, results[kind], images)
+    assert report.suspects == () and report.unmatched == () and report.equalized > 0
+    assert report.sqnr_db is not None and report.sqnr_db > 30
+    assert {o.exact for o in report.outputs} == {"digit", "drawing"}
+    for o in report.operators:
+        assert o.added_db is not None and o.excess_db is not None and o.added_db > 25
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_damaged_operator_is_first(
+    kind: str, damage: Callable[[Op, Model], None], number: int, results: dict[str, bytes], images: np.ndarray
+) -> None:
+    model = read_bytes(results[kind])
+    op = sorted(weighted(model), key=lambda o: -steps_of_bias(o))[0 if damage is no_bias else number]
+    damage(op, model)
+    report = fullint.compare(FLOAT, write_model(model), images)
+    first = report.operators[0]
+    assert first.suspect and first.output == op.outputs[0].name, [(o.output, o.excess_db) for o in report.operators[:3]]
+    assert first.cause and first.fix
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        (half_scale, "0.5 times as large"),
+        (one_channel, "1 channel of"),
+        (shifted_zero, "check its zero point"),
+        (clipped, "values are cut off"),
+    ],
+)
+def test_what_the_error_looks_like(
+    damage: Callable[[Op, Model], None], text: str, results: dict[str, bytes], images: np.ndarray
+) -> None:
+    model = read_bytes(results["per channel"])
+    damage(weighted(model)[0], model)
+    first = fullint.compare(FLOAT, write_model(model), images).operators[0]
+    assert text in f"{first.cause}; {first.fix}".replace("0.499", "0.5").replace("0.501", "0.5")
+
+
+def test_activations_are_found_without_their_names(results: dict[str, bytes], images: np.ndarray) -> None:
+    model = read_bytes(results["per channel"])
+    ends = {*model.main.inputs, *model.main.outputs}
+    for i, t in enumerate(t for op in model.main.ops for t in op.outputs if t not in ends):
+        t.name = f"tensor_{i}"
+    report = fullint.compare(FLOAT, write_model(model), images)
+    assert {o.matched_by for o in report.operators} >= {"operands"}
+    assert report.unmatched == () and report.suspects == ()
+
+
+def test_operators_that_became_one_are_compared_as_one(g: Builder) -> None:
+    x = g.input(1, 8, 8, 3)
+    y = g.op("RELU", g.op("ADD", g.conv(x, 8), g.random(8), name="sum"), name="y")
+    g.output(g.dense(g.reshape(y, 1, -1), 4))
+    samples = np.random.default_rng(0).normal(size=(40, 1, 8, 8, 3)).astype(np.float32)
+    result = fullint.quantize(g.bytes(), samples)
+    [conv] = [o for o in fullint.compare(g.bytes(), result.model, samples).operators if o.kind == "CONV_2D"]
+    assert conv.exact == ("CONV_2D", "ADD", "RELU") and conv.operators == 1
+
+
+def test_what_one_operator_became_is_compared_as_one(g: Builder) -> None:
+    """SQUARED_DIFFERENCE in int16 is SUB and MUL."""
+    x = g.input(1, 64)
+    g.output(g.op("SQUARED_DIFFERENCE", x, g.random(64), name="y"))
+    samples = np.random.default_rng(0).normal(size=(40, 1, 64)).astype(np.float32)
+    result = fullint.quantize(g.bytes(), samples, activations="int16")
+    kinds = [op.kind for op in read_bytes(result.model).main.ops]
+    report = fullint.compare(g.bytes(), result.model, samples)
+    assert len(kinds) == 2 and report.unmatched == ()
+    assert [(o.operators, o.exact) for o in report.operators] == [(2, ("SQUARED_DIFFERENCE",))]
+
+
+def test_the_error_is_added_where_it_arises_and_inherited_behind(results: dict[str, bytes], images: np.ndarray) -> None:
+    model = read_bytes(results["per channel"])
+    op = weighted(model)[0]
+    half_scale(op, model)
+    report = fullint.compare(FLOAT, write_model(model), images)
+    rows = {o.output: o for o in report.operators}
+    assert rows[op.outputs[0].name].added_db == pytest.approx(rows[op.outputs[0].name].sqnr_db, abs=0.5)
+    behind = [o for o in report.operators if o.inherited_db is not None and o.inherited_db < 15]
+    assert behind and all(o.added_db is not None and o.added_db > 25 for o in behind)
+
+
+def test_a_float_operator_left_over_adds_nothing(images: np.ndarray) -> None:
+    report = fullint.compare(FLOAT, DEMO / "half.tflite", images)
+    floats = [o for o in report.operators if o.saturated is None and o.kind == "CONV_2D"]
+    assert floats and all(o.added_db is None or o.added_db > 60 for o in floats)
+
+
+def test_without_samples_inputs_are_drawn_and_that_is_said(results: dict[str, bytes]) -> None:
+    report = fullint.compare(FLOAT, results["per channel"])
+    assert report.drawn and "drawn at random: give some with -c" in str(report)
+
+
+def test_accuracy_by_labels(results: dict[str, bytes]) -> None:
+    report = fullint.compare(FLOAT, results["per channel"], DEMO / "test.npz", labels="label", num_samples=60)
+    assert report.accuracy is not None and report.accuracy.rows == 60 and report.accuracy.after > 0.8
+    assert report.outputs[0].top5_agreement == 1.0
+
+
+def test_models_of_different_networks_are_refused(g: Builder, results: dict[str, bytes]) -> None:
+    g.output(g.dense(g.input(1, 5), 4))
+    with pytest.raises(fullint.UsageError, match="different models"):
+        fullint.compare(g.bytes(), results["per channel"])
+
+
+def test_command(results: dict[str, bytes], tmp_path: Path) -> None:
+    sound, broken, table = tmp_path / "sound.tflite", tmp_path / "broken.tflite", tmp_path / "table.csv"
+    sound.write_bytes(results["per channel"])
+    model = read_bytes(results["per channel"])
+    half_scale(weighted(model)[0], model)
+    broken.write_bytes(write_model(model))
+    given = ["compare", str(FLOAT), str(sound), "-c", str(DEMO / "test.npz"), "--num-samples", "16"]
+    done = CliRunner().invoke(main, [*given, "--json", "--csv", str(table)])
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["schema_version"] == 1 and report["operator_samples"] == 16
+    rows = [*csv.DictReader(table.read_text().splitlines())]
+    assert len(rows) == len(report["operators"]) and float(rows[0]["added_db"]) == report["operators"][0]["added_db"]
+    given[2] = str(broken)
+    found = CliRunner().invoke(main, given)
+    assert found.exit_code == 1 and "more error of its own than rounding explains" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("conv/Relu_int8", "conv/Relu"),
+        ("conv/int8", "conv/Relu"[:4]),
+        ("x_quantized", "x"),
+        ("x/dequantize", "x"),
+        ("y_requantized1", "y"),
+        ("int8", "int8"),
+        ("quantize_me", "quantize_me"),
+    ],
+)
+def test_names_without_what_quantizers_add(name: str, plain: str) -> None:
+    assert plain_name(Tensor(name, (1,), "int8")) == plain
