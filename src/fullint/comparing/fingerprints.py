@@ -81,6 +81,13 @@ def fingerprints(worker: WorkerProcess, model: Model, samples: Sequence[Sequence
     return Fingerprints({t: np.concatenate(parts) for t, parts in found.items()}, peaks)
 
 
+def near(a: Array | None, b: Array | None, most: float) -> bool:
+    """Whether two fingerprints differ by less than a share of their size; correlation does not tell sizes."""
+    if a is None or b is None or a.shape != b.shape:
+        return False
+    return float(np.square(a - b).sum()) <= most**2 * float(np.square(a).sum())
+
+
 def similarity(a: Array | None, b: Array | None) -> float:
     """Correlation of two fingerprints, -1 to 1; 0 where one is constant or missing, 1 where both are the same constants."""
     if a is None or b is None or a.shape != b.shape:

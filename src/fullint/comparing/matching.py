@@ -14,14 +14,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fullint.comparing.fingerprints import Prints, similarity
+from fullint.comparing.fingerprints import Prints, near, similarity
 from fullint.model.ir import Graph, Op, Tensor, Uses
 from fullint.ops.base import CONVERSIONS
 
 _ADDED = re.compile(r"(?:[/_](?:u?int(?:8|16)|(?:re|de)?quantized?))+\d*$")
 """What quantizers put behind a name."""
-ALIKE, THE_SAME = 0.5, 0.98
-"""Correlation from which two activations may be the same, if something else says so, too; and from which it alone says so."""
+ALIKE, NEARLY, THE_SAME = 0.5, 0.5, 0.03
+"""Correlation from which two activations may be the same, if what reads and makes them says so, too; and shares of their size
+within which they are the same, if the name says so, too, and if nothing else does."""
 
 
 @dataclass
@@ -87,9 +88,11 @@ class _Search:
         return similarity(self.seen.get(exact), self.prints.get(integer))
 
     def by_name(self, op: Op, t: Tensor) -> Tensor | None:
-        """A result of the same name and size, made by the same kind of operator or of like values."""
+        """A result of the same name and size, made by the same kind of operator or of the same values."""
         others = [x for x in self.named.get(plain_name(t), ()) if x.size == t.size]
-        fitting = [x for x in others if self.uses.producer[x].kind == op.kind or self.like(x, t) >= ALIKE]
+        fitting = [
+            x for x in others if self.uses.producer[x].kind == op.kind or near(self.seen.get(x), self.prints.get(t), NEARLY)
+        ]
         return max(fitting, key=lambda x: self.like(x, t), default=None)
 
     def by_operands(self, op: Op, number: int, found: Matching) -> Tensor | None:
@@ -116,7 +119,7 @@ class _Search:
         before = max((self.place.get(found.exact[x], -1) for x in op.inputs if x in found.exact), default=-1)
         later = [x for x in self.sized.get(t.size, ()) if self.place[x] > before]
         best = max(later, key=lambda x: self.like(x, t), default=None)
-        return best if best is not None and self.like(best, t) >= THE_SAME else None
+        return best if best is not None and near(self.seen.get(best), self.prints.get(t), THE_SAME) else None
 
 
 def plain_name(t: Tensor) -> str:
