@@ -2,20 +2,18 @@
 
 import csv
 import json
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from damages import DAMAGES, Damage, clipped, half_scale, no_bias, one_channel, shifted_zero, steps_of_bias, weighted
 
 import fullint
 from fullint.cli import main
 from fullint.comparing.matching import plain_name
-from fullint.model.ir import Buffer, Model, Op, Tensor
+from fullint.model.ir import Tensor
 from fullint.model.tflite import read_bytes, write_model
-from fullint.ops import ROWS
 from fullint.ops.builder import Builder
 
 DEMO = Path(fullint.__file__).parent / "demo"
@@ -40,73 +38,6 @@ def results() -> dict[str, bytes]:
 KINDS = ("per channel", "per tensor")
 
 
-def weighted(model: Model) -> list[Op]:
-    """Operators with weights, a bias and an activation, that only operators with weights read."""
-
-    def has_weights(op: Op) -> bool:
-        row = ROWS.get(op.kind)
-        return row is not None and row.weight is not None
-
-    found = [op for op in model.main.ops if has_weights(op) and op.options.get("fused_activation_function")]
-    return [op for op in found if all(has_weights(r) for r in model.main.ops if op.outputs[0] in r.inputs)]
-
-
-def steps_of_bias(op: Op) -> float:
-    b, out = op.input(ROWS[op.kind].bias or 0), op.outputs[0].quant
-    assert b is not None and b.quant is not None and out is not None
-    return float(np.abs(b.array * b.quant.scale).mean()) / float(out.scale[0])
-
-
-def weights(op: Op) -> Tensor:
-    w = op.inputs[ROWS[op.kind].weight or 0]
-    assert w is not None
-    return w
-
-
-def half_scale(op: Op, model: Model) -> None:
-    w = weights(op)
-    assert w.quant is not None
-    w.quant = replace(w.quant, scale=w.quant.scale * np.float32(0.5))
-
-
-def no_bias(op: Op, model: Model) -> None:
-    b = op.inputs[ROWS[op.kind].bias or 0]
-    assert b is not None
-    b.buffer = Buffer.of(np.zeros_like(b.array))
-
-
-def one_channel(op: Op, model: Model) -> None:
-    w = weights(op)
-    codes, axis = w.array.copy(), ROWS[op.kind].axis or 0
-    sizes = np.abs(codes.astype(int)).sum(axis=tuple(i for i in range(codes.ndim) if i != axis))
-    at = tuple(int(sizes.argmax()) if i == axis else slice(None) for i in range(codes.ndim))
-    codes[at] = np.rint(codes[at] * 0.3)
-    w.buffer = Buffer.of(codes)
-
-
-def shifted_zero(op: Op, model: Model) -> None:
-    q = op.outputs[0].quant
-    assert q is not None
-    op.outputs[0].quant = replace(q, zero_point=q.zero_point + 40)
-
-
-def clipped(op: Op, model: Model) -> None:
-    """Its scale, and the biases of those who read it, which are in its units."""
-    t = op.outputs[0]
-    assert t.quant is not None
-    t.quant = replace(t.quant, scale=t.quant.scale * np.float32(0.3))
-    for reader in model.main.ops:
-        row = ROWS.get(reader.kind)
-        if row is not None and row.weight is not None and reader.input(row.data) is t:
-            b = reader.input(row.bias or 0)
-            assert b is not None and b.quant is not None
-            b.buffer = Buffer.of(np.rint(b.array / 0.3).astype(np.int32))
-            b.quant = replace(b.quant, scale=b.quant.scale * np.float32(0.3))
-
-
-DAMAGES = (half_scale, no_bias, one_channel, shifted_zero, clipped)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_sound_has_no_suspects(kind: str, results: dict[str, bytes], images: np.ndarray) -> None:
     report = fullint.compare(FLOAT, results[kind], images)
@@ -121,7 +52,7 @@ def test_what_is_sound_has_no_suspects(kind: str, results: dict[str, bytes], ima
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_damaged_operator_is_first(
-    kind: str, damage: Callable[[Op, Model], None], number: int, results: dict[str, bytes], images: np.ndarray
+    kind: str, damage: Damage, number: int, results: dict[str, bytes], images: np.ndarray
 ) -> None:
     model = read_bytes(results[kind])
     op = sorted(weighted(model), key=lambda o: -steps_of_bias(o))[0 if damage is no_bias else number]
@@ -141,9 +72,7 @@ def test_the_damaged_operator_is_first(
         (clipped, "values are cut off"),
     ],
 )
-def test_what_the_error_looks_like(
-    damage: Callable[[Op, Model], None], text: str, results: dict[str, bytes], images: np.ndarray
-) -> None:
+def test_what_the_error_looks_like(damage: Damage, text: str, results: dict[str, bytes], images: np.ndarray) -> None:
     model = read_bytes(results["per channel"])
     damage(weighted(model)[0], model)
     first = fullint.compare(FLOAT, write_model(model), images).operators[0]
@@ -208,6 +137,16 @@ def test_accuracy_by_labels(results: dict[str, bytes]) -> None:
     report = fullint.compare(FLOAT, results["per channel"], DEMO / "test.npz", labels="label", num_samples=60)
     assert report.accuracy is not None and report.accuracy.rows == 60 and report.accuracy.after > 0.8
     assert report.outputs[0].top5_agreement == 1.0
+
+
+def test_a_sample_that_gives_no_finite_output_is_named(g: Builder) -> None:
+    x = g.input(1, 4)
+    g.output(g.op("LOG", g.op("ADD", x, g.const(2.0))))
+    samples = np.random.default_rng(0).uniform(0, 1, (40, 1, 4)).astype(np.float32)
+    result = fullint.quantize(g.bytes(), samples)
+    samples[3] = -5
+    with pytest.raises(fullint.SamplesError, match="sample 3: output"):
+        fullint.compare(g.bytes(), result.model, samples)
 
 
 def test_models_of_different_networks_are_refused(g: Builder, results: dict[str, bytes]) -> None:

@@ -3,7 +3,7 @@
 f  float model's value      q  integer model's      a  the group's alone, given f      i  the float group's, given f rounded
 
 total     10 log10( sum f^2 / sum (q - f)^2 )       added   10 log10( sum f^2 / sum (a - f)^2 )
-excess    10 log10( sum (a - f)^2 / sum (i - f)^2 + steps^2 / 12 )      above what rounding alone explains
+excess    10 log10( sum (a - f)^2 / (sum (i - f)^2 + n step^2 / 12) )    above what rounding alone explains
 a = gain f + shift, per channel: what a wrong scale and a wrong bias look like
 """
 
@@ -103,7 +103,7 @@ class Sums:
         return self.largest_added / rms if rms > 0 and self.explained else 0.0
 
     def excess(self) -> float | None:
-        """DB by which the group's own error exceeds what rounding explains; None where that is not known."""
+        """How far the group's own error is above what rounding explains, in dB; None where that is not known."""
         if not self.alone or not self.explained:
             return None
         return decibels(float(self.added.sum()), float(self.explainable.sum()) + NO_ENERGY)

@@ -170,12 +170,15 @@ class _Portion:
         try:
             worker.call(Open(files.enter_context(model_file(made.model)), "xnnpack", 1))
         except RuntimeFailure as e:
-            if e.crashed:
-                worker.restart()
-            for measured in self.found.values():
-                measured.failure = str(e)
+            self._failed(worker, e)
             return None
         return made
+
+    def _failed(self, worker: WorkerProcess, error: RuntimeFailure) -> None:
+        if error.crashed:
+            worker.restart()
+        for measured in self.found.values():
+            measured.failure = str(error)
 
     def _alone(
         self, worker: WorkerProcess, model: Isolated | None, f: dict[Tensor, Array], *, rounding: bool = False
@@ -186,8 +189,7 @@ class _Portion:
         try:
             return dict(zip(model.outputs, worker.call(Run(given)), strict=True))
         except RuntimeFailure as e:
-            if e.crashed:
-                worker.restart()
+            self._failed(worker, e)
             return {}
 
     def _given(self, t: Tensor, exact: Array, *, rounding: bool) -> Array:

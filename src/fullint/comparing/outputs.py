@@ -110,6 +110,7 @@ def compare_outputs(bench: Bench, ends: PairedEnds, given: Samples, told: Progre
             second.send(Run(ends.converted(sample)))
             f, q = first.call(Run(sample)), second.receive(Run)
             for a, b, pair in pairs:
+                _require_finite(exact[a], f[a], number)
                 pair.add(f[a], q[b])
             count += 1
             kept += [sample] if len(kept) < most else []
@@ -118,6 +119,11 @@ def compare_outputs(bench: Bench, ends: PairedEnds, given: Samples, told: Progre
     if not count:
         raise SamplesError("there are no samples: give at least one")
     return Outputs(tuple(p.found() for _, _, p in pairs), _accuracy([p for _, _, p in pairs], known), count, tuple(kept))
+
+
+def _require_finite(t: Tensor, value: Array, sample: int) -> None:
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        raise SamplesError(f'sample {sample}: output "{t.name}" of the float model is NaN or infinite; remove the sample')
 
 
 def _accuracy(pairs: Sequence[OutputComparison], labels: Sequence[Array]) -> Accuracy | None:
