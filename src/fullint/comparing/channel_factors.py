@@ -133,16 +133,22 @@ def _refined(stream: Stream, integer: Becomes, told: _Told, known: Factors, wait
 
 
 def _in_common(factors: Array, by_weights: Array, by_bias: Array) -> float:
-    """What readers' factors have to be multiplied by, as the bias has it, else as the weights have it, if that is not too much.
+    """What readers' factors have to be multiplied by: what writers say, if it is little, or if the bias says so, too.
 
-    Readers alone cannot tell it: it may as well be in the scale of their weights.
+    Readers alone cannot tell it, since it may as well be in the scale of their weights; nor can writers.
     """
-    for others, most in ((by_bias, np.inf), (by_weights, COMMON)):
-        known = np.isfinite(others) & np.isfinite(factors)
-        if known.any():
-            common = float(np.median((others / factors)[known]))
-            return common if 1 / most < common < most else 1.0
-    return 1.0
+    writers, bias = (_typical(others / factors) for others in (by_weights, by_bias))
+    if writers is None:
+        return bias or 1.0
+    if bias is not None and max(writers, 1 / writers) > COMMON:
+        return writers if max(bias / writers, writers / bias) < max(bias, 1 / bias) else 1.0
+    return writers if max(writers, 1 / writers) < COMMON else 1.0
+
+
+def _typical(ratios: Array) -> float | None:
+    """The median of those that are known."""
+    known = ratios[np.isfinite(ratios)]
+    return float(np.median(known)) if known.size else None
 
 
 def _by_bias(op: Op, group: OperatorGroup, integer: Op) -> Array | None:
