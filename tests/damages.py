@@ -76,9 +76,9 @@ def clipped(op: Op, model: Model) -> None:
         row = ROWS.get(reader.kind)
         if row is not None and row.weight is not None and reader.input(row.data) is t:
             b = reader.input(row.bias or 0)
-            assert b is not None and b.quant is not None
-            b.buffer = Buffer.of(np.rint(b.array / 0.3).astype(np.int32))
-            b.quant = replace(b.quant, scale=b.quant.scale * np.float32(0.3))
+            if b is not None and b.quant is not None:
+                b.buffer = Buffer.of(np.rint(b.array / 0.3).astype(np.int32))
+                b.quant = replace(b.quant, scale=b.quant.scale * np.float32(0.3))
 
 
 DAMAGES: tuple[Damage, ...] = (half_scale, no_bias, one_channel, shifted_zero, clipped)

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from damages import DAMAGES, Damage, clipped, half_scale, no_bias, one_channel, shifted_zero, steps_of_bias, weighted
+from damages import DAMAGES, Damage, clipped, half_scale, no_bias, one_channel, shifted_zero, steps_of_bias, weighted, weights
 
 import fullint
 from fullint.cli import main
 from fullint.comparing.matching import plain_name
-from fullint.model.ir import Tensor
+from fullint.model.ir import Buffer, Tensor
 from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder
 
@@ -77,6 +77,26 @@ def test_what_the_error_looks_like(damage: Damage, text: str, results: dict[str,
     damage(weighted(model)[0], model)
     first = fullint.compare(FLOAT, write_model(model), images).operators[0]
     assert text in f"{first.cause}; {first.fix}".replace("0.499", "0.5").replace("0.501", "0.5")
+
+
+def test_a_channel_that_the_data_does_not_use_is_told_by_its_weights(g: Builder) -> None:
+    """RELU is never reached in it."""
+    w, bias = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32), np.zeros(8, np.float32)
+    bias[5] = -1000
+    y = g.op("FULLY_CONNECTED", g.input(1, 16), g.const(w), g.const(bias), shape=(1, 8), fused_activation_function=1)
+    g.output(g.dense(y, 4))
+    samples = np.random.default_rng(1).normal(size=(40, 1, 16)).astype(np.float32)
+    model = read_bytes(fullint.quantize(g.bytes(), samples).model)
+    [op] = weighted(model)
+    codes = weights(op).array.copy()
+    codes[5] = np.rint(codes[5] * 0.3)
+    weights(op).buffer = Buffer.of(codes)
+    first = fullint.compare(g.bytes(), write_model(model), samples).operators[0]
+    assert (
+        first.suspect
+        and first.output == op.outputs[0].name
+        and "1 channel of 8 differ in size: 5 (0.3" in first.cause.replace("0.29", "0.3")
+    )
 
 
 def test_activations_are_found_without_their_names(results: dict[str, bytes], images: np.ndarray) -> None:

@@ -22,6 +22,7 @@ from fullint.comparing.isolated import weights_of
 from fullint.model.ir import Array, Graph, Op, Tensor
 from fullint.model.numerics import dequantize
 from fullint.ops import ROWS, traits_of
+from fullint.ops.base import plain_scale
 from fullint.quantization.side_by_side import data_of
 from fullint.quantization.streams import Stream, streams
 
@@ -34,7 +35,13 @@ HARDLY = 1e-4
 COMMON = 1.25
 """Most that equalizers change the largest channel by, and what other samples take for the largest."""
 MANY = 64
-"""Steps of a bias: smaller ones are changed too much by corrections to tell a ratio."""
+"""Steps of a bias: smaller ones are rounded too coarsely to tell a ratio."""
+AGREE = 0.1
+"""Of their median: where half of the channels lie nearer to it, they mean the same."""
+WRONG = 1.5
+"""Weights of a channel that are so many times too large or small are wrong."""
+SURE_STEPS = 4.0
+"""Output steps of a bias: corrections for other errors change it by less."""
 SAME_FACTOR, ERRORS = 1.3, 6.0
 """Readers and writers may differ by so much, or by so many standard errors, and mean the same factor; the writers know it better,
 since each row has a scale of its own."""
@@ -77,6 +84,24 @@ def channel_factors(exact: Graph, groups: Sequence[OperatorGroup], peaks: Mappin
     return found
 
 
+def misscaled_channels(group: OperatorGroup, factors: Factors) -> dict[int, float]:
+    """Channels of a group's result whose weights are not as large as they should be, and how many times as large they are.
+
+    Data that hardly uses a channel does not show it.
+    """
+    op, integer = _only(group.exact), _only(group.ops)
+    told = _rows(op, integer, factors) if op is not None and integer is not None else None
+    if op is None or told is None:
+        return {}
+    wanted = factors.get(op.outputs[0], np.ones(told.factors.size))
+    if wanted.size != told.factors.size:
+        return {}
+    times = told.factors * wanted
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off = np.abs(np.log(times)) > np.log(WRONG * np.maximum(told.error, 1))
+    return {int(c): float(times[c]) for c in np.flatnonzero(off & np.isfinite(times) & (told.error > 0))}
+
+
 def _of_tensors(stream: Stream, s: Array) -> dict[Tensor, Array]:
     """The factors of each tensor of a stream; flattened ones repeat the channels."""
     return {t: np.tile(s, t.shape[-1] // s.size).astype(np.float32) for t in stream.tensors}
@@ -116,9 +141,8 @@ def _refined(stream: Stream, integer: Becomes, told: _Told, known: Factors, wait
     rows = [_by_writer(op, integer[op][0], known) for op in ready]
     written = [row for row in rows if row is not None and row.size == told.factors.size]
     s = _middle(written) if written else np.full(stream.channels, np.nan)
-    biases = [b for op in ready if (b := _by_bias(op, integer[op][1], integer[op][0])) is not None and b.size == s.size]
-    third = _middle(biases) if biases else np.full(s.size, np.nan)
-    factors = told.factors * _in_common(told.factors, s, third)
+    third, weak = (_by_biases(ready, integer, s.size, steps) for steps in (SURE_STEPS, 0.0))
+    factors = told.factors * _in_common(told.factors, s, weak)
     by_row = any(ROWS[op.kind].depthwise for op in stream.consumers)
     with np.errstate(invalid="ignore", divide="ignore"):
         near = np.log(np.maximum(SAME_FACTOR, told.error))
@@ -127,32 +151,42 @@ def _refined(stream: Stream, integer: Becomes, told: _Told, known: Factors, wait
         nearest_to_one = np.abs(np.log(s)) < np.abs(np.log(factors))
     writer_right = agree | ~np.isfinite(factors) | np.where(np.isfinite(third), nearer, nearest_to_one & by_row)
     found = np.where(writer_right, s, factors)
-    for other in (s, factors, third, np.ones(s.size)):  # where nothing better is known
+    for other in (s, factors, weak, np.ones(s.size)):  # where nothing better is known
         found = np.where(np.isfinite(found), found, other)
     return found
 
 
 def _in_common(factors: Array, by_weights: Array, by_bias: Array) -> float:
-    """What readers' factors have to be multiplied by: what writers say, if it is little, or if the bias says so, too.
+    """What readers' factors have to be multiplied by: what writers say, if it is little, else what the bias says.
 
     Readers alone cannot tell it, since it may as well be in the scale of their weights; nor can writers.
     """
     writers, bias = (_typical(others / factors) for others in (by_weights, by_bias))
-    if writers is None:
-        return bias or 1.0
-    if bias is not None and max(writers, 1 / writers) > COMMON:
-        return writers if max(bias / writers, writers / bias) < max(bias, 1 / bias) else 1.0
-    return writers if max(writers, 1 / writers) < COMMON else 1.0
+    if writers is not None and max(writers, 1 / writers) < COMMON:
+        return writers
+    return bias or 1.0
 
 
 def _typical(ratios: Array) -> float | None:
-    """The median of those that are known."""
+    """The median of those that are known; None where they do not agree."""
     known = ratios[np.isfinite(ratios)]
-    return float(np.median(known)) if known.size else None
+    if not known.size:
+        return None
+    middle = float(np.median(known))
+    return middle if float(np.median(np.abs(known - middle))) < AGREE * middle else None
 
 
-def _by_bias(op: Op, group: OperatorGroup, integer: Op) -> Array | None:
-    """What the bias was divided by, which tells who is right where writers and readers differ; NaN where it is small."""
+def _by_biases(ops: Sequence[Op], integer: Becomes, channels: int, steps: float) -> Array:
+    """What the biases of a stream's writers were divided by; NaN where nothing is known."""
+    told = [b for op in ops if (b := _by_bias(op, integer[op][1], integer[op][0], steps)) is not None and b.size == channels]
+    return _middle(told) if told else np.full(channels, np.nan)
+
+
+def _by_bias(op: Op, group: OperatorGroup, integer: Op, steps: float) -> Array | None:
+    """What the bias was divided by, which tells who is right where writers and readers differ.
+
+    NaN where it is less than so many steps of the result: corrections for other errors change it too much.
+    """
     place = ROWS[op.kind].bias
     b = integer.input(place) if place is not None else None
     a = _bias_of(op, group)
@@ -166,7 +200,8 @@ def _by_bias(op: Op, group: OperatorGroup, integer: Op) -> Array | None:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = a / now
-    found: Array = np.where(large & (ratios > 0), ratios, np.nan)
+    sure = np.abs(now) >= steps * (plain_scale(integer.outputs[0]) or 0.0)
+    found: Array = np.where(large & sure & (ratios > 0), ratios, np.nan)
     return found
 
 
@@ -191,16 +226,23 @@ def _bias_of(op: Op, group: OperatorGroup) -> Array | None:
 
 def _by_writer(op: Op, integer: Op, known: Factors) -> Array | None:
     """What the rows of the weights that make an activation were divided by; NaN where they do not tell."""
+    told = _rows(op, integer, known)
+    if told is None:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Array = np.where(told.factors > 0, 1 / told.factors, np.nan)
+    return found
+
+
+def _rows(op: Op, integer: Op, known: Factors) -> _Told | None:
+    """How many times as large as the float model's the rows of its weights are, but for what its input was divided by."""
     row, ratios = ROWS[op.kind], _Ratios.of(op, integer)
     before, axis = known.get(data_of(op)), row.axis or 0
     if ratios is None:
         return None
     if before is not None:
         ratios = ratios.times(1 / (np.repeat(before, ratios.values.shape[-1] // before.size) if row.depthwise else before))
-    own, _ = ratios.of_channels(axis, ratios.values.shape[axis])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found: Array = np.where(own > 0, 1 / own, np.nan)
-    return found
+    return _Told(*ratios.of_channels(axis, ratios.values.shape[axis]))
 
 
 def _by_reader(op: Op, integer: Op, known: Factors, channels: int) -> _Told | None:

@@ -7,9 +7,12 @@ codes at an end: values are cut off;  most codes never used: the scale is too wi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from fullint.comparing.figures import Codes, Sums
+from fullint.comparing.operator_run import MeasuredActivation
 from fullint.documents import many
 
 SUSPICIOUS_DB = 12.0
@@ -19,7 +22,8 @@ COUNTS_DB = 45.0
 ENOUGH_DB = 30.0
 """Beyond rounding by more than this is no surer sign."""
 IDLE, MISPLACED = 0.03, 30.0
-"""No quantizer leaves so many codes to values that cannot occur; and what that counts as."""
+"""No quantizer leaves so many codes to values that cannot occur; and what that, and weights of another size, count as."""
+SHOWN_CHANNELS = 3
 GAIN, MOST_SHARE = 0.05, 0.5
 SATURATED, SHIFTED, NARROW = 1e-4, 0.5, 0.25
 
@@ -32,20 +36,23 @@ def suspicion(sums: Sums) -> float | None:
     return max(whole, float(sums.excess_by_channel().max(initial=-np.inf)) - SUSPICIOUS_DB / 2)
 
 
-def suspicious(sums: Sums, codes: Codes | None) -> float:
+def suspicious(m: MeasuredActivation) -> float:
     """How much an operator deserves to be looked into first; 0: not at all.
 
     The more its error is beyond rounding, the more likely something is wrong; and the larger the error is, the more it matters.
     """
-    found, added = suspicion(sums), sums.added_sqnr
-    score = MISPLACED if codes is not None and codes.idle > IDLE else 0.0
+    found, added = suspicion(m.sums), m.sums.added_sqnr
+    score = MISPLACED if (m.codes is not None and m.codes.idle > IDLE) or m.wrong else 0.0
     if found is not None and added is not None and found > SUSPICIOUS_DB and added < COUNTS_DB:
         score = max(score, min(found, ENOUGH_DB) + COUNTS_DB - added)
     return score
 
 
-def cause(sums: Sums, codes: Codes | None) -> tuple[str, str]:
+def cause(m: MeasuredActivation) -> tuple[str, str]:
     """(what the error looks like, what to do about it)."""
+    sums, codes = m.sums, m.codes
+    if m.wrong and len(m.wrong) <= MOST_SHARE * sums.channels:
+        return _channels(m.wrong, sums.channels), "check the weights and scales of these"
     if codes is not None and codes.idle > IDLE:
         return f"{100 * codes.idle:.0f} % of its codes are below 0, where RELU makes no values", "check its zero point"
     if codes is not None and codes.saturated > SATURATED and _cut_off(sums, codes):
@@ -59,15 +66,19 @@ def cause(sums: Sums, codes: Codes | None) -> tuple[str, str]:
         middle = float(np.median(gain))
         return f"all of its values are {middle:.3g} times as large", "check the scales of its weights and bias, and of its output"
     if off.any() and float(np.square(gain - 1)[off].max() * np.square(rms)[off].max()) > 0 and off.sum() <= MOST_SHARE * off.size:
-        worst = [int(c) for c in np.argsort(-np.abs(gain - 1) * rms)[: min(3, int(off.sum()))]]
-        named = ", ".join(f"{c} ({gain[c]:.3g} times)" for c in worst)
-        return f"{many(int(off.sum()), 'channel')} of {off.size} differ in size: {named}", "check the weights and scales of these"
+        worst = {int(c): float(gain[c]) for c in np.argsort(-np.abs(gain - 1) * rms)[: int(off.sum())]}
+        return _channels(worst, off.size), "check the weights and scales of these"
     if shifted.mean() > MOST_SHARE:
         return "its values are shifted, each channel by its own amount", "check its bias: its values, type and scale"
     if codes is not None and codes.reach < NARROW:
         share = f"{100 * codes.reach:.0f} % of its codes"
         return f"its values use {share}", "give it a narrower range: calibrate on data as it is in use"
     return "its error is no gain and no shift", "compute it in int16, or keep it float (--int16, --keep-float)"
+
+
+def _channels(times: Mapping[int, float], of: int) -> str:
+    named = ", ".join(f"{c} ({value:.3g} times)" for c, value in [*times.items()][:SHOWN_CHANNELS])
+    return f"{many(len(times), 'channel')} of {of} differ in size: {named}"
 
 
 def _cut_off(sums: Sums, codes: Codes) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -65,10 +65,17 @@ class MatchedModels:
 
 @dataclass(eq=False)
 class MeasuredActivation:
-    """What was measured of an activation that a group gives; `failure`: why its group was not run alone."""
+    """What was measured of an activation that a group gives.
+
+    Attributes:
+        sums, codes: of its values.
+        wrong: channels whose weights are not as large as they should be -> how many times as large they are.
+        failure: why its group was not run alone.
+    """
 
     sums: Sums
     codes: Codes | None
+    wrong: Mapping[int, float] = field(default_factory=dict)
     failure: str = ""
 
 

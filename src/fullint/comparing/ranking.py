@@ -34,7 +34,7 @@ def ranked(
 
 
 def _key(m: MeasuredActivation) -> tuple[int, float]:
-    if (how_much := suspicious(m.sums, m.codes)) > 0:
+    if (how_much := suspicious(m)) > 0:
         return 0, -how_much
     if m.codes is not None and m.codes.saturated and m.sums.farthest > FAR_OFF:
         return 1, -m.sums.farthest
@@ -52,9 +52,9 @@ def _row(
     explained: bool,
 ) -> ComparedOperator:
     m, op = found[t], group.last
-    s, codes, suspect = m.sums, m.codes, suspicious(m.sums, m.codes) > 0
+    s, codes, suspect = m.sums, m.codes, suspicious(m) > 0
     inherited = [found[x].sums.sqnr for x in group.takes if x in found]
-    what, fix = cause(s, codes) if suspect or (explained and s.alone) else ("", "")
+    what, fix = cause(m) if suspect or (explained and s.alone) else ("", "")
     return ComparedOperator(
         index=place[op],
         kind=op.kind,
