@@ -28,6 +28,8 @@ from fullint.quantization.streams import Stream, streams
 
 EQUAL = 0.05
 """Factors that differ by less are no factors, but rounding."""
+SURE_ERROR, FEWEST_RESCALED = 1.1, 0.05
+"""Factors that are known well, and the share of them that differ where channels were rescaled."""
 SMALL = 6
 """Steps: smaller weights are rounded too coarsely to tell a ratio."""
 HARDLY = 1e-4
@@ -74,7 +76,7 @@ def channel_factors(exact: Graph, groups: Sequence[OperatorGroup], peaks: Mappin
     rescaled: list[tuple[Stream, _Told]] = []
     for stream in reversed(order):
         told = _by_readers(stream, integer, shapes, peaks)
-        if told is not None and np.nanmax(told.factors) > (1 + EQUAL) * np.nanmin(told.factors):
+        if told is not None and _differ(told):
             rescaled.insert(0, (stream, told))
             shapes |= _of_tensors(stream, told.factors)
     found: dict[Tensor, Array] = {}
@@ -82,6 +84,15 @@ def channel_factors(exact: Graph, groups: Sequence[OperatorGroup], peaks: Mappin
         waiting = shapes.keys() - found.keys()
         found |= _of_tensors(stream, _refined(stream, integer, told, found, waiting))
     return found
+
+
+def _differ(told: _Told) -> bool:
+    """Whether channels have factors of their own, judged by those that are known well: where most are 1, the others are noise."""
+    sure = told.factors[np.isfinite(told.factors) & (told.error > 0) & (told.error < SURE_ERROR)]
+    if not sure.size:
+        return False
+    away = np.abs(sure / np.median(sure) - 1) > EQUAL
+    return float(away.mean()) > FEWEST_RESCALED
 
 
 def misscaled_channels(group: OperatorGroup, factors: Factors) -> dict[int, float]:
