@@ -9,11 +9,12 @@ kernel's fixed scale or of a bounded function, and what is only moved from such.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fullint.auditing.rules.base import Saturation
+from fullint.calibration.portions import bytes_of, portions
 from fullint.calibration.signatures import with_outputs
 from fullint.model.ir import Array, Model, Op, Tensor, Uses
 from fullint.model.numerics import RANGES, as_activation, representable
@@ -25,8 +26,8 @@ from fullint.ops.operands import plain
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 
-MOST_SAMPLES, MOST_BYTES = 64, 64 * 2**20
-"""Samples looked at, and bytes of activations that leave the runtime at a time."""
+MOST_SAMPLES = 64
+"""Samples looked at."""
 LEAST_SHARE, UNSEEN = 0.02, 0.5
 """Of the values, and, for the values of one sample that calibration did not see, of a sample."""
 
@@ -44,7 +45,7 @@ def measure_saturation(model: Model, samples: Sequence[Sequence[Array]]) -> dict
     wanted = [t for op in model.main.ops for t in op.outputs if plain(t) is not None and t.dtype in RANGES and t.size]
     counts: dict[Tensor, Array] = {}
     with WorkerProcess() as worker:
-        for group in _groups(wanted):
+        for group in portions(wanted, bytes_of):
             with model_file(with_outputs(model, group)) as path:
                 worker.call(Open(path, "builtin", 1))
                 for sample in samples:
@@ -55,20 +56,6 @@ def measure_saturation(model: Model, samples: Sequence[Sequence[Array]]) -> dict
     natural = natural_ends(model)
     found = {t: _saturation(t, seen, natural.get(t, (False, False)), len(samples)) for t, seen in counts.items()}
     return {t: s for t, s in found.items() if s is not None}
-
-
-def _groups(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
-    """Tensors in groups of at most `MOST_BYTES`."""
-    groups: list[list[Tensor]] = []
-    room = 0
-    for t in tensors:
-        bytes_ = t.size * (2 if t.dtype == "int16" else 1)
-        if not groups or room < bytes_:
-            groups.append([])
-            room = MOST_BYTES
-        groups[-1].append(t)
-        room -= bytes_
-    return groups
 
 
 def _saturation(t: Tensor, seen: Array, natural: tuple[bool, bool], samples: int) -> Saturation | None:

@@ -72,10 +72,15 @@ class Outermost:
     def ranked(self, start: int, stop: int) -> list[tuple[float, int]]:
         """(largest value, sample) of the samples that lie farthest out in a stretch of places, farthest first."""
         values, samples = self.values[:, start:stop].ravel(), self.samples[:, start:stop].ravel()
-        order = np.lexsort((samples, -values))
-        numbers, first = np.unique(samples[order], return_index=True)
-        best = sorted(zip(first.tolist(), numbers.tolist(), strict=True))
-        return [(float(values[order[place]]), number) for place, number in best if number != NONE][:MOST]
+        own = samples != NONE
+        if not own.any():
+            return []
+        first = int(samples[own].min())
+        best = np.full(int(samples[own].max()) - first + 1, -np.inf, np.float32)
+        np.maximum.at(best, samples[own] - first, values[own])
+        known = np.flatnonzero(best > -np.inf)
+        order = known[np.lexsort((known, -best[known]))][:MOST]
+        return [(float(best[place]), first + int(place)) for place in order]
 
     def growth(self, start: int, stop: int, without: AbstractSet[int] = frozenset()) -> tuple[float, float]:
         """The largest value of a stretch of places, and how much larger it is than that of half of the samples, on average."""

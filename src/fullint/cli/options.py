@@ -80,7 +80,13 @@ def _made(name: str, default: Any, flag: Flag) -> Decorator:
 
 
 _FIELDS = {f.name: f for f in fields(QuantizeOptions)}
-target = _made("target", _FIELDS["target"].default, flag_of(_FIELDS["target"]))
+
+
+def _of_quantize(*names: str) -> Decorator:
+    return stacked(*(_made(name, _FIELDS[name].default, flag_of(_FIELDS[name])) for name in names))
+
+
+target = _of_quantize("target")
 
 
 def samples(text: str) -> Decorator:
@@ -88,11 +94,9 @@ def samples(text: str) -> Decorator:
     return _made("samples", None, replace(flag_of(_FIELDS["samples"]), help=text))
 
 
-of_samples = stacked(
-    *(_made(name, _FIELDS[name].default, flag_of(_FIELDS[name])) for name in ("num_samples", "mean", "std", "layout"))
-)
+of_samples = _of_quantize("num_samples", "mean", "std", "layout")
 """How samples are read."""
-of_labels = stacked(*(_made(name, _FIELDS[name].default, flag_of(_FIELDS[name])) for name in ("labels", "seed")))
+of_labels = _of_quantize("labels", "seed")
 """The right class of each sample, and which are drawn."""
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from fullint.comparing.groups import OperatorGroup
-from fullint.comparing.isolated import weights_of
+from fullint.comparing.isolated import constant_weights, weighted
 from fullint.model.ir import Array, Graph, Op, Tensor
 from fullint.model.numerics import dequantize
 from fullint.ops import ROWS, traits_of
@@ -69,7 +69,7 @@ def channel_factors(exact: Graph, groups: Sequence[OperatorGroup], peaks: Mappin
         groups: what its operators have become.
         peaks: the largest size of each channel of its activations.
     """
-    integer = {w: (q, g) for g in groups if (w := _only(g.exact)) is not None and (q := _only(g.ops)) is not None}
+    integer = {w: (q, g) for g in groups if (w := weighted(g.exact)) is not None and (q := weighted(g.ops)) is not None}
     place = {op: i for i, op in enumerate(exact.ops)}
     order = sorted(streams(exact), key=lambda s: min(place[op] for op in s.producers))
     shapes: dict[Tensor, Array] = {}
@@ -100,7 +100,7 @@ def misscaled_channels(group: OperatorGroup, factors: Factors) -> dict[int, floa
 
     Data that hardly uses a channel does not show it.
     """
-    op, integer = _only(group.exact), _only(group.ops)
+    op, integer = weighted(group.exact), weighted(group.ops)
     told = _rows(op, integer, factors) if op is not None and integer is not None else None
     if op is None or told is None:
         return {}
@@ -116,11 +116,6 @@ def misscaled_channels(group: OperatorGroup, factors: Factors) -> dict[int, floa
 def _of_tensors(stream: Stream, s: Array) -> dict[Tensor, Array]:
     """The factors of each tensor of a stream; flattened ones repeat the channels."""
     return {t: np.tile(s, t.shape[-1] // s.size).astype(np.float32) for t in stream.tensors}
-
-
-def _only(ops: Sequence[Op]) -> Op | None:
-    found = [op for op in ops if weights_of(op) is not None]
-    return found[0] if len(found) == 1 else None
 
 
 def _by_readers(stream: Stream, integer: Becomes, known: Factors, peaks: Mapping[Tensor, Array]) -> _Told | None:
@@ -284,7 +279,7 @@ class _Ratios:
     @classmethod
     def of(cls, op: Op, integer: Op) -> _Ratios | None:
         """Of an operator and what it has become; None where their weights cannot be compared."""
-        a, b = weights_of(op), weights_of(integer)
+        a, b = constant_weights(op), constant_weights(integer)
         if a is None or b is None or a.dtype != "float32" or a.shape != b.shape:
             return None
         if b.dtype == "int8" and b.quant is not None:

@@ -5,19 +5,18 @@ sample --run--> all activations --> every n-th value of each, as real numbers   
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from fullint.calibration.portions import bytes_of, portions
 from fullint.calibration.signatures import with_outputs
 from fullint.model.ir import NUMPY_TYPES, Array, Graph, Model, Tensor
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.kernel_outputs import real
 
-PORTION_BYTES = 64 * 2**20
-"""Of activations that leave the runtime at a time."""
 PRINTED_VALUES = 1024
 """Values of an activation that are kept of each sample."""
 
@@ -29,21 +28,6 @@ def activations(graph: Graph) -> list[Tensor]:
     """The values of a graph that can be read: inputs and results, not variables, not those whose size is open."""
     made = [*graph.inputs, *(t for op in graph.ops for t in op.outputs)]
     return [t for t in dict.fromkeys(made) if t.dtype in NUMPY_TYPES and t.size and t.buffer is None and not t.is_variable]
-
-
-def portions(tensors: Sequence[Tensor], most: int = PORTION_BYTES) -> Iterator[list[Tensor]]:
-    """Tensors in portions of at most so many bytes, or of one."""
-    portion: list[Tensor] = []
-    size = 0
-    for t in tensors:
-        own = t.size * np.dtype(NUMPY_TYPES[t.dtype]).itemsize
-        if portion and size + own > most:
-            yield portion
-            portion, size = [], 0
-        portion.append(t)
-        size += own
-    if portion:
-        yield portion
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +53,7 @@ def fingerprints(worker: WorkerProcess, model: Model, samples: Sequence[Sequence
     """
     found: dict[Tensor, list[Array]] = {}
     peaks: dict[Tensor, Array] = {}
-    for portion in portions(activations(model.main)):
+    for portion in portions(activations(model.main), bytes_of):
         with model_file(with_outputs(model, portion)) as path:
             worker.call(Open(path, "xnnpack", 1))
             for sample in samples:

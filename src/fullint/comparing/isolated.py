@@ -18,6 +18,7 @@ import numpy as np
 from fullint.comparing.groups import OperatorGroup
 from fullint.model.ir import Array, Graph, Model, Op, Tensor, constant, twin
 from fullint.model.subgraphs import below
+from fullint.model.weights import PerAxis, PerTensor, WeightSpec
 from fullint.ops import ROWS
 
 
@@ -58,7 +59,8 @@ def rounded(groups: Sequence[OperatorGroup], exact: Mapping[Tensor, Tensor], ver
         for t in group.takes:
             own = given.setdefault(t, twin(exact[t], t.name))
             made[exact[t]] = own
-        weights = _weights_of(group)
+        maker = weighted(group.ops)
+        weights = constant_weights(maker) if maker is not None else None
         ops += [_copied(op, made, _rounded_weights(op, weights)) for op in group.exact]
         results |= {t: made[exact[t]] for t in group.gives}
     return _joined(given, ops, results, version)
@@ -78,14 +80,14 @@ def _copied(op: Op, made: dict[Tensor, Tensor], instead: Mapping[Tensor, Tensor]
     return replace(op, inputs=inputs, outputs=outputs, options={**op.options})
 
 
-def _weights_of(group: OperatorGroup) -> Tensor | None:
-    """The weights of the group's operator that has some; None where there is none, or more than one."""
-    found = [w for op in group.ops if (w := weights_of(op)) is not None]
+def weighted(ops: Sequence[Op]) -> Op | None:
+    """The operator that has constant weights; None where there is none, or more than one."""
+    found = [op for op in ops if constant_weights(op) is not None]
     return found[0] if len(found) == 1 else None
 
 
-def weights_of(op: Op) -> Tensor | None:
-    """The constant that an operator with weights multiplies with."""
+def constant_weights(op: Op) -> Tensor | None:
+    """The constant that an operator with weights multiplies with; None where it has none."""
     row = ROWS.get(op.kind)
     w = op.input(row.weight) if row is not None and row.weight is not None else None
     return w if w is not None and w.buffer is not None else None
@@ -93,13 +95,12 @@ def weights_of(op: Op) -> Tensor | None:
 
 def _rounded_weights(op: Op, integer: Tensor | None) -> dict[Tensor, Tensor]:
     """The weights of a float operator rounded as coarsely as the integer ones: per channel or per tensor, to as many bits."""
-    w = weights_of(op)
+    w = constant_weights(op)
     if w is None or integer is None or integer.quant is None or w.dtype != "float32" or not w.size:
         return {}
-    most = 7 if integer.dtype == "int4" else 127
-    axis = ROWS[op.kind].axis
-    others = tuple(i for i in range(w.array.ndim) if i != axis) if integer.quant.per_channel and axis is not None else None
-    peak = np.abs(w.array).max(axis=others, keepdims=True)
-    step = np.where(peak > 0, peak / most, 1).astype(np.float32)
-    values: Array = (np.rint(w.array / step) * step).astype(np.float32)
+    axis = ROWS[op.kind].axis if integer.quant.per_channel else None
+    bits = 4 if integer.dtype == "int4" else 8
+    steps = WeightSpec(bits, PerTensor() if axis is None else PerAxis(axis)).scales(w.array)
+    along = steps.reshape([-1 if i == axis else 1 for i in range(w.array.ndim)])
+    values: Array = (np.rint(w.array / along) * along).astype(np.float32)
     return {w: constant(w.name, values)}

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fullint.auditing.saturation import natural_ends
+from fullint.calibration.portions import bytes_of, portions
 from fullint.calibration.signatures import with_outputs
 from fullint.comparing.channel_factors import Factors
 from fullint.comparing.figures import Codes, Sums
-from fullint.comparing.fingerprints import PORTION_BYTES
 from fullint.comparing.groups import OperatorGroup
 from fullint.comparing.isolated import Isolated, isolated, rounded
 from fullint.comparing.matching import Matching
@@ -116,7 +116,7 @@ def measure_groups(
         RuntimeFailure: one of the two models does not run.
     """
     found: dict[Tensor, MeasuredActivation] = {}
-    parts = [*_portions(groups)]
+    parts = [*portions(groups, _bytes_of, MOST_GROUPS)]
     for number, part in enumerate(parts):
         progress("compare", number, len(parts))
         found |= _Portion(bench, pair, part).run(samples)
@@ -124,18 +124,8 @@ def measure_groups(
     return found
 
 
-def _portions(groups: Sequence[OperatorGroup]) -> Iterator[list[OperatorGroup]]:
-    part: list[OperatorGroup] = []
-    size = 0
-    for group in groups:
-        own = sum(4 * t.size for t in (*group.takes, *group.gives))
-        if part and (size + own > PORTION_BYTES or len(part) >= MOST_GROUPS):
-            yield part
-            part, size = [], 0
-        part.append(group)
-        size += own
-    if part:
-        yield part
+def _bytes_of(group: OperatorGroup) -> int:
+    return sum(map(bytes_of, (*group.takes, *group.gives)))
 
 
 class _Portion:

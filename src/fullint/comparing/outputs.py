@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,7 @@ from fullint.ops.macs import total_macs
 from fullint.options import Progress
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import model_file
-from fullint.verification.answers import Answers, beside_labels, class_scores
+from fullint.verification.answers import Answers, accuracy_of
 from fullint.verification.certificate import quality
 from fullint.verification.judged_parts import JudgedOutput
 from fullint.verification.kernel_outputs import real
@@ -118,25 +117,10 @@ def compare_outputs(bench: Bench, ends: PairedEnds, given: Samples, told: Progre
             told("outputs", count, given.count)
     if not count:
         raise SamplesError("there are no samples: give at least one")
-    return Outputs(tuple(p.found() for _, _, p in pairs), _accuracy([p for _, _, p in pairs], known), count, tuple(kept))
+    accuracy = accuracy_of([p.answers for _, _, p in pairs], known) if labels else None
+    return Outputs(tuple(p.found() for _, _, p in pairs), accuracy, count, tuple(kept))
 
 
 def _require_finite(t: Tensor, value: Array, sample: int) -> None:
     if value.dtype.kind == "f" and not np.isfinite(value).all():
         raise SamplesError(f'sample {sample}: output "{t.name}" of the float model is NaN or infinite; remove the sample')
-
-
-def _accuracy(pairs: Sequence[OutputComparison], labels: Sequence[Array]) -> Accuracy | None:
-    if not labels:
-        return None
-    scores = class_scores([p.answers for p in pairs], labels)
-    if scores is None:
-        raise SamplesError("labels: no output of the model is class scores, [batch, classes], that they could be compared with")
-    before, after = (np.equal(*beside_labels(side, labels)) for side in (scores.reference, scores.result))
-    return Accuracy(scores.name, before.size, round(float(before.mean()), 4), round(float(after.mean()), 4))
-
-
-def mean_of(found: Sequence[ComparedOutput]) -> float | None:
-    """Mean SQNR of the float outputs, dB."""
-    known = [o.quality.sqnr_db for o in found if o.quality.sqnr_db is not None]
-    return sum(known) / len(known) if known else None

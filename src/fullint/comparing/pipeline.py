@@ -18,19 +18,18 @@ from fullint.calibration.samples import ImageOptions, Reading, draw_samples, ope
 from fullint.comparing.ends import PairedEnds
 from fullint.comparing.operator_run import Bench
 from fullint.comparing.operators import compare_operators
-from fullint.comparing.outputs import compare_outputs, mean_of
+from fullint.comparing.outputs import compare_outputs
 from fullint.comparing.report import CompareReport
 from fullint.errors import UsageError
 from fullint.model.ir import Model
-from fullint.model.tflite import internalise, read_model
-from fullint.ops.structure import check_readable
+from fullint.model.subgraphs import copy_model
 from fullint.options import Progress, model_name, numbers
 from fullint.options.of_samples import BYTES
 from fullint.passes.engine import sweep
 from fullint.passes.expand_constants import expand_dequantize, expand_hybrid
-from fullint.passes.qat_params import make_runnable
-from fullint.passes.tensorflow_ops import without_tensorflow
+from fullint.quantization.load import read_runnable
 from fullint.reporting import SCHEMA_VERSION
+from fullint.verification.metrics import joined_quality
 from fullint.version import __version__
 
 __all__ = ["CompareReport", "compare"]
@@ -82,7 +81,7 @@ def compare(
         given = open_samples(samples, own, Reading(num_samples, images, 1, labels, seed, in_order))
     with Bench() as bench:
         whole = compare_outputs(bench, ends, given, told, labels=labels is not None)
-        computed = PairedEnds.of(_with_float_constants(_read(model)), ends.integer)
+        computed = PairedEnds.of(_with_float_constants(ends.exact), ends.integer)
         operators = compare_operators(bench, computed, whole.kept, told)
     return CompareReport(
         schema_version=SCHEMA_VERSION,
@@ -92,7 +91,7 @@ def compare(
         samples=whole.count,
         operator_samples=len(whole.kept),
         drawn=samples is None,
-        sqnr_db=mean_of(whole.outputs),
+        sqnr_db=joined_quality(o.quality.sqnr_db for o in whole.outputs),
         outputs=whole.outputs,
         accuracy=whole.accuracy,
         operators=operators.ranked,
@@ -110,12 +109,7 @@ def _read(source: str | Path | bytes) -> Model:
     """A model that LiteRT runs, without open dimensions but for the batch."""
     if not isinstance(source, str | Path | bytes):
         raise UsageError(f"a model must be a path or bytes, not {type(source).__name__}")
-    given = source if isinstance(source, bytes) else Path(source)
-    found = read_model(given)
-    internalise(found, None if isinstance(given, bytes) else given.absolute().parent)
-    check_readable(found)
-    without_tensorflow(found)
-    make_runnable(found)
+    found, _, _ = read_runnable(source)
     for t in found.main.inputs:
         if any(n < 0 for n in (t.shape_signature or ())[1:]):
             raise UsageError(
@@ -125,7 +119,8 @@ def _read(source: str | Path | bytes) -> Model:
 
 
 def _with_float_constants(model: Model) -> Model:
-    """The same with the weights of operators that read them in fewer bits expanded to float32, in place."""
+    """A copy with the weights of operators that read them in fewer bits expanded to float32."""
+    model, _ = copy_model(model)
     for rule in (expand_dequantize, expand_hybrid):
         sweep(model, rule)
     return model

@@ -38,12 +38,7 @@ def load(bench: Workbench, request: Request) -> Loaded:
     converted = _convert(bench, request)
     source = converted.model if converted is not None else request.given
     with bench.stage("read"):
-        model = read_model(source if isinstance(source, bytes) else Path(source))
-        outside = internalise(model, None if isinstance(source, bytes) else Path(source).absolute().parent)
-        check_readable(model, scales=request.reject_bad_scales)
-        _forget_recorded_ranges(model)
-        changes = (*without_tensorflow(model), *make_runnable(model))
-        rewritten = outside or any(c.done for c in changes)
+        model, changes, rewritten = read_runnable(source, scales=request.reject_bad_scales)
         return Loaded(
             request,
             options,
@@ -55,6 +50,24 @@ def load(bench: Workbench, request: Request) -> Loaded:
             changes=changes,
             packed=packed_files(source),
         )
+
+
+def read_runnable(source: Source, *, scales: bool = True) -> tuple[Model, tuple[Change, ...], bool]:
+    """A model in the form that LiteRT runs, what was changed for that, and whether the file is another one.
+
+    Args:
+        source: a `.tflite`.
+        scales: whether to refuse scales that make no sense.
+
+    Raises:
+        ModelFormatError: it is no model, or a damaged one.
+    """
+    model = read_model(source if isinstance(source, bytes) else Path(source))
+    outside = internalise(model, None if isinstance(source, bytes) else Path(source).absolute().parent)
+    check_readable(model, scales=scales)
+    _forget_recorded_ranges(model)
+    changes = (*without_tensorflow(model), *make_runnable(model))
+    return model, changes, outside or any(c.done for c in changes)
 
 
 def _forget_recorded_ranges(model: Model) -> None:

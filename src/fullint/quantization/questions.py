@@ -47,7 +47,7 @@ from fullint.quantization.readings import (
 )
 from fullint.quantization.stage_values import Calibrated, Written
 from fullint.quantization.workbench import Workbench
-from fullint.verification.answers import Answers, beside_labels, class_scores
+from fullint.verification.answers import Answers, accuracy_of, beside_labels, class_scores
 from fullint.verification.kernel_outputs import as_read, integer_inputs
 from fullint.verification.report import Accuracy
 
@@ -137,13 +137,7 @@ def accuracy(judged: Judged, samples: Samples, count: int) -> Accuracy | None:
         SamplesError: there are labels, but no output looks like class scores.
     """
     labels = judged.labels(samples)
-    if labels is None:
-        return None
-    scores = class_scores(judged.answers, labels)
-    if scores is None:
-        raise SamplesError("labels: no output of the model is class scores, [batch, classes], that they could be compared with")
-    before, after = (np.equal(*beside_labels(side[:count], labels)) for side in (scores.reference, scores.result))
-    return Accuracy(scores.name, before.size, round(float(before.mean()), 4), round(float(after.mean()), 4))
+    return accuracy_of(judged.answers, labels, count) if labels is not None else None
 
 
 def of_answers(bench: Workbench, calibrated: Calibrated, judged: Judged) -> list[SampleFinding]:

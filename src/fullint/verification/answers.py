@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fullint.errors import SamplesError
 from fullint.model.ir import Array, Tensor
 from fullint.model.numerics import RANGES
+from fullint.verification.report import Accuracy
 
 MOST_CLASSES, MOST_ROWS = 100_000, 4096
 NEAR_ONE = 0.02
@@ -129,3 +131,16 @@ def class_scores(answers: Sequence[Answers], labels: Sequence[Array] | None = No
     most = max((int(y.max()) for y in labels if y.size), default=0)
     wide = [a for a in found if most < max(a.classes, 2)] or found
     return max(wide, key=lambda a: (a.right(labels), a.probabilities))
+
+
+def accuracy_of(answers: Sequence[Answers], labels: Sequence[Array], count: int | None = None) -> Accuracy:
+    """Share of right answers before and after, on the first so many samples.
+
+    Raises:
+        SamplesError: no output looks like class scores.
+    """
+    scores = class_scores(answers, labels)
+    if scores is None:
+        raise SamplesError("labels: no output of the model is class scores, [batch, classes], that they could be compared with")
+    before, after = (np.equal(*beside_labels(side[:count], labels)) for side in (scores.reference, scores.result))
+    return Accuracy(scores.name, before.size, round(float(before.mean()), 4), round(float(after.mean()), 4))
