@@ -24,7 +24,9 @@ from fullint.frontends.report import Conversion
 from fullint.quantization.pipeline import QUANTIZE
 from fullint.quantization.range_effect import NarrowedRange, RangesReport
 from fullint.quantization.report import QuantizeReport
+from fullint.quantization.stage_values import MixedReport, MixedStep
 from fullint.repairing.pipeline import REPAIR
+from fullint.sensitivities import report as sensing
 from fullint.verification.report import Certificate, KernelSet, OutputQuality
 
 ROOT = Path(__file__).parents[1]
@@ -171,7 +173,7 @@ def test_compare_has_the_options_of_the_api() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["faster.md", "comparing.md"])
+@pytest.mark.parametrize("page", ["faster.md", "comparing.md", "steering.md", "worse_than_float.md"])
 def test_the_commands_of_a_page_run(folder: Path, page: str) -> None:
     """Those that need no file of the reader's."""
     (folder / "model_int8.tflite").write_bytes((folder / "half.tflite").read_bytes())
@@ -179,9 +181,9 @@ def test_the_commands_of_a_page_run(folder: Path, page: str) -> None:
     assert found
     for _, code in found:
         for line in code.strip().splitlines():
-            words = line.split()
-            done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False)
-            assert done.returncode == FOUND.get(words[1], 0), done.stderr
+            command = f"{sys.executable} -m {line}"
+            done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=False)
+            assert done.returncode == FOUND.get(line.split()[1], 0), done.stderr
 
 
 def test_generated_pages_are_fresh() -> None:
@@ -225,6 +227,11 @@ def test_generated_pages_are_fresh() -> None:
         comparing.ComparedOutput,
         comparing.ComparedOperator,
         comparing.Unmatched,
+        fullint.SensitivityReport,
+        sensing.UnitCost,
+        sensing.Remedy,
+        MixedReport,
+        MixedStep,
     ],
 )
 def test_every_field_of_the_reports_is_documented(kind: type) -> None:

@@ -41,8 +41,9 @@ TEST_DIGITS = 200
 FILE = HERE / "golden" / "floors.json"
 WRITE = os.environ.get("FULLINT_GOLDEN") == "write"
 SLACK, MEAN_SLACK = 0.7, 0.2
-MOST = 40.0
-"""dB beyond which a random graph's figure is not looked at closely: a single code decides there."""
+MOST, TRAINED_MOST = 40.0, 50.0
+"""dB beyond which the figure of a random graph, or a trained network, is not looked at closely: single codes decide there, and
+processors that round otherwise differ by dBs."""
 
 
 def floors() -> dict[str, float]:
@@ -94,7 +95,7 @@ def test_trained_networks(name: str) -> None:
         got = outputs(result.model, given)
         for a, b in zip(expected, got, strict=True):
             score.add(a, b)
-        found[f"{name} {form}"] = round(score.sqnr, 2)
+        found[f"{name} {form}"] = round(min(score.sqnr, TRAINED_MOST), 2)
         assert np.mean([g.argmax() == label for g, label in zip(got, labels, strict=True)]) > right - 0.03, form
     check(found)
 

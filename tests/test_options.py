@@ -19,11 +19,12 @@ from fullint.compat.attributes import OWN
 from fullint.errors import UsageError
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder, samples_like
-from fullint.options import ConvertOptions, QuantizeOptions, RepairOptions, flag_of, reported
+from fullint.options import ConvertOptions, QuantizeOptions, RepairOptions, SensitivityOptions, flag_of, reported
 
 CALLS = {
     "quantize": (fullint.quantize, QuantizeOptions),
     "plan": (fullint.plan, QuantizeOptions),
+    "sensitivity": (fullint.sensitivity, SensitivityOptions),
     "repair": (fullint.repair, RepairOptions),
     "repair_plan": (fullint.repair_plan, RepairOptions),
     "convert": (fullint.convert, ConvertOptions),
@@ -46,7 +47,7 @@ def test_a_call_takes_the_fields_and_documents_each(name: str) -> None:
         call("model.tflite", no_such_option=1)
 
 
-@pytest.mark.parametrize("name", ["quantize", "repair", "convert"])
+@pytest.mark.parametrize("name", ["quantize", "repair", "convert", "sensitivity"])
 def test_a_command_has_the_fields_as_flags(name: str) -> None:
     """fullint quantize --min-sqnr is quantize(min_sqnr=...), with the same default and the same help."""
     _, options = CALLS[name]
@@ -75,6 +76,8 @@ def test_the_drop_in_has_options_as_attributes() -> None:
         "int16",
         "split_outputs",
         "ranges",
+        "mixed",
+        "recipe",
         "allow_lost",
         "target",
         "shape",

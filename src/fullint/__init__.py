@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from fullint.frontends import Converted, convert, setup
     from fullint.model.tflite import read_model, write_model
     from fullint.ops.builder import Builder
+    from fullint.options.recipes import Recipe, RecipeRule
     from fullint.quantization.pipeline import Plan, Result, plan, quantize
     from fullint.repairing.pipeline import Repaired, RepairPlan, RepairReport, repair, repair_plan
+    from fullint.sensitivities.pipeline import SensitivityReport, sensitivity
 
 _HOMES = {
     "audit": "auditing.audit",
@@ -52,6 +54,8 @@ _HOMES = {
     "PartitionReport": "deployment.delegates",
     "readlog": "deployment.logs",
     "LogReport": "deployment.logs",
+    "Recipe": "options.recipes",
+    "RecipeRule": "options.recipes",
     "repair": "repairing.pipeline",
     "repair_plan": "repairing.pipeline",
     "Repaired": "repairing.pipeline",
@@ -65,6 +69,8 @@ _HOMES = {
     "Plan": "quantization.pipeline",
     "quantize": "quantization.pipeline",
     "Result": "quantization.pipeline",
+    "sensitivity": "sensitivities.pipeline",
+    "SensitivityReport": "sensitivities.pipeline",
     "read_model": "model.tflite",
     "write_model": "model.tflite",
     "AccuracyError": "errors",
@@ -98,6 +104,8 @@ __all__ = [
     "NotIntegerError",
     "PartitionReport",
     "Plan",
+    "Recipe",
+    "RecipeRule",
     "RepairPlan",
     "RepairReport",
     "Repaired",
@@ -105,6 +113,7 @@ __all__ = [
     "RulePages",
     "RuntimeFailure",
     "SamplesError",
+    "SensitivityReport",
     "SetupError",
     "UsageError",
     "VerificationError",
@@ -122,6 +131,7 @@ __all__ = [
     "readlog",
     "repair",
     "repair_plan",
+    "sensitivity",
     "setup",
     "write_model",
 ]

@@ -21,6 +21,8 @@ class Target:
         source: where this is documented.
         wide_streams: whether residual streams and normalizations may compute in int16: it has to have all the kernels, and be
             able to change types between operators.
+        int16: whether operators named in --int16, or chosen by --mixed, run on it in 16 bits.
+        int16_factor: how many times as long they take there as in int8; 0: as long as LiteRT's kernels (`ops.kernel_times`).
         runtime: the newest release whose operator versions it supports, "" if it does not check versions.
     """
 
@@ -29,6 +31,8 @@ class Target:
     why: str
     source: str
     wide_streams: bool = False
+    int16: bool = True
+    int16_factor: float = 0.0
     runtime: str = ""
 
 
@@ -37,12 +41,19 @@ TARGETS: dict[str, Target] = {
     for t in (
         Target("litert", True, "every kernel set has CAST, ADD and GATHER", "LiteRT, kernels/register.cc, register_ref.cc", True),
         Target("tflm", True, "CAST, ADD and GATHER are registered", "TensorFlow Lite Micro, micro_mutable_op_resolver.h"),
-        Target("ethos-u", False, "its compiler leaves GATHER and CAST to the CPU", "Arm Vela, supported operators"),
+        Target(
+            "ethos-u",
+            False,
+            "its compiler leaves GATHER and CAST to the CPU",
+            "Arm Vela, supported operators; 16-bit activations at half the rate of 8-bit ones: Ethos-U55 technical overview",
+            int16_factor=2.0,
+        ),
         Target(
             "edgetpu",
             False,
             "GATHER and CAST are not among its supported operators",
             "Coral, supported operations; compiler 16.0 rejects CONV_2D version 6, from 2.9 (google-coral/edgetpu#631)",
+            int16=False,
             runtime="2.8.0",
         ),
     )

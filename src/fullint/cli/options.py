@@ -74,6 +74,8 @@ def _made(name: str, default: Any, flag: Flag) -> Decorator:
         details["type"] = click.Choice(flag.choices)
     else:
         details["type"] = Numbers() if flag.parse is tuple else flag.parse
+    if flag.bare is not None:
+        details |= {"is_flag": False, "flag_value": flag.bare}
     if flag.several:
         return click.option(*spelling, name, multiple=True, callback=_several if name == "samples" else None, **details)
     return click.option(*spelling, name, default=default, show_default=flag.shown or default is not None, **details)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fullint.compat.attributes import TargetSpec
     from fullint.frontends.report import Conversion
+    from fullint.options.recipes import RecipeSource
     from fullint.quantization.report import QuantizeReport
 
 
@@ -78,6 +79,8 @@ class ConverterAttributes:
         seed: int
         drop_outliers: bool
         strict_samples: bool
+        mixed: float | None
+        recipe: RecipeSource | None
         target: str
         shape: str | Sequence[str]
         batch: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 MOST_ROWS = 20
 """Rows of a list that are shown; the JSON has all."""
@@ -23,6 +23,17 @@ def size(count: int) -> str:
 def cut(name: str, most: int = 60) -> str:
     """A long name without its beginning."""
     return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Numbers in rising order, with those in a row as one: 3-5, 8."""
+    found: list[list[int]] = []
+    for n in numbers:
+        if found and n == found[-1][-1] + 1:
+            found[-1].append(n)
+        else:
+            found.append([n])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in found)
 
 
 def some(counts: Mapping[str, int], most: int = 4) -> str:

@@ -181,6 +181,13 @@ class Op:
     """Whether the user asked to keep it in float."""
     origin: int = -1
     """Index in the input file of the operator it comes from, -1 for one that fullint added."""
+    folded: tuple[int, ...] = ()
+    """Indices in the input file of all operators whose work it does, where these are several."""
+
+    @property
+    def origins(self) -> tuple[int, ...]:
+        """Indices in the input file of the operators whose work it does."""
+        return self.folded or (self.origin,)
 
     def input(self, index: int) -> Tensor | None:
         """The input at a position, or None if it is missing."""

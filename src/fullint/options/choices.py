@@ -14,14 +14,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fullint.errors import UsageError
-from fullint.options.flags import said
+from fullint.options.flags import flag_of, said
 from fullint.options.of_ranges import RangeChoice, parse_ranges
-from fullint.options.of_samples import SAMPLES_SPELLING, ModelOptions, SampleOptions, one_of
+from fullint.options.of_samples import SAMPLES_SPELLING, ModelOptions, SampleOptions, is_default, numbers, one_of
+from fullint.options.recipes import Recipe, RecipeRule, RecipeSource, recipe_of
+from fullint.options.toml_tables import require_known
 from fullint.targets import TARGETS
 
 IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
@@ -30,6 +32,10 @@ EFFORTS = ("fast", "balanced", "best")
 WEIGHTS = ("auto", "per-channel", "per-tensor")
 FRAMEWORK_NAMES = ("auto", "keras", "torch", "onnx")
 SNIPPET_LANGUAGES = ("python", "cpp", "c", "kotlin")
+
+MOST_DB = 100
+REPLACED = ("mixed",)
+"""Options of a run that its recipe has as rules instead."""
 
 FRAMEWORK_HELP = "What makes the model of module.py:function, where its imports do not tell."
 
@@ -104,6 +110,15 @@ class RunOptions(SampleOptions):
             converter=True,
         ),
     )
+    recipe: RecipeSource | None = field(
+        default=None,
+        metadata=said(
+            "Options of this call, and rules for operators by name, pattern, type or index, in TOML; as `quantize --plan` prints "
+            "it. What is given besides, with another value than its default, counts more.",
+            metavar="FILE",
+            converter=True,
+        ),
+    )
     min_sqnr: float = field(
         default=5.0, metadata=said("Write nothing below this SQNR, in dB.", metavar="DB", parse=float, converter=True)
     )
@@ -137,6 +152,14 @@ class RunOptions(SampleOptions):
             raise UsageError(f"allow_lost must be the name of a part, or a sequence of names, not {self.allow_lost!r}")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"threads must be at least 1, not {self.threads}")
+        recipe = recipe_of(self.recipe)
+        if recipe.options:
+            _ = _with_options_of(self, recipe)
+
+    @property
+    def rules(self) -> tuple[RecipeRule, ...]:
+        """Of the recipe."""
+        return recipe_of(self.recipe).rules
 
     @property
     def accepted(self) -> frozenset[str]:
@@ -185,6 +208,18 @@ class QuantizeOptions(RunOptions):
             converter=True,
         ),
     )
+    mixed: float | None = field(
+        default=None,
+        metadata=said(
+            "Let operators compute in int16 where that is cheap on the target, until the SQNR is so many dB higher, or is that "
+            "of --min-sqnr where no number follows; a table of what each gives and costs is in the report.",
+            metavar="[DB]",
+            bare="0",
+            parse=float,
+            shown="no operator but those that need it",
+            converter=True,
+        ),
+    )
     synthetic: bool = field(default=False, metadata=said("Calibrate on random numbers: for speed trials only."))
     framework: str = field(default="auto", metadata=said(FRAMEWORK_HELP, choices=FRAMEWORK_NAMES))
 
@@ -195,7 +230,18 @@ class QuantizeOptions(RunOptions):
         if not isinstance(self.split_outputs, bool):
             raise UsageError(f"split_outputs must be true or false, not {self.split_outputs!r}")
         one_of("activations", self.activations, ACTIVATION_TYPES)
+        self._check_mixed()
         parse_ranges(self.ranges)
+
+    def _check_mixed(self) -> None:
+        if self.mixed is None:
+            return
+        if not isinstance(self.mixed, int | float) or isinstance(self.mixed, bool) or not 0 <= self.mixed <= MOST_DB:
+            raise UsageError(f"mixed must be a number of dB from 0 to {MOST_DB}, not {self.mixed!r}")
+        if self.activations != "int8":
+            raise UsageError("mixed chooses operators for int16 among those in int8: leave activations at int8")
+        if not TARGETS[self.target].int16:
+            raise UsageError(f"mixed: {self.target} does not run operators in int16")
 
     @property
     def io_types(self) -> tuple[str, str]:
@@ -205,8 +251,10 @@ class QuantizeOptions(RunOptions):
 
     @property
     def range_choices(self) -> tuple[RangeChoice, ...]:
-        """Methods that make ranges, and of which tensors."""
-        return parse_ranges(self.ranges)
+        """Methods that make ranges, and of which tensors; of several that name a tensor, the last one counts."""
+        given = parse_ranges(self.ranges)
+        ruled = [replace(parse_ranges(r.ranges)[0], of=item) for r in self.rules if r.ranges is not None for item in r.items]
+        return (*(c for c in given if c.of is None), *ruled, *(c for c in given if c.of is not None))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -261,6 +309,44 @@ class RepairOptions(RunOptions):
         """The same for the stages that `repair` and `quantize` share."""
         common = {f.name: getattr(self, f.name) for f in fields(RunOptions)}
         return QuantizeOptions(**common)
+
+
+AnyRun = TypeVar("AnyRun", bound=RunOptions)
+NOT_IN_RECIPES = ("recipe", "threads")
+
+
+def with_recipe(options: AnyRun) -> AnyRun:
+    """The options with those of their recipe, where a call gives none; of the recipe, the rules are left.
+
+    Raises:
+        UsageError: it is no recipe, or one for another call.
+    """
+    return options if options.recipe is None else _with_options_of(options, recipe_of(options.recipe))
+
+
+def _with_options_of(options: AnyRun, recipe: Recipe) -> AnyRun:
+    """The same; checked."""
+    known = {f.name: f for f in fields(options) if flag_of(f).reported and f.name not in NOT_IN_RECIPES}
+    require_known(recipe.options, known, f"recipe, options for {type(options).__name__.removesuffix('Options').lower()}")
+    free = [name for name in recipe.options if is_default(options, known[name])]
+    values = {name: recipe.options[name] for name in free}
+    found = replace(options, recipe=Recipe(rules=recipe.rules), **values)
+    found.check()
+    return found
+
+
+def recipe_of_run(options: RunOptions, more: Sequence[RecipeRule] = ()) -> Recipe:
+    """The recipe that makes the same of the same model and samples.
+
+    Args:
+        options: of the run, with those of its recipe.
+        more: rules for what the run found out by itself.
+    """
+    left_out = (*NOT_IN_RECIPES, *REPLACED)
+    chosen = [f for f in fields(options) if flag_of(f).reported and f.name not in left_out and not is_default(options, f)]
+    values = {f.name: getattr(options, f.name) for f in chosen}
+    values |= {name: list(numbers(values[name])) for name in ("mean", "std") if name in values}
+    return Recipe(values, (*options.rules, *more))
 
 
 def _all_text(value: object, also: type = str) -> bool:

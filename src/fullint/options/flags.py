@@ -21,6 +21,7 @@ class Flag:
         help: one sentence.
         metavar: what stands for its value in help.
         choices: the values it can have, if they can be counted.
+        bare: the value in a command that gives the flag without one; None where a value has to follow.
         several: whether it is given once per value.
         short: a second, short spelling.
         shown: the default in words, where the value itself says little.
@@ -32,6 +33,7 @@ class Flag:
     help: str
     metavar: str | None = None
     choices: tuple[str, ...] = ()
+    bare: str | None = None
     several: bool = False
     short: str | None = None
     shown: str | None = None

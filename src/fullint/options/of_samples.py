@@ -34,7 +34,7 @@ class ModelOptions:
     )
 
     def __repr__(self) -> str:
-        chosen = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if flag_of(f).reported and not _is_default(self, f))
+        chosen = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if flag_of(f).reported and not is_default(self, f))
         return f"{type(self).__name__}({', '.join(chosen)})"
 
     def check(self) -> None:
@@ -137,8 +137,10 @@ class SampleOptions(ModelOptions):
             raise UsageError("std must not be zero")
 
 
-def _is_default(options: Any, f: Field[Any]) -> bool:
+def is_default(options: Any, f: Field[Any]) -> bool:
+    """Whether an option has the value that it has where none is given."""
     value = getattr(options, f.name)
+    value = value[0] if isinstance(value, tuple | list) and len(value) == 1 and not isinstance(f.default, tuple) else value
     return value is f.default or (isinstance(value, str | int | float | tuple | list) and value == f.default)
 
 

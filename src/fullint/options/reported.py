@@ -13,6 +13,7 @@ from typing import Any
 from fullint.options.choices import RunOptions
 from fullint.options.flags import flag_of
 from fullint.options.of_samples import BYTES, numbers
+from fullint.options.recipes import recipe_of
 
 
 def reported(options: RunOptions) -> dict[str, Any]:
@@ -21,6 +22,7 @@ def reported(options: RunOptions) -> dict[str, Any]:
     Paths are absolute. A model or samples that have no path are described; to repeat the run, they have to be given again.
     """
     chosen = {f.name: getattr(options, f.name) for f in fields(options) if flag_of(f).reported}
+    chosen |= {"recipe": recipe_of(options.recipe).tables() if options.recipe is not None else None}
     chosen |= {name: list(numbers(chosen[name])) for name in ("mean", "std") if not isinstance(chosen[name], int | float)}
     labels = options.labels
     named = isinstance(labels, str) and not Path(labels).exists()

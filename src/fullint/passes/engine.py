@@ -38,6 +38,11 @@ class Rewrite:
     why: str
     becomes: Mapping[Tensor, Tensor] = field(default_factory=dict)
 
+    @property
+    def origins(self) -> tuple[int, ...]:
+        """Indices in the input file of the operators whose work the new ones do."""
+        return tuple(dict.fromkeys(i for op in self.old for i in op.origins if i >= 0))
+
 
 @dataclass(frozen=True)
 class No:
@@ -115,12 +120,13 @@ def _apply(graph: Graph, found: Sequence[Rewrite]) -> None:
             t.buffer, t.quant, t.shape, t.shape_signature = other.buffer, other.quant, other.shape, other.shape_signature
     gone = {op for r in found for op in r.old}
     index = {op: i for i, op in enumerate(graph.ops)}
-    place = {max(r.old, key=index.__getitem__): r.new for r in found}
+    place = {max(r.old, key=index.__getitem__): r for r in found}
     ops: list[Op] = []
     for op in graph.ops:
         if op in place:
-            for new in place[op]:
+            for new in place[op].new:
                 new.origin = op.origin if new.origin < 0 else new.origin
+                new.folded = place[op].origins
                 ops.append(new)
         if op not in gone:
             ops.append(op)

@@ -35,6 +35,7 @@ def assign(
     types: Mapping[Op, str] | None = None,
     inputs: str = "int8",
     pinned: Mapping[Tensor, tuple[Quant, str]] | None = None,
+    symmetric: Collection[Tensor] = (),
 ) -> Assignment:
     """Decide all parameters of a model.
 
@@ -45,6 +46,7 @@ def assign(
         types: element type of operators that do not compute in `inputs`.
         inputs: element type of the model's inputs and of all other operators.
         pinned: parameters, with their type, that some tensors are to have.
+        symmetric: activations that get zero point 0 where nothing demands another one.
     """
     returns: dict[Graph, Op] = {}
     tied = ties(model, returns)
@@ -55,7 +57,7 @@ def assign(
     needed = useful(model, spans, measured.row_maxima, kinds)
     masks = mask_ranges(model, needed, spans)
     masks |= _of_paddings(pads, spans)
-    shared = share_scales(model, {**measured.ranges, **crossing}, needed, masks, tied, kinds, pinned or {})
+    shared = share_scales(model, {**measured.ranges, **crossing}, needed, masks, tied, kinds, pinned or {}, symmetric)
     activations = Assignment(_one_map(shared.tensors, shared.operands))
     weights, notes = _weights(model, activations, granularity or Granularity(), kinds)
     derived, intermediates = _derived(model, activations, measured.state)
@@ -131,7 +133,7 @@ def _weights(
             continue
         x, w, b = activations.of(op, row.data), op.input(row.weight), op.input(row.bias) if row.bias is not None else None
         assert x is not None and w is not None
-        spec = granularity.spec(row, constant=w.is_constant)
+        spec = granularity.spec(row, op, constant=w.is_constant)
         scales = _grid(w, spec) if w.is_constant else _symmetric(activations.of(op, row.weight), spec)
         s_in, kind = float(x.quant.scale[0]), kinds.of(op)
         if b is not None:

@@ -95,12 +95,19 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Granularity:
-    """Which weights are quantized per output channel."""
+    """Which weights are quantized per output channel.
+
+    Attributes:
+        per_tensor: none.
+        dense_per_tensor: those of FULLY_CONNECTED are not.
+        chosen: of single operators, whether they have one scale per tensor.
+    """
 
     per_tensor: bool = False
     dense_per_tensor: bool = False
+    chosen: Mapping[Op, bool] = field(default_factory=dict)
 
-    def spec(self, row: OpRow, *, constant: bool = True) -> WeightSpec:
+    def spec(self, row: OpRow, op: Op, *, constant: bool = True) -> WeightSpec:
         """The form of an operator's weights; those that are no constant have one scale."""
-        whole = self.per_tensor or (self.dense_per_tensor and row.kind == "FULLY_CONNECTED") or not constant
-        return WeightSpec.along(None if whole else row.axis)
+        whole = self.per_tensor or (self.dense_per_tensor and row.kind == "FULLY_CONNECTED")
+        return WeightSpec.along(None if self.chosen.get(op, whole) or not constant else row.axis)

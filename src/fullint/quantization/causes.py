@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from fullint.documents import many
 from fullint.model.ir import Array
 from fullint.quantization.figures import figures_of_result
+from fullint.quantization.mixed import would_reach
 from fullint.quantization.stage_values import Written
-from fullint.quantization.ways_out import Needed, Tried, ways_for_outputs, ways_for_parts
+from fullint.quantization.ways_out import HELPS_DB, Needed, Tried, ways_for_outputs, ways_for_parts
 from fullint.quantization.weight_limit import of_weights, weights_limit
 from fullint.quantization.workbench import Workbench
 from fullint.verification.kernel_outputs import as_read
@@ -64,9 +65,18 @@ class FoundCauses:
         limit = self._weights_limit()
         tried = ways_for_outputs(self.bench, self.needed, lost, now) if ways else []
         helped = [t for t in tried if t.helps]
+        if limit is not None and any(t.figure > limit + HELPS_DB for t in tried if "int16" in t.option):
+            limit = None  # it is that of these codes and biases; with finer activations they do better
         as_it_is = f", which have {now:.1f} dB as it is"
         found = self._said(helped, as_it_is) or self._said(tried, f"{as_it_is}, and no help")
-        return [*said, *(text for text in (of_weights(limit, now), found) if text)]
+        mixed = self._mixed() if ways else ""
+        return [*said, *(text for text in (of_weights(limit, now), found, mixed) if text)]
+
+    def _mixed(self) -> str:
+        """What 16 bits for some operators would give."""
+        given = self.written.assigned.given
+        missing = given.prepared.loaded.options.min_sqnr - (self.certificate.sqnr_db or 0.0)
+        return would_reach(self.bench, given, max(missing, 0.0))
 
     def _weights_limit(self) -> float | None:
         """What the weights alone allow, in dB."""

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from fullint.calibration.signatures import with_graph
 from fullint.errors import Blocker, NotIntegerError
-from fullint.model.ir import Op
+from fullint.model.ir import Op, Tensor
 from fullint.ops import ROWS
 from fullint.quantization.assign import assign
+from fullint.quantization.assignment import Granularity
 from fullint.quantization.feasibility import scale_blockers
 from fullint.quantization.joined_layers import join_layers
 from fullint.quantization.lookup_tables import compute_tables
@@ -28,7 +29,7 @@ def decide(bench: Workbench, calibrated: Calibrated) -> Assigned:
     Raises:
         NotIntegerError: a scale that no float32 number or multiplier holds.
     """
-    prepared = calibrated.prepared
+    prepared, given = calibrated.prepared, calibrated
     loaded = prepared.loaded
     with bench.stage("assign"):
         activations = loaded.options.activations
@@ -39,12 +40,26 @@ def decide(bench: Workbench, calibrated: Calibrated) -> Assigned:
             model, joined = join_layers(model, calibrated.ranges, prepared.pinned.keys(), _named(calibrated).keys())
         calibrated, types, changes = _types(replace(calibrated, model=model))
         model = calibrated.model
-        assignment = assign(model, calibrated.measured, loaded.granularity, types, activations, prepared.pinned)
+        granularity, symmetric = _granularity(calibrated), _symmetric(calibrated)
+        assignment = assign(model, calibrated.measured, granularity, types, activations, prepared.pinned, symmetric)
         found = scale_blockers(model, assignment)
         if found:
             raise refusal(found, calibrated)
         tables = compute_tables(model, assignment, bench.evaluate)
-    return Assigned(calibrated, replace(assignment, tables=tables), (*joined, *changes))
+    return Assigned(calibrated, replace(assignment, tables=tables), given, (*joined, *changes))
+
+
+def _granularity(calibrated: Calibrated) -> Granularity:
+    """That of the run, with what is asked for of single operators."""
+    found = ((op, calibrated.prepared.asked(n, op).per_tensor) for n, op in calibrated.model.ops())
+    return replace(calibrated.prepared.loaded.granularity, chosen={op: v for op, v in found if v is not None})
+
+
+def _symmetric(calibrated: Calibrated) -> list[Tensor]:
+    """Activations that are to have zero point 0, in order."""
+    prepared = calibrated.prepared
+    made = [t for n, op in calibrated.model.ops() if prepared.asked(n, op).symmetric and not op.keep_float for t in op.outputs]
+    return [*prepared.symmetric_inputs, *(t for t in made if t.dtype == "float32")]
 
 
 def _types(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str], tuple[Change, ...]]:
@@ -52,7 +67,9 @@ def _types(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str], tuple[Cha
     if calibrated.prepared.loaded.options.activations == "int8":
         calibrated, carried = _with_wide_streams(calibrated)
         calibrated, wide = _with_wide_squares(calibrated)
-        named = _named(calibrated)
+        named, refused = _named(calibrated), _refused(calibrated)
+        carried = {op: kind for op, kind in carried.items() if op not in refused}
+        wide = {op: kind for op, kind in wide.items() if op not in refused}
         why = "small values lie too close together for 8 bits: computes in int16"
         changes = [Change("widen", op.origin, op.kind, op.outputs[0].name, why) for op in wide if op not in {**named, **carried}]
         why = "part of a residual stream and its normalizations, which 8 bits would round again and again: computes in int16"
@@ -64,7 +81,7 @@ def _types(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str], tuple[Cha
     narrow = {
         op: "int8" for _, op in model.ops() if (row := ROWS.get(op.kind)) is not None and not row.int16 and not op.keep_float
     }
-    return calibrated, narrow, ()
+    return calibrated, {**narrow, **dict.fromkeys(_refused(calibrated), "int8")}, ()
 
 
 def _with_wide_streams(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str]]:
@@ -105,6 +122,12 @@ def _named(calibrated: Calibrated) -> dict[Op, str]:
         for number, op in calibrated.model.ops()
         if (number, op.origin) in wide and not op.keep_float and any(t.is_float for t in op.outputs)
     }
+
+
+def _refused(calibrated: Calibrated) -> set[Op]:
+    """Operators that the user does not want to compute in int16."""
+    asked = calibrated.prepared.asked
+    return {op for number, op in calibrated.model.ops() if asked(number, op).int16 is False and not op.keep_float}
 
 
 def refusal(found: list[Blocker], calibrated: Calibrated) -> NotIntegerError:

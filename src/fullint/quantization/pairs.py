@@ -6,7 +6,7 @@ float CONV_2D --> y    integer CONV_2D --> y'    y' is the integer form of y    
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from fullint.model.ir import Graph, Model, Op, Tensor, Uses
 from fullint.ops import ROWS, traits_of
@@ -57,9 +57,10 @@ def heads(graph: Graph) -> list[Op]:
     return [op for op in weighted(graph) if op in found and not op.options.get("fused_activation_function")]
 
 
-def operators_to_refine(graph: Graph, effort: str) -> list[Op]:
-    """Those of the main float graph."""
-    return heads(graph) if effort == "fast" else weighted(graph)
+def operators_to_refine(graph: Graph, effort: Callable[[Op], str]) -> list[Op]:
+    """Those of the main float graph: all, but of those whose effort is fast, the last ones only."""
+    last = {*heads(graph)}
+    return [op for op in weighted(graph) if op in last or effort(op) != "fast"]
 
 
 def sample_count(model: Model, chosen: Sequence[Op]) -> int:
@@ -95,7 +96,7 @@ def _integer(op: Op) -> bool:
     return all(t.dtype in ("int8", "int16") and t.quant is not None for t in (data_of(op), weights_of(op)))
 
 
-def staying(emitted: Emitted, found: Sequence[Pair]) -> Mapping[Op, str]:
+def staying(emitted: Emitted, found: Sequence[Pair]) -> dict[Op, str]:
     """Integer operators whose weights are not rounded anew, and why."""
     readers = Counter(t for _, op in emitted.model.ops() for t in op.inputs if t is not None and t.is_constant)
     why = {}

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fullint.options import Progress, QuantizeOptions, takes
+from fullint.options import Progress, QuantizeOptions, recipe_of_run, takes, with_recipe
 from fullint.quantization.build import build
 from fullint.quantization.certify import certify
 from fullint.quantization.decide import decide
 from fullint.quantization.load import hand_on_integer, load, require_float, split
 from fullint.quantization.measure import calibrate, equalize
+from fullint.quantization.mixed import mix
 from fullint.quantization.plan import Plan
 from fullint.quantization.prepare import prepare, require_feasible, require_samples
 from fullint.quantization.report import Result
@@ -27,7 +28,7 @@ __all__ = ["Plan", "Result", "plan", "quantize"]
 Stage = Callable[[Workbench, Any], Any]
 """From one of the values of `stage_values` to the next."""
 
-DECIDE: tuple[Stage, ...] = (require_samples, prepare, require_feasible, calibrate, equalize, decide)
+DECIDE: tuple[Stage, ...] = (require_samples, prepare, require_feasible, calibrate, equalize, mix, decide)
 """From a float model to the parameters of all its tensors."""
 QUANTIZE: tuple[Stage, ...] = (load, hand_on_integer, split, *DECIDE, build, search, certify)
 PLAN: tuple[Stage, ...] = (load, require_float, split, *DECIDE)
@@ -62,7 +63,7 @@ def quantize(options: QuantizeOptions) -> Result:
         SamplesError, ModelFormatError, UsageError, RuntimeFailure: bad samples, file, options, or a
             model the runtime does not run.
     """
-    result: Result = run(QUANTIZE, Request(options), options.progress)
+    result: Result = run(QUANTIZE, Request(with_recipe(options)), options.progress)
     return result
 
 
@@ -74,5 +75,10 @@ def plan(options: QuantizeOptions) -> Plan:
         NotIntegerError: operators that cannot be integer; its `blockers` names each.
         SamplesError, ModelFormatError, UsageError, RuntimeFailure: as `quantize`.
     """
-    assigned: Assigned = run(PLAN, Request(options), options.progress)
-    return Plan(assigned.calibrated.model, assigned.assignment)
+    request = Request(with_recipe(options))
+    assigned: Assigned = run(PLAN, request, options.progress)
+    return Plan(
+        assigned.calibrated.model,
+        assigned.assignment,
+        recipe_of_run(request.options, assigned.calibrated.mixed.rules() if assigned.calibrated.mixed else ()),
+    )

@@ -1,4 +1,9 @@
-"""The decisions of `quantize`, before anything is rewritten: what `--plan` prints."""
+"""The decisions of `quantize`, before anything is rewritten: what `--plan` prints, as a recipe that makes the same again.
+
+[options]                                          effort = "best"
+[[rules]]                                          match = ["block/add", 12], int16 = true
+# block/add: int16 scale 0.0002, zero point 0      the parameters of all tensors, as comments
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from typing import Any
 
 from fullint.documents import Document, Line
 from fullint.model.ir import Model
+from fullint.options import Recipe
 from fullint.quantization.assignment import Assignment, Encoding
 from fullint.reporting import SCHEMA_VERSION, Report
 
@@ -19,28 +25,39 @@ class Plan(Report):
     Attributes:
         model: the prepared float model.
         assignment: the encodings.
+        recipe: what makes the same of the same model and samples.
     """
 
     model: Model
     assignment: Assignment
+    recipe: Recipe
 
     def document(self) -> Document:
-        """A line for each tensor, operand, requantize and note."""
-        return Document(tuple(Line(line) for line in str(self.assignment).splitlines()))
+        """The recipe, and as comments a line for each tensor, operand, requantize and note."""
+        encodings = (f"# {line}" for line in str(self.assignment).splitlines())
+        return Document(tuple(map(Line, (*str(self.recipe).splitlines(), *encodings))))
 
     def rows(self) -> list[dict[str, Any]]:
         """The tensors."""
         return [{"tensor": t.name, **_parameters(e)} for t, e in self.assignment.tensors().items()]
 
     def to_json(self) -> str:
-        """The encodings of all tensors and operands, the requantizes and the notes, as indented JSON."""
+        """The recipe, all encodings, the requantizes and the notes, as indented JSON."""
         a = self.assignment
         operands = [
             {"op": op.origin, "kind": op.kind, "input": i, "axis": e.quant.axis, **_parameters(e)}
             for (op, i), e in a.operands().items()
         ]
         cuts = [{"op": c.op.origin, "kind": c.op.kind, "input": c.input, "why": c.why} for c in a.cuts]
-        body = {"schema_version": SCHEMA_VERSION, "tensors": self.rows(), "operands": operands, "cuts": cuts, "notes": a.notes}
+        recipe = self.recipe.tables()
+        body = {
+            "schema_version": SCHEMA_VERSION,
+            "recipe": recipe,
+            "tensors": self.rows(),
+            "operands": operands,
+            "cuts": cuts,
+            "notes": a.notes,
+        }
         return json.dumps(body, indent=2, ensure_ascii=False)
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
 from functools import partial
 
 from fullint.calibration.samples import WAYS
 from fullint.errors import NotIntegerError, UsageError
-from fullint.model.ir import Model, Op
+from fullint.model.ir import Model
 from fullint.model.subgraphs import LOOKUP, copy_model
 from fullint.ops.structure import check_structure
 from fullint.passes import prepare as run_passes
 from fullint.passes.engine import sweep
 from fullint.passes.expand_constants import expand_dequantize
 from fullint.passes.input_ids import ids_as_integers
-from fullint.passes.named_operators import keep_in_float, named_operators
+from fullint.passes.named_operators import keep_in_float
 from fullint.passes.qat_params import apply_qat_params, forget_float_params
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
 from fullint.quantization.feasibility import blockers, reads_of_nothing, without_int16
+from fullint.quantization.operator_settings import asked_for
 from fullint.quantization.range_selection import select_ranges
 from fullint.quantization.stage_values import Loaded, Prepared
 from fullint.quantization.workbench import Workbench
@@ -48,10 +48,11 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
         raise NotIntegerError(undefined)
     with bench.stage("prepare"):
         model, twins = copy_model(loaded.model)
-        chosen = [] if any(op.keep_float for _, op in model.ops()) else keep_in_float(model, options.keep_float)
+        asked = asked_for(model, options)
+        chosen = () if any(op.keep_float for _, op in model.ops()) else asked.keep
+        keep_in_float(chosen)
         for number, graph in enumerate(model.graphs):
             graph.origin = number
-        named = {(number, op.origin) for number, op in _places(model, named_operators(model, options.int16, "int16"))}
         ranges = select_ranges(model, options.range_choices)
         pinned = {twins[t]: params for t, params in loaded.pinned.items()}
         changes = _fix_shapes(bench, loaded, model)
@@ -69,17 +70,26 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
         check_structure(model)
         changes += run_passes(model, bench.evaluate, target.lookups, wide=options.activations == "int16")
         # each loop has its own copies of its graphs by now, in another order
-        wide = frozenset((n, op.origin) for n, op in model.ops() if (model.graphs[n].origin, op.origin) in named)
+        settings = asked.settings(model)
+        wide = frozenset(place for place, s in settings.items() if s.int16)
     behind = " behind a CAST, since float32 is asked for" if options.io_types[0] == "float32" else ""
     notes = tuple(f'input "{c.output}" {c.why}{behind}' for c in ids)
     warnings = _warnings(model, target, loaded.packed.unreadable)
-    return Prepared(loaded, model, pinned, len(chosen), tuple(changes), warnings, wide, notes, ranges)
-
-
-def _places(model: Model, ops: Collection[Op]) -> Iterator[tuple[int, Op]]:
-    """Operators with the number of their graph."""
-    wanted = set(ops)
-    yield from ((number, op) for number, op in model.ops() if op in wanted)
+    warnings += tuple(f"recipe: the model has no {kind}, which a rule names" for kind in asked.idle)
+    warnings += tuple(f"{whom} has no effect: it became part of other operators" for whom in asked.without_effect(model))
+    return Prepared(
+        loaded,
+        model,
+        pinned,
+        len(chosen),
+        tuple(changes),
+        warnings,
+        wide,
+        notes,
+        ranges,
+        settings,
+        asked.symmetric_inputs,
+    )
 
 
 def _fix_shapes(bench: Workbench, loaded: Loaded, model: Model) -> list[Change]:

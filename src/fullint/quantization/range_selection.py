@@ -37,7 +37,7 @@ class SelectedRanges:
 
     def means(self, number: int, op: Op | None, t: Tensor) -> bool:
         """Whether a tensor of a prepared model is meant: an output of an operator of a graph as it was read, or an input."""
-        made = op is not None and (number, op.origin) in self.places
+        made = op is not None and any((number, i) in self.places for i in op.origins)
         return self.choice.of is None or made or t in self.tensors
 
 

@@ -36,15 +36,16 @@ def refined_weights(
     """
     model, samples = calibrated.model, calibrated.refining
     loaded = calibrated.prepared.loaded
-    effort = loaded.options.effort
-    found = pairs(model, emitted, operators_to_refine(model.main, effort))
+    found = pairs(model, emitted, operators_to_refine(model.main, calibrated.prepared.effort))
     if len(samples) < 2 or not found:
         return ()
     carried = carried_over(found, known)
     if carried and len(carried) >= CARRIED_SHARE * len(found):
         return tuple(carried)
-    why = "effort is fast" if effort == "fast" else "" if calibrated.form.rounded else "the nearest codes are better"
-    stay = dict.fromkeys((p.integer for p in found), why) if why else staying(emitted, found)
+    stay = staying(emitted, found)
+    if not calibrated.form.rounded:
+        stay |= dict.fromkeys((p.integer for p in found), "the nearest codes are better")
+    stay |= {p.integer: "effort is fast" for p in found if calibrated.prepared.effort(p.exact) == "fast"}
     given = [as_read(s, loaded.entries[0].inputs, model.main.inputs) for s in samples]
     codes = [integer_inputs(emitted.model, s) for s in given]
     threads = max(1, loaded.options.workers // 2)

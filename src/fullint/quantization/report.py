@@ -18,10 +18,10 @@ from fullint.model.census import ConvCount, count_conv, count_float, operator_co
 from fullint.model.ir import Model, Tensor
 from fullint.model.numerics import representable
 from fullint.model.tflite import read_model
-from fullint.options import reported
+from fullint.options import recipe_of_run, reported
 from fullint.quantization.range_effect import RangesReport
 from fullint.quantization.report_document import quantize_document
-from fullint.quantization.stage_values import Calibrated, Loaded, Source, TriedForm, Written
+from fullint.quantization.stage_values import Calibrated, Loaded, MixedReport, Source, TriedForm, Written
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import SCHEMA_VERSION, Change, ModelResult, Report
 from fullint.verification.contract import contract_problems
@@ -30,7 +30,7 @@ from fullint.version import __version__
 
 _WITHOUT_EFFECT = (
     *("activations", "io", "per_tensor", "dense_per_tensor", "batch", "keep_float", "shape", "target"),
-    *("int16", "split_outputs", "allow_lost", "ranges"),
+    *("int16", "split_outputs", "allow_lost", "ranges", "mixed", "recipe"),
 )
 """Options that change nothing where nothing is float."""
 
@@ -97,6 +97,8 @@ class QuantizeReport(Report):
     conversion: Conversion | None = None
     ranges: RangesReport | None = None
     trials: tuple[TriedForm, ...] = ()
+    recipe: dict[str, Any] = field(default_factory=dict)
+    mixed: MixedReport | None = None
 
     def document(self) -> Document:
         """What the report says."""
@@ -154,6 +156,8 @@ def report_result(
         corrected=corrected,
         ranges=ranges,
         trials=written.trials,
+        recipe=recipe_of_run(loaded.request.options, calibrated.mixed.rules() if calibrated.mixed else ()).tables(),
+        mixed=calibrated.mixed,
     )
 
 
@@ -166,6 +170,7 @@ def report_unchanged(bench: Workbench, loaded: Loaded, data: bytes, status: str,
         changes=tuple(c for c in loaded.changes if c.done),
         notes=_left(loaded.changes),
         warnings=tuple(warnings),
+        recipe=recipe_of_run(loaded.request.options).tables(),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fullint.documents import Block, Document, Fact, Line, many, size, some
+from fullint.documents import Block, Document, Fact, Line, Table, many, size, some, spans
 from fullint.documents.wording import MOST_ROWS
 from fullint.frontends.report_document import conversion_fact
 from fullint.options import model_name
@@ -14,7 +14,7 @@ from fullint.verification.report_document import certificate_blocks
 if TYPE_CHECKING:
     from fullint.quantization.range_effect import NarrowedRange, RangesReport
     from fullint.quantization.report import QuantizeReport
-    from fullint.quantization.stage_values import TriedForm
+    from fullint.quantization.stage_values import MixedReport, MixedStep, TriedForm
 
 REQUANTIZES_SHOWN = 5
 RANGES_SHOWN = 5
@@ -66,6 +66,8 @@ def quantize_blocks(report: QuantizeReport) -> Iterator[Block]:
         yield from certificate_blocks(report.certificate)
     if report.ranges is not None:
         yield from _ranges(report.ranges)
+    if report.mixed is not None:
+        yield from _mixed(report.mixed)
     if report.trials:
         yield from _trials(report.trials)
     if report.corrected is not None and report.corrected.sqnr_db is not None and report.corrected is not report.certificate:
@@ -91,6 +93,38 @@ def _ranges(ranges: RangesReport) -> Iterator[Block]:
         (low, high), (first, last) = t.chosen, t.minmax
         cut = f"[{low:.4g}, {high:.4g}] of [{first:.4g}, {last:.4g}], {100 * t.outside:.3g} % of the values outside"
         yield Fact("", f'"{t.tensor}" {t.method}: {cut}')
+
+
+def _mixed(mixed: MixedReport) -> Iterator[Block]:
+    """Which operators compute in int16, what each gave and cost, and what would be too slow."""
+    gave = f"{mixed.before_sqnr_db:.1f} -> {mixed.after_sqnr_db:.1f} dB on {many(mixed.samples, 'sample')}"
+    measured = f", {mixed.measured_latency:.2f} x measured here" if mixed.measured_latency is not None else ""
+    slower = f"latency {mixed.predicted_latency:.2f} x by kernel times{measured}"
+    yield Fact("int16", f"{gave}; {slower}" if mixed.chosen else f"{mixed.before_sqnr_db:.1f} dB: no operator chosen")
+    kept = [s for s in mixed.steps if s.kept]
+    if kept:
+        yield Table(("operators", "types", "output", "gain dB", "SQNR dB", "latency"), tuple(map(_step, kept)))
+    yield from _not_reached(mixed, [s for s in mixed.steps if not s.kept])
+
+
+def _step(s: MixedStep) -> tuple[str, ...]:
+    kinds = some({kind: s.kinds.count(kind) for kind in s.kinds})
+    return (spans(s.operators), kinds, s.output, f"{s.gain_db:+.1f}", f"{s.sqnr_db:.1f}", f"{s.latency:.2f} x")
+
+
+def _not_reached(mixed: MixedReport, dear: Sequence[MixedStep]) -> Iterator[Block]:
+    """What is to be said where less was reached than wanted."""
+    if mixed.after_sqnr_db >= mixed.wanted_sqnr_db:
+        return
+    said = f"mixed: {mixed.after_sqnr_db:.1f} dB of the {mixed.wanted_sqnr_db:.1f} wanted, with operators that are cheap in int16"
+    if not dear:
+        yield Line(f"{said}; no others were seen to help", "warning")
+        return
+    last = dear[-1]
+    more = ",".join(map(str, sorted({*mixed.chosen, *(i for s in dear for i in s.operators)})))
+    near = "it has" if last.sqnr_db >= mixed.wanted_sqnr_db else "it still has only"
+    cost = f"{near} {last.sqnr_db:.1f} dB, at {last.latency:.1f} times the latency"
+    yield Line(f"{said}; with --int16 {more} {cost}", "warning")
 
 
 def _trials(trials: Sequence[TriedForm]) -> Iterator[Block]:

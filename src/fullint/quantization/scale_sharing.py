@@ -11,7 +11,7 @@ and becomes a QUANTIZE from integers to integers. (Union-find over tensors, rang
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fullint.calibration.observed import clips, given_params
@@ -24,7 +24,7 @@ from fullint.ops.control_flow import Tie
 from fullint.quantization.assignment import Cut, Encoding, Operand
 from fullint.quantization.element_types import ElementTypes
 from fullint.quantization.least_scales import raise_scales
-from fullint.quantization.tensor_groups import TensorGroups
+from fullint.quantization.tensor_groups import TensorGroups, with_zero_point_0
 
 FREE_RATIO = 1.5
 """Sharing a range that makes an operand's steps this much coarser costs next to nothing."""
@@ -55,6 +55,7 @@ def share_scales(
     tied: Sequence[Tie],
     types: ElementTypes,
     pinned: Mapping[Tensor, tuple[Quant, str]],
+    symmetric: Collection[Tensor] = (),
 ) -> Sharing:
     """Encodings of all activations, and of constants that are used like activations.
 
@@ -66,14 +67,16 @@ def share_scales(
         tied: values that cross graphs.
         types: element types.
         pinned: parameters, with their type, that some tensors are to have.
+        symmetric: activations that get zero point 0, and with them all that share their scale.
     """
     uses = Uses(*model.graphs)
     uses.outputs = {t for graph in model.entries for t in graph.outputs}
     fixed = {t: q for t, (q, kind) in pinned.items() if kind == types.of_tensor(t)}
     found = _Sharing(model.graphs, TensorGroups(ranges, useful, fixed, uses, types.of_tensor), tied, types, masks)
     found.join_all()
-    constants = _own_constants(found.ops(), masks, types)
+    constants = _own_constants(found.ops(), masks, types, symmetric)
     notes = raise_scales([*found.ops()], found.groups, constants, ranges, types)
+    notes += found.groups.make_symmetric(symmetric)
     tensors = {t: Encoding(types.of_tensor(t), found.groups.params(t)) for t in float_activations(model.graphs)}
     anchored = {operand: tensors[anchor] for operand, anchor in found.anchored.items()}
     operands = {**found.compared, **constants, **_zeros(constants, tensors), **anchored}
@@ -267,7 +270,9 @@ def _zeros(constants: Mapping[Operand, Encoding], tensors: Mapping[Tensor, Encod
     return {(op, i): tensors[op.outputs[0]] for op, i in sums if (t := op.inputs[i]) is not None and not t.array.any()}
 
 
-def _own_constants(ops: Iterator[Op], masks: Mapping[Operand, Range], types: ElementTypes) -> dict[Operand, Encoding]:
+def _own_constants(
+    ops: Iterator[Op], masks: Mapping[Operand, Range], types: ElementTypes, symmetric: Collection[Tensor]
+) -> dict[Operand, Encoding]:
     """Constants used like activations: parameters from their own values, a copy per reader."""
     found: dict[Operand, Encoding] = {}
     for op in ops:
@@ -277,7 +282,10 @@ def _own_constants(ops: Iterator[Op], masks: Mapping[Operand, Range], types: Ele
                 continue
             kind, span = types.of(op), Range.of(t.array).with_zero()
             keeps = t.quant is not None and not t.quant.per_channel and kind == "int8"
-            params = activation_params(span.intersection(masks.get((op, i), span)), kind)
+            span = span.intersection(masks.get((op, i), span))
+            centred = bool(op.outputs) and op.outputs[0] in symmetric
+            keeps = keeps and not centred
+            params = activation_params(with_zero_point_0(span) if centred else span, kind)
             found[op, i] = Encoding(kind, (t.quant if keeps else None) or params)
     return found
 

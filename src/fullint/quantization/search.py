@@ -12,53 +12,27 @@ samples it was chosen on is thus left out, and with few samples nothing is tried
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from fullint.calibration.collect import has_state
 from fullint.errors import FullintError
 from fullint.model.ir import Array, Tensor
-from fullint.ops.macs import total_macs
 from fullint.quantization.build import build
 from fullint.quantization.decide import decide
 from fullint.quantization.forms import Form
+from fullint.quantization.judges import WORTH_DB, Judges, judges_of
 from fullint.quantization.measure import equalize, with_narrowed
 from fullint.quantization.stage_values import Calibrated, TriedForm, Written
 from fullint.quantization.workbench import Workbench
-from fullint.verification.kernel_outputs import as_read, integer_inputs, outputs_of, real
 
-FEWEST_JUDGES, MOST_JUDGES = 16, 96
-JUDGE_MACS = 100_000_000_000
-"""Spent on the samples that judge one trial."""
-WORTH_DB = 0.1
+FEWEST_JUDGES = 16
 MOST_TENSORS = 24
 """Whose ranges are tried one by one."""
 NARROWER = 0.97
 """Of the range of min-max; what is wider is not worth a trial."""
-TINY = 1e-12
-"""Of a sample's signal: errors below this are none."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Judges:
-    """Samples as the prepared model takes them, and what it answers, of each sample and output."""
-
-    samples: Sequence[list[Array]]
-    answers: Sequence[Sequence[Array]]
-
-    def errors(self, bench: Workbench, written: Written) -> Array:
-        """Squared errors of a result as shares of the signal, [samples, outputs]."""
-        result = written.emitted.model
-        got = outputs_of(bench.worker, written.data, [integer_inputs(result, s) for s in self.samples])
-        found = np.zeros((len(got), len(result.main.outputs)))
-        for i, (a, b) in enumerate(zip(self.answers, got, strict=True)):
-            for j, (x, y, t) in enumerate(zip(a, b, result.main.outputs, strict=True)):
-                signal = float(np.square(x, dtype=np.float64).sum()) + 1e-30
-                found[i, j] = float(np.square(x.astype(np.float64) - real(y, t)).sum()) / signal
-        return found + TINY
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +51,9 @@ def search(bench: Workbench, written: Written) -> Written:
         return written
     with bench.trials("search"), bench.quietly():
         try:
-            given = _judging(calibrated)
-            if isinstance(given, str):
-                return _warned(written, f"effort best: {given}, so that nothing else was tried")
-            judges = _Judges(given, outputs_of(bench.worker, calibrated.model, given))
+            judges = judges_of(bench, calibrated, FEWEST_JUDGES)
+            if isinstance(judges, str):
+                return _warned(written, f"effort best: {judges}, so that nothing else was tried")
             return _best(bench, written, judges)
         except KeyboardInterrupt:
             bench.restart()
@@ -91,22 +64,8 @@ def _warned(written: Written, text: str) -> Written:
     return replace(written, warnings=(*written.warnings, text))
 
 
-def _judging(calibrated: Calibrated) -> list[list[Array]] | str:
-    """The samples that judge; why there are none that can."""
-    if calibrated.before is None:
-        return "ranges come from the file, not from samples"
-    if has_state(calibrated.model):
-        return "the model keeps a state from sample to sample"
-    held, entry = calibrated.held[0], calibrated.prepared.loaded.entries[0]
-    most = min(MOST_JUDGES, JUDGE_MACS // max(total_macs(calibrated.model), 1))
-    found = [as_read(s, entry.inputs, calibrated.model.main.inputs) for s in (*held.samples, *(s for _, s in held.also))][:most]
-    if len(found) < FEWEST_JUDGES:
-        return f"{FEWEST_JUDGES} samples would have to judge, but there are {len(found)}, or more take too long"
-    return found
-
-
-def _best(bench: Workbench, written: Written, judges: _Judges) -> Written:
-    first = now = _Found(Form(), written, judges.errors(bench, written))
+def _best(bench: Workbench, written: Written, judges: Judges) -> Written:
+    first = now = _Found(Form(), written, judges.errors(bench.worker, written))
     choosing = np.arange(len(judges.samples)) % 2 == 0
     changes = _changes(written.assigned.calibrated)
     trials: list[TriedForm] = []
@@ -133,14 +92,14 @@ def _best(bench: Workbench, written: Written, judges: _Judges) -> Written:
     return replace(now.written, trials=tuple(trials), warnings=(*now.written.warnings, *said))
 
 
-def _tried(bench: Workbench, judges: _Judges, now: _Found, form: Form, *, anew: bool) -> _Found | None:
+def _tried(bench: Workbench, judges: Judges, now: _Found, form: Form, *, anew: bool) -> _Found | None:
     """The run in another form; None where no model comes of it."""
     before = now.written.assigned.calibrated.before
     assert before is not None
     known = now.written.refined if not anew and replace(form, narrow=now.form.narrow) == now.form else ()
     try:
         written = build(bench, decide(bench, equalize(bench, of_form(before, form))), known)
-        return _Found(form, written, judges.errors(bench, written))
+        return _Found(form, written, judges.errors(bench.worker, written))
     except FullintError:
         return None
 

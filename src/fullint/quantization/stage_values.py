@@ -21,13 +21,14 @@ from fullint.calibration.samples.values_seen import ValuesSeen
 from fullint.calibration.signatures import Entry
 from fullint.calibration.statistics import Measured, Narrowed
 from fullint.frontends.report import Conversion
-from fullint.model.ir import Array, Model, Quant, Tensor
+from fullint.model.ir import Array, Model, Op, Quant, Tensor
 from fullint.model.ranges import Range
 from fullint.model.tflite.packed_files import NO_FILES, PackedFiles
-from fullint.options import QuantizeOptions
+from fullint.options import QuantizeOptions, RecipeRule
 from fullint.quantization.assignment import Assignment, Granularity
 from fullint.quantization.emit import Emitted
 from fullint.quantization.forms import AS_USUAL, Form
+from fullint.quantization.operator_settings import NOTHING, OperatorSettings, Place
 from fullint.quantization.range_selection import SelectedRanges
 from fullint.quantization.refine import Refined
 from fullint.quantization.streams import Stream
@@ -110,6 +111,8 @@ class Prepared:
         wide: (graph of `model`, index in the given file) of operators that the user named to compute in int16.
         notes: what the user should know of the form of the result, in sentences.
         ranges: methods that make ranges, with what they are for.
+        settings: what is asked for of single operators, by (graph of `model`, index in the given file).
+        symmetric_inputs: inputs that get zero point 0.
     """
 
     loaded: Loaded
@@ -121,6 +124,16 @@ class Prepared:
     wide: frozenset[tuple[int, int]] = frozenset()
     notes: tuple[str, ...] = ()
     ranges: tuple[SelectedRanges, ...] = ()
+    settings: Mapping[Place, OperatorSettings] = field(default_factory=dict)
+    symmetric_inputs: tuple[Tensor, ...] = ()
+
+    def asked(self, number: int, op: Op) -> OperatorSettings:
+        """What is asked for of an operator of a graph."""
+        return self.settings.get((number, op.origin), NOTHING)
+
+    def effort(self, op: Op) -> str:
+        """How much work the weights of an operator of the main graph are worth."""
+        return self.asked(0, op).effort or self.loaded.options.effort
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,6 +144,58 @@ class Channels:
     ranges: Mapping[Tensor, tuple[Array, Array]] = field(default_factory=dict)
     inputs: InputValues = field(default_factory=InputValues)
     count: int = 0
+
+
+@dataclass(frozen=True)
+class MixedStep:
+    """Operators that may compute in int16, and what that gives in addition to the steps before.
+
+    Attributes:
+        operators: indices in the given file.
+        kinds: types of what has become of them.
+        output: name of what the last one writes.
+        gain_db: how much higher the SQNR is.
+        sqnr_db: what it then is.
+        latency: predicted, as a multiple of the all-int8 model's.
+        kept: whether the result has it; false where it would make the network too slow.
+    """
+
+    operators: tuple[int, ...]
+    kinds: tuple[str, ...]
+    output: str
+    gain_db: float
+    sqnr_db: float
+    latency: float
+    kept: bool = True
+
+
+@dataclass(frozen=True)
+class MixedReport:
+    """What `mixed` chose.
+
+    Attributes:
+        wanted_sqnr_db: what was to be reached.
+        before_sqnr_db: of the all-int8 model; on the samples of the trials, as all figures here.
+        after_sqnr_db: with the chosen operators in int16.
+        chosen: their indices in the given file.
+        steps: in order; with those that were not kept.
+        predicted_latency: as a multiple of the all-int8 model's, by a table of kernel times.
+        measured_latency: the same on this machine, one thread; None where nothing was chosen, or LiteRT is not the target.
+        samples: that judged.
+    """
+
+    wanted_sqnr_db: float
+    before_sqnr_db: float
+    after_sqnr_db: float
+    chosen: tuple[int, ...]
+    steps: tuple[MixedStep, ...]
+    predicted_latency: float
+    measured_latency: float | None
+    samples: int
+
+    def rules(self) -> tuple[RecipeRule, ...]:
+        """What was chosen, as a recipe says it."""
+        return (RecipeRule(match=self.chosen, int16=True),) if self.chosen else ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -158,6 +223,7 @@ class Calibrated:
         growth: by what share both ends of a range lie farther out than those of half of the samples; of the main entry's values.
         form: how it is to be carried out.
         before: the same, not yet equalized.
+        mixed: which operators were chosen for int16, where that was asked for.
     """
 
     prepared: Prepared
@@ -184,6 +250,7 @@ class Calibrated:
     growth: Mapping[Tensor, tuple[float, float]] = field(default_factory=dict)
     form: Form = AS_USUAL
     before: Calibrated | None = None
+    mixed: MixedReport | None = None
 
     @property
     def ranges(self) -> Mapping[Tensor, Range]:
@@ -193,10 +260,16 @@ class Calibrated:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Assigned:
-    """Scale, zero point and type of every tensor."""
+    """Scale, zero point and type of every tensor.
+
+    Attributes:
+        calibrated: with the model in the form that was decided on.
+        given: what was decided on, to decide otherwise.
+    """
 
     calibrated: Calibrated
     assignment: Assignment
+    given: Calibrated
     changes: tuple[Change, ...] = ()
 
 

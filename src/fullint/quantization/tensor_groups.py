@@ -5,7 +5,7 @@ union(a, b)     one group; its range holds both, its fixed parameters are those 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from fullint.model.ir import Op, Quant, Tensor, Uses
 from fullint.model.numerics import activation_params, representable
@@ -13,6 +13,12 @@ from fullint.model.ranges import Range
 
 FIXED_SLACK = 1.01
 """A fixed range may be exceeded by this factor before its edge is cut (half a step at full scale)."""
+
+
+def with_zero_point_0(span: Range) -> Range:
+    """The range over which int8 codes get zero point 0: [-128 s, 127 s] with the smallest s whose codes hold `span`."""
+    step = max(span.high / 127, -span.low / 128)
+    return Range(-128 * step, 127 * step)
 
 
 class TensorGroups:
@@ -113,6 +119,19 @@ class TensorGroups:
         if root in self.fixed:
             return self.fixed[root]
         return activation_params(self.range.get(root, Range(0.0, 0.0)), self.type_of(t))
+
+    def make_symmetric(self, tensors: Collection[Tensor]) -> tuple[str, ...]:
+        """Widen the ranges of some tensors' groups to both sides alike, and say in sentences which keep a zero point.
+
+        Those are groups whose parameters a kernel or the file demands.
+        """
+        roots = dict.fromkeys(self.root(t) for t in tensors if self.type_of(t) == "int8")
+        for root in roots:
+            if root in self.range and root not in self.fixed:
+                self.range[root] = with_zero_point_0(self.range[root])
+        left = [f'"{r.name}"' for r in roots if r in self.fixed and self.fixed[r].zero_point.any()]
+        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        return (f"symmetric: {', '.join(left[:3])}{more}: a zero point is demanded by a kernel or the file",) if left else ()
 
     def holds(self, fixed: Quant, span: Range, dtype: str) -> bool:
         """Whether fixed parameters can hold a range, nearly."""

@@ -21,6 +21,7 @@ from fullint.quantization.figures import Figures, figures_of
 from fullint.quantization.measure import calibrate, equalize
 from fullint.quantization.prepare import prepare, require_feasible
 from fullint.quantization.stage_values import Calibrated, Written
+from fullint.quantization.variants import in_float, in_int16, with_main
 from fullint.quantization.workbench import Workbench
 from fullint.verification.kernel_outputs import as_read
 from fullint.verification.layer_errors import LostAt
@@ -74,7 +75,7 @@ class Needed:
 
 def ways_for_parts(bench: Workbench, needed: Needed, certificate: Certificate) -> list[Tried]:
     """Ways to keep parts of outputs that are not kept, by the dB of the worst part, best first."""
-    calibrated = needed.written.assigned.calibrated
+    calibrated = needed.written.assigned.given
     bad = [p for o in certificate.outputs for p in o.parts if p.status != "kept"]
     if not needed.samples or not bad:
         return []
@@ -118,12 +119,12 @@ def _for_parts(calibrated: Calibrated, origins: set[int]) -> Iterator[Way]:
     graph = calibrated.model.main
     splits = find_splits(graph)
     if splits and calibrated.prepared.loaded.request.can_split:
-        yield Way("--split-outputs", lambda: _with_main(calibrated, split_graph(graph, splits)))
+        yield Way("--split-outputs", lambda: with_main(calibrated, split_graph(graph, splits)))
     yield from _named(calibrated, _to_the_end(graph, origins))
 
 
 def _for_outputs(bench: Workbench, needed: Needed, lost: Sequence[LostAt]) -> Iterator[Way]:
-    calibrated = needed.written.assigned.calibrated
+    calibrated = needed.written.assigned.given
     loaded = calibrated.prepared.loaded
     rest = calibrated.rest
     if rest is not None:
@@ -137,10 +138,10 @@ def _for_outputs(bench: Workbench, needed: Needed, lost: Sequence[LostAt]) -> It
         options = replace(loaded.options, per_tensor=False)
         finer = replace(loaded, options=options, granularity=Granularity(False, options.dense_per_tensor))
         yield Way("without --per-tensor", lambda: replace(calibrated, prepared=replace(calibrated.prepared, loaded=finer)))
-    worst = [one.op for one in lost]
-    yield from _named(calibrated, worst[:1])
+    worst = [one.op.origin for one in lost]
+    yield from _named(calibrated, _from(calibrated, worst[:1]))
     if len(worst) > 1:
-        yield from _named(calibrated, worst)
+        yield from _named(calibrated, _from(calibrated, worst))
     one_entry = len(loaded.entries) == 1 and loaded.request.can_split and loaded.options.batch == 1
     work = total_macs(calibrated.model) * len(needed.samples)
     if loaded.options.activations == "int8" and one_entry and work <= INT16_MACS:
@@ -150,21 +151,24 @@ def _for_outputs(bench: Workbench, needed: Needed, lost: Sequence[LostAt]) -> It
 def _named(calibrated: Calibrated, ops: Sequence[Op]) -> Iterator[Way]:
     """Operators of the main graph computed in int16, or left in float."""
     graph, prepared = calibrated.model.main, calibrated.prepared
-    ops = [op for op in ops if op in graph.ops]
     indices = ",".join(map(str, dict.fromkeys(op.origin for op in ops)))
     if not ops or any(op.origin < 0 for op in ops):
         return
     if all((row := ROWS.get(op.kind)) is not None and row.int16 for op in ops):
-        wide = prepared.wide | {(0, op.origin) for op in ops}
-        yield Way(f"--int16 {indices}", lambda: replace(calibrated, prepared=replace(prepared, wide=wide)))
+        yield Way(f"--int16 {indices}", lambda: in_int16(calibrated, {op.origin for op in ops}))
     if any(traits_of(op.kind).effects for op in ops):  # loops, branches and variables are not kept in float
         return
     given = {op.origin: op.kind for op in prepared.loaded.model.main.ops}
     if any(given.get(op.origin) != op.kind for op in ops):  # something was folded into it, which would stay with it only here
         return
     origins = {op.origin for op in ops}  # all that was made of an operator stays with it
-    kept = [replace(op, keep_float=True) if op.origin in origins else op for op in graph.ops]
-    yield Way(f"--keep-float {indices}", lambda: _with_main(calibrated, replace(graph, ops=kept)))
+    kept = {op for op in graph.ops if op.origin in origins}
+    yield Way(f"--keep-float {indices}", lambda: in_float(calibrated, kept))
+
+
+def _from(calibrated: Calibrated, origins: Sequence[int]) -> list[Op]:
+    """The operators of the main graph that come from some of the given file."""
+    return [op for op in calibrated.model.main.ops if op.origin in origins]
 
 
 def _in_int16(bench: Workbench, calibrated: Calibrated, given: Sequence[list[Array]]) -> Calibrated:
@@ -187,12 +191,3 @@ def _to_the_end(graph: Graph, origins: set[int]) -> list[Op]:
         found[op] = None
         waiting += [reader for t in op.outputs for reader, _ in uses.of(t) if reader not in found]
     return [op for op in graph.ops if op in found]
-
-
-def _with_main(calibrated: Calibrated, graph: Graph) -> Calibrated:
-    """The same ranges for another main graph of the same tensors."""
-    model = calibrated.model
-    signatures = [replace(s, graph=graph, outputs=[]) for s in model.signatures if s.graph is model.main]
-    others = [s for s in model.signatures if s.graph is not model.main]
-    graphs = [graph, *(g for g in model.graphs if g is not model.main)]
-    return replace(calibrated, model=replace(model, graphs=graphs, signatures=[*others, *signatures]))

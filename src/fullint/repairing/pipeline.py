@@ -20,7 +20,7 @@ from fullint.auditing.rules import RULES_BY_NAME, Facts, Mend, Rule
 from fullint.errors import Blocker, NotIntegerError, UsageError
 from fullint.model.ir import Model
 from fullint.model.tflite import read_model
-from fullint.options import QuantizeOptions, RepairOptions, reported, takes
+from fullint.options import QuantizeOptions, RepairOptions, reported, takes, with_recipe
 from fullint.quantization.build import build
 from fullint.quantization.certify import certify
 from fullint.quantization.decide import decide
@@ -57,6 +57,7 @@ def repair_plan(options: RepairOptions) -> RepairPlan:
         ModelFormatError, UsageError: the file is not a model; a rule is unknown.
     """
     request = _request(options)
+    options = with_recipe(options)
     trail: list[Any] = []
     refused: tuple[Blocker, ...] = ()
     try:
@@ -96,6 +97,7 @@ def repair(options: RepairOptions) -> Repaired:
         SamplesError, ModelFormatError, UsageError, RuntimeFailure: the samples, the file or an option is invalid, or the
             runtime does not run the model.
     """
+    options = with_recipe(options)
     trail: list[Any] = []
     result: Result = run(REPAIR, _request(options), options.progress, trail)
     return Repaired(result.model, _report(result, options, trail))

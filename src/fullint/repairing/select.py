@@ -25,6 +25,7 @@ from fullint.ops.structure import check_readable
 from fullint.options import QuantizeOptions
 from fullint.passes.named_operators import keep_in_float
 from fullint.quantization.assignment import Granularity
+from fullint.quantization.operator_settings import to_keep
 from fullint.quantization.stage_values import Loaded, Request
 from fullint.quantization.workbench import Workbench
 from fullint.repairing.lift import cancel, lift, merge_conversions
@@ -109,7 +110,7 @@ def select(bench: Workbench, loaded: Loaded) -> Selected:
         model, _ = copy_model(loaded.model)
         facts = Facts(model)
         found = list(look(facts))
-        keep_in_float(model, loaded.options.keep_float)
+        keep_in_float(to_keep(model, loaded.options))
         options = replace(loaded.options, activations="int16") if _computes_in_int16(facts) else loaded.options
         granularity = Granularity(_one_scale_per_tensor(request.weights, facts))
         questioned = [w for w, rule, f in found if isinstance(w, Op) and not rule.safe_for(w, f)]

@@ -1,0 +1,33 @@
+"""sensitivity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fullint.cli import options as option
+from fullint.cli.shell import errors, present, progress
+from fullint.files import write_atomically
+from fullint.options import SensitivityOptions
+
+
+@click.command()
+@option.model
+@option.of(SensitivityOptions)
+@click.option("--csv", type=click.Path(dir_okay=False), metavar="FILE", help="Write the units to a table, a row for each.")
+@option.output_forms("Print the report as JSON.")
+def sensitivity(model: str, csv: str | None, as_json: bool, **options: Any) -> None:
+    """Show what each operator of MODEL costs in accuracy when it is quantized, and what float or int16 would give back.
+
+    \b
+    Example:
+      fullint sensitivity model.tflite -c samples.npz
+    """
+    with errors(as_json), progress() as bar:
+        from fullint.sensitivities.pipeline import sensitivity as run
+
+        report = run(model, progress=bar, **options)
+        if csv is not None:
+            write_atomically(csv, report.to_csv().encode())
+        present(report, as_json)

@@ -1,0 +1,100 @@
+"""The samples that judge one form of a run against another, and what the float model answers to them.
+
+e_ij = sum of squared errors of output j for sample i / sum of squares of what the float model answers
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fullint.calibration.collect import has_state
+from fullint.model.ir import Array
+from fullint.ops.macs import total_macs
+from fullint.quantization.stage_values import Calibrated, Written
+from fullint.quantization.workbench import Workbench
+from fullint.runtime.process import WorkerProcess
+from fullint.verification.kernel_outputs import as_read, integer_inputs, outputs_of, real
+from fullint.verification.metrics import Score, joined_quality
+
+MOST_JUDGES = 96
+WORTH_DB = 0.1
+"""What gives less is not worth a change."""
+JUDGE_MACS = 100_000_000_000
+"""Spent on the samples that judge one trial."""
+TINY = 1e-12
+"""Of a sample's signal: errors below this are none."""
+NO_ERROR = 200.0
+"""SQNR in dB where there is no error."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judges:
+    """Samples as the prepared model takes them, and what it answers, of each sample and output."""
+
+    samples: Sequence[list[Array]]
+    answers: Sequence[Sequence[Array]]
+
+    def of(self, worker: WorkerProcess, written: Written) -> list[list[Array]]:
+        """What a result answers, as real numbers."""
+        result = written.emitted.model
+        got = outputs_of(worker, written.data, [integer_inputs(result, s) for s in self.samples])
+        return [[real(y, t) for y, t in zip(outputs, result.main.outputs, strict=True)] for outputs in got]
+
+    def errors(self, worker: WorkerProcess, written: Written) -> Array:
+        """Squared errors of a result as shares of the signal, [samples, outputs]."""
+        got = self.of(worker, written)
+        found = np.zeros((len(got), len(written.emitted.model.main.outputs)))
+        for i, (a, b) in enumerate(zip(self.answers, got, strict=True)):
+            for j, (x, y) in enumerate(zip(a, b, strict=True)):
+                signal = float(np.square(x, dtype=np.float64).sum()) + 1e-30
+                found[i, j] = float(np.square(x.astype(np.float64) - y).sum()) / signal
+        return found + TINY
+
+    def sqnr(self, worker: WorkerProcess, written: Written) -> float:
+        """Mean SQNR of a result's outputs, in dB, as the certificate has it."""
+        found = joined_quality(self.each(worker, written))
+        return NO_ERROR if found is None else found
+
+    def each(self, worker: WorkerProcess, written: Written) -> list[float | None]:
+        """SQNR of each output, in dB; None for those that are not float."""
+        scores = [Score() for _ in written.emitted.model.main.outputs]
+        for a, b in zip(self.answers, self.of(worker, written), strict=True):
+            for score, x, y in zip(scores, a, b, strict=True):
+                score.add(x, y)
+        return [s.sqnr for s in scores]
+
+
+def _digest(sample: Sequence[Array]) -> bytes:
+    digest = hashlib.blake2b()
+    for array in sample:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()
+
+
+def judges_of(bench: Workbench, calibrated: Calibrated, fewest: int, most: int = MOST_JUDGES) -> Judges | str:
+    """Judges of a run; or why there are none, in words.
+
+    Args:
+        bench: tools of the run.
+        calibrated: with the samples that judge.
+        fewest: with less samples, nothing is said.
+        most: that judge. Those that weights are rounded on look better than others, and are left out where others are enough.
+    """
+    if calibrated.before is None:
+        return "ranges come from the file, not from samples"
+    if has_state(calibrated.model):
+        return "the model keeps a state from sample to sample"
+    held, entry = calibrated.held[0], calibrated.prepared.loaded.entries[0]
+    most = min(most, JUDGE_MACS // max(total_macs(calibrated.model), 1))
+    given = (*held.samples, *(s for _, s in held.also))
+    found = [as_read(s, entry.inputs, calibrated.model.main.inputs) for s in given]
+    fitted = {*map(_digest, calibrated.refining)}
+    others = [s for s in found if _digest(s) not in fitted]
+    found = (others if len(others) >= fewest else found)[:most]
+    if len(found) < fewest:
+        return f"{fewest} samples would have to judge, but there are {len(found)}, or more take too long"
+    return Judges(found, outputs_of(bench.worker, calibrated.model, found))

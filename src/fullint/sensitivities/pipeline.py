@@ -1,0 +1,230 @@
+"""`sensitivity`: the run of `quantize` up to its result, and then variants of it, unit by unit.
+
+    all integer                          SQNR, sum of all noise
+    all integer but unit i in float      what keeping it in float gives back
+    all integer, unit i in int16         what 16 bits give back, and cost
+    all float but unit i in integers     its own noise, whatever the others do
+
+Ranges are measured once. A variant decides, rounds weights and writes anew; where that would take long, weights are carried
+over. UnitTrial the worst units give together is always measured with weights rounded for it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from fullint.errors import UsageError
+from fullint.model.ir import Op
+from fullint.ops import ROWS
+from fullint.options import SensitivityOptions, reported, takes, with_recipe
+from fullint.quantization.build import build
+from fullint.quantization.decide import decide
+from fullint.quantization.judges import NO_ERROR, judges_of
+from fullint.quantization.load import load, require_float, split
+from fullint.quantization.pipeline import DECIDE, Stage
+from fullint.quantization.refine import Refined
+from fullint.quantization.stage_values import Calibrated, Request
+from fullint.quantization.variants import could_be_float, in_float, in_int16
+from fullint.quantization.workbench import Workbench
+from fullint.reporting import SCHEMA_VERSION
+from fullint.sensitivities.report import Remedy, SensitivityReport, UnitCost
+from fullint.sensitivities.trials import Outcome, Trials, Variant
+from fullint.sensitivities.units import Unit, units_of
+from fullint.targets import TARGETS
+from fullint.version import __version__
+
+__all__ = ["SensitivityReport", "sensitivity"]
+
+FEWEST_JUDGES, MOST_JUDGES = 4, 256
+FLOAT, INT16, ALONE = "float", "int16", "alone"
+PATIENCE_SECONDS = 60.0
+"""For rounding weights anew in each trial; where it takes longer, they are carried over."""
+CHEAP = 1.2
+"""Times the latency up to which int16 of one unit is a remedy."""
+BEFORE: tuple[Stage, ...] = (load, require_float, split, *DECIDE[:-1])
+"""From a file to ranges of what is to be decided."""
+
+Key = TypeVar("Key", bound=Hashable)
+UnitTrial = tuple[Unit, str]
+
+
+@takes(SensitivityOptions)
+def sensitivity(options: SensitivityOptions) -> SensitivityReport:
+    """UnitTrial each operator, layer or block costs in accuracy, and what float or int16 in its place would give back.
+
+    Raises:
+        NotIntegerError: operators that cannot be integer; its `blockers` names each.
+        SamplesError, ModelFormatError, UsageError, RuntimeFailure: bad samples, file or options, or a model that the runtime
+            does not run.
+    """
+    options = with_recipe(options)
+    start = time.monotonic()
+    with Workbench(options.progress) as bench:
+        value: Any = Request(options)
+        for stage in BEFORE:
+            value = stage(bench, value)
+        with bench.trials("sensitivity"), bench.quietly():
+            found = _Search(bench, value, options, start).report()
+    return replace(found, seconds=round(time.monotonic() - start, 2))
+
+
+@dataclass(eq=False)
+class _Cost:
+    """UnitTrial is known of a unit so far."""
+
+    unit: Unit
+    found: dict[str, Outcome | None]
+
+    def gain(self, how: str, base: float) -> float | None:
+        measured = self.found.get(how)
+        return None if measured is None else measured.sqnr - base
+
+
+class _Search:
+    """One run of trials."""
+
+    def __init__(self, bench: Workbench, calibrated: Calibrated, options: SensitivityOptions, start: float) -> None:
+        judges = judges_of(bench, calibrated, FEWEST_JUDGES, MOST_JUDGES)
+        if isinstance(judges, str):
+            raise UsageError(f"sensitivity: {judges}")
+        self.bench, self.calibrated, self.options, self.judges = bench, calibrated, options, judges
+        self.end = math.inf if options.budget is None else start + options.budget
+        self.factor = TARGETS[options.target].int16_factor
+        self.ops = could_be_float(calibrated)
+        self.costs = [_Cost(unit, {}) for unit in units_of(self.ops, options.by)]
+        self.notes: list[str] = []
+        self.known: tuple[Refined, ...] = ()
+        begun = time.monotonic()
+        refined = build(bench, decide(bench, calibrated)).refined
+        if (time.monotonic() - begun) * 2 * len(self.costs) > PATIENCE_SECONDS:
+            self.known = refined
+            self.notes.append("weights and biases of other operators were carried over, not rounded anew for each trial")
+
+    def report(self) -> SensitivityReport:
+        """Measure until all is known, or the time is over."""
+        with Trials(self.bench, self.judges, self.options.workers, self.factor) as trials:
+            base = next(m for _, m in trials.measure([Variant("all", self.calibrated)]))
+            assert base is not None  # it is the result
+            self._measure(trials)
+            shares = shares_of({c: m.noise for c in self.costs if (m := c.found.get(ALONE)) is not None})
+            ranked = sorted(self.costs, key=lambda c: -shares.get(c, -1.0))
+            remedies = tuple(self._remedies(trials, ranked, base))
+        measured = sum(bool(c.found) for c in ranked)
+        if measured < len(ranked):
+            self.notes.append(f"the time was over after {measured} of {len(ranked)} units; --budget SECONDS gives more")
+        return SensitivityReport(
+            schema_version=SCHEMA_VERSION,
+            fullint=__version__,
+            options=reported(self.options),
+            samples=len(self.judges.samples),
+            sqnr_db=round(base.sqnr, 2),
+            units=tuple(_cost(c, base, shares.get(c)) for c in ranked),
+            remedies=remedies,
+            measured=measured,
+            notes=tuple(self.notes),
+        )
+
+    def _measure(self, trials: Trials) -> None:
+        order = self._order(trials) if self.end < math.inf else self.costs
+        by_unit = {c.unit: c for c in order}
+        total = sum(len(self._ways(c.unit)) for c in order)
+        found = trials.measure(self._variants([c.unit for c in order]))
+        for done, ((unit, how), measured) in enumerate(found, 1):
+            by_unit[unit].found[how] = measured
+            self.bench.told("sensitivity", done, total)
+
+    def _variants(self, units: Sequence[Unit]) -> Iterator[Variant[UnitTrial]]:
+        """UnitTrial is to be measured, as long as there is time."""
+        for unit in units:
+            for how in self._ways(unit):
+                if time.monotonic() > self.end:
+                    return
+                yield Variant((unit, how), self._as(unit, how), () if how == ALONE else self.known)
+
+    def _ways(self, unit: Unit) -> list[str]:
+        wide = any((row := ROWS.get(op.kind)) is not None and row.int16 for op in unit.ops)
+        possible = wide and self.options.activations == "int8" and TARGETS[self.options.target].int16
+        return [ALONE, FLOAT, *([INT16] if possible else [])]
+
+    def _as(self, unit: Unit, how: str) -> Calibrated:
+        if how == FLOAT:
+            return in_float(self.calibrated, {*unit.ops})
+        if how == INT16:
+            able = [op for op in unit.ops if (row := ROWS.get(op.kind)) is not None and row.int16]
+            return in_int16(self.calibrated, {op.origin for op in able})
+        others: set[Op] = {op for op in self.ops if op not in unit.ops}
+        return replace(in_float(self.calibrated, others), refining=())  # no error before it is there to be corrected
+
+    def _order(self, trials: Trials) -> list[_Cost]:
+        """The units, those first that lie in parts of the network that have most noise alone."""
+        size = max(1, round(math.sqrt(len(self.costs))))
+        parts = [self.costs[i : i + size] for i in range(0, len(self.costs), size)]
+
+        def wholes() -> Iterator[Variant[int]]:
+            for i, part in enumerate(parts):
+                if time.monotonic() > self.end:
+                    return
+                own = Unit("", tuple(op for c in part for op in c.unit.ops))
+                yield Variant(i, self._as(own, ALONE))
+
+        noise = shares_of({i: m.noise for i, m in trials.measure(wholes()) if m is not None})
+        first = sorted(range(len(parts)), key=lambda i: -noise.get(i, 0.0))
+        return [c for i in first for c in parts[i]]
+
+    def _remedies(self, trials: Trials, ranked: Sequence[_Cost], base: Outcome) -> Iterator[Remedy]:
+        """UnitTrial the worst give together."""
+        worst = [c for c in ranked if c.found.get(ALONE) is not None][: self.options.worst]
+        wide = [c for c in ranked if c.found.get(ALONE) is not None and self._slower(c, base) < CHEAP][: self.options.worst]
+        tried: list[Variant[tuple[str, bool]]] = []
+        if worst:
+            kept = {op for c in worst for op in c.unit.ops}
+            tried.append(Variant((f"--keep-float {_joined(worst)}", True), in_float(self.calibrated, kept)))
+        if wide:
+            able = {op.origin for c in wide for op in c.unit.ops if (row := ROWS.get(op.kind)) is not None and row.int16}
+            said = f"--int16 {','.join(map(str, sorted(able)))}"
+            tried.append(Variant((said, False), in_int16(self.calibrated, able)))
+        for (option, in_floats), m in sorted(trials.measure(tried), key=lambda pair: pair[0][0]):
+            if m is not None:
+                slower = None if in_floats else round(m.us / base.us, 3)
+                yield Remedy(option, round(m.sqnr, 2), round(m.sqnr - base.sqnr, 2), slower)
+
+    def _slower(self, c: _Cost, base: Outcome) -> float:
+        measured = c.found.get(INT16)
+        return math.inf if measured is None else measured.us / base.us
+
+
+def _joined(costs: Sequence[_Cost]) -> str:
+    return ",".join(map(str, sorted({i for c in costs for i in c.unit.operators})))
+
+
+def shares_of(noise: Mapping[Key, Sequence[float]]) -> dict[Key, float]:
+    """The share of each in the noise of all: the mean of its shares in each output's."""
+    outputs = range(max((len(n) for n in noise.values()), default=0))
+    sums = [sum(n[j] for n in noise.values()) for j in outputs]
+    known = [j for j in outputs if sums[j] > 0]
+    return {key: sum(n[j] / sums[j] for j in known) / max(len(known), 1) for key, n in noise.items()}
+
+
+def _alone_db(m: Outcome) -> float:
+    """SQNR of all outputs together, by their mean noise: an output that a unit does not reach has none of it."""
+    mean = sum(m.noise) / max(len(m.noise), 1)
+    return NO_ERROR if mean <= 0 else -10 * math.log10(mean)
+
+
+def _cost(c: _Cost, base: Outcome, share: float | None) -> UnitCost:
+    alone, wide = c.found.get(ALONE), c.found.get(INT16)
+    gains = [None if g is None else round(g, 3) for g in (c.gain(FLOAT, base.sqnr), c.gain(INT16, base.sqnr))]
+    return UnitCost(
+        name=c.unit.name,
+        operators=c.unit.operators,
+        kinds=tuple(op.kind for op in c.unit.ops),
+        alone_db=None if alone is None else round(_alone_db(alone), 2),
+        share=None if share is None else round(share, 5),
+        float_gain_db=gains[0],
+        int16_gain_db=gains[1],
+        int16_latency=None if wide is None else round(wide.us / base.us, 3),
+    )
