@@ -48,6 +48,14 @@ def test_what_is_sound_has_no_suspects(kind: str, results: dict[str, bytes], ima
         assert o.added_db is not None and o.excess_db is not None and o.added_db > 25
 
 
+@pytest.mark.parametrize("name", ["attention", "residual", "lstm_loop"])
+def test_biases_that_take_back_earlier_errors_are_no_damage(name: str, images: np.ndarray) -> None:
+    """Nor are values cut off where a SOFTMAX makes nothing of them, 16 bits in the middle, or states in loops."""
+    network = Path(__file__).parent / "networks" / f"{name}.tflite"
+    made = fullint.quantize(network, DEMO / "calibration.npz").model
+    assert fullint.compare(network, made, images).suspects == ()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("number", [0, 1])
@@ -97,6 +105,20 @@ def test_a_channel_that_the_data_does_not_use_is_told_by_its_weights(g: Builder)
         and first.output == op.outputs[0].name
         and "1 channel of 8 differ in size: 5 (0.3" in first.cause.replace("0.29", "0.3")
     )
+
+
+def test_a_lost_bias_is_found_however_small(g: Builder) -> None:
+    """Its loss is far below rounding; that it is zero, and the float model's is not, tells."""
+    x = g.conv(g.input(1, 8, 8, 4), 6, bias=g.const(np.full(6, 2e-3, np.float32)), activation="RELU")
+    x.name = "first"
+    g.output(g.conv(x, 6, bias=False))
+    samples = np.random.default_rng(0).normal(size=(16, 8, 8, 4)).astype(np.float32)
+    model = read_bytes(fullint.quantize(g.bytes(), samples, effort="fast").model)
+    assert fullint.compare(g.bytes(), write_model(model), samples).suspects == ()
+    no_bias(model.main.ops[0], model)
+    first = fullint.compare(g.bytes(), write_model(model), samples).operators[0]
+    assert (first.output, first.suspect, first.cause) == ("first", True, "its bias is zero, and that of the float model is not")
+    assert first.added_db > 30
 
 
 def test_activations_are_found_without_their_names(results: dict[str, bytes], images: np.ndarray) -> None:

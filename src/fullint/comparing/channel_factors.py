@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from fullint.comparing.biases import bias_of
 from fullint.comparing.groups import OperatorGroup
 from fullint.comparing.isolated import constant_weights, weighted
 from fullint.model.ir import Array, Graph, Op, Tensor
 from fullint.model.numerics import dequantize
-from fullint.ops import ROWS, traits_of
+from fullint.ops import ROWS
 from fullint.ops.base import plain_scale
 from fullint.quantization.side_by_side import data_of
 from fullint.quantization.streams import Stream, streams
@@ -195,7 +196,7 @@ def _by_bias(op: Op, group: OperatorGroup, integer: Op, steps: float) -> Array |
     """
     place = ROWS[op.kind].bias
     b = integer.input(place) if place is not None else None
-    a = _bias_of(op, group)
+    a = bias_of(op, group)
     if a is None or b is None or b.buffer is None or a.size != b.size:
         return None
     if b.dtype == "int32" and b.quant is not None:
@@ -209,25 +210,6 @@ def _by_bias(op: Op, group: OperatorGroup, integer: Op, steps: float) -> Array |
     sure = np.abs(now) >= steps * (plain_scale(integer.outputs[0]) or 0.0)
     found: Array = np.where(large & sure & (ratios > 0), ratios, np.nan)
     return found
-
-
-def _bias_of(op: Op, group: OperatorGroup) -> Array | None:
-    """The bias of an operator, with the constants that its group adds; None where it has none, or something else is done."""
-    row = ROWS[op.kind]
-    total = np.zeros(op.outputs[0].shape[-1])
-    given = [op.input(row.bias)] if row.bias is not None else []
-    for other in group.exact:
-        constants = [t for t in other.inputs if t is not None and t.is_constant]
-        if other is not op and traits_of(other.kind).adds == (1, 1):
-            given += constants
-        elif other is not op and not traits_of(other.kind).homogeneous:
-            return None
-    for t in given:
-        if t is not None:
-            if t.buffer is None or t.dtype != "float32" or t.size not in (1, total.size):
-                return None
-            total = total + t.array.reshape(-1)
-    return total if total.any() else None
 
 
 def _by_writer(op: Op, integer: Op, known: Factors) -> Array | None:

@@ -36,13 +36,20 @@ def suspicion(sums: Sums) -> float | None:
     return max(whole, float(sums.excess_by_channel().max(initial=-np.inf)) - SUSPICIOUS_DB / 2)
 
 
-def suspicious(m: MeasuredActivation) -> float:
+def suspicious(m: MeasuredActivation, excuse: str = "") -> float:
     """How much an operator deserves to be looked into first; 0: not at all.
 
     The more its error is beyond rounding, the more likely something is wrong; and the larger the error is, the more it matters.
+
+    Args:
+        m: what was measured.
+        excuse: see `excuses`.
     """
     found, added = suspicion(m.sums), m.sums.added_sqnr
-    score = MISPLACED if (m.codes is not None and m.codes.idle > IDLE) or m.wrong else 0.0
+    misscaled = m.wrong and excuse != "heals"
+    score = MISPLACED if (m.codes is not None and m.codes.idle > IDLE) or misscaled or m.lost_bias else 0.0
+    if excuse:
+        return score
     if found is not None and added is not None and found > SUSPICIOUS_DB and added < COUNTS_DB:
         score = max(score, min(found, ENOUGH_DB) + COUNTS_DB - added)
     return score
@@ -51,6 +58,8 @@ def suspicious(m: MeasuredActivation) -> float:
 def cause(m: MeasuredActivation) -> tuple[str, str]:
     """(what the error looks like, what to do about it)."""
     sums, codes = m.sums, m.codes
+    if m.lost_bias:
+        return "its bias is zero, and that of the float model is not", "check its bias: its values, type and scale"
     if m.wrong and len(m.wrong) <= MOST_SHARE * sums.channels:
         return _channels(m.wrong, sums.channels), "check the weights and scales of these"
     if codes is not None and codes.idle > IDLE:

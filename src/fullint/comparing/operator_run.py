@@ -70,13 +70,19 @@ class MeasuredActivation:
     Attributes:
         sums, codes: of its values.
         wrong: channels whose weights are not as large as they should be -> how many times as large they are.
+        lost_bias: whether its operator's bias is zero, and should not be.
         failure: why its group was not run alone.
     """
 
     sums: Sums
     codes: Codes | None
     wrong: Mapping[int, float] = field(default_factory=dict)
+    lost_bias: bool = False
     failure: str = ""
+
+
+AS_COARSE = 256
+"""An int16 operator may be as coarse as one in int8: its kernels' tables are, and nobody minds."""
 
 
 class Bench:
@@ -140,7 +146,8 @@ class _Portion:
         self.found = {t: self._measured(g, t) for g in groups for t in g.gives}
 
     def _measured(self, group: OperatorGroup, t: Tensor) -> MeasuredActivation:
-        sums = Sums(self.match[t], plain_scale(t) or 0.0, _steps(group), _limit(t, self.pair.uses))
+        step = (plain_scale(t) or 0.0) * (AS_COARSE if t.dtype == "int16" else 1)
+        sums = Sums(self.match[t], step, _steps(group), _limit(t, self.pair.uses))
         return MeasuredActivation(sums, _codes(t, group.last, self.pair))
 
     def run(self, samples: Sequence[tuple[list[Array], list[Array]]]) -> dict[Tensor, MeasuredActivation]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fullint.comparing.biases import lost_bias
 from fullint.comparing.channel_factors import channel_factors, misscaled_channels
 from fullint.comparing.ends import PairedEnds
 from fullint.comparing.fingerprints import fingerprints
@@ -52,6 +53,7 @@ def compare_operators(bench: Bench, ends: PairedEnds, samples: Sequence[list[Arr
         found = measure_groups(bench, MatchedModels.of(exact, integer, matching, better), groups, both, told)
     for group in groups:
         found[group.gives[0]].wrong = misscaled_channels(group, factors)
+        found[group.gives[0]].lost_bias = lost_bias(group)
     place = {op: i for i, op in enumerate(integer.main.ops)}
     failures = dict.fromkeys(m.failure for m in found.values() if m.failure)
     return Operators(

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from fullint.comparing.diagnosis import cause, suspicion, suspicious
+from fullint.comparing.excuses import excused_activations
 from fullint.comparing.groups import OperatorGroup
 from fullint.comparing.matching import Matching
 from fullint.comparing.operator_run import MeasuredActivation
@@ -28,13 +29,17 @@ def ranked(
 ) -> list[ComparedOperator]:
     """A row for each activation that a group gives, in the order of their ranks."""
     pairs = [(g, t) for g in groups for t in g.gives if t in found]
-    pairs.sort(key=lambda p: _key(found[p[1]]))
+    excuses = excused_activations(groups, found)
+    how_much = {t: suspicious(found[t], excuses.get(t, "")) for _, t in pairs}
+    pairs.sort(key=lambda p: _key(found[p[1]], how_much[p[1]]))
     place = {op: i for i, op in enumerate(integer.ops)}
-    return [_row(place, g, t, matching, found, explained=i < EXPLAINED) for i, (g, t) in enumerate(pairs)]
+    return [
+        _row(place, g, t, matching, found, suspect=how_much[t] > 0, explained=i < EXPLAINED) for i, (g, t) in enumerate(pairs)
+    ]
 
 
-def _key(m: MeasuredActivation) -> tuple[int, float]:
-    if (how_much := suspicious(m)) > 0:
+def _key(m: MeasuredActivation, how_much: float) -> tuple[int, float]:
+    if how_much > 0:
         return 0, -how_much
     if m.codes is not None and m.codes.saturated and m.sums.farthest > FAR_OFF:
         return 1, -m.sums.farthest
@@ -49,10 +54,11 @@ def _row(
     matching: Matching,
     found: Mapping[Tensor, MeasuredActivation],
     *,
+    suspect: bool,
     explained: bool,
 ) -> ComparedOperator:
     m, op = found[t], group.last
-    s, codes, suspect = m.sums, m.codes, suspicious(m) > 0
+    s, codes = m.sums, m.codes
     inherited = [found[x].sums.sqnr for x in group.takes if x in found]
     what, fix = cause(m) if suspect or (explained and s.alone) else ("", "")
     return ComparedOperator(
