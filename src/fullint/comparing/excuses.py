@@ -19,6 +19,8 @@ BETTER_DB = 1.5
 """By so much an activation is nearer in the run than alone, where it compensates."""
 FAR_DB, HEALED_DB = 15.0, 15.0
 """An activation with less than this, all of whose readers have so much more."""
+CUT_DB = 5.0
+"""The same where it has not less, and a SOFTMAX reads it."""
 
 
 def excused_activations(groups: Sequence[OperatorGroup], found: Mapping[Tensor, MeasuredActivation]) -> dict[Tensor, str]:
@@ -45,6 +47,7 @@ def _excuse(group: OperatorGroup, m: MeasuredActivation, readers: Sequence[float
         return "accumulates"
     if added is not None and run > added + BETTER_DB:
         return "compensates"
-    if readers and (in_rows or run < FAR_DB) and min(readers) > run + HEALED_DB:
+    margin = HEALED_DB if run < FAR_DB else CUT_DB if in_rows else None
+    if readers and margin is not None and min(readers) > run + margin:
         return "heals"
     return ""
