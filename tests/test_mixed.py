@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import quantized
+from conftest import quantized, run
 from test_recipes import int16
 
 import fullint
@@ -66,6 +66,30 @@ def test_what_cannot_be_reached_is_said_with_its_price(g: Builder) -> None:
     assert re.search(r"with --int16 [\d,]+ it (has|still has only) \d+\.\d dB, at \d+\.\d times the latency", said)
 
 
+def test_until_as_many_answers_are_right(g: Builder) -> None:
+    """Labels are the float model's own answers; channels of the logits so close that 8 bits confuse some."""
+    x = g.conv(g.input(1, 16, 16, 8, name="picture"), 16, activation="RELU")
+    y = g.op("MEAN", x, g.const(np.int32([1, 2])), shape=(1, 16), keep_dims=False, name="mean")
+    alike = np.repeat(g.rng.normal(size=(1, 16)), 24, axis=0) + 0.03 * g.rng.normal(size=(24, 16))
+    scores = g.dense(y, 24, weights=g.const(alike.astype(np.float32)), bias=False)
+    g.output(g.op("MUL", scores, g.op("LOGISTIC", scores), name="classes"))
+    samples = samples_like(g.model(), 120)
+    pictures = np.concatenate([s["picture"] for s in samples])
+    labels = [int(run(g.model(), [p[None]])[0].argmax()) for p in pictures]
+    plain = fullint.quantize(g.bytes(), samples, labels=labels, min_sqnr=-100.0)
+    assert plain.report.certificate.accuracy.after < 1
+    result = fullint.quantize(g.bytes(), samples, labels=labels, mixed="accuracy", min_sqnr=-100.0)
+    mixed = result.report.mixed
+    assert mixed.wanted_sqnr_db is None
+    assert mixed.accuracy.before == 1
+    assert mixed.reached == (mixed.accuracy.after == 1)
+    assert mixed.chosen
+    assert result.report.certificate.accuracy.after >= plain.report.certificate.accuracy.after
+    assert result.report.certificate.sqnr_db > plain.report.certificate.sqnr_db + 0.5
+    with pytest.raises(UsageError, match="mixed: accuracy is judged by labels"):
+        fullint.quantize(g.bytes(), samples, mixed="accuracy")
+
+
 def test_bytes_do_not_depend_on_threads_or_clock(g: Builder) -> None:
     classifier(g)
     samples = samples_like(g.model(), 40)
@@ -91,7 +115,7 @@ def test_what_mixed_is_not_for(g: Builder) -> None:
         fullint.quantize(g.bytes(), samples, mixed=1.0, activations="int16")
     with pytest.raises(UsageError, match="mixed: 8 samples would have to judge, but there are 6"):
         fullint.quantize(g.bytes(), samples[:6], mixed=1.0)
-    for wrong in (-1.0, True, "3", 101, float("nan")):
+    for wrong in (-1.0, True, "three", 101, float("nan")):
         with pytest.raises(UsageError, match="mixed must be a number of dB"):
             fullint.quantize(g.bytes(), samples, mixed=wrong)
 

@@ -79,7 +79,7 @@ class ConverterAttributes:
         seed: int
         drop_outliers: bool
         strict_samples: bool
-        mixed: float | None
+        mixed: float | str | None
         recipe: RecipeSource | None
         target: str
         shape: str | Sequence[str]

@@ -33,7 +33,7 @@ WEIGHTS = ("auto", "per-channel", "per-tensor")
 FRAMEWORK_NAMES = ("auto", "keras", "torch", "onnx")
 SNIPPET_LANGUAGES = ("python", "cpp", "c", "kotlin")
 
-MOST_DB = 100
+MOST_DB, ACCURACY = 100, "accuracy"
 REPLACED = ("mixed",)
 """Options of a run that its recipe has as rules instead."""
 
@@ -208,14 +208,14 @@ class QuantizeOptions(RunOptions):
             converter=True,
         ),
     )
-    mixed: float | None = field(
+    mixed: float | str | None = field(
         default=None,
         metadata=said(
             "Let operators compute in int16 where that is cheap on the target, until the SQNR is so many dB higher, or is that "
-            "of --min-sqnr where no number follows; a table of what each gives and costs is in the report.",
-            metavar="[DB]",
+            "of --min-sqnr where no number follows; accuracy: until as many answers agree with --labels as those of the float "
+            "model. A table of what each operator gives and costs is in the report.",
+            metavar="[DB|accuracy]",
             bare="0",
-            parse=float,
             shown="no operator but those that need it",
             converter=True,
         ),
@@ -236,12 +236,23 @@ class QuantizeOptions(RunOptions):
     def _check_mixed(self) -> None:
         if self.mixed is None:
             return
-        if not isinstance(self.mixed, int | float) or isinstance(self.mixed, bool) or not 0 <= self.mixed <= MOST_DB:
-            raise UsageError(f"mixed must be a number of dB from 0 to {MOST_DB}, not {self.mixed!r}")
+        if self.mixed == ACCURACY:
+            if self.labels is None:
+                raise UsageError("mixed: accuracy is judged by labels: give --labels")
+        elif isinstance(self.mixed, bool) or not 0 <= self.mixed_db <= MOST_DB:
+            raise UsageError(f"mixed must be a number of dB from 0 to {MOST_DB}, or {ACCURACY}, not {self.mixed!r}")
         if self.activations != "int8":
             raise UsageError("mixed chooses operators for int16 among those in int8: leave activations at int8")
         if not TARGETS[self.target].int16:
             raise UsageError(f"mixed: {self.target} does not run operators in int16")
+
+    @property
+    def mixed_db(self) -> float:
+        """By how many dB `mixed` is to raise the SQNR; NaN where it is something else."""
+        try:
+            return float(self.mixed) if self.mixed is not None else math.nan
+        except (TypeError, ValueError):
+            return math.nan
 
     @property
     def io_types(self) -> tuple[str, str]:

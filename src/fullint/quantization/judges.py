@@ -17,8 +17,10 @@ from fullint.ops.macs import total_macs
 from fullint.quantization.stage_values import Calibrated, Written
 from fullint.quantization.workbench import Workbench
 from fullint.runtime.process import WorkerProcess
+from fullint.verification.answers import Answers, accuracy_of
 from fullint.verification.kernel_outputs import as_read, integer_inputs, outputs_of, real
 from fullint.verification.metrics import Score, joined_quality
+from fullint.verification.report import Accuracy
 
 MOST_JUDGES = 96
 WORTH_DB = 0.1
@@ -37,6 +39,8 @@ class Judges:
 
     samples: Sequence[list[Array]]
     answers: Sequence[Sequence[Array]]
+    labels: Sequence[Array] | None = None
+    """The right classes of each sample, where there are labels."""
 
     def of(self, worker: WorkerProcess, written: Written) -> list[list[Array]]:
         """What a result answers, as real numbers."""
@@ -56,13 +60,28 @@ class Judges:
 
     def sqnr(self, worker: WorkerProcess, written: Written) -> float:
         """Mean SQNR of a result's outputs, in dB, as the certificate has it."""
-        found = joined_quality(self.each(worker, written))
-        return NO_ERROR if found is None else found
+        return self.both(worker, written)[0]
 
     def each(self, worker: WorkerProcess, written: Written) -> list[float | None]:
         """SQNR of each output, in dB; None for those that are not float."""
-        scores = [Score() for _ in written.emitted.model.main.outputs]
-        for a, b in zip(self.answers, self.of(worker, written), strict=True):
+        return self._each(self.of(worker, written))
+
+    def both(self, worker: WorkerProcess, written: Written) -> tuple[float, Accuracy | None]:
+        """The mean SQNR; and how many answers are right, of the float model and of the result, where there are labels."""
+        got = self.of(worker, written)
+        found = joined_quality(self._each(got))
+        right = None
+        if self.labels is not None:
+            answers = [Answers.of(t) for t in written.emitted.model.main.outputs]
+            for a, b in zip(self.answers, got, strict=True):
+                for answer, x, y in zip(answers, a, b, strict=True):
+                    answer.add(x, y)
+            right = accuracy_of(answers, self.labels)
+        return NO_ERROR if found is None else found, right
+
+    def _each(self, got: Sequence[Sequence[Array]]) -> list[float | None]:
+        scores = [Score() for _ in got[0]]
+        for a, b in zip(self.answers, got, strict=True):
             for score, x, y in zip(scores, a, b, strict=True):
                 score.add(x, y)
         return [s.sqnr for s in scores]
@@ -90,11 +109,16 @@ def judges_of(bench: Workbench, calibrated: Calibrated, fewest: int, most: int =
         return "the model keeps a state from sample to sample"
     held, entry = calibrated.held[0], calibrated.prepared.loaded.entries[0]
     most = min(most, JUDGE_MACS // max(total_macs(calibrated.model), 1))
-    given = (*held.samples, *(s for _, s in held.also))
-    found = [as_read(s, entry.inputs, calibrated.model.main.inputs) for s in given]
+    own = [*held.samples]
+    runs = held.runs or tuple(range(len(own)))
+    given = [*zip(runs, own, strict=False), *((held.calibrated_runs[number], s) for number, s in held.also)]
+    found = [(run, as_read(s, entry.inputs, calibrated.model.main.inputs)) for run, s in given]
     fitted = {*map(_digest, calibrated.refining)}
-    others = [s for s in found if _digest(s) not in fitted]
+    others = [(run, s) for run, s in found if _digest(s) not in fitted]
     found = (others if len(others) >= fewest else found)[:most]
     if len(found) < fewest:
         return f"{fewest} samples would have to judge, but there are {len(found)}, or more take too long"
-    return Judges(found, outputs_of(bench.worker, calibrated.model, found))
+    labelled = calibrated.samples[0] if calibrated.samples and calibrated.samples[0].labels is not None else None
+    labels = [labelled.labels_of(run) for run, _ in found] if labelled is not None else None
+    samples = [s for _, s in found]
+    return Judges(samples, outputs_of(bench.worker, calibrated.model, samples), labels)

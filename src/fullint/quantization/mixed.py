@@ -13,6 +13,7 @@ Kernel times are a table and not a clock, so that the same input gives the same 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from fullint.errors import FullintError, UsageError
 from fullint.model.ir import Op, Uses
 from fullint.ops.kernel_times import kernel_us, model_us
 from fullint.ops.macs import macs, total_macs
+from fullint.options.choices import ACCURACY
 from fullint.quantization.build import build
 from fullint.quantization.decide import decide
 from fullint.quantization.judges import WORTH_DB, Judges, judges_of
@@ -30,6 +32,7 @@ from fullint.quantization.stage_values import Calibrated, MixedReport, MixedStep
 from fullint.quantization.variants import could_be_int16, in_int16
 from fullint.quantization.workbench import Workbench
 from fullint.targets import TARGETS
+from fullint.verification.report import Accuracy
 
 FEWEST_JUDGES, MOST_JUDGES = 8, 256
 """Behind a SOFTMAX a few ambiguous samples have most of the noise: a gain is known to 0.6 dB with 200 samples, to 1.4 with 40."""
@@ -54,9 +57,10 @@ CONFIRMED = 3
 
 def mix(bench: Workbench, calibrated: Calibrated) -> Calibrated:
     """The same with some operators named to compute in int16, where that was asked for."""
-    wanted = calibrated.prepared.loaded.options.mixed
-    if wanted is None:
+    options = calibrated.prepared.loaded.options
+    if options.mixed is None:
         return calibrated
+    wanted = None if options.mixed == ACCURACY else options.mixed_db
     with bench.trials("mixed"), bench.quietly():
         found = choose(bench, calibrated, wanted)
         return replace(in_int16(calibrated, found.chosen), mixed=found)
@@ -94,6 +98,7 @@ class _Tried:
     written: Written
     sqnr: float
     us: float
+    accuracy: Accuracy | None = None
 
     @property
     def noise(self) -> float:
@@ -101,13 +106,13 @@ class _Tried:
         return float(10 ** (-self.sqnr / 10))
 
 
-def choose(bench: Workbench, calibrated: Calibrated, wanted: float) -> MixedReport:
+def choose(bench: Workbench, calibrated: Calibrated, wanted: float | None) -> MixedReport:
     """Which operators compute in int16.
 
     Args:
         bench: tools of the run.
         calibrated: equalized.
-        wanted: dB more than that has; 0: as many as `min_sqnr` asks for.
+        wanted: dB more than that has; 0: as many as `min_sqnr` asks for; None: as many right answers as those of the float model.
 
     Raises:
         UsageError: no samples can judge.
@@ -121,7 +126,7 @@ def choose(bench: Workbench, calibrated: Calibrated, wanted: float) -> MixedRepo
 class _Choice:
     """One search for operators, from an all-int8 model on."""
 
-    def __init__(self, bench: Workbench, calibrated: Calibrated, judges: Judges, wanted: float) -> None:
+    def __init__(self, bench: Workbench, calibrated: Calibrated, judges: Judges, wanted: float | None) -> None:
         self.bench, self.judges, self.calibrated = bench, judges, calibrated
         options = calibrated.prepared.loaded.options
         assigned = decide(bench, calibrated)
@@ -130,7 +135,7 @@ class _Choice:
         self.on_litert = options.target == "litert"
         written = build(bench, assigned)
         self.base = self.now = self._seen(frozenset(), written)
-        self.goal = self.base.sqnr + wanted if wanted else options.min_sqnr + MARGIN_DB
+        self.goal = math.inf if wanted is None else self.base.sqnr + wanted if wanted else options.min_sqnr + MARGIN_DB
         self.pieces = list(pieces(could_be_int16(assigned), self.decided, self.base.us))[:MOST_PIECES]
         self.steps: list[MixedStep] = []
 
@@ -142,21 +147,23 @@ class _Choice:
         for _ in range(CONFIRMED):
             self._add(alone, aim, MOST_SLOWER)
             final = self._anew(self.now) if self.now.origins else self.base
-            if final.sqnr >= self.goal or self.now.sqnr < aim:
+            if self._reached(final, self.goal) or not self._reached(self.now, aim) or aim == math.inf:
                 break
             aim = self.now.sqnr + self.goal - final.sqnr
         chosen, kept = final.origins, self.now
         dear: tuple[MixedStep, ...] = ()
-        if final.sqnr < self.goal:
+        if not self._reached(final, self.goal):
             taken = len(self.steps)
-            self._add(alone, self.goal + kept.sqnr - final.sqnr, float("inf"))
+            self._add(alone, self.goal + kept.sqnr - final.sqnr, math.inf)
             dear, self.steps = tuple(replace(s, kept=False) for s in self.steps[taken:]), self.steps[:taken]
         measured = None
         if chosen and self.on_litert:
             sample = self.judges.samples[0]
             measured = latency_ratio(self.bench.worker, self.base.written, final.written, sample)
         return MixedReport(
-            wanted_sqnr_db=round(self.goal, 2),
+            wanted_sqnr_db=None if self.goal == math.inf else round(self.goal, 2),
+            reached=self._reached(final, self.goal),
+            accuracy=final.accuracy,
             before_sqnr_db=round(self.base.sqnr, 2),
             after_sqnr_db=round(final.sqnr, 2),
             chosen=tuple(sorted(chosen)),
@@ -167,8 +174,14 @@ class _Choice:
         )
 
     def _seen(self, origins: frozenset[int], written: Written) -> _Tried:
-        sqnr = self.judges.sqnr(self.bench.worker, written)
-        return _Tried(origins, written, sqnr, model_us(written.emitted.model, self.factor))
+        sqnr, right = self.judges.both(self.bench.worker, written)
+        return _Tried(origins, written, sqnr, model_us(written.emitted.model, self.factor), right)
+
+    def _reached(self, tried: _Tried, aim: float) -> bool:
+        """Whether it has so many dB; where accuracy is what is wanted, as many right answers as the float model."""
+        if aim == math.inf and tried.accuracy is not None:
+            return tried.accuracy.after >= tried.accuracy.before
+        return tried.sqnr >= aim
 
     def _with(self, origins: frozenset[int]) -> _Tried | None:
         """These operators in int16, with weights carried over; None where no model comes of it, or it takes too long."""
@@ -204,11 +217,11 @@ class _Choice:
         for piece in alone:
             origins = self.now.origins | piece.origins
             too_slow = self.now.us + piece.us - self.base.us > most_slower * self.base.us
-            if self.now.sqnr >= aim or trials >= MOST_DEAR:
+            if self._reached(self.now, aim) or trials >= MOST_DEAR:
                 return
             if origins == self.now.origins or too_slow:
                 continue
-            trials += most_slower == float("inf")
+            trials += most_slower == math.inf
             tried = self._with(origins)
             if tried is None or tried.sqnr < self.now.sqnr + WORTH_DB or tried.us > most_slower * self.base.us:
                 continue

@@ -114,15 +114,18 @@ def _step(s: MixedStep) -> tuple[str, ...]:
 
 def _not_reached(mixed: MixedReport, dear: Sequence[MixedStep]) -> Iterator[Block]:
     """What is to be said where less was reached than wanted."""
-    if mixed.after_sqnr_db >= mixed.wanted_sqnr_db:
+    if mixed.reached:
         return
-    said = f"mixed: {mixed.after_sqnr_db:.1f} dB of the {mixed.wanted_sqnr_db:.1f} wanted, with operators that are cheap in int16"
+    right = mixed.accuracy
+    wanted = f"{mixed.wanted_sqnr_db:.1f} wanted" if mixed.wanted_sqnr_db is not None else "accuracy of the float model"
+    got = f"{mixed.after_sqnr_db:.1f} dB" if right is None else f"{mixed.after_sqnr_db:.1f} dB, {100 * right.after:.1f} % right"
+    said = f"mixed: {got} of the {wanted}, with operators that are cheap in int16"
     if not dear:
         yield Line(f"{said}; no others were seen to help", "warning")
         return
     last = dear[-1]
     more = ",".join(map(str, sorted({*mixed.chosen, *(i for s in dear for i in s.operators)})))
-    near = "it has" if last.sqnr_db >= mixed.wanted_sqnr_db else "it still has only"
+    near = "it has" if mixed.wanted_sqnr_db is not None and last.sqnr_db >= mixed.wanted_sqnr_db else "it still has only"
     cost = f"{near} {last.sqnr_db:.1f} dB, at {last.latency:.1f} times the latency"
     yield Line(f"{said}; with --int16 {more} {cost}", "warning")
 

@@ -33,6 +33,7 @@ from fullint.quantization.range_selection import SelectedRanges
 from fullint.quantization.refine import Refined
 from fullint.quantization.streams import Stream
 from fullint.reporting import Change
+from fullint.verification.report import Accuracy
 
 Source = str | Path | bytes
 
@@ -174,7 +175,7 @@ class MixedReport:
     """What `mixed` chose.
 
     Attributes:
-        wanted_sqnr_db: what was to be reached.
+        wanted_sqnr_db: what was to be reached; None where it was accuracy.
         before_sqnr_db: of the all-int8 model; on the samples of the trials, as all figures here.
         after_sqnr_db: with the chosen operators in int16.
         chosen: their indices in the given file.
@@ -182,9 +183,11 @@ class MixedReport:
         predicted_latency: as a multiple of the all-int8 model's, by a table of kernel times.
         measured_latency: the same on this machine, one thread; None where nothing was chosen, or LiteRT is not the target.
         samples: that judged.
+        reached: whether what was wanted is reached.
+        accuracy: share of right answers of the float model and of the result, where there are labels.
     """
 
-    wanted_sqnr_db: float
+    wanted_sqnr_db: float | None
     before_sqnr_db: float
     after_sqnr_db: float
     chosen: tuple[int, ...]
@@ -192,6 +195,8 @@ class MixedReport:
     predicted_latency: float
     measured_latency: float | None
     samples: int
+    reached: bool
+    accuracy: Accuracy | None = None
 
     def rules(self) -> tuple[RecipeRule, ...]:
         """What was chosen, as a recipe says it."""
