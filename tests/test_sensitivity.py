@@ -106,6 +106,19 @@ def test_the_time_ends(g: Builder) -> None:
     assert len(report.units) == 6
 
 
+def test_an_interrupt_keeps_what_is_known(g: Builder) -> None:
+    samples = chain(g)
+
+    def stop(stage: str, done: int, total: int | None) -> None:
+        if stage == "sensitivity" and done == 4:
+            raise KeyboardInterrupt
+
+    report = fullint.sensitivity(g.bytes(), samples, progress=stop)
+    assert 0 < report.measured < len(report.units)
+    assert report.remedies == ()
+    assert report.notes[-1].startswith("interrupted:")
+
+
 def test_records_csv_and_json(g: Builder, tmp_path: Path) -> None:
     from click.testing import CliRunner
 

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from fullint.reporting import Report
 
 TRACEBACK = "FULLINT_TRACEBACK"
-TAKES_MINUTES, EVERY_SECONDS = ("search",), 10.0
-"""Stages whose time is estimated; at most one line in so many seconds goes to a log."""
+KEEPS = "Ctrl-C keeps the best so far"
+TAKES_MINUTES = {"search": KEEPS, "sensitivity": "Ctrl-C ends it with what is known", "mixed": "--int16 makes a choice at once"}
+"""Stages whose time is estimated, and what an interrupt does."""
+EVERY_SECONDS = 10.0
+"""At most one line in so many goes to a log."""
 ASKED = "fullint.renderings"
 """Where a command's context holds the files that renderings go to, by the name of the rendering."""
 
@@ -162,7 +165,7 @@ class _Estimate:
         if stage not in TAKES_MINUTES or total is None or done < 1:
             return ""
         left = (time.monotonic() - self.start) / done * (total - done)
-        return f", about {left:.0f} s left (Ctrl-C keeps the best so far)"
+        return f", about {left:.0f} s left ({TAKES_MINUTES[stage]})"
 
 
 class _Lines:

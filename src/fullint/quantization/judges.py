@@ -23,6 +23,8 @@ from fullint.verification.metrics import Score, joined_quality
 from fullint.verification.report import Accuracy
 
 MOST_JUDGES = 96
+ENOUGH = 16
+"""Judges that weights are not rounded on; where these are fewer, all judge."""
 WORTH_DB = 0.1
 """What gives less is not worth a change."""
 JUDGE_MACS = 100_000_000_000
@@ -115,7 +117,7 @@ def judges_of(bench: Workbench, calibrated: Calibrated, fewest: int, most: int =
     found = [(run, as_read(s, entry.inputs, calibrated.model.main.inputs)) for run, s in given]
     fitted = {*map(_digest, calibrated.refining)}
     others = [(run, s) for run, s in found if _digest(s) not in fitted]
-    found = (others if len(others) >= fewest else found)[:most]
+    found = (others if len(others) >= max(fewest, ENOUGH) else found)[:most]
     if len(found) < fewest:
         return f"{fewest} samples would have to judge, but there are {len(found)}, or more take too long"
     labelled = calibrated.samples[0] if calibrated.samples and calibrated.samples[0].labels is not None else None

@@ -185,10 +185,10 @@ def shrunk(error: Array) -> Array:
 
 def carried_over(pairs: Sequence[Pair], known: Sequence[Refined]) -> list[Refined]:
     """What was decided in another run, for operators whose scales are the same in this one."""
-    before = {r.pair.exact: r for r in known}
+    before = {_work(r.pair.exact): r for r in known}
     found = []
     for pair in pairs:
-        r = before.get(pair.exact)
+        r = before.get(_work(pair.exact))
         if (
             r is None
             or not _same(data_of(pair.integer), data_of(r.new))
@@ -202,6 +202,11 @@ def carried_over(pairs: Sequence[Pair], known: Sequence[Refined]) -> list[Refine
                 new.inputs[i] = r.new.input(i)
         found.append(replace(r, pair=pair, new=new))
     return found
+
+
+def _work(op: Op) -> tuple[int, str, str]:
+    """What tells an operator in another form of the run, where it may be another object."""
+    return op.origin, op.kind, op.output_name
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

@@ -97,6 +97,7 @@ class _Search:
         self.ops = could_be_float(calibrated)
         self.costs = [_Cost(unit, {}) for unit in units_of(self.ops, options.by)]
         self.notes: list[str] = []
+        self.interrupted = False
         self.known: tuple[Refined, ...] = ()
         begun = time.monotonic()
         refined = build(bench, decide(bench, calibrated)).refined
@@ -112,9 +113,9 @@ class _Search:
             self._measure(trials)
             shares = shares_of({c: m.noise for c in self.costs if (m := c.found.get(ALONE)) is not None})
             ranked = sorted(self.costs, key=lambda c: -shares.get(c, -1.0))
-            remedies = tuple(self._remedies(trials, ranked, base))
+            remedies = () if self.interrupted else tuple(self._remedies(trials, ranked, base))
         measured = sum(bool(c.found) for c in ranked)
-        if measured < len(ranked):
+        if measured < len(ranked) and not self.interrupted:
             self.notes.append(f"the time was over after {measured} of {len(ranked)} units; --budget SECONDS gives more")
         return SensitivityReport(
             schema_version=SCHEMA_VERSION,
@@ -133,9 +134,14 @@ class _Search:
         by_unit = {c.unit: c for c in order}
         total = sum(len(self._ways(c.unit)) for c in order)
         found = trials.measure(self._variants([c.unit for c in order]))
-        for done, ((unit, how), measured) in enumerate(found, 1):
-            by_unit[unit].found[how] = measured
-            self.bench.told("sensitivity", done, total)
+        try:
+            for done, ((unit, how), measured) in enumerate(found, 1):
+                by_unit[unit].found[how] = measured
+                self.bench.told("sensitivity", done, total)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            self.bench.restart()
+            self.notes.append("interrupted: what was measured by then is shown, and nothing was tried with the worst of it")
 
     def _variants(self, units: Sequence[Unit]) -> Iterator[Variant[UnitTrial]]:
         """UnitTrial is to be measured, as long as there is time."""

@@ -27,9 +27,10 @@ def _blocks(report: SensitivityReport) -> Iterator[Block]:
     yield Fact("judged on", many(report.samples, "sample"))
     yield Fact("alone", "SQNR where nothing else is integer; its share of all such noise")
     yield Fact("float, int16", "how many dB more the result has where only this is float, or int16; what int16 costs")
-    yield Table(COLUMNS, tuple(_row(u) for u in report.units[:MOST_ROWS]))
-    if total > MOST_ROWS:
-        yield Line(f"and {total - MOST_ROWS} more: --json or --csv FILE has all", depth=1)
+    known = [u for u in report.units if u.alone_db is not None or u.float_gain_db is not None]
+    yield Table(COLUMNS, tuple(_row(u) for u in known[:MOST_ROWS]))
+    if len(known) > MOST_ROWS:
+        yield Line(f"and {len(known) - MOST_ROWS} more: --json or --csv FILE has all", depth=1)
     for r in report.remedies:
         slower = f", {r.latency:.2f} x the latency" if r.latency is not None else ", some operators in float"
         yield Fact("try", f"{r.option}: {r.sqnr_db:.1f} dB ({r.gain_db:+.1f}){slower}")
