@@ -13,6 +13,7 @@ from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder, samples_like
 from fullint.ops.kernel_times import KERNEL_TIMES, kernel_us, model_us
 from fullint.ops.make import make_op
+from fullint.quantization import search
 
 
 def classifier(g: Builder) -> None:
@@ -88,6 +89,24 @@ def test_until_as_many_answers_are_right(g: Builder) -> None:
     assert result.report.certificate.sqnr_db > plain.report.certificate.sqnr_db + 0.5
     with pytest.raises(UsageError, match="mixed: accuracy is judged by labels"):
         fullint.quantize(g.bytes(), samples, mixed="accuracy")
+
+
+def test_a_search_keeps_the_choice(g: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever `effort best` keeps: the report has what was chosen, and its recipe."""
+    classifier(g)
+    monkeypatch.setattr(search, "_gain", lambda old, new, which: (1.0, new is not None))
+    report = quantized(g, 60, mixed=3.0, effort="best").report
+    assert any(t.kept for t in report.trials)
+    assert report.mixed.chosen
+    assert report.recipe["rules"] == [{"match": list(report.mixed.chosen), "int16": True}]
+
+
+def test_ranges_made_for_8_bits_stay_in_8_bits(g: Builder) -> None:
+    classifier(g)
+    result = quantized(g, 40, mixed=3.0, ranges="CONV_2D=mse,FULLY_CONNECTED=mse")
+    assert "fully_connected" not in int16(read_bytes(result.model))
+    again = fullint.quantize(g.bytes(), samples_like(g.model(), 40), recipe=result.report.recipe)
+    assert again.model == result.model
 
 
 def test_bytes_do_not_depend_on_threads_or_clock(g: Builder) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from conftest import quantized
 from half import Half
+from op_examples import EXAMPLES
 
 import fullint
-from fullint import Recipe, RecipeRule
+from fullint import Recipe, RecipeRule, demo
 from fullint.compat import Optimize, TFLiteConverter
 from fullint.errors import UsageError
 from fullint.model.ir import Model, Op
@@ -138,7 +139,7 @@ def test_what_has_no_effect_is_said(g: Builder) -> None:
     assert 'int16: "RELU" has no effect: it became part of other operators' in result.report.warnings
     assert "recipe: the model has no SOFTMAX, which a rule names" in result.report.warnings
     assert int16(read_bytes(result.model)) == []
-    with pytest.raises(UsageError, match='no float operator has the index, type or output name "conv9"'):
+    with pytest.raises(UsageError, match='nothing matches "conv9"'):
         quantized(g, 8, recipe=Recipe(rules=(RecipeRule(match="conv9", int16=True),)))
 
 
@@ -254,7 +255,13 @@ def fullint_command(folder: Path, *words: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "options", [["--mixed", "6"], ["--int16", "sum", "--ranges", "scores=mse"], ["--effort", "best", "--seed", "2"]]
+    "options",
+    [
+        ["--mixed", "6"],
+        ["--int16", "sum", "--ranges", "scores=mse"],
+        ["--effort", "best", "--seed", "2"],
+        ["--mixed", "9", "--effort", "best", "--ranges", "scores=mse"],
+    ],
 )
 def test_what_plan_prints_makes_the_same_bytes(g: Builder, tmp_path: Path, options: list[str]) -> None:
     network(g)
@@ -270,6 +277,51 @@ def test_what_plan_prints_makes_the_same_bytes(g: Builder, tmp_path: Path, optio
     assert "# picture: int8" in (tmp_path / "recipe.toml").read_text()
 
 
+def test_layers_of_which_something_is_asked_are_not_joined(g: Builder) -> None:
+    """The sum of two layers becomes one layer, which would have lost what was asked of them."""
+    x, h = g.input(1, 16, name="x"), g.input(1, 16, name="h")
+    g.output(g.op("ADD", _named(g.dense(x, 16, bias=False), "wx"), _named(g.dense(h, 16), "wh")))
+    samples = samples_like(g.model(), 24)
+    plain = read_bytes(fullint.quantize(g.bytes(), samples).model)
+    assert len(weights(plain)) == 1
+    rules = (RecipeRule(match="FULLY_CONNECTED", per_tensor=True),)
+    asked = read_bytes(fullint.quantize(g.bytes(), samples, recipe=Recipe(rules=rules)).model)
+    assert [w.quant.scale.size for w in weights(asked)] == [1, 1]
+
+
+def test_operators_that_come_of_one_place_are_told_apart(g: Builder) -> None:
+    """x relu6(x + 3) / 6 becomes HARD_SWISH or what is left of it; --int16 ADD is not about the product."""
+    x = g.conv(g.input(1, 6, 6, 4), 4)
+    clipped = g.op("RELU6", g.op("ADD", x, g.const(3.0)))
+    g.output(g.op("MUL", g.op("MUL", x, clipped), g.const(1 / 6), name="swish"))
+    model = read_bytes(fullint.quantize(g.bytes(), samples_like(g.model(), 24), int16="ADD").model)
+    assert "swish" not in int16(model)
+
+
+def test_the_last_rule_counts_for_float_and_16_bits(g: Builder) -> None:
+    rules = (RecipeRule(match="sum", keep_float=True), RecipeRule(match="sum", int16=True))
+    model, result = made(g, *rules)
+    assert result.report.kept_float == ()
+    assert "sum" in int16(model)
+
+
+def test_rules_in_python_are_checked_like_files(g: Builder) -> None:
+    network(g)
+    for rule, said in (
+        (RecipeRule(match="sum", int16="false"), "int16 must be true or false"),
+        ({"match": "sum", "what": 1}, 'there is no "what"'),
+        (RecipeRule(match="picture", int16=True), '"picture" is an input of the model'),
+    ):
+        with pytest.raises(UsageError, match=said):
+            fullint.plan(g.bytes(), samples_like(g.model(), 8), recipe=Recipe(rules=(rule,)))
+    assert RecipeRule(match=["a", "b"], int16=True).items == ("a", "b")
+    absent = Recipe(rules=(RecipeRule(match="TANH", ranges="mse"),))
+    report = fullint.quantize(g.bytes(), samples_like(g.model(), 12), recipe=absent, min_sqnr=-100.0).report
+    assert "recipe: the model has no TANH, which a rule names" in report.warnings
+    with pytest.raises(UsageError, match="per_tensor must be true or false"):
+        fullint.plan(g.bytes(), samples_like(g.model(), 8), recipe=Recipe({"per_tensor": "no"}))
+
+
 def test_repair_takes_a_recipe() -> None:
     g = Half()
     x = g.dequantize(g.coded(1, 6, 6, 4))
@@ -280,6 +332,9 @@ def test_repair_takes_a_recipe() -> None:
     model = read_bytes(done.model)
     assert [t.quant.scale.size for t in weights(model)] == [1, 1]
     assert done.report.options["seed"] == 1
+    assert done.report.result.recipe["options"] == {"seed": 1}
+    kept = fullint.repair_plan(g.bytes(), samples, recipe=Recipe({"keep_float": "CONV_2D"}))
+    assert len(kept.fix) < len(fullint.repair_plan(g.bytes(), samples).fix)
     with pytest.raises(UsageError, match='options for repair: there is no "activations"'):
         fullint.repair(g.bytes(), samples, recipe=Recipe({"activations": "int16"}))
 
@@ -294,3 +349,42 @@ def test_the_drop_in_takes_a_recipe(g: Builder, tmp_path: Path) -> None:
     converter.min_sqnr = -100.0
     converter.recipe = tmp_path / "recipe.toml"
     assert "sum" in int16(read_bytes(converter.convert()))
+
+
+def test_a_kernel_that_clamps_by_its_type_keeps_its_zero_point(g: Builder) -> None:
+    """SVDF has no RELU but the end of int8: with zero point 0, negative values would pass."""
+    values = EXAMPLES["SVDF"](g)
+    samples = [dict(zip((t.name for t in g.graph.inputs), [v * s for v in values], strict=True)) for s in np.linspace(0.3, 1, 12)]
+    rules = (RecipeRule(match="SVDF", symmetric=True),)
+    plain = fullint.quantize(g.bytes(), samples, min_sqnr=-100.0)
+    result = fullint.quantize(g.bytes(), samples, recipe=Recipe(rules=rules), min_sqnr=-100.0)
+    assert result.model == plain.model
+    assert any(w.startswith("symmetric: SVDF") for w in result.report.warnings) == any(
+        o.options.get("fused_activation_function") for o in g.graph.ops
+    )
+
+
+def test_loops_are_not_widened_by_name_and_left_out_of_patterns() -> None:
+    network = Path(__file__).parent / "networks" / "gru_loop.tflite"
+    calibration = Path(demo.__file__).parent / "calibration.npz"
+    with pytest.raises(UsageError, match=r"int16: WHILE .* only passes on|int16: WHILE .* passes on"):
+        fullint.plan(network, calibration, int16="WHILE")
+    rules = (RecipeRule(match="*", int16=True),)
+    result = fullint.quantize(network, calibration, recipe=Recipe(rules=rules), num_samples=24, min_sqnr=-100.0)
+    assert result.report.float_operators == 0
+    assert int16(read_bytes(result.model))
+    kept = Recipe(rules=(RecipeRule(match="*while*", keep_float=True), RecipeRule(match="SOFTMAX", keep_float=True)))
+    report = fullint.quantize(network, calibration, recipe=kept, num_samples=24, min_sqnr=-100.0).report
+    assert "SOFTMAX" in [k.kind for k in report.kept_float]
+
+
+def test_names_with_control_characters_are_escaped(g: Builder) -> None:
+    g.output(_named(g.conv(g.input(1, 4, 4, 2), 3), "e\x01f\x1b[2J\x7f\nx = 1"))
+    plan = fullint.plan(g.bytes(), samples_like(g.model(), 8), per_tensor=True)
+    assert Recipe.parse(str(plan)) == plan.recipe
+    assert "\x1b" not in str(plan)
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_bytes(b"\xef\xbb\xbf[options]\neffort = 'fast'\n")
+    assert Recipe.read(tmp_path / "r.toml").options == {"effort": "fast"}

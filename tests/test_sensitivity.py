@@ -106,6 +106,23 @@ def test_the_time_ends(g: Builder) -> None:
     assert len(report.units) == 6
 
 
+def test_noise_of_loops_is_nobodys() -> None:
+    """The body of a loop is integer in every variant: a note says so, and a RESHAPE has no share of it."""
+    network = Path(__file__).parent / "networks" / "gru_loop.tflite"
+    report = fullint.sensitivity(network, Path(demo.__file__).parent / "calibration.npz", num_samples=40)
+    assert any("in loops, branches or other signatures" in n for n in report.notes)
+    moved = [u.share for u in report.units if u.kinds[0] in ("RESHAPE", "STRIDED_SLICE", "TRANSPOSE")]
+    assert moved
+    assert max(moved) < 0.2
+
+
+def test_outputs_of_integers_have_no_noise(g: Builder) -> None:
+    x = g.dense(g.input(1, 8), 4)
+    g.output(g.op("ARG_MAX", x, g.const(np.int32(1)), shape=(1,), dtype="int32", output_type=2))
+    with pytest.raises(UsageError, match="no float output"):
+        fullint.sensitivity(g.bytes(), samples_like(g.model(), 12))
+
+
 def test_an_interrupt_keeps_what_is_known(g: Builder) -> None:
     samples = chain(g)
 
@@ -130,6 +147,9 @@ def test_records_csv_and_json(g: Builder, tmp_path: Path) -> None:
     words = ["sensitivity", str(tmp_path / "m.tflite"), "-c", str(tmp_path / "s.npz"), "--csv", str(tmp_path / "u.csv"), "--json"]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
+    again = CliRunner().invoke(main, words)
+    assert again.exit_code == 2
+    assert "--force overwrites it" in again.output
     found = json.loads(done.stdout)
     rows = list(csv.DictReader(io.StringIO((tmp_path / "u.csv").read_text())))
     assert [r["name"] for r in rows] == [u["name"] for u in found["units"]]
@@ -140,6 +160,7 @@ def test_what_makes_no_sense(g: Builder) -> None:
     samples = chain(g)
     for options, said in (
         ({"by": "0"}, "by must be from 1"),
+        ({"by": True}, "by must be operator, layer"),
         ({"by": "group"}, "by must be operator, layer"),
         ({"budget": 0}, "budget must be"),
         ({"budget": float("inf")}, "budget must be"),

@@ -21,7 +21,7 @@ class Target:
         source: where this is documented.
         wide_streams: whether residual streams and normalizations may compute in int16: it has to have all the kernels, and be
             able to change types between operators.
-        int16: whether operators named in --int16, or chosen by --mixed, run on it in 16 bits.
+        int16: whether it has kernels for int16 activations.
         int16_factor: how many times as long they take there as in int8; 0: as long as LiteRT's kernels (`ops.kernel_times`).
         runtime: the newest release whose operator versions it supports, "" if it does not check versions.
     """

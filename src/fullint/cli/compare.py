@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import errors, present, progress
+from fullint.cli.shell import check_output, errors, present, progress
 from fullint.files import write_atomically
 
 
@@ -18,8 +18,9 @@ from fullint.files import write_atomically
 @option.of_samples
 @option.of_labels
 @click.option("--csv", type=click.Path(dir_okay=False), metavar="FILE", help="Write the operators to a table, a row for each.")
+@option.force
 @option.output_forms("Print the report as JSON.")
-def compare(model: str, integer: str, csv: str | None, as_json: bool, **options: Any) -> None:
+def compare(model: str, integer: str, csv: str | None, force: bool, as_json: bool, **options: Any) -> None:
     """Compare INT with the FLOAT model it was made of, by any tool: outputs, and the error that each operator adds.
 
     Exit 1 where an operator has more error of its own than rounding explains.
@@ -29,6 +30,8 @@ def compare(model: str, integer: str, csv: str | None, as_json: bool, **options:
       fullint compare model.tflite model_int8.tflite -c samples.npz
     """
     with errors(as_json), progress() as bar:
+        if csv is not None:
+            check_output(csv, force)
         from fullint.comparing.pipeline import compare as run
 
         report = run(model, integer, progress=bar, **options)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import errors, present, progress
+from fullint.cli.shell import check_output, errors, present, progress
 from fullint.files import write_atomically
 from fullint.options import SensitivityOptions
 
@@ -16,8 +16,9 @@ from fullint.options import SensitivityOptions
 @option.model
 @option.of(SensitivityOptions)
 @click.option("--csv", type=click.Path(dir_okay=False), metavar="FILE", help="Write the units to a table, a row for each.")
+@option.force
 @option.output_forms("Print the report as JSON.")
-def sensitivity(model: str, csv: str | None, as_json: bool, **options: Any) -> None:
+def sensitivity(model: str, csv: str | None, force: bool, as_json: bool, **options: Any) -> None:
     """Show what each operator of MODEL costs in accuracy when it is quantized, and what float or int16 would give back.
 
     \b
@@ -25,6 +26,8 @@ def sensitivity(model: str, csv: str | None, as_json: bool, **options: Any) -> N
       fullint sensitivity model.tflite -c samples.npz
     """
     with errors(as_json), progress() as bar:
+        if csv is not None:
+            check_output(csv, force)
         from fullint.sensitivities.pipeline import sensitivity as run
 
         report = run(model, progress=bar, **options)

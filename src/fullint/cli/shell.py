@@ -160,7 +160,7 @@ class _Estimate:
         self.stage, self.start = "", 0.0
 
     def __call__(self, stage: str, done: int, total: int | None) -> str:
-        if stage != self.stage:
+        if stage != self.stage or done == 0:
             self.stage, self.start = stage, time.monotonic()
         if stage not in TAKES_MINUTES or total is None or done < 1:
             return ""

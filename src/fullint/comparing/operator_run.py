@@ -82,7 +82,7 @@ class MeasuredActivation:
 
 
 AS_COARSE = 256
-"""An int16 operator may be as coarse as one in int8: its kernels' tables are, and nobody minds."""
+"""An int16 operator may be as coarse as one in int8, since int16 kernels read tables that are."""
 
 
 class Bench:

@@ -2,10 +2,11 @@
 
     us = a + n b,  n multiply-accumulates where there are some, else elements of the largest activation
 
-`benchmarks/kernel_times.py` measured them, one thread of an x86-64 CPU with AVX-512: XNNPACK for int8; for int16, which XNNPACK
-does not take, LiteRT's own kernels. A convolution takes a hundred times as long, a sum twelve times, a SOFTMAX three times.
-Other CPUs are faster or slower; ratios between kernels of one library differ less. Targets with other kernels say by how
-much 16 bits slow them down (`targets.Target.int16_factor`).
+Measured by `benchmarks/kernel_times.py`, a few kinds set like their neighbours, on one thread of an x86-64 CPU with AVX-512:
+XNNPACK for int8; for int16, which XNNPACK does not take, LiteRT's own kernels. A convolution takes a hundred times as long, a sum
+twelve times, a SOFTMAX three times.
+Other CPUs are faster or slower; ratios between kernels of one library differ less. A target may have a factor of its own
+(`targets.Target.int16_factor`); TFLM is priced as LiteRT.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ KERNEL_TIMES: dict[str, KernelTime] = {
     "RESHAPE": _row(0.1, 0.014, 0.2, 0.01),
 }
 CHANNELS = 8
+"""Input channels that XNNPACK's int8 convolutions read at a time."""
 _MOVES = _row(0.15, 0.023, 0.3, 0.37)
 _OTHERS = _row(0.3, 0.2, 0.3, 4.0)
 """Kinds that were not measured: as a TRANSPOSE, or as a product."""

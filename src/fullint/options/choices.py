@@ -211,9 +211,9 @@ class QuantizeOptions(RunOptions):
     mixed: float | str | None = field(
         default=None,
         metadata=said(
-            "Let operators compute in int16 where that is cheap on the target, until the SQNR is so many dB higher, or is that "
-            "of --min-sqnr where no number follows; accuracy: until as many answers agree with --labels as those of the float "
-            "model. A table of what each operator gives and costs is in the report.",
+            "Let operators compute in int16 where that is cheap on the target: until so many dB are gained; without a number, "
+            "until --min-sqnr is reached; with accuracy, until as many answers are right, by --labels, as the float model's. The "
+            "report has what each gives and costs.",
             metavar="[DB|accuracy]",
             bare="0",
             shown="no operator but those that need it",
@@ -227,8 +227,9 @@ class QuantizeOptions(RunOptions):
         """Raise UsageError where a value makes no sense."""
         super().check()
         one_of("framework", self.framework, FRAMEWORK_NAMES)
-        if not isinstance(self.split_outputs, bool):
-            raise UsageError(f"split_outputs must be true or false, not {self.split_outputs!r}")
+        for name in ("split_outputs", "per_tensor", "dense_per_tensor", "synthetic"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"{name} must be true or false, not {getattr(self, name)!r}")
         one_of("activations", self.activations, ACTIVATION_TYPES)
         self._check_mixed()
         parse_ranges(self.ranges)
@@ -264,7 +265,8 @@ class QuantizeOptions(RunOptions):
     def range_choices(self) -> tuple[RangeChoice, ...]:
         """Methods that make ranges, and of which tensors; of several that name a tensor, the last one counts."""
         given = parse_ranges(self.ranges)
-        ruled = [replace(parse_ranges(r.ranges)[0], of=item) for r in self.rules if r.ranges is not None for item in r.items]
+        rules = ((item, parse_ranges(r.ranges)[0]) for r in self.rules if r.ranges is not None for item in r.items)
+        ruled = [replace(choice, of=item, ruled=True) for item, choice in rules]
         return (*(c for c in given if c.of is None), *ruled, *(c for c in given if c.of is not None))
 
 

@@ -24,11 +24,13 @@ class RangeChoice:
         method: one of `RANGE_METHODS`.
         parameter: P of percentile:P; None for the others.
         of: name, type or index of operators, or name of an input; None for all that no other choice names.
+        ruled: whether a rule of a recipe says it, which may name types that a model does not have.
     """
 
     method: str
     parameter: float | None = None
     of: str | None = None
+    ruled: bool = False
 
 
 def parse_ranges(given: str | Sequence[str]) -> tuple[RangeChoice, ...]:

@@ -16,7 +16,7 @@ OPERATOR, LAYER = "operator", "layer"
 class SensitivityOptions(QuantizeOptions):
     """Choices of `fullint.sensitivity`."""
 
-    by: str = field(
+    by: str | int = field(
         default=OPERATOR,
         metadata=said(
             "What is measured as one: operator; layer, by names of outputs up to the last slash; or N, by the first N parts of "
@@ -38,7 +38,8 @@ class SensitivityOptions(QuantizeOptions):
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
         super().check()
-        if self.by not in (OPERATOR, LAYER) and not (isinstance(self.by, str) and self.by.isascii() and self.by.isdecimal()):
+        parts = str(self.by)
+        if self.by not in (OPERATOR, LAYER) and (isinstance(self.by, bool) or not (parts.isascii() and parts.isdecimal())):
             raise UsageError(f'by must be {OPERATOR}, {LAYER} or a number of parts of a name, not "{self.by}"')
         if self.by not in (OPERATOR, LAYER) and not 1 <= int(self.by) <= 64:
             raise UsageError(f"by must be from 1 to 64 parts of a name, not {self.by}")

@@ -53,6 +53,10 @@ class RecipeRule:
     effort: str | None = None
     symmetric: bool | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.match, list):
+            object.__setattr__(self, "match", tuple(self.match))
+
     @property
     def items(self) -> tuple[str, ...]:
         """What it matches, each as text."""
@@ -137,7 +141,7 @@ class Recipe:
         if self.options:
             found["options"] = {n: list(v) if isinstance(v, tuple) else v for n, v in self.options.items() if v is not None}
         if self.rules:
-            found["rules"] = [rule.said() for rule in self.rules]
+            found["rules"] = [rule.said() if isinstance(rule, RecipeRule) else rule for rule in self.rules]
         return found
 
     def __str__(self) -> str:
@@ -165,10 +169,7 @@ def recipe_of(given: RecipeSource | None) -> Recipe:
         UsageError: it is no recipe.
     """
     if given is None or isinstance(given, Recipe):
-        recipe = given or Recipe()
-        for i, rule in enumerate(recipe.rules, 1):
-            rule.check(f"recipe, rule {i}")
-        return recipe
+        return Recipe.of_tables(given.tables(), "recipe") if given else Recipe()
     if isinstance(given, Mapping):
         return Recipe.of_tables(given, "recipe")
     if isinstance(given, str | Path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -19,7 +19,7 @@ from fullint.errors import UsageError
 MOST_TOML_BYTES = 4_000_000
 """Of a file; what people write is a thousandth of that."""
 Made = TypeVar("Made")
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list", type(None): "nothing"}
+_WORDS = {bool: "true or false", int: "a whole number", str: "text", tuple: "a list", type(None): "nothing"}
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -34,9 +34,9 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     except OSError as e:
         raise UsageError(f"{path}: {e.strerror or e}") from e
     if len(data) > MOST_TOML_BYTES:
-        raise UsageError(f"{path}: larger than {MOST_TOML_BYTES} bytes: that is no file which somebody wrote")
+        raise UsageError(f"{path}: larger than {MOST_TOML_BYTES} bytes: no recipe is that large")
     try:
-        return parse_toml(data.decode(), str(path))
+        return parse_toml(data.decode("utf-8-sig"), str(path))
     except UnicodeDecodeError as e:
         raise UsageError(f"{path}: not UTF-8, as TOML has to be") from e
 
@@ -93,15 +93,11 @@ def require_known(table: Iterable[str], known: Iterable[str], where: str) -> Non
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    if hint is Any:
-        return True
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         return any(_fits(value, one) for one in get_args(hint))
-    if origin in (tuple, Sequence):
+    if origin is tuple:
         return isinstance(value, tuple) and all(_fits(v, get_args(hint)[0]) for v in value)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
     return isinstance(value, hint) and not (hint is int and isinstance(value, bool))
 
 
@@ -109,6 +105,6 @@ def _in_words(hint: Any) -> str:
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         return " or ".join(_in_words(one) for one in get_args(hint) if one is not type(None))
-    if origin in (tuple, Sequence):
+    if origin is tuple:
         return f"a list of {_in_words(get_args(hint)[0])}"
     return _WORDS.get(hint, str(hint))

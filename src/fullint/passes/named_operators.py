@@ -80,6 +80,11 @@ def is_by_type(op: Op, item: str) -> bool:
     return item in _types(op) or not any(fnmatchcase(name, item) for name in _names(op))
 
 
+def is_pattern(item: str) -> bool:
+    """Whether an item has characters that stand for others."""
+    return any(c in item for c in "*?[")
+
+
 def _types(op: Op) -> tuple[str, ...]:
     return (op.kind, op.custom_code) if op.custom_code else (op.kind,)
 

@@ -65,7 +65,7 @@ def _of_named(calibrated: Calibrated, old: Graph, new: Graph) -> set[Tensor]:
     if prepared.loaded.options.io.split(",")[-1] != "auto":
         return set()
     number = calibrated.model.graphs.index(old)
-    named = {t for op in old.ops if (number, op.origin) in prepared.wide for t in op.outputs}
+    named = {t for op in old.ops if prepared.is_wide(number, op) for t in op.outputs}
     return {n for o, n in zip(old.outputs, new.outputs, strict=True) if o in named and n.dtype == "int16"}
 
 

@@ -10,10 +10,11 @@ from fullint.model.ir import Op, Tensor
 from fullint.ops import ROWS
 from fullint.quantization.assign import assign
 from fullint.quantization.assignment import Granularity
-from fullint.quantization.feasibility import scale_blockers
+from fullint.quantization.feasibility import clamps_by_type, scale_blockers
 from fullint.quantization.joined_layers import join_layers
 from fullint.quantization.lookup_tables import compute_tables
 from fullint.quantization.mixed_precision import squares_apart, wide_operators
+from fullint.quantization.operator_settings import NOTHING
 from fullint.quantization.stage_values import Assigned, Calibrated
 from fullint.quantization.wide_streams import wide_streams
 from fullint.quantization.workbench import Workbench
@@ -37,7 +38,7 @@ def decide(bench: Workbench, calibrated: Calibrated) -> Assigned:
         joined: list[Change] = []
         if activations == "int8":
             # In 16 bits a sum loses nothing, and weights that share scales lose something.
-            model, joined = join_layers(model, calibrated.ranges, prepared.pinned.keys(), _named(calibrated).keys())
+            model, joined = join_layers(model, calibrated.ranges, prepared.pinned.keys(), _with_settings(calibrated))
         calibrated, types, changes = _types(replace(calibrated, model=model))
         model = calibrated.model
         granularity, symmetric = _granularity(calibrated), _symmetric(calibrated)
@@ -58,7 +59,8 @@ def _granularity(calibrated: Calibrated) -> Granularity:
 def _symmetric(calibrated: Calibrated) -> list[Tensor]:
     """Activations that are to have zero point 0, in order."""
     prepared = calibrated.prepared
-    made = [t for n, op in calibrated.model.ops() if prepared.asked(n, op).symmetric and not op.keep_float for t in op.outputs]
+    asked = (op for n, op in calibrated.model.ops() if prepared.asked(n, op).symmetric and not op.keep_float)
+    made = [t for op in asked if not clamps_by_type(op) for t in op.outputs]
     return [*prepared.symmetric_inputs, *(t for t in made if t.dtype == "float32")]
 
 
@@ -116,12 +118,18 @@ def _with_wide_squares(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str
 
 def _named(calibrated: Calibrated) -> dict[Op, str]:
     """Operators that the user wants to compute in int16."""
-    wide = calibrated.prepared.wide
+    wide = calibrated.prepared.is_wide
     return {
         op: "int16"
         for number, op in calibrated.model.ops()
-        if (number, op.origin) in wide and not op.keep_float and any(t.is_float for t in op.outputs)
+        if wide(number, op) and not op.keep_float and any(t.is_float for t in op.outputs)
     }
+
+
+def _with_settings(calibrated: Calibrated) -> set[Op]:
+    """Operators of which something is asked: they stay what they are."""
+    prepared = calibrated.prepared
+    return {op for number, op in calibrated.model.ops() if prepared.is_wide(number, op) or prepared.asked(number, op) != NOTHING}
 
 
 def _refused(calibrated: Calibrated) -> set[Op]:

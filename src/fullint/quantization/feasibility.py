@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def reads_of_nothing(model: Model) -> list[Blocker]:
     ]
 
 
-def without_int16(model: Model, wide: Collection[tuple[int, int]]) -> list[Blocker]:
+def without_int16(model: Model, wide: Callable[[int, Op], bool]) -> list[Blocker]:
     """Operators that were named to compute in int16, and have no such kernel."""
     return [
         Blocker(
@@ -81,8 +81,17 @@ def without_int16(model: Model, wide: Collection[tuple[int, int]]) -> list[Block
             "name other operators (docs/ops.md), or keep it in float: --keep-float",
         )
         for number, op in model.ops()
-        if (number, op.origin) in wide and _computes(op) and not ((row := ROWS.get(op.kind)) is not None and row.int16)
+        if wide(number, op) and _computes(op) and not ((row := ROWS.get(op.kind)) is not None and row.int16)
     ]
+
+
+def clamps_by_type(op: Op) -> bool:
+    """Whether a kernel does its fused activation by the ends of its type alone: with zero point 0 it would do none.
+
+    Such are the recurrent ones (kernels/svdf.cc).
+    """
+    row = ROWS.get(op.kind)
+    return row is not None and row.derive is not None and bool(op.options.get("fused_activation_function"))
 
 
 def _computes(op: Op) -> bool:

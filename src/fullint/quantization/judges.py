@@ -5,13 +5,13 @@ e_ij = sum of squared errors of output j for sample i / sum of squares of what t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fullint.calibration.collect import has_state
+from fullint.calibration.samples.held_back import digest_of
 from fullint.model.ir import Array
 from fullint.ops.macs import total_macs
 from fullint.quantization.stage_values import Calibrated, Written
@@ -23,7 +23,7 @@ from fullint.verification.metrics import Score, joined_quality
 from fullint.verification.report import Accuracy
 
 MOST_JUDGES = 96
-ENOUGH = 16
+ENOUGH_OTHERS = 16
 """Judges that weights are not rounded on; where these are fewer, all judge."""
 WORTH_DB = 0.1
 """What gives less is not worth a change."""
@@ -60,15 +60,11 @@ class Judges:
                 found[i, j] = float(np.square(x.astype(np.float64) - y).sum()) / signal
         return found + TINY
 
-    def sqnr(self, worker: WorkerProcess, written: Written) -> float:
-        """Mean SQNR of a result's outputs, in dB, as the certificate has it."""
-        return self.both(worker, written)[0]
-
     def each(self, worker: WorkerProcess, written: Written) -> list[float | None]:
         """SQNR of each output, in dB; None for those that are not float."""
         return self._each(self.of(worker, written))
 
-    def both(self, worker: WorkerProcess, written: Written) -> tuple[float, Accuracy | None]:
+    def sqnr_and_accuracy(self, worker: WorkerProcess, written: Written) -> tuple[float, Accuracy | None]:
         """The mean SQNR; and how many answers are right, of the float model and of the result, where there are labels."""
         got = self.of(worker, written)
         found = joined_quality(self._each(got))
@@ -89,13 +85,6 @@ class Judges:
         return [s.sqnr for s in scores]
 
 
-def _digest(sample: Sequence[Array]) -> bytes:
-    digest = hashlib.blake2b()
-    for array in sample:
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.digest()
-
-
 def judges_of(bench: Workbench, calibrated: Calibrated, fewest: int, most: int = MOST_JUDGES) -> Judges | str:
     """Judges of a run; or why there are none, in words.
 
@@ -114,10 +103,10 @@ def judges_of(bench: Workbench, calibrated: Calibrated, fewest: int, most: int =
     own = [*held.samples]
     runs = held.runs or tuple(range(len(own)))
     given = [*zip(runs, own, strict=False), *((held.calibrated_runs[number], s) for number, s in held.also)]
-    found = [(run, as_read(s, entry.inputs, calibrated.model.main.inputs)) for run, s in given]
-    fitted = {*map(_digest, calibrated.refining)}
-    others = [(run, s) for run, s in found if _digest(s) not in fitted]
-    found = (others if len(others) >= max(fewest, ENOUGH) else found)[:most]
+    fitted = {*map(digest_of, calibrated.refining)}
+    others = [(run, s) for run, s in given if digest_of(s) not in fitted]
+    chosen = (others if len(others) >= max(fewest, ENOUGH_OTHERS) else given)[:most]
+    found = [(run, as_read(s, entry.inputs, calibrated.model.main.inputs)) for run, s in chosen]
     if len(found) < fewest:
         return f"{fewest} samples would have to judge, but there are {len(found)}, or more take too long"
     labelled = calibrated.samples[0] if calibrated.samples and calibrated.samples[0].labels is not None else None

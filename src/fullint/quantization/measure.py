@@ -54,9 +54,9 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         keep = sample_count(model, operators_to_refine(model.main, prepared.effort))
         ends_float = options.float_ends
         measured = observed_tensors(model, ends_float)
-        methods, idle = methods_for(model, measured, prepared.ranges, prepared.wide, options.activations)
+        methods, idle = methods_for(model, measured, prepared.ranges, prepared.is_wide, options.activations)
         searched = options.effort == "best" and options.activations == "int8"
-        others = to_be_tried(model, measured, methods, prepared.wide) if searched else {}
+        others = to_be_tried(model, measured, methods, prepared.is_wide) if searched else {}
         wanted = Wanted(measured, by_channel, keep, {**others, **methods})
         given = prepared.loaded.entries
         compared = any(traits_of(op.kind).compares and _reads_int32(op) for _, op in model.ops())

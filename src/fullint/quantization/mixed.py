@@ -1,9 +1,9 @@
 """`--mixed`: 16 bits where they are cheap, until the result is as near to float as is wanted.
 
     noise(S) = 10^(-SQNR / 10) with the operators S in int16,  us(S) = sum of kernel times        both of a built model
-    next: the piece p with the largest (noise(S) - noise(S + p)) / (us(S + p) - us(S)),  as first measured alone
+    pieces p in the order of (noise() - noise(p)) / (us(p) - us()), each measured alone; then added one by one
 
-A piece is what has to be wide together: operators without weights that feed one another (a tail of MEAN, RESHAPE,
+A piece is what has to be wide together: operators that are cheap in int16 and feed one another (a tail of MEAN, RESHAPE,
 FULLY_CONNECTED, SOFTMAX; a normalization), the ends of such a chain, or one layer with what reads it. On LiteRT a layer
 takes a hundred times as long in int16. So pieces that would make the network `MOST_SLOWER` times as slow are left out; what
 they would give, and cost, is measured and said.
@@ -63,7 +63,11 @@ def mix(bench: Workbench, calibrated: Calibrated) -> Calibrated:
     wanted = None if options.mixed == ACCURACY else options.mixed_db
     with bench.trials("mixed"), bench.quietly():
         found = choose(bench, calibrated, wanted)
-        return replace(in_int16(calibrated, found.chosen), mixed=found)
+        chosen = in_int16(calibrated, found.chosen)
+        before = replace(chosen.before, mixed=found) if chosen.before is not None else None  # where a search starts from
+        entries = calibrated.prepared.loaded.entries
+        said = (f"mixed: operators of the first of {len(entries)} signatures only are looked at",) if len(entries) > 1 else ()
+        return replace(chosen, mixed=found, before=before, warnings=(*chosen.warnings, *said))
 
 
 def would_reach(bench: Workbench, calibrated: Calibrated, missing_db: float) -> str:
@@ -80,7 +84,7 @@ def would_reach(bench: Workbench, calibrated: Calibrated, missing_db: float) -> 
     if options.mixed is not None or not possible or work > ADVICE_MACS:
         return ""
     try:
-        found = choose(bench, calibrated, missing_db + MARGIN_DB)
+        found = choose(bench, calibrated, missing_db + MARGIN_DB, advice=True)
     except UsageError:
         return ""  # no samples can judge
     if not found.chosen:
@@ -106,13 +110,14 @@ class _Tried:
         return float(10 ** (-self.sqnr / 10))
 
 
-def choose(bench: Workbench, calibrated: Calibrated, wanted: float | None) -> MixedReport:
+def choose(bench: Workbench, calibrated: Calibrated, wanted: float | None, *, advice: bool = False) -> MixedReport:
     """Which operators compute in int16.
 
     Args:
         bench: tools of the run.
         calibrated: equalized.
         wanted: dB more than that has; 0: as many as `min_sqnr` asks for; None: as many right answers as those of the float model.
+        advice: whether it is only to be said what is reached: nothing is tried that is too slow, or timed.
 
     Raises:
         UsageError: no samples can judge.
@@ -120,7 +125,7 @@ def choose(bench: Workbench, calibrated: Calibrated, wanted: float | None) -> Mi
     judges = judges_of(bench, calibrated, FEWEST_JUDGES, MOST_JUDGES)
     if isinstance(judges, str):
         raise UsageError(f"mixed: {judges}")
-    return _Choice(bench, calibrated, judges, wanted).report()
+    return _Choice(bench, calibrated, judges, wanted).report(advice=advice)
 
 
 class _Choice:
@@ -135,13 +140,14 @@ class _Choice:
         self.on_litert = options.target == "litert"
         written = build(bench, assigned)
         self.base = self.now = self._seen(frozenset(), written)
-        self.goal = math.inf if wanted is None else self.base.sqnr + wanted if wanted else options.min_sqnr + MARGIN_DB
+        self.wanted = math.inf if wanted is None else self.base.sqnr + wanted if wanted else options.min_sqnr
+        self.goal = self.wanted if wanted != 0 else self.wanted + MARGIN_DB
         self.pieces = list(pieces(could_be_int16(assigned), self.decided, self.base.us))[:MOST_PIECES]
         self.steps: list[MixedStep] = []
 
-    def report(self) -> MixedReport:
+    def report(self, *, advice: bool) -> MixedReport:
         """Choose, and say what came of it."""
-        alone = self._alone()
+        alone = [] if self._reached(self.base, self.goal) else self._alone()
         aim = self.goal
         final = self.base
         for _ in range(CONFIRMED):
@@ -152,17 +158,17 @@ class _Choice:
             aim = self.now.sqnr + self.goal - final.sqnr
         chosen, kept = final.origins, self.now
         dear: tuple[MixedStep, ...] = ()
-        if not self._reached(final, self.goal):
+        if not self._reached(final, self.goal) and not advice:
             taken = len(self.steps)
             self._add(alone, self.goal + kept.sqnr - final.sqnr, math.inf)
             dear, self.steps = tuple(replace(s, kept=False) for s in self.steps[taken:]), self.steps[:taken]
         measured = None
-        if chosen and self.on_litert:
+        if chosen and self.on_litert and not advice:
             sample = self.judges.samples[0]
             measured = latency_ratio(self.bench.worker, self.base.written, final.written, sample)
         return MixedReport(
-            wanted_sqnr_db=None if self.goal == math.inf else round(self.goal, 2),
-            reached=self._reached(final, self.goal),
+            wanted_sqnr_db=None if self.wanted == math.inf else round(self.wanted, 2),
+            reached=self._reached(final, self.wanted),
             accuracy=final.accuracy,
             before_sqnr_db=round(self.base.sqnr, 2),
             after_sqnr_db=round(final.sqnr, 2),
@@ -174,7 +180,7 @@ class _Choice:
         )
 
     def _seen(self, origins: frozenset[int], written: Written) -> _Tried:
-        sqnr, right = self.judges.both(self.bench.worker, written)
+        sqnr, right = self.judges.sqnr_and_accuracy(self.bench.worker, written)
         return _Tried(origins, written, sqnr, model_us(written.emitted.model, self.factor), right)
 
     def _reached(self, tried: _Tried, aim: float) -> bool:

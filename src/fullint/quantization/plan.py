@@ -34,7 +34,7 @@ class Plan(Report):
 
     def document(self) -> Document:
         """The recipe, and as comments a line for each tensor, operand, requantize and note."""
-        encodings = (f"# {line}" for line in str(self.assignment).splitlines())
+        encodings = (f"# {_printable(line)}" for line in str(self.assignment).split("\n"))
         return Document(tuple(map(Line, (*str(self.recipe).splitlines(), *encodings))))
 
     def rows(self) -> list[dict[str, Any]]:
@@ -59,6 +59,11 @@ class Plan(Report):
             "notes": a.notes,
         }
         return json.dumps(body, indent=2, ensure_ascii=False)
+
+
+def _printable(line: str) -> str:
+    """A line whose control characters, which a tensor's name may have, are escaped: TOML has none in comments."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def _parameters(e: Encoding) -> dict[str, Any]:

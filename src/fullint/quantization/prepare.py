@@ -16,8 +16,8 @@ from fullint.passes.input_ids import ids_as_integers
 from fullint.passes.named_operators import keep_in_float
 from fullint.passes.qat_params import apply_qat_params, forget_float_params
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
-from fullint.quantization.feasibility import blockers, reads_of_nothing, without_int16
-from fullint.quantization.operator_settings import asked_for
+from fullint.quantization.feasibility import blockers, clamps_by_type, reads_of_nothing, without_int16
+from fullint.quantization.operator_settings import NOTHING, asked_for
 from fullint.quantization.range_selection import select_ranges
 from fullint.quantization.stage_values import Loaded, Prepared
 from fullint.quantization.workbench import Workbench
@@ -71,11 +71,15 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
         changes += run_passes(model, bench.evaluate, target.lookups, wide=options.activations == "int16")
         # each loop has its own copies of its graphs by now, in another order
         settings = asked.settings(model)
-        wide = frozenset(place for place, s in settings.items() if s.int16)
     behind = " behind a CAST, since float32 is asked for" if options.io_types[0] == "float32" else ""
     notes = tuple(f'input "{c.output}" {c.why}{behind}' for c in ids)
     warnings = _warnings(model, target, loaded.packed.unreadable)
-    warnings += tuple(f"recipe: the model has no {kind}, which a rule names" for kind in asked.idle)
+    warnings += tuple(f"recipe: the model has no {item}, which a rule names" for item in asked.idle)
+    asked_of = {(n, op): settings.get((n, op.origin), {}).get(op.kind, NOTHING) for n, op in model.ops()}
+    clamped = [op for (_, op), s in asked_of.items() if s.symmetric and clamps_by_type(op)]
+    warnings += tuple(f'symmetric: {op.kind} "{op.output_name}" keeps the zero point that its kernel needs' for op in clamped)
+    if options.int16 is not None and not target.int16:
+        warnings += (f"int16: {target.name} has no kernels for it, and leaves these operators to the CPU",)
     warnings += tuple(f"{whom} has no effect: it became part of other operators" for whom in asked.without_effect(model))
     return Prepared(
         loaded,
@@ -84,7 +88,7 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
         len(chosen),
         tuple(changes),
         warnings,
-        wide,
+        frozenset(),
         notes,
         ranges,
         settings,
@@ -119,7 +123,7 @@ def _warnings(model: Model, target: Target, unreadable: str) -> tuple[str, ...]:
 
 def require_feasible(bench: Workbench, prepared: Prepared) -> Prepared:
     """Raise NotIntegerError where an operator has no integer form, whatever its ranges."""
-    found = blockers(prepared.model) + without_int16(prepared.model, prepared.wide)
+    found = blockers(prepared.model) + without_int16(prepared.model, prepared.is_wide)
     if found:
         raise NotIntegerError(found)
     return prepared

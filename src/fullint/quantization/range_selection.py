@@ -8,8 +8,7 @@ what was made of an operator that was named.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fullint.calibration.clipping import CLIPPING
@@ -18,7 +17,7 @@ from fullint.calibration.statistics import Stats
 from fullint.model.ir import Model, Op, Tensor
 from fullint.ops import ROWS
 from fullint.options.of_ranges import RangeChoice
-from fullint.passes.named_operators import named_operators
+from fullint.passes.named_operators import named_operators, operators_named
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +49,9 @@ def select_ranges(model: Model, choices: Sequence[RangeChoice]) -> tuple[Selecte
     found = []
     for choice in sorted(choices, key=lambda c: c.of is not None):
         inputs = {t for graph in model.entries for t in graph.inputs if t.is_float and choice.of == t.name}
-        ops = {*named_operators(model, [choice.of], "ranges")} if choice.of is not None and not inputs else set()
+        absent = choice.ruled and choice.of in ROWS and not operators_named(model, choice.of)  # a warning is given elsewhere
+        named = choice.of is not None and not inputs and not absent
+        ops = {*named_operators(model, [str(choice.of)], "ranges")} if named else set()
         places = frozenset((number, op.origin) for number, op in model.ops() if op in ops)
         found.append(SelectedRanges(choice, places, frozenset(inputs | {t for op in ops for t in op.outputs})))
     return tuple(found)
@@ -60,7 +61,7 @@ def methods_for(
     model: Model,
     measured: Sequence[Tensor],
     selected: Sequence[SelectedRanges],
-    wide: AbstractSet[tuple[int, int]],
+    wide: Callable[[int, Op], bool],
     activations: str,
 ) -> tuple[dict[Tensor, RangeMethod], tuple[str, ...]]:
     """Methods, before the first sample, of the measured tensors that have another than min-max; and choices without effect.
@@ -69,7 +70,7 @@ def methods_for(
         model: prepared.
         measured: its tensors whose ranges are measured.
         selected: what was chosen; of several choices that mean a tensor, the last one counts.
-        wide: operators that compute in int16.
+        wide: (graph, operator) -> whether it is to compute in int16.
         activations: element type of the others.
     """
     made_by = {t: (number, op) for number, op in model.ops() for t in op.outputs}
@@ -80,20 +81,20 @@ def methods_for(
         meant = [s.choice for s in selected if s.means(model.graphs[number].origin, op, t)]
         used |= {*meant}
         if meant and meant[-1].method in CLIPPING:
-            bits = 16 if _in_int16(op, activations) or (op is not None and (number, op.origin) in wide) else 8
+            bits = 16 if _in_int16(op, activations) or (op is not None and wide(number, op)) else 8
             methods[t] = CLIPPING[meant[-1].method].chosen(meant[-1].parameter, bits)
     idle = [s.choice.of for s in selected if s.choice.of is not None and s.choice not in used]
     return methods, tuple(f'ranges: "{of}" has no effect: no range is measured of what it names' for of in idle)
 
 
 def to_be_tried(
-    model: Model, measured: Sequence[Tensor], chosen: Mapping[Tensor, RangeMethod], wide: AbstractSet[tuple[int, int]]
+    model: Model, measured: Sequence[Tensor], chosen: Mapping[Tensor, RangeMethod], wide: Callable[[int, Op], bool]
 ) -> dict[Tensor, RangeMethod]:
     """The method that the best effort tries for tensors that no method was chosen for, before the first sample.
 
     In int16, the steps are so small that nothing is gained by cutting values off.
     """
-    left = {t for number, op in model.ops() if (number, op.origin) in wide for t in op.outputs}
+    left = {t for number, op in model.ops() if wide(number, op) for t in op.outputs}
     return {t: CLIPPING["mse"].chosen(None, 8) for t in measured if t not in chosen and t not in left}
 
 

@@ -117,9 +117,11 @@ def _not_reached(mixed: MixedReport, dear: Sequence[MixedStep]) -> Iterator[Bloc
     if mixed.reached:
         return
     right = mixed.accuracy
-    wanted = f"{mixed.wanted_sqnr_db:.1f} wanted" if mixed.wanted_sqnr_db is not None else "accuracy of the float model"
-    got = f"{mixed.after_sqnr_db:.1f} dB" if right is None else f"{mixed.after_sqnr_db:.1f} dB, {100 * right.after:.1f} % right"
-    said = f"mixed: {got} of the {wanted}, with operators that are cheap in int16"
+    of_accuracy = "" if right is None else f"{100 * right.after:.1f} % right, the float model {100 * right.before:.1f} %"
+    got = (
+        of_accuracy if mixed.wanted_sqnr_db is None else f"{mixed.after_sqnr_db:.1f} dB of the {mixed.wanted_sqnr_db:.1f} wanted"
+    )
+    said = f"mixed: {got}, with operators that are cheap in int16"
     if not dear:
         yield Line(f"{said}; no others were seen to help", "warning")
         return

@@ -109,10 +109,10 @@ class Prepared:
     Attributes:
         pinned: parameters, with their type, that some tensors are to have.
         chosen: how many operators the user keeps in float.
-        wide: (graph of `model`, index in the given file) of operators that the user named to compute in int16.
+        wide: (graph of `model`, index in the given file) of operators that were chosen to compute in int16, besides those named.
         notes: what the user should know of the form of the result, in sentences.
         ranges: methods that make ranges, with what they are for.
-        settings: what is asked for of single operators, by (graph of `model`, index in the given file).
+        settings: what is asked for of single operators, by (graph of `model`, index in the given file) and type.
         symmetric_inputs: inputs that get zero point 0.
     """
 
@@ -125,12 +125,17 @@ class Prepared:
     wide: frozenset[tuple[int, int]] = frozenset()
     notes: tuple[str, ...] = ()
     ranges: tuple[SelectedRanges, ...] = ()
-    settings: Mapping[Place, OperatorSettings] = field(default_factory=dict)
+    settings: Mapping[Place, Mapping[str, OperatorSettings]] = field(default_factory=dict)
     symmetric_inputs: tuple[Tensor, ...] = ()
 
     def asked(self, number: int, op: Op) -> OperatorSettings:
-        """What is asked for of an operator of a graph."""
-        return self.settings.get((number, op.origin), NOTHING)
+        """What is asked for of an operator of a graph; of one that was made of another type later, what was of that."""
+        kinds = self.settings.get((number, op.origin), {})
+        return kinds.get(op.kind) or next((s for s in kinds.values() if s != NOTHING), NOTHING)
+
+    def is_wide(self, number: int, op: Op) -> bool:
+        """Whether an operator was named, or chosen, to compute in int16."""
+        return (number, op.origin) in self.wide or bool(self.asked(number, op).int16)
 
     def effort(self, op: Op) -> str:
         """How much work the weights of an operator of the main graph are worth."""

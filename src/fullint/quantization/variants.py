@@ -6,7 +6,7 @@ Calibrated --in_float({op})----> Calibrated'        as --keep-float asks for, of
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -19,13 +19,26 @@ from fullint.quantization.stage_values import Assigned, Calibrated
 
 
 def in_int16(calibrated: Calibrated, origins: Collection[int]) -> Calibrated:
-    """The same with operators of the main graph, by index in the given file, named to compute in int16."""
+    """The same with operators of the main graph, by index in the given file, chosen to compute in int16.
 
-    def wider(c: Calibrated) -> Calibrated:
-        return replace(c, prepared=replace(c.prepared, wide=c.prepared.wide | {(0, i) for i in origins}))
+    So it is in the forms that the run may go back to. No narrower ranges are tried for them, as where they are named.
+    """
+    if not origins:
+        return calibrated
+    made = {t for op in calibrated.model.main.ops if op.origin in origins for t in op.outputs}
+    prepared = replace(calibrated.prepared, wide=calibrated.prepared.wide | {(0, i) for i in origins})
 
-    before = wider(calibrated.before) if calibrated.before is not None else None
-    return replace(wider(calibrated), before=before)
+    def wider(other: Calibrated | None) -> Calibrated | None:
+        return in_int16(other, origins) if other is not None else None
+
+    return replace(
+        calibrated,
+        prepared=prepared,
+        could_be={t: n for t, n in calibrated.could_be.items() if t not in made},
+        before=wider(calibrated.before),
+        plain=wider(calibrated.plain),
+        rest=wider(calibrated.rest),
+    )
 
 
 def in_float(calibrated: Calibrated, ops: AbstractSet[Op]) -> Calibrated:
@@ -58,9 +71,11 @@ def could_be_int16(assigned: Assigned) -> list[Op]:
         for op in calibrated.model.main.ops
         if (row := ROWS.get(op.kind)) is not None
         and row.int16
+        and not row.traits.effects
         and not op.keep_float
         and op.origin >= 0
         and calibrated.prepared.asked(0, op).int16 is None
+        and calibrated.narrowed.keys().isdisjoint(op.outputs)  # their ranges were made for 8 bits
         and any((e := assigned.assignment.encodings.get(t)) is not None and e.dtype == "int8" for t in op.outputs)
     ]
 
@@ -72,8 +87,3 @@ def could_be_float(calibrated: Calibrated) -> list[Op]:
         for op in calibrated.model.main.ops
         if op.origin >= 0 and not op.keep_float and not traits_of(op.kind).effects and any(t.is_float for t in op.outputs)
     ]
-
-
-def indices(ops: Sequence[Op]) -> list[int]:
-    """Indices in the given file, each once, in order."""
-    return sorted({i for op in ops for i in op.origins if i >= 0})

@@ -20,7 +20,7 @@ from fullint.auditing.rules import RULES_BY_NAME, Facts, Mend, Rule
 from fullint.errors import Blocker, NotIntegerError, UsageError
 from fullint.model.ir import Model
 from fullint.model.tflite import read_model
-from fullint.options import QuantizeOptions, RepairOptions, reported, takes, with_recipe
+from fullint.options import QuantizeOptions, RepairOptions, recipe_of_run, reported, takes, with_recipe
 from fullint.quantization.build import build
 from fullint.quantization.certify import certify
 from fullint.quantization.decide import decide
@@ -56,8 +56,8 @@ def repair_plan(options: RepairOptions) -> RepairPlan:
     Raises:
         ModelFormatError, UsageError: the file is not a model; a rule is unknown.
     """
-    request = _request(options)
     options = with_recipe(options)
+    request = _request(options)
     trail: list[Any] = []
     refused: tuple[Blocker, ...] = ()
     try:
@@ -148,7 +148,7 @@ def hand_on_sound(bench: Workbench, selected: Selected) -> Selected | Result:
         open_all(selected, selected.model)
     bench.shapes(selected.entries[0].path)
     data = given_bytes(selected.source)
-    ignored = [name for name in ("int16", "allow_lost", "keep_float") if getattr(selected.options, name)]
+    ignored = [name for name in ("int16", "allow_lost", "keep_float", "rules") if getattr(selected.options, name)]
     said = [f"{', '.join(ignored)}: no effect, since nothing is repaired"] if ignored else []
     return Result(data, report_unchanged(bench, selected, data, "unchanged", said))
 
@@ -181,11 +181,10 @@ def _report(result: Result, options: RepairOptions, trail: Sequence[Any]) -> Rep
     calibrated = [value for value in trail if isinstance(value, Calibrated)]
     assumptions = (*selected.assumptions, *(a for c in calibrated[:1] for a in c.assumptions))
     left = audit_model(read_model(result.model)).findings
+    inner = replace(result.report, recipe=recipe_of_run(options).tables())
     status = "repaired" if selected.planned else "nothing-to-repair"
     fixed = tuple(selected.fixed)
-    return RepairReport(
-        SCHEMA_VERSION, __version__, status, reported(options), fixed, left, assumptions, result.report, selected.unsafe
-    )
+    return RepairReport(SCHEMA_VERSION, __version__, status, reported(options), fixed, left, assumptions, inner, selected.unsafe)
 
 
 def _of_hybrid(result: Result, options: RepairOptions) -> RepairReport:

@@ -6,7 +6,7 @@
     all float but unit i in integers     its own noise, whatever the others do
 
 Ranges are measured once. A variant decides, rounds weights and writes anew; where that would take long, weights are carried
-over. UnitTrial the worst units give together is always measured with weights rounded for it.
+over. What the worst units give together is always measured with weights rounded for it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from fullint.documents import many
 from fullint.errors import UsageError
 from fullint.model.ir import Op
 from fullint.ops import ROWS
 from fullint.options import SensitivityOptions, reported, takes, with_recipe
 from fullint.quantization.build import build
 from fullint.quantization.decide import decide
-from fullint.quantization.judges import NO_ERROR, judges_of
+from fullint.quantization.judges import NO_ERROR, WORTH_DB, judges_of
 from fullint.quantization.load import load, require_float, split
 from fullint.quantization.pipeline import DECIDE, Stage
 from fullint.quantization.refine import Refined
@@ -54,7 +55,7 @@ UnitTrial = tuple[Unit, str]
 
 @takes(SensitivityOptions)
 def sensitivity(options: SensitivityOptions) -> SensitivityReport:
-    """UnitTrial each operator, layer or block costs in accuracy, and what float or int16 in its place would give back.
+    """What each operator, layer or block costs in accuracy, and what float or int16 in its place would give back.
 
     Raises:
         NotIntegerError: operators that cannot be integer; its `blockers` names each.
@@ -74,7 +75,7 @@ def sensitivity(options: SensitivityOptions) -> SensitivityReport:
 
 @dataclass(eq=False)
 class _Cost:
-    """UnitTrial is known of a unit so far."""
+    """What is known of a unit so far."""
 
     unit: Unit
     found: dict[str, Outcome | None]
@@ -91,11 +92,13 @@ class _Search:
         judges = judges_of(bench, calibrated, FEWEST_JUDGES, MOST_JUDGES)
         if isinstance(judges, str):
             raise UsageError(f"sensitivity: {judges}")
+        if not any(t.is_float for t in calibrated.model.main.outputs):
+            raise UsageError("sensitivity: the model has no float output, in which noise could be measured")
         self.bench, self.calibrated, self.options, self.judges = bench, calibrated, options, judges
         self.end = math.inf if options.budget is None else start + options.budget
         self.factor = TARGETS[options.target].int16_factor
         self.ops = could_be_float(calibrated)
-        self.costs = [_Cost(unit, {}) for unit in units_of(self.ops, options.by)]
+        self.costs = [_Cost(unit, {}) for unit in units_of(self.ops, str(options.by))]
         self.notes: list[str] = []
         self.interrupted = False
         self.known: tuple[Refined, ...] = ()
@@ -111,28 +114,47 @@ class _Search:
             base = next(m for _, m in trials.measure([Variant("all", self.calibrated)]))
             assert base is not None  # it is the result
             self._measure(trials)
-            shares = shares_of({c: m.noise for c in self.costs if (m := c.found.get(ALONE)) is not None})
+            loops = self._of_loops(trials)
+            shares = shares_of({c: _beyond(m.noise, loops) for c in self.costs if (m := c.found.get(ALONE)) is not None})
             ranked = sorted(self.costs, key=lambda c: -shares.get(c, -1.0))
             remedies = () if self.interrupted else tuple(self._remedies(trials, ranked, base))
+            if not remedies and not self.interrupted:
+                self.notes.append(f"neither float nor cheap int16 for the worst of them gives {WORTH_DB} dB")
         measured = sum(bool(c.found) for c in ranked)
         if measured < len(ranked) and not self.interrupted:
-            self.notes.append(f"the time was over after {measured} of {len(ranked)} units; --budget SECONDS gives more")
+            self.notes.append(f"the time was over after {measured} of {len(ranked)} units; a larger --budget measures more")
         return SensitivityReport(
             schema_version=SCHEMA_VERSION,
             fullint=__version__,
             options=reported(self.options),
             samples=len(self.judges.samples),
             sqnr_db=round(base.sqnr, 2),
-            units=tuple(_cost(c, base, shares.get(c)) for c in ranked),
+            units=tuple(_cost(c, base, shares.get(c), loops) for c in ranked),
             remedies=remedies,
             measured=measured,
             notes=tuple(self.notes),
         )
 
+    def _of_loops(self, trials: Trials) -> tuple[float, ...]:
+        """The noise of what stays integer in every variant: bodies of loops and branches, and what carries their values."""
+        inside = sum(1 for number, op in self.calibrated.model.ops() if number and any(t.is_float for t in op.outputs))
+        if not inside:
+            return ()
+        self.notes.append(
+            f"{many(inside, 'operator')} in loops, branches or other signatures are integer in all variants, not measured"
+        )
+        measured = [m for _, m in trials.measure([Variant("loops", self._float_but(()))]) if m is not None]
+        return measured[0].noise if measured else ()
+
+    def _float_but(self, ops: Sequence[Op]) -> Calibrated:
+        """All in float but some; no error is there to be corrected before it."""
+        return replace(in_float(self.calibrated, {op for op in self.ops if op not in ops}), refining=())
+
     def _measure(self, trials: Trials) -> None:
         order = self._order(trials) if self.end < math.inf else self.costs
         by_unit = {c.unit: c for c in order}
         total = sum(len(self._ways(c.unit)) for c in order)
+        self.bench.told("sensitivity", 0, total)
         found = trials.measure(self._variants([c.unit for c in order]))
         try:
             for done, ((unit, how), measured) in enumerate(found, 1):
@@ -144,7 +166,7 @@ class _Search:
             self.notes.append("interrupted: what was measured by then is shown, and nothing was tried with the worst of it")
 
     def _variants(self, units: Sequence[Unit]) -> Iterator[Variant[UnitTrial]]:
-        """UnitTrial is to be measured, as long as there is time."""
+        """What is to be measured, as long as there is time."""
         for unit in units:
             for how in self._ways(unit):
                 if time.monotonic() > self.end:
@@ -162,8 +184,7 @@ class _Search:
         if how == INT16:
             able = [op for op in unit.ops if (row := ROWS.get(op.kind)) is not None and row.int16]
             return in_int16(self.calibrated, {op.origin for op in able})
-        others: set[Op] = {op for op in self.ops if op not in unit.ops}
-        return replace(in_float(self.calibrated, others), refining=())  # no error before it is there to be corrected
+        return self._float_but(unit.ops)
 
     def _order(self, trials: Trials) -> list[_Cost]:
         """The units, those first that lie in parts of the network that have most noise alone."""
@@ -182,7 +203,7 @@ class _Search:
         return [c for i in first for c in parts[i]]
 
     def _remedies(self, trials: Trials, ranked: Sequence[_Cost], base: Outcome) -> Iterator[Remedy]:
-        """UnitTrial the worst give together."""
+        """What the worst give together."""
         worst = [c for c in ranked if c.found.get(ALONE) is not None][: self.options.worst]
         wide = [c for c in ranked if c.found.get(ALONE) is not None and self._slower(c, base) < CHEAP][: self.options.worst]
         tried: list[Variant[tuple[str, bool]]] = []
@@ -194,7 +215,7 @@ class _Search:
             said = f"--int16 {','.join(map(str, sorted(able)))}"
             tried.append(Variant((said, False), in_int16(self.calibrated, able)))
         for (option, in_floats), m in sorted(trials.measure(tried), key=lambda pair: pair[0][0]):
-            if m is not None:
+            if m is not None and m.sqnr - base.sqnr >= WORTH_DB:
                 slower = None if in_floats else round(m.us / base.us, 3)
                 yield Remedy(option, round(m.sqnr, 2), round(m.sqnr - base.sqnr, 2), slower)
 
@@ -215,20 +236,25 @@ def shares_of(noise: Mapping[Key, Sequence[float]]) -> dict[Key, float]:
     return {key: sum(n[j] / sums[j] for j in known) / max(len(known), 1) for key, n in noise.items()}
 
 
-def _alone_db(m: Outcome) -> float:
+def _beyond(noise: Sequence[float], loops: Sequence[float]) -> tuple[float, ...]:
+    """Noise without that of the loops, of each output."""
+    return tuple(max(n - (loops[j] if loops else 0.0), 0.0) for j, n in enumerate(noise))
+
+
+def _alone_db(noise: Sequence[float]) -> float:
     """SQNR of all outputs together, by their mean noise: an output that a unit does not reach has none of it."""
-    mean = sum(m.noise) / max(len(m.noise), 1)
+    mean = sum(noise) / max(len(noise), 1)
     return NO_ERROR if mean <= 0 else -10 * math.log10(mean)
 
 
-def _cost(c: _Cost, base: Outcome, share: float | None) -> UnitCost:
+def _cost(c: _Cost, base: Outcome, share: float | None, loops: Sequence[float]) -> UnitCost:
     alone, wide = c.found.get(ALONE), c.found.get(INT16)
     gains = [None if g is None else round(g, 3) for g in (c.gain(FLOAT, base.sqnr), c.gain(INT16, base.sqnr))]
     return UnitCost(
         name=c.unit.name,
         operators=c.unit.operators,
         kinds=tuple(op.kind for op in c.unit.ops),
-        alone_db=None if alone is None else round(_alone_db(alone), 2),
+        alone_db=None if alone is None else round(_alone_db(_beyond(alone.noise, loops)), 2),
         share=None if share is None else round(share, 5),
         float_gain_db=gains[0],
         int16_gain_db=gains[1],

@@ -38,7 +38,7 @@ class Variant(Generic[Subject]):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Subject a variant gives.
+    """What a variant gives.
 
     Attributes:
         each: SQNR of each float output, in dB.

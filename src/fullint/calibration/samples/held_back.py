@@ -120,7 +120,7 @@ class _Seen:
         """(run, sample) of samples that are like none before."""
         for run, sample in enumerate(samples):
             self.total += 1
-            key = _digest(sample) if self.count else run.to_bytes(8, "big")
+            key = digest_of(sample) if self.count else run.to_bytes(8, "big")
             self.times[key] = self.times.get(key, 0) + 1
             if self.times[key] == 1:
                 yield run, sample
@@ -174,7 +174,8 @@ class _Division:
         )
 
 
-def _digest(sample: Sequence[Array]) -> bytes:
+def digest_of(sample: Sequence[Array]) -> bytes:
+    """What tells a sample from others."""
     made = hashlib.blake2b(digest_size=16)
     for array in sample:
         made.update(np.ascontiguousarray(array).data)
