@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from damages import DAMAGES, Damage, clipped, half_scale, no_bias, one_channel, 
 
 import fullint
 from fullint.cli import main
+from fullint.comparing import operator_run
+from fullint.comparing import pipeline as comparing
 from fullint.comparing.matching import plain_name
+from fullint.errors import RuntimeFailure
 from fullint.model.ir import Buffer, Tensor
 from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder
@@ -119,6 +123,35 @@ def test_a_lost_bias_is_found_however_small(g: Builder) -> None:
     first = fullint.compare(g.bytes(), write_model(model), samples).operators[0]
     assert (first.output, first.suspect, first.cause) == ("first", True, "its bias is zero, and that of the float model is not")
     assert first.added_db > 30
+
+
+def test_a_group_that_is_refused_takes_no_others_with_it(
+    results: dict[str, bytes], images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = operator_run._Portion._opened
+
+    def refuse(self, files, worker, made):
+        if any(op.output_name.startswith("fourth") for g in self.groups for op in g.ops):
+            self._failed(worker, RuntimeFailure("refused"))
+            return None
+        return opened(self, files, worker, made)
+
+    monkeypatch.setattr(operator_run._Portion, "_opened", refuse)
+    report = fullint.compare(FLOAT, results["per channel"], images)
+    assert [o.output for o in report.operators if o.added_db is None] == ["fourth/add"]
+    assert len(report.operators) > 10
+    assert "some operators could not be run alone: refused" in report.notes
+
+
+def test_the_float_model_may_be_one_of_a_framework(
+    results: dict[str, bytes], images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A front end makes the float .tflite of it; `frontend_tests` run real ones."""
+    made = SimpleNamespace(model=FLOAT.read_bytes())
+    monkeypatch.setattr(comparing, "convert_with", lambda model, framework, *_: made if framework.name == "keras" else None)
+    (tmp_path / "digits.keras").touch()
+    report = fullint.compare(tmp_path / "digits.keras", results["per channel"], images)
+    assert (report.exact, report.suspects) == ("digits.keras", ())
 
 
 def test_activations_are_found_without_their_names(results: dict[str, bytes], images: np.ndarray) -> None:

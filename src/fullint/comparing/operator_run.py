@@ -125,9 +125,20 @@ def measure_groups(
     parts = [*portions(groups, _bytes_of, MOST_GROUPS)]
     for number, part in enumerate(parts):
         progress("compare", number, len(parts))
-        found |= _Portion(bench, pair, part).run(samples)
+        found |= _measured(bench, pair, part, samples)
     progress("compare", len(parts), len(parts))
     return found
+
+
+def _measured(
+    bench: Bench, pair: MatchedModels, groups: Sequence[OperatorGroup], samples: Sequence[tuple[list[Array], list[Array]]]
+) -> dict[Tensor, MeasuredActivation]:
+    """Some groups; where the runtime refuses them together, each half by itself, so that one takes no others with it."""
+    found = _Portion(bench, pair, groups).run(samples)
+    if len(groups) < 2 or not any(m.failure for m in found.values()):
+        return found
+    middle = len(groups) // 2
+    return {**_measured(bench, pair, groups[:middle], samples), **_measured(bench, pair, groups[middle:], samples)}
 
 
 def _bytes_of(group: OperatorGroup) -> int:
@@ -158,6 +169,8 @@ class _Portion:
             alone = self._opened(files, third, isolated(self.groups, self.pair.integer.version))
             closed = [g for g in self.groups if g.closed]
             floats = self._opened(files, fourth, rounded(closed, self.match, self.pair.exact.version))
+            if len(self.groups) > 1 and any(m.failure for m in self.found.values()):
+                return self.found  # the halves are measured instead
             for given, converted in samples:
                 second.send(Run(converted))
                 f = dict(zip(self.exact, first.call(Run(given)), strict=True))

@@ -21,6 +21,7 @@ from fullint.comparing.operators import compare_operators
 from fullint.comparing.outputs import compare_outputs
 from fullint.comparing.report import CompareReport
 from fullint.errors import UsageError
+from fullint.frontends import convert_with, framework_of
 from fullint.model.ir import Model
 from fullint.model.subgraphs import copy_model
 from fullint.options import Progress, model_name, numbers
@@ -54,7 +55,7 @@ def compare(
     """Compare an integer model with the float model that it was made of, by any tool: outputs, parts, and each operator.
 
     Args:
-        model: path or bytes of the float `.tflite`.
+        model: path or bytes of the float `.tflite`; or the path of a model that `fullint.convert` takes.
         integer: path or bytes of the integer or half-quantized `.tflite`.
         samples: as in `quantize`, for the float model's inputs; None: random numbers within the ranges of the integer model's.
         num_samples: use this many.
@@ -65,13 +66,14 @@ def compare(
 
     Raises:
         ModelFormatError: a file is no model.
+        ConversionError: a front end cannot make a `.tflite` of the model.
         UsageError: the models have other inputs or outputs than each other.
         SamplesError: the samples do not fit.
         RuntimeFailure: LiteRT does not run one of the models.
     """
     told: Progress = progress or (lambda stage, done, total: None)
     told("read", 0, None)
-    ends = PairedEnds.of(_read(model), _read(integer))
+    ends = PairedEnds.of(_read(_converted(model, told)), _read(integer))
     own = slots(ends.exact, tuple(ends.exact.main.inputs))
     if samples is None:
         given = draw_samples(own, ends.spans(), num_samples or DRAWN_SAMPLES)
@@ -103,6 +105,12 @@ def compare(
 
 def _named(source: str | Path | bytes) -> str:
     return model_name({"model": BYTES if isinstance(source, bytes) else source})
+
+
+def _converted(source: str | Path | bytes, told: Progress) -> str | Path | bytes:
+    """The float `.tflite` that a front end makes, where one is needed."""
+    framework = framework_of(source) if isinstance(source, str | Path) else None
+    return source if framework is None else convert_with(str(source), framework, 1, {}, told).model
 
 
 def _read(source: str | Path | bytes) -> Model:
