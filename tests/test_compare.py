@@ -14,7 +14,11 @@ import fullint
 from fullint.cli import main
 from fullint.comparing import operator_run
 from fullint.comparing import pipeline as comparing
+from fullint.comparing.excuses import excused_activations
+from fullint.comparing.figures import Sums
+from fullint.comparing.groups import OperatorGroup
 from fullint.comparing.matching import plain_name
+from fullint.comparing.operator_run import MeasuredActivation
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Buffer, Tensor
 from fullint.model.tflite import read_bytes, write_model
@@ -123,6 +127,24 @@ def test_a_lost_bias_is_found_however_small(g: Builder) -> None:
     first = fullint.compare(g.bytes(), write_model(model), samples).operators[0]
     assert (first.output, first.suspect, first.cause) == ("first", True, "its bias is zero, and that of the float model is not")
     assert first.added_db > 30
+
+
+def test_what_excuses_a_difference(g: Builder) -> None:
+    """In the run nearer than alone; or far off, and its reader near."""
+    x, y = Tensor("x", (1, 4), "int8"), Tensor("y", (1, 4), "int8")
+    op = g.op("ADD", g.input(1, 4), g.random(1, 4)) and g.graph.ops[0]
+    groups = [OperatorGroup((op,), (), (x,), (op,), True), OperatorGroup((op,), (x,), (y,), (op,), True)]
+    exact = np.float32([[1, -2, 3, -4]])
+
+    def measured(in_run: float, alone: float) -> MeasuredActivation:
+        sums = Sums(Tensor("f", (1, 4), "float32"), 0.01, 1)
+        sums.add(exact, exact * (1 + in_run))
+        sums.add_alone(exact, exact * (1 + alone), exact, None)
+        return MeasuredActivation(sums, None)
+
+    assert excused_activations(groups, {x: measured(0.01, 0.1), y: measured(0.1, 0.1)}) == {x: "compensates"}
+    assert excused_activations(groups, {x: measured(0.5, 0.5), y: measured(0.01, 0.01)}) == {x: "heals"}
+    assert excused_activations(groups, {x: measured(0.5, 0.5), y: measured(0.4, 0.01)}) == {}
 
 
 def test_a_group_that_is_refused_takes_no_others_with_it(

@@ -16,9 +16,12 @@ from fullint import Recipe, RecipeRule, demo
 from fullint.compat import Optimize, TFLiteConverter
 from fullint.errors import UsageError
 from fullint.model.ir import Model, Op
+from fullint.model.numerics import activation_params
+from fullint.model.ranges import Range
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder, samples_like
 from fullint.options import QuantizeOptions, with_recipe
+from fullint.quantization.tensor_groups import with_zero_point_0
 
 
 def network(g: Builder) -> None:
@@ -186,6 +189,16 @@ def test_symmetric_codes_hold_all_values(g: Builder) -> None:
     step = max(values.max() / 127, -values.min() / 128)
     assert mul.inputs[0].quant.scale[0] == pytest.approx(step, rel=0.12)  # and room
     assert [t.quant.zero_point[0] for t in (*mul.inputs, *mul.outputs)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("span", [Range(-1.0, 2.0), Range(-2.0, 1.0), Range(0.0, 3.0), Range(-3.0, 0.0)])
+def test_the_smallest_step_with_zero_point_0(span: Range) -> None:
+    params = activation_params(with_zero_point_0(span))
+    assert params.zero_point.tolist() == [0]
+    codes = span.low / params.scale[0], span.high / params.scale[0]
+    assert min(abs(codes[0] + 128), abs(codes[1] - 127)) < 1e-3
+    assert codes[0] > -128.001
+    assert codes[1] < 127.001
 
 
 def test_one_scale_per_tensor_for_some(g: Builder) -> None:
