@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from fullint.model.ir import Op
 from fullint.ops import compute, elementwise, movement, recurrent, reduction
 from fullint.ops import control_rows as control
 from fullint.ops.base import (
@@ -33,6 +34,13 @@ ROWS: dict[str, OpRow] = {
     )
 }
 
+
+def has_int16(op: Op) -> bool:
+    """Whether a kernel computes it with int16 activations."""
+    row = ROWS.get(op.kind)
+    return row is not None and bool(row.int16)
+
+
 __all__ = [
     "KERNEL_SETS",
     "ROWS",
@@ -48,5 +56,6 @@ __all__ = [
     "Same",
     "Tied",
     "Traits",
+    "has_int16",
     "traits_of",
 ]

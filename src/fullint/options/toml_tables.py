@@ -7,7 +7,6 @@ int16 = true
 
 from __future__ import annotations
 
-import difflib
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -87,6 +86,8 @@ def require_known(table: Iterable[str], known: Iterable[str], where: str) -> Non
     names = [*known]
     for key in table:
         if key not in names:
+            import difflib  # not needed where all is right
+
             near = difflib.get_close_matches(str(key), names, 1, 0.6)
             meant = f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(names)}"
             raise UsageError(f'{where}: there is no "{key}"{meant}')

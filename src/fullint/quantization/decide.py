@@ -7,7 +7,7 @@ from dataclasses import replace
 from fullint.calibration.signatures import with_graph
 from fullint.errors import Blocker, NotIntegerError
 from fullint.model.ir import Op, Tensor
-from fullint.ops import ROWS
+from fullint.ops import ROWS, has_int16
 from fullint.quantization.assign import assign
 from fullint.quantization.assignment import Granularity
 from fullint.quantization.feasibility import clamps_by_type, scale_blockers
@@ -109,7 +109,7 @@ def _with_wide_squares(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str
     wide = wide_operators(model, measured.ranges)
     done = squares_apart(model.main, wide, measured.ranges)
     kinds = {new: kind for op, kind in wide.items() for new in done.made_by.get(op, (op,))}
-    kinds = {op: kind for op, kind in kinds.items() if (row := ROWS.get(op.kind)) is not None and row.int16}
+    kinds = {op: kind for op, kind in kinds.items() if has_int16(op)}
     if not done.made_by:
         return calibrated, kinds
     measured = replace(measured, ranges={**measured.ranges, **done.ranges})

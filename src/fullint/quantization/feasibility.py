@@ -11,7 +11,7 @@ from fullint.errors import Blocker
 from fullint.model.ir import Model, Op, Tensor
 from fullint.model.numerics import SCALE_MAX, SCALE_MIN
 from fullint.model.ranges import Range
-from fullint.ops import ROWS, Role
+from fullint.ops import ROWS, Role, has_int16
 from fullint.ops.base import CONVERSIONS
 from fullint.ops.control_flow import reads_without_value
 from fullint.ops.decompositions import IMPOSSIBLE, INTEGERS, form
@@ -81,7 +81,7 @@ def without_int16(model: Model, wide: Callable[[int, Op], bool]) -> list[Blocker
             "name other operators (docs/ops.md), or keep it in float: --keep-float",
         )
         for number, op in model.ops()
-        if wide(number, op) and _computes(op) and not ((row := ROWS.get(op.kind)) is not None and row.int16)
+        if wide(number, op) and _computes(op) and not has_int16(op)
     ]
 
 

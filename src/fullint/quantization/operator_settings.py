@@ -13,7 +13,7 @@ from typing import Any
 
 from fullint.errors import UsageError
 from fullint.model.ir import Model, Op, Tensor
-from fullint.ops import ROWS, traits_of
+from fullint.ops import ROWS, has_int16, traits_of
 from fullint.options import QuantizeOptions, Recipe
 from fullint.passes.named_operators import by_item, is_by_type, is_pattern, operators_named
 
@@ -57,8 +57,7 @@ class Ask:
 
     def of(self, op: Op) -> Mapping[str, Any]:
         """What is said of an operator that is meant."""
-        row = ROWS.get(op.kind)
-        able = row is not None and row.int16 and not row.traits.effects
+        able = has_int16(op) and not traits_of(op.kind).effects
         return {n: v for n, v in self.said.items() if n != "int16" or not v or able or not self.pattern}
 
     def means(self, number: int, op: Op) -> bool:

@@ -80,5 +80,5 @@ def plan(options: QuantizeOptions) -> Plan:
     return Plan(
         assigned.calibrated.model,
         assigned.assignment,
-        recipe_of_run(request.options, assigned.calibrated.mixed.rules() if assigned.calibrated.mixed else ()),
+        recipe_of_run(request.options, assigned.calibrated.found_rules),
     )

@@ -156,7 +156,7 @@ def report_result(
         corrected=corrected,
         ranges=ranges,
         trials=written.trials,
-        recipe=recipe_of_run(loaded.request.options, calibrated.mixed.rules() if calibrated.mixed else ()).tables(),
+        recipe=recipe_of_run(loaded.request.options, calibrated.found_rules).tables(),
         mixed=calibrated.mixed,
     )
 

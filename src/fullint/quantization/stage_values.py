@@ -263,6 +263,11 @@ class Calibrated:
     mixed: MixedReport | None = None
 
     @property
+    def found_rules(self) -> tuple[RecipeRule, ...]:
+        """What the run chose by itself, as a recipe says it."""
+        return self.mixed.rules() if self.mixed is not None else ()
+
+    @property
     def ranges(self) -> Mapping[Tensor, Range]:
         """Smallest and largest value of each tensor."""
         return self.measured.ranges

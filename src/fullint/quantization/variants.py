@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from fullint.calibration.masks import paddings
 from fullint.model.ir import Graph, Op
-from fullint.ops import ROWS, traits_of
+from fullint.ops import has_int16, traits_of
 from fullint.ops.control_flow import ties
 from fullint.quantization.assign import spread
 from fullint.quantization.stage_values import Assigned, Calibrated
@@ -69,9 +69,8 @@ def could_be_int16(assigned: Assigned) -> list[Op]:
     return [
         op
         for op in calibrated.model.main.ops
-        if (row := ROWS.get(op.kind)) is not None
-        and row.int16
-        and not row.traits.effects
+        if has_int16(op)
+        and not traits_of(op.kind).effects
         and not op.keep_float
         and op.origin >= 0
         and calibrated.prepared.asked(0, op).int16 is None

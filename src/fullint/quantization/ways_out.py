@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from fullint.errors import FullintError
 from fullint.model.ir import Array, Graph, Op, Uses
-from fullint.ops import ROWS, traits_of
+from fullint.ops import has_int16, traits_of
 from fullint.ops.base import CONVERSIONS
 from fullint.ops.macs import total_macs
 from fullint.passes.split_outputs import find_splits, split_graph
@@ -154,7 +154,7 @@ def _named(calibrated: Calibrated, ops: Sequence[Op]) -> Iterator[Way]:
     indices = ",".join(map(str, dict.fromkeys(op.origin for op in ops)))
     if not ops or any(op.origin < 0 for op in ops):
         return
-    if all((row := ROWS.get(op.kind)) is not None and row.int16 for op in ops):
+    if all(map(has_int16, ops)):
         yield Way(f"--int16 {indices}", lambda: in_int16(calibrated, {op.origin for op in ops}))
     if any(traits_of(op.kind).effects for op in ops):  # loops, branches and variables are not kept in float
         return

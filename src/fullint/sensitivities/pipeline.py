@@ -20,11 +20,11 @@ from typing import Any, TypeVar
 from fullint.documents import many
 from fullint.errors import UsageError
 from fullint.model.ir import Op
-from fullint.ops import ROWS
+from fullint.ops import has_int16
 from fullint.options import SensitivityOptions, reported, takes, with_recipe
 from fullint.quantization.build import build
 from fullint.quantization.decide import decide
-from fullint.quantization.judges import NO_ERROR, WORTH_DB, judges_of
+from fullint.quantization.judges import WORTH_DB, judges_of
 from fullint.quantization.load import load, require_float, split
 from fullint.quantization.pipeline import DECIDE, Stage
 from fullint.quantization.refine import Refined
@@ -36,6 +36,7 @@ from fullint.sensitivities.report import Remedy, SensitivityReport, UnitCost
 from fullint.sensitivities.trials import Outcome, Trials, Variant
 from fullint.sensitivities.units import Unit, units_of
 from fullint.targets import TARGETS
+from fullint.verification.metrics import decibels
 from fullint.version import __version__
 
 __all__ = ["SensitivityReport", "sensitivity"]
@@ -174,7 +175,7 @@ class _Search:
                 yield Variant((unit, how), self._as(unit, how), () if how == ALONE else self.known)
 
     def _ways(self, unit: Unit) -> list[str]:
-        wide = any((row := ROWS.get(op.kind)) is not None and row.int16 for op in unit.ops)
+        wide = any(map(has_int16, unit.ops))
         possible = wide and self.options.activations == "int8" and TARGETS[self.options.target].int16
         return [ALONE, FLOAT, *([INT16] if possible else [])]
 
@@ -182,8 +183,7 @@ class _Search:
         if how == FLOAT:
             return in_float(self.calibrated, {*unit.ops})
         if how == INT16:
-            able = [op for op in unit.ops if (row := ROWS.get(op.kind)) is not None and row.int16]
-            return in_int16(self.calibrated, {op.origin for op in able})
+            return in_int16(self.calibrated, {op.origin for op in unit.ops if has_int16(op)})
         return self._float_but(unit.ops)
 
     def _order(self, trials: Trials) -> list[_Cost]:
@@ -211,7 +211,7 @@ class _Search:
             kept = {op for c in worst for op in c.unit.ops}
             tried.append(Variant((f"--keep-float {_joined(worst)}", True), in_float(self.calibrated, kept)))
         if wide:
-            able = {op.origin for c in wide for op in c.unit.ops if (row := ROWS.get(op.kind)) is not None and row.int16}
+            able = {op.origin for c in wide for op in c.unit.ops if has_int16(op)}
             said = f"--int16 {','.join(map(str, sorted(able)))}"
             tried.append(Variant((said, False), in_int16(self.calibrated, able)))
         for (option, in_floats), m in sorted(trials.measure(tried), key=lambda pair: pair[0][0]):
@@ -243,8 +243,7 @@ def _beyond(noise: Sequence[float], loops: Sequence[float]) -> tuple[float, ...]
 
 def _alone_db(noise: Sequence[float]) -> float:
     """SQNR of all outputs together, by their mean noise: an output that a unit does not reach has none of it."""
-    mean = sum(noise) / max(len(noise), 1)
-    return NO_ERROR if mean <= 0 else -10 * math.log10(mean)
+    return decibels(1.0, sum(noise) / max(len(noise), 1))
 
 
 def _cost(c: _Cost, base: Outcome, share: float | None, loops: Sequence[float]) -> UnitCost:

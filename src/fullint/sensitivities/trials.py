@@ -23,6 +23,7 @@ from fullint.quantization.refine import Refined
 from fullint.quantization.stage_values import Calibrated, Written
 from fullint.quantization.workbench import Workbench
 from fullint.runtime.process import WorkerProcess
+from fullint.verification.metrics import joined_quality
 
 Subject = TypeVar("Subject")
 
@@ -51,7 +52,8 @@ class Outcome:
     @property
     def sqnr(self) -> float:
         """Their mean."""
-        return sum(self.each) / len(self.each) if self.each else NO_ERROR
+        mean = joined_quality(self.each)
+        return NO_ERROR if mean is None else mean
 
     @property
     def noise(self) -> tuple[float, ...]:
