@@ -304,6 +304,15 @@ def _(g: Half, trip: bool) -> None:
     g.output(g.int_op("CONCATENATION", *joined, scale=2.5, zero=0, shape=(1, 6, 6, 4 + 2 * trip), axis=3))
 
 
+@case("bias-saturated")
+def _(g: Half, trip: bool) -> None:
+    y = g.int_conv(g.coded(1, 6, 6, 2))
+    b = g.graph.ops[-1].inputs[2]
+    assert b is not None
+    b.buffer = Buffer.of(np.int32([3, -(2**31) + 1 if trip else 2**30, 0, 7]))
+    g.output(y)
+
+
 @case("dynamic-shape")
 def _(g: Half, trip: bool) -> None:
     x = g.input(1, -1 if trip else 6, 6, 2, dtype="int8")

@@ -276,8 +276,8 @@ TABLE = """
 - return "ranges come from the file, not from samples"
 + return Judges([], [])
 84 comparing/operator_run.py (compare): Rescaled channels are compared as they are.
-- value = (exact / factor if factor is not None else exact).reshape(t.shape)
-+ value = exact.reshape(t.shape)
+- return (exact / factor if factor is not None else exact).reshape(t.shape)
++ return exact.reshape(t.shape)
 85 comparing/diagnosis.py (compare): All that adds some error is suspicious.
 - found > SUSPICIOUS_DB and added < COUNTS_DB:
 + added < COUNTS_DB:
@@ -303,11 +303,20 @@ TABLE = """
 - made = {t: known[t] for op in ops for t in op.outputs if t not in calibrated.ranges and t in known}
 + made = dict[object, object]()
 93 comparing/biases.py (compare): A bias that is lost and small is not found.
-- return bool((steps > CERTAIN_STEPS).any())
-+ return bool((steps > 1e6).any())
+- return tuple(range(codes.size)) if (steps > CERTAIN_STEPS).any() else ()
++ return tuple(range(codes.size)) if (steps > 1e6).any() else ()
 94 comparing/excuses.py (compare): Biases that take back earlier errors look like damage.
 - if added is not None and run > added + BETTER_DB:
 + if added is not None and run > added + 100:
+95 comparing/effects.py (compare): Errors that are undone behind an operator are its own.
+- return any(db < self.in_run.get(out, db) - UNDONE_DB for out, db in self.alone.get(t, {}).items())
++ return any(db < self.in_run.get(out, db) - 200 for out, db in self.alone.get(t, {}).items())
+96 comparing/ranking.py (compare): Suspects are ranked by what is suspicious, not by what it costs.
+- return 0, math.inf if effect is None else effect, suspected
++ return 0, 0.0, suspected
+97 auditing/rules/bias_saturated.py (audit): A bias that was cut off is not seen.
+- channels = [int(c) for c in np.flatnonzero(saturated(b.array.reshape(-1)))]
++ channels = [int(c) for c in np.flatnonzero(saturated(b.array.reshape(-1) * 0))]
 """
 ROW = re.compile(r"^ *(\d+) (\S+) \(([a-z_ 0-9]+)\): (.+)\n- (.+)\n\+ ?(.*)$", re.MULTILINE)
 

@@ -156,11 +156,22 @@ def _refined(stream: Stream, integer: Becomes, told: _Told, known: Factors, wait
         agree = np.abs(np.log(s / factors)) < near
         nearer = np.abs(np.log(third / s)) < np.abs(np.log(third / factors))
         nearest_to_one = np.abs(np.log(s)) < np.abs(np.log(factors))
+    if _wrong_throughout(s, factors):
+        nearer, nearest_to_one = np.full(s.size, False), np.full(s.size, False)
     writer_right = agree | ~np.isfinite(factors) | np.where(np.isfinite(third), nearer, nearest_to_one & by_row)
     found = np.where(writer_right, s, factors)
     for other in (s, factors, weak, np.ones(s.size)):  # where nothing better is known
         found = np.where(np.isfinite(found), found, other)
     return found
+
+
+def _wrong_throughout(by_writers: Array, by_readers: Array) -> bool:
+    """Whether writers differ from readers by one factor in all channels: a scale that is wrong, and not single weights.
+
+    Readers do not, since theirs are relative to the largest channel.
+    """
+    middle = _typical(by_writers / by_readers)
+    return middle is not None and max(middle, 1 / middle) > SAME_FACTOR
 
 
 def _in_common(factors: Array, by_weights: Array, by_bias: Array) -> float:

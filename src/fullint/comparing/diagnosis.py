@@ -36,6 +36,12 @@ def suspicion(sums: Sums) -> float | None:
     return max(whole, float(sums.excess_by_channel().max(initial=-np.inf)) - SUSPICIOUS_DB / 2)
 
 
+def misplaced(m: MeasuredActivation, excuse: str = "") -> bool:
+    """Whether its weights, bias or zero point are not what they should be, whatever the data shows of it."""
+    misscaled = bool(m.wrong) and excuse != "heals"
+    return misscaled or bool(m.lost_bias) or (m.codes is not None and m.codes.idle > IDLE)
+
+
 def suspicious(m: MeasuredActivation, excuse: str = "") -> float:
     """How much an operator deserves to be looked into first; 0: not at all.
 
@@ -46,8 +52,7 @@ def suspicious(m: MeasuredActivation, excuse: str = "") -> float:
         excuse: see `excuses`.
     """
     found, added = suspicion(m.sums), m.sums.added_sqnr
-    misscaled = m.wrong and excuse != "heals"
-    score = MISPLACED if (m.codes is not None and m.codes.idle > IDLE) or misscaled or m.lost_bias else 0.0
+    score = MISPLACED if misplaced(m, excuse) else 0.0
     if excuse:
         return score
     if found is not None and added is not None and found > SUSPICIOUS_DB and added < COUNTS_DB:
@@ -58,8 +63,11 @@ def suspicious(m: MeasuredActivation, excuse: str = "") -> float:
 def cause(m: MeasuredActivation) -> tuple[str, str]:
     """(what the error looks like, what to do about it)."""
     sums, codes = m.sums, m.codes
-    if m.lost_bias:
+    if len(m.lost_bias) == sums.channels:
         return "its bias is zero, and that of the float model is not", "check its bias: its values, type and scale"
+    if m.lost_bias:
+        lost = f"the bias of {len(m.lost_bias)} of its {sums.channels} channels is at an end of int32, and should be more"
+        return lost, "give their weights, which are zero or nearly so, a scale with which the bias fits"
     if m.wrong and len(m.wrong) <= MOST_SHARE * sums.channels:
         return _channels(m.wrong, sums.channels), "check the weights and scales of these"
     if codes is not None and codes.idle > IDLE:

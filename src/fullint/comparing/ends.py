@@ -83,6 +83,27 @@ def _paired(what: str, exact: Sequence[Tensor], other: Sequence[Tensor]) -> tupl
     return tuple((found[j], j) for j in range(len(other)))
 
 
+def sizes_given(exact: Model, integer: Model) -> dict[str | None, tuple[int, ...]]:
+    """Shapes of the inputs that the float model leaves open beyond the batch, by name: those of the integer model's.
+
+    Raises:
+        UsageError: the integer model leaves them open, too, or fits nowhere.
+    """
+    others = integer.main.inputs
+    open_ends = [t for t in (*exact.main.inputs, *others) if any(n < 0 for n in (t.shape_signature or ())[1:])]
+    found: dict[str | None, tuple[int, ...]] = {}
+    for t in open_ends:
+        named = [o for o in others if plain_name(o) == plain_name(t)]
+        same = named or [o for i, o in zip(exact.main.inputs, others, strict=False) if i is t]
+        if not same or same[0] in open_ends:
+            raise UsageError(
+                f'input "{t.name}" has open dimensions {list(t.shape_signature or ())}, and the integer model does not fix them: '
+                "quantize with --shape"
+            )
+        found[t.name] = same[0].shape
+    return found
+
+
 def _span(t: Tensor) -> Range | None:
     quantized = t.quant is not None and t.quant.scale.size == 1 and t.dtype in RANGES
     return representable(t.quant, t.dtype) if quantized and t.quant is not None else None

@@ -27,11 +27,13 @@ def excused_activations(groups: Sequence[OperatorGroup], found: Mapping[Tensor, 
     """Activations whose difference is no sign of damage, and why."""
     readers: dict[Tensor, list[float]] = {}
     ends: dict[Tensor, bool] = {}
-    for group in groups:
-        best = [found[t].sums.sqnr for t in group.gives if t in found]
+    for group in reversed(groups):
+        best = [found[t].sums.sqnr for t in group.gives if t in found][:1]
+        if all(traits_of(op.kind).moves for op in group.ops):  # the same values: who reads those counts
+            best = [db for t in group.gives for db in readers.get(t, best)]
         softmax = any(traits_of(op.kind).softmax for op in group.ops)
         for t in group.takes:
-            readers.setdefault(t, []).extend(best[:1])
+            readers.setdefault(t, []).extend(best)
             ends[t] = ends.get(t, True) and softmax
     excuses = {}
     for group in groups:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from fullint.comparing.groups import OperatorGroup
 from fullint.comparing.isolated import Isolated, isolated, rounded
 from fullint.comparing.matching import Matching
 from fullint.errors import RuntimeFailure
-from fullint.model.ir import NUMPY_TYPES, Array, Model, Op, Tensor, Uses
+from fullint.model.ir import NUMPY_TYPES, Array, Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import RANGES, quantize, representable
 from fullint.ops import ROWS, traits_of
 from fullint.ops.base import plain_scale
@@ -62,6 +63,31 @@ class MatchedModels:
         """With what the integer model itself tells."""
         return cls(exact, integer, matching, factors, Uses(integer.main), natural_ends(integer))
 
+    def given(self, t: Tensor, exact: Array) -> Array:
+        """A float activation as the integer model has it: its codes where it is quantized."""
+        value = self._rescaled(t, exact)
+        if not _has_codes(t, exact):
+            return value.astype(NUMPY_TYPES[t.dtype])
+        return quantize(value.astype(np.float32), cast(Quant, t.quant), t.dtype)
+
+    def rounded(self, t: Tensor, exact: Array) -> Array:
+        """A float activation as float32, but with the values that the integer model's codes stand for."""
+        return self.real(t, self.given(t, exact), exact.shape).astype(np.float32) if _has_codes(t, exact) else exact
+
+    def real(self, t: Tensor, value: Array, shape: tuple[int, ...]) -> Array:
+        """What an activation of the integer model stands for in the float model."""
+        found, factor = real(value, t).reshape(shape), self.factors.get(self.matching.exact[t])
+        return found * factor if factor is not None else found
+
+    def _rescaled(self, t: Tensor, exact: Array) -> Array:
+        factor = self.factors.get(self.matching.exact[t])
+        return (exact / factor if factor is not None else exact).reshape(t.shape)
+
+
+def _has_codes(t: Tensor, exact: Array) -> bool:
+    """Whether a float activation is quantized in the integer model."""
+    return exact.dtype.kind == "f" and t.dtype in RANGES and t.quant is not None and t.quant.scale.size == 1
+
 
 @dataclass(eq=False)
 class MeasuredActivation:
@@ -70,14 +96,14 @@ class MeasuredActivation:
     Attributes:
         sums, codes: of its values.
         wrong: channels whose weights are not as large as they should be -> how many times as large they are.
-        lost_bias: whether its operator's bias is zero, and should not be.
+        lost_bias: channels whose bias is not there, and should be.
         failure: why its group was not run alone.
     """
 
     sums: Sums
     codes: Codes | None
     wrong: Mapping[int, float] = field(default_factory=dict)
-    lost_bias: bool = False
+    lost_bias: Collection[int] = ()
     failure: str = ""
 
 
@@ -202,36 +228,23 @@ class _Portion:
     ) -> dict[Tensor, Array]:
         if model is None:
             return {}
-        given = [self._given(t, f[self.match[t]], rounding=rounding) for t in model.inputs]
+        as_given = self.pair.rounded if rounding else self.pair.given
+        given = [as_given(t, f[self.match[t]]) for t in model.inputs]
         try:
             return dict(zip(model.outputs, worker.call(Run(given)), strict=True))
         except RuntimeFailure as e:
             self._failed(worker, e)
             return {}
 
-    def _given(self, t: Tensor, exact: Array, *, rounding: bool) -> Array:
-        """A float activation as the integer model has it; or, as float, what its codes stand for."""
-        factor = self.pair.factors.get(self.match[t])
-        value = (exact / factor if factor is not None else exact).reshape(t.shape)
-        if exact.dtype.kind != "f" or t.dtype not in RANGES or t.quant is None or t.quant.scale.size != 1:
-            return exact if rounding else value.astype(NUMPY_TYPES[t.dtype])
-        codes = quantize(value.astype(np.float32), t.quant, t.dtype)
-        return self._real(t, codes, factor, exact.shape).astype(np.float32) if rounding else codes
-
     def _add(self, f: dict[Tensor, Array], q: dict[Tensor, Array], a: dict[Tensor, Array], i: dict[Tensor, Array]) -> None:
         for t, measured in self.found.items():
             exact = f[self.match[t]]
             factor = self.pair.factors.get(self.match[t])
-            measured.sums.add(exact, self._real(t, q[t], factor, exact.shape))
+            measured.sums.add(exact, self.pair.real(t, q[t], exact.shape))
             if measured.codes is not None:
                 measured.codes.add(q[t])
             if t in a:
-                own = self._real(t, a[t], factor, exact.shape)
-                measured.sums.add_alone(exact, own, i.get(t), factor)
-
-    def _real(self, t: Tensor, value: Array, factor: Array | None, shape: tuple[int, ...]) -> Array:
-        found = real(value, t).reshape(shape)
-        return found * factor if factor is not None else found
+                measured.sums.add_alone(exact, self.pair.real(t, a[t], exact.shape), i.get(t), factor)
 
 
 def _codes(t: Tensor, maker: Op, pair: MatchedModels) -> Codes | None:
@@ -243,10 +256,23 @@ def _codes(t: Tensor, maker: Op, pair: MatchedModels) -> Codes | None:
 def _idle(t: Tensor, maker: Op, uses: Uses) -> float:
     """Share of the codes that stand for values which a fused RELU never makes; none where a join may have asked for them."""
     ends = CLAMPS.get(maker.options.get("fused_activation_function", 0))
-    if ends is None or t.quant is None or t.dtype == "int16" or any(traits_of(op.kind).joins for op, _ in uses.of(t)):
+    if ends is None or t.quant is None or t.dtype == "int16" or _joined(t, uses):
         return 0.0
     low, high = representable(t.quant, t.dtype)
     return max(ends[0] - low, 0.0) / (high - low)
+
+
+def _joined(t: Tensor, uses: Uses) -> bool:
+    """Whether a join reads an activation, by way of movements or not: its scale is then that of others, too."""
+    waiting, seen = [t], {t}
+    while waiting:
+        readers = [op for op, _ in uses.of(waiting.pop())]
+        if any(traits_of(op.kind).joins for op in readers):
+            return True
+        further = [out for op in readers if traits_of(op.kind).moves for out in op.outputs if out not in seen]
+        seen.update(further)
+        waiting += further
+    return False
 
 
 def _limit(t: Tensor, uses: Uses) -> float:

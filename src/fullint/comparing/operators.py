@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fullint.comparing.biases import lost_bias
 from fullint.comparing.channel_factors import channel_factors, misscaled_channels
+from fullint.comparing.effects import effects
 from fullint.comparing.ends import PairedEnds
 from fullint.comparing.fingerprints import fingerprints
 from fullint.comparing.groups import operator_groups
 from fullint.comparing.matching import match
 from fullint.comparing.operator_run import Bench, MatchedModels, measure_groups
-from fullint.comparing.ranking import ranked
+from fullint.comparing.ranking import ranked, suspects
 from fullint.comparing.reciprocal_errors import corrected_factors
 from fullint.comparing.report import ComparedOperator, Unmatched
 from fullint.model.ir import Array
@@ -48,16 +49,19 @@ def compare_operators(bench: Bench, ends: PairedEnds, samples: Sequence[list[Arr
     matching = match(exact.main, integer.main, ends.tensors(), (seen[0].prints, seen[1].prints))
     groups, left = operator_groups(exact.main, integer.main, matching)
     factors = channel_factors(exact.main, groups, seen[0].peaks)
-    found = measure_groups(bench, MatchedModels.of(exact, integer, matching, factors), groups, both, told)
+    pair = MatchedModels.of(exact, integer, matching, factors)
+    found = measure_groups(bench, pair, groups, both, told)
     if better := corrected_factors(exact.main, groups, factors, found):
-        found = measure_groups(bench, MatchedModels.of(exact, integer, matching, better), groups, both, told)
+        pair = replace(pair, factors=better)
+        found = measure_groups(bench, pair, groups, both, told)
     for group in groups:
         found[group.gives[0]].wrong = misscaled_channels(group, factors)
         found[group.gives[0]].lost_bias = lost_bias(group)
+    outputs = effects(bench, pair, suspects(groups, found), both, told)
     place = {op: i for i, op in enumerate(integer.main.ops)}
     failures = dict.fromkeys(m.failure for m in found.values() if m.failure)
     return Operators(
-        tuple(ranked(integer.main, groups, matching, found)),
+        tuple(ranked(integer.main, groups, matching, found, outputs)),
         tuple(Unmatched(place[op], op.kind, op.output_name, why) for op, why in left.items()),
         sum(1 for t in matching.exact.values() if t in factors),
         tuple(f"some operators could not be run alone: {text}" for text in failures),

@@ -15,7 +15,7 @@ from typing import Any
 
 from fullint.calibration.collect import has_state
 from fullint.calibration.samples import ImageOptions, Reading, draw_samples, open_samples, slots
-from fullint.comparing.ends import PairedEnds
+from fullint.comparing.ends import PairedEnds, sizes_given
 from fullint.comparing.operator_run import Bench
 from fullint.comparing.operators import compare_operators
 from fullint.comparing.outputs import compare_outputs
@@ -28,8 +28,11 @@ from fullint.options import Progress, model_name, numbers
 from fullint.options.of_samples import BYTES
 from fullint.passes.engine import sweep
 from fullint.passes.expand_constants import expand_dequantize, expand_hybrid
+from fullint.passes.static_shapes import fix_batch, forget_signatures
 from fullint.quantization.load import read_runnable
 from fullint.reporting import SCHEMA_VERSION
+from fullint.runtime.messages import TensorShapes
+from fullint.runtime.process import model_file
 from fullint.verification.metrics import joined_quality
 from fullint.version import __version__
 
@@ -73,15 +76,15 @@ def compare(
     """
     told: Progress = progress or (lambda stage, done, total: None)
     told("read", 0, None)
-    ends = PairedEnds.of(_read(_converted(model, told)), _read(integer))
-    own = slots(ends.exact, tuple(ends.exact.main.inputs))
-    if samples is None:
-        given = draw_samples(own, ends.spans(), num_samples or DRAWN_SAMPLES)
-    else:
-        in_order = has_state(ends.exact) or has_state(ends.integer)
-        images = ImageOptions(numbers(mean), numbers(std), layout)
-        given = open_samples(samples, own, Reading(num_samples, images, 1, labels, seed, in_order))
     with Bench() as bench:
+        ends = _paired(bench, _read(_converted(model, told)), _read(integer))
+        own = slots(ends.exact, tuple(ends.exact.main.inputs))
+        if samples is None:
+            given = draw_samples(own, ends.spans(), num_samples or DRAWN_SAMPLES)
+        else:
+            in_order = has_state(ends.exact) or has_state(ends.integer)
+            images = ImageOptions(numbers(mean), numbers(std), layout)
+            given = open_samples(samples, own, Reading(num_samples, images, 1, labels, seed, in_order))
         whole = compare_outputs(bench, ends, given, told, labels=labels is not None)
         computed = PairedEnds.of(_with_float_constants(ends.exact), ends.integer)
         operators = compare_operators(bench, computed, whole.kept, told)
@@ -114,16 +117,20 @@ def _converted(source: str | Path | bytes, told: Progress) -> str | Path | bytes
 
 
 def _read(source: str | Path | bytes) -> Model:
-    """A model that LiteRT runs, without open dimensions but for the batch."""
+    """A model that LiteRT runs."""
     if not isinstance(source, str | Path | bytes):
         raise UsageError(f"a model must be a path or bytes, not {type(source).__name__}")
-    found, _, _ = read_runnable(source)
-    for t in found.main.inputs:
-        if any(n < 0 for n in (t.shape_signature or ())[1:]):
-            raise UsageError(
-                f'input "{t.name}" has open dimensions {list(t.shape_signature or ())}: give models with fixed shapes'
-            )
-    return found
+    return read_runnable(source)[0]
+
+
+def _paired(bench: Bench, exact: Model, integer: Model) -> PairedEnds:
+    """Both models; the float one with the integer one's sizes where it leaves them open."""
+    given = sizes_given(exact, integer)
+    if given:
+        with model_file(exact) as path:
+            fix_batch(exact, 1, lambda wanted: bench.workers[0].call(TensorShapes(path, wanted)), given)
+        forget_signatures(exact)
+    return PairedEnds.of(exact, integer)
 
 
 def _with_float_constants(model: Model) -> Model:

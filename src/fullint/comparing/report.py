@@ -45,6 +45,8 @@ class ComparedOperator:
         added_db: of its result where it gets exact inputs: its own error. None where it could not be run alone.
         inherited_db: the lowest `sqnr_db` of what it reads; None where it reads inputs only.
         excess_db: how far its own error is above what rounding explains; None where that is not known.
+        outputs_db: SQNR of the float model's worst output with its own error and no other; measured for the worst suspects,
+            None elsewhere.
         cosine: in the whole run.
         largest_error: in the whole run, in real units.
         bias_shift: mean error in the whole run, as a share of the root mean square of the values.
@@ -67,6 +69,7 @@ class ComparedOperator:
     added_db: float | None
     inherited_db: float | None
     excess_db: float | None
+    outputs_db: float | None
     cosine: float
     largest_error: float
     bias_shift: float

@@ -34,6 +34,12 @@ RANGES = {
 """Smallest and largest integer value of each type. An int64 bias is limited to 40 bits by the int16 kernels' multipliers."""
 
 
+def saturated(codes: Array) -> Array:
+    """Where int32 codes are at an end of their type: what was to be written was larger."""
+    found: Array = np.abs(codes.astype(np.int64)) >= RANGES["int32"][1]
+    return found
+
+
 def activation_params(span: Range, dtype: str = "int8") -> Quant:
     """Parameters for values in a range [low, high]; 0 is always exactly representable.
 

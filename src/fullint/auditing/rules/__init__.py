@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fullint.auditing.rules import (
     bias_not_vector,
+    bias_saturated,
     bias_wrong_dtype,
     bias_wrong_scale,
     constant_without_parameters,
@@ -86,6 +87,7 @@ RULES: tuple[Rule, ...] = (
     float_border.RULE,
     missing_bias.RULE,
     bias_wrong_scale.RULE,
+    bias_saturated.RULE,
     weight_zero_point.RULE,
     weight_range.RULE,
     scale_out_of_range.RULE,

@@ -1,0 +1,149 @@
+"""What a suspect does to the outputs: the float model with the error of one group, and no other.
+
+    float     x --A--> a --B--> y          =>        a' --B--> y'          a': the group's result, alone on exact inputs
+
+A suspect with whose error the outputs would be worse than they are in the run is none: what it does is undone behind it,
+as where channels were rescaled or constants moved. Of the others, one may be far beyond rounding in a channel that hardly counts,
+and another less so where everything hangs on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fullint.calibration.signatures import with_outputs
+from fullint.comparing.diagnosis import COUNTS_DB
+from fullint.comparing.groups import OperatorGroup
+from fullint.comparing.isolated import isolated
+from fullint.comparing.operator_run import Bench, MatchedModels
+from fullint.errors import RuntimeFailure
+from fullint.model.ir import Array, Graph, Model, Tensor, twin
+from fullint.ops.macs import total_macs
+from fullint.options import Progress
+from fullint.runtime.messages import Open, Run
+from fullint.runtime.process import model_file
+from fullint.verification.metrics import Score
+
+FEWEST_MEASURED, MOST_MEASURED, MACS = 12, 64, 20_000_000_000
+"""Suspects, for each of which the float model is run once more on all samples, and multiply-accumulates spent on it."""
+UNDONE_DB = 6.0
+"""Outputs that are better by this in the run than with the error of one operator alone."""
+Pair = tuple[list[Array], list[Array]]
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """What errors do to the outputs.
+
+    Attributes:
+        in_run: SQNR of the integer model's outputs, dB: output of the float model -> figure.
+        alone: activation -> SQNR of the float model's outputs with nothing but the own error of this activation, likewise.
+    """
+
+    in_run: Mapping[Tensor, float]
+    alone: Mapping[Tensor, Mapping[Tensor, float]]
+
+    def worst(self, t: Tensor) -> float | None:
+        """What is left of the output that the error of an activation harms most, dB; None where it was not measured."""
+        return min(self.alone[t].values(), default=None) if t in self.alone else None
+
+    def acquits(self, t: Tensor, *, by_error: bool) -> bool:
+        """Whether the outputs show that an activation is sound.
+
+        They are better in the run than they could be, were its error one; or its error, if that is all that speaks against it
+        (`by_error`), is no matter to them.
+        """
+        worst = self.worst(t)
+        return self.undone(t) or (by_error and worst is not None and worst > COUNTS_DB)
+
+    def undone(self, t: Tensor) -> bool:
+        """Whether what it does is undone behind it."""
+        return any(db < self.in_run.get(out, db) - UNDONE_DB for out, db in self.alone.get(t, {}).items())
+
+
+def effects(
+    bench: Bench, pair: MatchedModels, suspects: Sequence[tuple[OperatorGroup, Tensor]], samples: Sequence[Pair], told: Progress
+) -> Effects:
+    """The effects of suspects. One that the runtime refuses is left out.
+
+    Args:
+        bench: processes.
+        pair: the models.
+        suspects: groups, and what they give.
+        samples: (inputs of the float model, inputs of the integer model).
+        told: of each suspect.
+    """
+    found: dict[Tensor, Mapping[Tensor, float]] = {}
+    affordable = MACS // max(total_macs(pair.exact) * len(samples), 1)
+    measured = suspects[: min(max(affordable, FEWEST_MEASURED), MOST_MEASURED)]
+    for number, (group, t) in enumerate(measured):
+        told("effects", number, len(measured))
+        if pair.matching.exact[t].dtype != "float32":
+            continue
+        try:
+            effect = _effect(bench, pair, group, t, [given for given, _ in samples])
+        except RuntimeFailure as e:
+            for worker in bench.workers if e.crashed else ():
+                worker.restart()
+            continue
+        found[t] = effect
+    return Effects(_in_run(bench, pair, samples) if found else {}, found)
+
+
+def _in_run(bench: Bench, pair: MatchedModels, samples: Sequence[Pair]) -> dict[Tensor, float]:
+    """The integer model's outputs against the float model's."""
+    outputs = {t: pair.matching.exact[t] for t in pair.integer.main.outputs if t in pair.matching.exact}
+    scores = {t: Score() for t, exact in outputs.items() if exact.dtype == "float32"}
+    first, second = bench.workers[:2]
+    with (
+        model_file(with_outputs(pair.exact, [outputs[t] for t in scores])) as exact,
+        model_file(with_outputs(pair.integer, [*scores])) as integer,
+    ):
+        first.call(Open(exact, "xnnpack", 1))
+        second.call(Open(integer, "xnnpack", 1))
+        for given, converted in samples:
+            second.send(Run(converted))
+            for t, f, q in zip(scores, first.call(Run(given)), second.receive(Run), strict=True):
+                scores[t].add(f, pair.real(t, q, f.shape).astype(np.float32))
+    return {outputs[t]: score.sqnr for t, score in scores.items() if score.sqnr is not None}
+
+
+def _effect(
+    bench: Bench, pair: MatchedModels, group: OperatorGroup, t: Tensor, samples: Sequence[list[Array]]
+) -> dict[Tensor, float]:
+    """Of one activation, on each output."""
+    exact, match = pair.exact, pair.matching.exact
+    alone = isolated([group], pair.integer.version)
+    outputs = [o for o in exact.main.outputs if o.dtype == "float32"]
+    needed = [*dict.fromkeys((*(match[x] for x in alone.inputs), match[t], *outputs))]
+    scores = [Score() for _ in outputs]
+    first, _, third, fourth = bench.workers
+    with (
+        model_file(with_outputs(exact, needed)) as whole,
+        model_file(alone.model) as operators,
+        model_file(_behind(with_outputs(exact, outputs), match[t])) as rest,
+    ):
+        for worker, path in ((first, whole), (third, operators), (fourth, rest)):
+            worker.call(Open(path, "xnnpack", 1))
+        for given in samples:
+            f = dict(zip(needed, first.call(Run(given)), strict=True))
+            codes = third.call(Run([pair.given(x, f[match[x]]) for x in alone.inputs]))[alone.outputs.index(t)]
+            wrong = pair.real(t, codes, f[match[t]].shape).astype(np.float32)
+            got = fourth.call(Run([*given, wrong]))
+            for score, out, value in zip(scores, outputs, got, strict=True):
+                score.add(f[out], wrong if out is match[t] else value)
+    return {out: score.sqnr for out, score in zip(outputs, scores, strict=True) if score.sqnr is not None}
+
+
+def _behind(model: Model, t: Tensor) -> Model:
+    """The model with one activation given as its last input; what made it makes a twin, which nobody reads."""
+    old, instead = model.main, twin(t)
+    copies: Mapping[Tensor, Tensor] = {t: instead}
+    ops = [replace(op, outputs=[copies.get(o, o) for o in op.outputs]) if t in op.outputs else op for op in old.ops]
+    outputs = [copies.get(o, o) for o in old.outputs]  # an input is no output
+    graph = Graph(old.name, [], [*old.inputs, t], outputs, ops)
+    graph.sync_tensors()
+    return Model([graph, *model.graphs[1:]], version=model.version)
