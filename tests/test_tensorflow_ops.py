@@ -10,7 +10,8 @@ from flatbuffers import flexbuffers
 from fullint.auditing.audit import audit
 from fullint.errors import NotIntegerError
 from fullint.ops.builder import Builder
-from fullint.passes.tensorflow_ops import UNARY, WRITTEN, node_attributes, without_tensorflow
+from fullint.passes.custom_ops import without_custom
+from fullint.passes.tensorflow_ops import FROM_TENSORFLOW, UNARY, node_attributes
 
 X = np.linspace(-3, 3, 601)
 INSIDE = np.linspace(-0.995, 0.995, 601)
@@ -52,7 +53,7 @@ def test_functions_of_one_number(name: str, prefix: str) -> None:
     g = Builder()
     g.output(custom(g, prefix + name, g.input(1, values.size), shape=(1, values.size)))
     model = g.model()
-    assert all(c.done for c in without_tensorflow(model))
+    assert all(c.done for c in without_custom(model))
     assert "CUSTOM" not in {op.kind for op in model.main.ops}
     found = run(model, [values.reshape(1, -1).astype(np.float32)], "builtin")[0].reshape(-1)
     expected = np.linspace(-2, 2, 601) if function is None else function(values.astype(np.float32).astype(np.float64))
@@ -114,7 +115,7 @@ def test_pooling_of_volumes(name: str, padding: str, size: list[int], stride: li
     g.output(custom(g, f"Flex{name}", g.input(*x.shape), shape=expected.shape, options=node(name, said)))
     model = g.model()
     assert node_attributes(model.main.ops[0]) == said
-    without_tensorflow(model)
+    without_custom(model)
     found = run(model, [x])[0]
     assert found.shape == expected.shape
     assert np.allclose(found, expected, atol=1e-5)
@@ -140,4 +141,4 @@ def test_others_are_named_and_the_audit_tells_which_are_written() -> None:
     fixes = {f.evidence["code"]: f.fix for f in audit(g.bytes()).findings if f.rule == "custom-operator"}
     assert "fullint quantize rewrites it" in fixes["FlexErf"]
     assert "fullint quantize" not in fixes["FlexMatrixInverse"]
-    assert "Erf" in WRITTEN and "MatrixInverse" not in WRITTEN
+    assert "Erf" in FROM_TENSORFLOW and "MatrixInverse" not in FROM_TENSORFLOW

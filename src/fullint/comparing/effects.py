@@ -31,7 +31,7 @@ FEWEST_MEASURED, MOST_MEASURED, MACS = 12, 64, 20_000_000_000
 """Suspects, for each of which the float model is run once more on all samples, and multiply-accumulates spent on it."""
 UNDONE_DB = 6.0
 """Outputs that are better by this in the run than with the error of one operator alone."""
-Pair = tuple[list[Array], list[Array]]
+GivenSample = tuple[list[Array], list[Array]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,11 @@ class Effects:
 
 
 def effects(
-    bench: Bench, pair: MatchedModels, suspects: Sequence[tuple[OperatorGroup, Tensor]], samples: Sequence[Pair], told: Progress
+    bench: Bench,
+    pair: MatchedModels,
+    suspects: Sequence[tuple[OperatorGroup, Tensor]],
+    samples: Sequence[GivenSample],
+    told: Progress,
 ) -> Effects:
     """The effects of suspects. One that the runtime refuses is left out.
 
@@ -93,7 +97,7 @@ def effects(
     return Effects(_in_run(bench, pair, samples) if found else {}, found)
 
 
-def _in_run(bench: Bench, pair: MatchedModels, samples: Sequence[Pair]) -> dict[Tensor, float]:
+def _in_run(bench: Bench, pair: MatchedModels, samples: Sequence[GivenSample]) -> dict[Tensor, float]:
     """The integer model's outputs against the float model's."""
     outputs = {t: pair.matching.exact[t] for t in pair.integer.main.outputs if t in pair.matching.exact}
     scores = {t: Score() for t, exact in outputs.items() if exact.dtype == "float32"}

@@ -20,8 +20,8 @@ from fullint.errors import ModelFormatError
 from fullint.model.ir import Array, Model, Signature, Tensor, constant, twin
 from fullint.model.tflite import read_model, write_model
 from fullint.ops.make import make_op
+from fullint.passes.custom_ops import without_custom
 from fullint.passes.qat_params import make_runnable
-from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.metrics import Score, mean_sqnr
@@ -95,7 +95,7 @@ def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _match_interface(data: bytes, original: Original, *, moved: bool) -> Matched:
     model = read_model(data)
-    without_tensorflow(model)
+    without_custom(model)
     make_runnable(model)
     runs = not any(op.kind == "CUSTOM" for _, op in model.ops())
     inputs = _in_order(model, [i[1] for i in original.inputs], model.main.inputs, "input")

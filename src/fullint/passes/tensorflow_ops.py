@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from fullint.model.ir import Model, Op, Tensor, Uses, constant, twin
+from fullint.model.ir import Op, Tensor, Uses, constant, twin
 from fullint.ops.make import PADDING, make_op, make_reshape
-from fullint.passes.engine import No, Rewrite, sweep
-from fullint.reporting import Change
+from fullint.passes.engine import No, Rewrite
 
 PREFIX = "Flex"
 _ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
@@ -36,16 +35,6 @@ _ERFINV_FAR = (
     -0.000200214257,
 )  # fmt: skip
 """M. Giles, Approximating the erfinv function: polynomials in w - 2.5 and sqrt(w) - 3, w = -log(1 - x^2)."""
-
-
-def without_tensorflow(model: Model) -> list[Change]:
-    """Rewrite all supported TensorFlow operators with builtins, in place."""
-    if not any(op.kind == "CUSTOM" for _, op in model.ops()):
-        return []
-    changes = [*sweep(model, unary_as_builtins), *sweep(model, pool_3d_as_2d)]
-    for graph in model.graphs:
-        graph.sync_tensors()
-    return changes
 
 
 def tensorflow_name(op: Op) -> str:
@@ -133,7 +122,7 @@ UNARY: dict[str, Callable[[Formula, Tensor], Tensor]] = {
 
 
 POOLS = {"AvgPool3D": "AVERAGE_POOL_2D", "MaxPool3D": "MAX_POOL_2D"}
-WRITTEN = frozenset({*UNARY, *POOLS})
+FROM_TENSORFLOW = frozenset({*UNARY, *POOLS})
 """TensorFlow operators that can be written with builtins."""
 
 

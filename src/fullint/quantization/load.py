@@ -17,9 +17,9 @@ from fullint.model.subgraphs import copy_model
 from fullint.model.tflite import internalise, read_model
 from fullint.model.tflite.packed_files import packed_files
 from fullint.ops.structure import check_readable
+from fullint.passes.custom_ops import without_custom
 from fullint.passes.qat_params import make_runnable
 from fullint.passes.split_outputs import split_outputs
-from fullint.passes.tensorflow_ops import without_tensorflow
 from fullint.quantization.assignment import Granularity
 from fullint.quantization.report import Result, report_integer
 from fullint.quantization.stage_values import Loaded, Request, Source
@@ -66,7 +66,7 @@ def read_runnable(source: Source, *, scales: bool = True) -> tuple[Model, tuple[
     outside = internalise(model, None if isinstance(source, bytes) else Path(source).absolute().parent)
     check_readable(model, scales=scales)
     _forget_recorded_ranges(model)
-    changes = (*without_tensorflow(model), *make_runnable(model))
+    changes = (*without_custom(model), *make_runnable(model))
     return model, changes, outside or any(c.done for c in changes)
 
 

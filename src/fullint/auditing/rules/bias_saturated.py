@@ -28,7 +28,7 @@ from fullint.model.ir import Op
 from fullint.model.numerics import saturated
 from fullint.ops import ROWS
 
-SHOWN = 3
+CHANNELS_NAMED = 3
 
 
 def find(op: Op, facts: Facts) -> Found | None:
@@ -40,7 +40,7 @@ def find(op: Op, facts: Facts) -> Found | None:
     channels = [int(c) for c in np.flatnonzero(saturated(b.array.reshape(-1)))]
     if not channels:
         return None
-    named = ", ".join(map(str, channels[:SHOWN])) + (" and more" if len(channels) > SHOWN else "")
+    named = ", ".join(map(str, channels[:CHANNELS_NAMED])) + (" and more" if len(channels) > CHANNELS_NAMED else "")
     where = f"{len(channels)} of its {b.size} channels is at an end of int32: {named}"
     return Found(f"the bias of {where}", f"quantize the float model again ({QUANTIZE_IT})", {"channels": channels[:64]})
 

@@ -22,7 +22,8 @@ from __future__ import annotations
 
 from fullint.auditing.rules.base import Facts, Found, Mend, Rule, Scope
 from fullint.model.ir import Op
-from fullint.passes.tensorflow_ops import WRITTEN, tensorflow_name
+from fullint.passes import mediapipe_ops
+from fullint.passes.custom_ops import has_builtin_form
 
 
 def find(op: Op, facts: Facts) -> Found | None:
@@ -30,8 +31,10 @@ def find(op: Op, facts: Facts) -> Found | None:
     if op.kind != "CUSTOM":
         return None
     code = op.custom_code or ""
-    if tensorflow_name(op) in WRITTEN:
-        return Found("TensorFlow computes it (Flex), in float", "fullint quantize rewrites it with builtins", {"code": code})
+    if has_builtin_form(op):
+        who = "MediaPipe" if code in mediapipe_ops.FROM_MEDIAPIPE else "TensorFlow"
+        how = " (Flex)" if code.startswith("Flex") else ""
+        return Found(f"{who} computes it{how}, in float", "fullint quantize rewrites it with builtins", {"code": code})
     if code.startswith("Flex"):
         return Found(
             "TensorFlow computes it (Flex), in float",
