@@ -49,7 +49,7 @@ LITERALS_LEFT = {
     "auditing/saturation.py": 2,
     "calibration/collect.py": 1,
     "calibration/observed.py": 3,
-    "calibration/probes.py": 17,
+    "calibration/probes.py": 13,
     "quantization/report_document.py": 1,
     "deployment/logs/analysis.py": 1,
     "frontends/match_interface.py": 3,

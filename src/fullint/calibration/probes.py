@@ -6,7 +6,7 @@
 Inside control flow only maxima are kept (of -y for a minimum), and handed out:
 
     WHILE(s)                 =>      WHILE(s, m) -> s, m        m' = MAXIMUM(m, what this turn saw), at first -3.4e38
-    IF(c, x)                 =>      IF(c, x) -> y, m           -3.4e38 where the branch was not taken
+    IF(c, x)                 =>      IF(c, x) -> y, m           -3.4e38 at the places of what was not computed
 
 Range methods that see all values of a tensor have them behind the smallest and largest ones: [ends of all tensors, values].
 """
@@ -22,7 +22,7 @@ import numpy as np
 
 from fullint.calibration.masks import MASK
 from fullint.model.ir import Graph, Model, Op, Tensor, constant
-from fullint.model.subgraphs import below
+from fullint.model.subgraphs import below, callees_first
 from fullint.ops.control_flow import BODY, COND, ELSE, THEN
 from fullint.ops.make import CLAMPS, make_op
 
@@ -83,12 +83,11 @@ def measuring_model(
         writer.add(t, Seen.HIGH)
     for t in rows:
         writer.add_rows(t)
-    ops = []
-    for op in old.ops:
-        op, vector, probes = _looked_into(op, wanted)
-        ops.append(op)
-        if vector is not None:
-            writer.join(vector, probes)
+    below_it = _Below(old.ops, wanted)
+    handing = below_it.handing_out(old.ops)
+    ops = [handing[op][0] if op in handing else op for op in old.ops]
+    if handing:
+        writer.join(writer.largest([vector for _, vector in handing.values()]), below_it.probes)
     for t in mine:
         if t in values:
             writer.add_values(t)
@@ -98,82 +97,109 @@ def measuring_model(
     return Model(below(graph), version=model.version), writer.probes
 
 
-def _looked_into(op: Op, wanted: AbstractSet[Tensor]) -> tuple[Op, Tensor | None, list[Probe]]:
-    """A control-flow operator that also hands out what its graphs saw: (operator, vector, probes)."""
-    keys = {"WHILE": (BODY,), "IF": (THEN, ELSE)}.get(op.kind, ())
-    seen = [_seen(op.options[k], wanted) for k in keys]
-    if not any(probes for _, _, probes in seen):
-        return op, None, []
-    vector = Tensor("", (sum(p.size for _, _, probes in seen for p in probes),), "float32")
-    new = replace(op, inputs=list(op.inputs), outputs=[*op.outputs, vector], options={**op.options})
-    if op.kind == "WHILE":
-        _carry(new, *seen[0][:2])
-    else:
-        _either(new, seen)
-    probes: list[Probe] = []
-    for _, _, found in seen:
-        start = sum(p.size for p in probes)
-        probes += [replace(p, start=p.start + start) for p in found]
-    return new, vector, probes
+class _Below:
+    """What the graphs of control flow show, in one vector with a place for each tensor, which all of them hand out.
+
+    Graphs may be shared, so that a vector for each caller would be 2^depth long where they nest.
+
+    Attributes:
+        probes: the places.
+    """
+
+    def __init__(self, ops: Sequence[Op], wanted: AbstractSet[Tensor]) -> None:
+        graphs = callees_first(ops, _callees)
+        self.wanted, self.probes = wanted, list[Probe]()
+        self.start: dict[Graph, int] = {}
+        for graph in graphs:
+            self.start[graph] = len(self.probes)
+            for t in self._shown(graph):
+                self.probes += [Probe(t, what, len(self.probes) + i, 1) for i, what in enumerate((Seen.HIGH, Seen.NEGATED))]
+        self.showing: set[Graph] = set()
+        self.made: dict[tuple[Graph, bool], Graph] = {}
+        for graph in graphs:
+            if self._shown(graph) or any(self.shows(op) for op in graph.ops):
+                self.showing.add(graph)
+
+    def _shown(self, graph: Graph) -> list[Tensor]:
+        return [t for op in graph.ops for t in op.outputs if t in self.wanted]
+
+    def shows(self, op: Op) -> bool:
+        """Whether there is anything to be seen in the graphs of an operator."""
+        return any(g in self.showing for g in _callees(op))
+
+    def vector(self) -> Tensor:
+        """A new tensor for all places."""
+        return Tensor("", (len(self.probes),), "float32")
+
+    def handing_out(self, ops: Sequence[Op]) -> dict[Op, tuple[Op, Tensor]]:
+        """Operators that show something -> one that also hands out what was seen, and that."""
+        for graph in callees_first(ops, _callees):
+            for op in graph.ops:
+                if self.shows(op):
+                    self._make(op)
+        for op in ops:
+            if self.shows(op):
+                self._make(op)
+        return {op: self._new(op) for op in ops if self.shows(op)}
+
+    def _make(self, op: Op) -> None:
+        """The graphs of an operator, those that they call being made."""
+        for graph in _callees(op):
+            if (graph, BODY in op.options) not in self.made:
+                self.made[graph, BODY in op.options] = self._with_vector(graph, carried=BODY in op.options)
+
+    def _new(self, op: Op) -> tuple[Op, Tensor]:
+        vector = self.vector()
+        new = replace(op, inputs=list(op.inputs), outputs=[*op.outputs, vector], options={**op.options})
+        if BODY not in op.options:
+            new.options |= {key: self.made[op.options[key], False] for key in (THEN, ELSE)}
+            return new, vector
+        cond: Graph = op.options[COND]
+        told = Graph(cond.name, list(cond.tensors), [*cond.inputs, self.vector()], cond.outputs, cond.ops)
+        told.sync_tensors()
+        new.options |= {BODY: self.made[op.options[BODY], True], COND: told}
+        new.inputs.append(constant("", np.full(vector.shape, LOWEST, np.float32)))
+        return new, vector
+
+    def _with_vector(self, graph: Graph, *, carried: bool) -> Graph:
+        """A graph that also hands out what it saw; of a loop, together with what it saw before."""
+        ops, vectors = list[Op](), list[Tensor]()
+        for op in graph.ops:
+            if self.shows(op):
+                op, vector = self._new(op)
+                vectors.append(vector)
+            ops.append(op)
+        writer = _ProbeWriter(frozenset())
+        for t in self._shown(graph):
+            writer.add(t, Seen.HIGH)
+            writer.add(_negated(t, writer), Seen.HIGH)
+        if writer.parts:
+            before, own = self.start[graph], len(writer.parts)
+            rest = [constant("", np.full(n, LOWEST, np.float32)) for n in (before, len(self.probes) - before - own)]
+            parts = [t for t in (rest[0], *writer.parts, rest[1]) if t.size]
+            vectors.append(self.vector())
+            writer.ops.append(make_op("CONCATENATION", parts, vectors[-1:], axis=0))
+        inputs = list(graph.inputs)
+        if carried:
+            inputs.append(self.vector())
+            vectors.append(inputs[-1])
+        if not vectors:  # not a CONCATENATION: of constants alone it is computed early, and LiteRT frees it twice at the end
+            vectors.append(constant("", np.full(len(self.probes), LOWEST, np.float32)))
+        seen = writer.largest(vectors if len(vectors) > 1 else vectors * 2)
+        new = Graph(graph.name, [], inputs, [*graph.outputs, seen], [*ops, *writer.ops])
+        new.sync_tensors()
+        return new
 
 
-def _seen(graph: Graph, wanted: AbstractSet[Tensor]) -> tuple[Graph, Tensor | None, list[Probe]]:
-    """A graph of its own with the vector of what it saw, not among its outputs yet."""
-    writer = _ProbeWriter(frozenset())
-    lows: list[Tensor] = []
-    ops: list[Op] = []
-    for op in graph.ops:
-        op, vector, probes = _looked_into(op, wanted)
-        ops.append(op)
-        if vector is not None:
-            writer.join(vector, probes)
-        lows += [t for t in op.outputs if t in wanted]
-    for t in lows:
-        writer.add(t, Seen.HIGH)
-        writer.add(_negated(t, writer), Seen.HIGH)
-        writer.probes[-1] = replace(writer.probes[-1], tensor=t, what=Seen.NEGATED)
-    new = Graph(graph.name, [], list(graph.inputs), list(graph.outputs), ops)
-    vector = writer.finish() if writer.probes else None
-    new.ops += writer.ops
-    new.sync_tensors()
-    return new, vector, writer.probes
+def _callees(op: Op) -> list[Graph]:
+    """The graphs in which tensors are measured: those whose results are handed on."""
+    return [op.options[k] for k in (BODY, THEN, ELSE) if k in op.options]
 
 
 def _negated(t: Tensor, writer: _ProbeWriter) -> Tensor:
     out = Tensor("", t.shape, "float32", has_rank=True)
     writer.ops.append(make_op("NEG", [t], [out]))
     return out
-
-
-def _carry(loop: Op, body: Graph, vector: Tensor | None) -> None:
-    assert vector is not None
-    before, after = (Tensor("", vector.shape, "float32") for _ in range(2))
-    body.ops.append(make_op("MAXIMUM", [before, vector], [after]))
-    body.inputs.append(before)
-    body.outputs.append(after)
-    body.sync_tensors()
-    old: Graph = loop.options[COND]
-    cond = Graph(old.name, list(old.tensors), [*old.inputs, Tensor("", vector.shape, "float32")], old.outputs, old.ops)
-    cond.sync_tensors()
-    loop.options |= {BODY: body, COND: cond}
-    loop.inputs.append(constant("", np.full(vector.shape, LOWEST, np.float32)))
-
-
-def _either(branch: Op, seen: Sequence[tuple[Graph, Tensor | None, list[Probe]]]) -> None:
-    sizes = [sum(p.size for p in probes) for _, _, probes in seen]
-    for i, (key, (graph, vector, _)) in enumerate(zip((THEN, ELSE), seen, strict=True)):
-        parts = [constant("", np.full(n, LOWEST, np.float32)) for n in sizes]
-        joined = Tensor("", (sum(sizes),), "float32")
-        if vector is not None:
-            parts[i] = vector
-            given = [p for p, n in zip(parts, sizes, strict=True) if n]
-            graph.ops.append(make_op("CONCATENATION", given, [joined], axis=0))
-        else:  # not a CONCATENATION: of constants alone it is computed early, and LiteRT frees it twice at the end
-            nothing = constant("", np.full(sum(sizes), LOWEST, np.float32))
-            graph.ops.append(make_op("MAXIMUM", [nothing, nothing], [joined]))
-        graph.outputs.append(joined)
-        graph.sync_tensors()
-        branch.options[key] = graph
 
 
 class _ProbeWriter:
@@ -236,6 +262,15 @@ class _ProbeWriter:
         self.probes += [replace(p, start=p.start + self.size) for p in probes]
         self.size += vector.shape[0]
         self.parts.append(vector)
+
+    def largest(self, vectors: Sequence[Tensor]) -> Tensor:
+        """The largest values of vectors, place by place."""
+        last = vectors[0]
+        for other in vectors[1:]:
+            joined = Tensor("", last.shape, "float32")
+            self.ops.append(make_op("MAXIMUM", [last, other], [joined]))
+            last = joined
+        return last
 
     def _reshaped(self, t: Tensor, size: int) -> Tensor:
         out = Tensor("", (size,), "float32")

@@ -166,3 +166,24 @@ def below(*roots: Graph) -> list[Graph]:
         found[graph] = None
         waiting += [g for op in graph.ops if op.kind != LOOKUP for g in op.subgraphs()]
     return list(found)
+
+
+def callees_first(ops: Sequence[Op], callees: Callable[[Op], Sequence[Graph]] = lambda op: [*op.subgraphs()]) -> list[Graph]:
+    """All graphs that operators call, and those that these call: each behind the ones that it calls itself.
+
+    Args:
+        ops: the operators.
+        callees: the graphs of an operator that count.
+    """
+    found: dict[Graph, None] = {}
+    entered: set[Graph] = set()
+    waiting: list[tuple[Graph, bool]] = [(g, False) for op in reversed(ops) for g in reversed(callees(op))]
+    while waiting:
+        graph, done = waiting.pop()
+        if done:
+            found[graph] = None
+        elif graph not in entered:
+            entered.add(graph)
+            waiting.append((graph, True))
+            waiting += [(g, False) for op in reversed(graph.ops) for g in reversed(callees(op)) if g not in entered]
+    return list(found)

@@ -31,7 +31,7 @@ def make_op(kind: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor
         TypeError: the operator has no option of that name.
     """
     options_type = schema.options_type(kind)
-    fields = dict(schema.option_fields(options_type)) if options_type != "NONE" else {}
+    fields = dict(schema.option_fields(options_type))
     for name, value in options.items():
         if name not in fields:
             raise TypeError(f'{kind} has no option "{name}"; it has: {", ".join(fields) or "none"}')

@@ -19,7 +19,13 @@ from fullint.passes.arithmetic import (
 from fullint.passes.atan2 import atan2_apart
 from fullint.passes.bias_vector import bias_apart, bias_vector
 from fullint.passes.composite import inline_composite, own_subgraphs
-from fullint.passes.constant_results import embedding_as_gather, fake_quant_as_nothing, without_empty, zeros_as_constant
+from fullint.passes.constant_results import (
+    cast_as_nothing,
+    embedding_as_gather,
+    fake_quant_as_nothing,
+    without_empty,
+    zeros_as_constant,
+)
 from fullint.passes.conv3d import conv_3d_as_2d, conv_3d_transpose_as_2d
 from fullint.passes.cumsum_lrn import cumsum_as_dense, lrn_as_product
 from fullint.passes.div import div_as_product, inverse_as_exp
@@ -47,6 +53,7 @@ FIRST: tuple[RewriteRule, ...] = (
     expand_hybrid,
     finite_masks,
     fake_quant_as_nothing,
+    cast_as_nothing,
     zeros_as_constant,
     without_empty,
     embedding_as_gather,

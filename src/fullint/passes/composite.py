@@ -1,11 +1,12 @@
-"""Composites and calls replaced by their decomposition; each IF and WHILE gets its own copy of its subgraphs.
+"""Composites and calls replaced by their decomposition; each IF and WHILE gets its own copy of its subgraphs, within limits.
 
     STABLEHLO_COMPOSITE(x) -> y with a decomposition        =>    the operators of the decomposition
     IF(c, x, const) with branches                           =>    IF(c, x), the constant inside the branches
     WHILE(x, const), the body returns the constant          =>    WHILE(x), the constant inside
 
 A constant that is passed to a subgraph as an argument is not a constant there, so a convolution that uses it has weights
-computed at run time. Moved into the subgraph, it is a constant again.
+computed at run time. Moved into the subgraph, it is a constant again. Copies have scales of their own; but branches that nest
+would be copied 2^depth times, so that callers share a copy where the model has become many times as large.
 """
 
 from __future__ import annotations
@@ -42,17 +43,47 @@ def inline_composite(op: Op, uses: Uses) -> Rewrite | No | None:
     return Rewrite((op,), tuple(ops), f'replaced by its decomposition "{text}"')
 
 
+MOST_COPIES = 8
+"""Times the operators of the model, in copies of subgraphs that others have a copy of, too."""
+
+
+class _Copies:
+    """Copies of subgraphs, with constant arguments inside; shared where there are too many."""
+
+    def __init__(self, model: Model) -> None:
+        self.left = MOST_COPIES * sum(1 for _ in model.ops())
+        self.made: dict[tuple[Graph, tuple[tuple[int, Tensor | None], ...]], Graph] = {}
+
+    def of(self, graph: Graph, values: dict[int, Tensor | None]) -> Graph:
+        """A copy of a graph, of its own or shared."""
+        key = (graph, tuple(values.items()))
+        if key not in self.made:
+            self.made[key] = graph = copy_graph(graph)
+        elif self.left <= 0:
+            return self.made[key]
+        else:
+            self.left -= len(graph.ops) + 1
+            graph = copy_graph(graph)
+        _put_inside(graph, values)
+        return graph
+
+
 def own_subgraphs(model: Model) -> list[Change]:
     """Give every IF and WHILE its own subgraphs, with constant arguments moved inside, in place."""
     changes: list[Change] = []
-    waiting = reachable(model)
+    copies = _Copies(model)
+    waiting = model.entries  # what these call are copies by then
+    looked_at: set[Graph] = set()
     while waiting:
         graph = waiting.pop()
+        if graph in looked_at:
+            continue
+        looked_at.add(graph)
         for at, op in enumerate(graph.ops):
             if op.kind == "IF":
-                graph.ops[at], inlined = _own_branches(op)
+                graph.ops[at], inlined = _own_branches(op, copies)
             elif op.kind == "WHILE":
-                graph.ops[at], inlined = _own_loop(op, graph)
+                graph.ops[at], inlined = _own_loop(op, graph, copies)
             else:
                 continue
             waiting += graph.ops[at].subgraphs()
@@ -65,19 +96,18 @@ def own_subgraphs(model: Model) -> list[Change]:
     return changes
 
 
-def _own_branches(op: Op) -> tuple[Op, int]:
+def _own_branches(op: Op, copies: _Copies) -> tuple[Op, int]:
     gone = [i for i, t in enumerate(op.inputs[1:]) if t is not None and t.is_constant and t.buffer is not None]
     options = {**op.options}
-    for key in (THEN, ELSE):
-        graph = copy_graph(op.options[key])
-        _put_inside(graph, {i: op.inputs[i + 1] for i in gone})
-        options[key] = graph
+    values = {i: op.inputs[i + 1] for i in gone}
+    options[THEN] = copies.of(op.options[THEN], values)
+    options[ELSE] = options[THEN] if op.options[ELSE] is op.options[THEN] else copies.of(op.options[ELSE], values)
     kept = [t for i, t in enumerate(op.inputs) if i - 1 not in gone]
     return replace(op, inputs=kept, options=options), len(gone)
 
 
-def _own_loop(op: Op, outer: Graph) -> tuple[Op, int]:
-    body, cond = copy_graph(op.options[BODY]), copy_graph(op.options[COND])
+def _own_loop(op: Op, outer: Graph, copies: _Copies) -> tuple[Op, int]:
+    body: Graph = op.options[BODY]
     gone = [
         i
         for i, t in enumerate(op.inputs)
@@ -87,14 +117,14 @@ def _own_loop(op: Op, outer: Graph) -> tuple[Op, int]:
     for other in outer.ops:
         if other is not op:
             other.inputs = [_swap(t, op, values) for t in other.inputs]
-    body.outputs = [t for i, t in enumerate(body.outputs) if i not in gone]
-    _put_inside(body, values)
-    _put_inside(cond, values)
+    own, results = copies.of(body, values), len(body.outputs) - len(gone)
+    if len(own.outputs) > results:  # not a copy that another loop has, too
+        own.outputs = [t for i, t in enumerate(own.outputs) if i not in gone]
     new = replace(
         op,
         inputs=[t for i, t in enumerate(op.inputs) if i not in gone],
         outputs=[t for i, t in enumerate(op.outputs) if i not in gone],
-        options={**op.options, BODY: body, COND: cond},
+        options={**op.options, BODY: own, COND: copies.of(op.options[COND], values)},
     )
     return new, len(gone)
 

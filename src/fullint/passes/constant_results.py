@@ -3,9 +3,12 @@
 EMBEDDING_LOOKUP(ids, table)      =>     GATHER(table, ids)       (its kernel returns float, or has one scale per row)
 ZEROS_LIKE(x)                     =>     constant zeros
 FAKE_QUANT(x)                     =>     x
+CAST(x) to the type of x           =>     x
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -38,6 +41,19 @@ def fake_quant_as_nothing(op: Op, uses: Uses) -> Rewrite | None:
     if op.kind != "FAKE_QUANT" or x is None:
         return None
     return Rewrite((op,), (make_reshape(x, op.outputs[0]),), "FAKE_QUANT removed: the integer model rounds here itself")
+
+
+def cast_as_nothing(op: Op, uses: Uses) -> Rewrite | None:
+    """Remove a CAST to the type that its input has, as converters leave them where a loop's shapes differ."""
+    x, out = op.input(0), op.outputs[0] if op.outputs else None
+    if op.kind != "CAST" or x is None or out is None or x.dtype != out.dtype:
+        return None
+    why = f"CAST to the same type, {x.dtype}, removed"
+    made = uses.producer.get(x)
+    if made is None or x in uses.outputs or len(uses.of(x)) > 1:
+        return Rewrite((op,), (make_reshape(x, out),), why)
+    new = replace(made, outputs=[out if t is x else t for t in made.outputs])
+    return Rewrite((made, op), (new,), why, {out: replace(x, quant=out.quant)})
 
 
 def without_empty(op: Op, uses: Uses) -> Rewrite | None:

@@ -142,7 +142,8 @@ def fold_constants(model: Model, evaluate: Evaluate) -> list[Change]:
 
 
 def _constant_ops(graph: Graph) -> list[Op]:
-    known = {t for t in graph.tensors if t.is_constant and not t.is_variable}
+    made = {t for op in graph.ops for t in op.outputs}.union(graph.inputs)
+    known = {t for t in graph.tensors if not t.is_variable and (t.is_constant or (t.size == 0 and t not in made))}  # no bytes
     found = []
     for op in graph.ops:
         traits = traits_of(op.kind)

@@ -87,9 +87,10 @@ def spread(model: Model, ranges: Mapping[Tensor, Range], tied: Sequence[Tie], pa
     """
     ranges = {**demanded_ranges(model), **ranges}
     spans: dict[Tensor, Range] = {}
+    ops, tied = [op for _, op in model.ops()], [*tied]
     while True:
         before = dict(spans)
-        for _, op in model.ops():
+        for op in ops:
             row = ROWS.get(op.kind)
             read = [(i, t) for i, t in enumerate(op.inputs) if t is not None and (op, i) not in pads]
             same = [t for i, t in read if row is not None and row.role(i) is Role.SAME]
@@ -100,6 +101,8 @@ def spread(model: Model, ranges: Mapping[Tensor, Range], tied: Sequence[Tie], pa
             _grow(spans, [tie.anchor, *tie.hard], [_known(t, ranges, spans) for _, _, t in tie.soft])
         if spans == before:
             return {**spans, **ranges}
+        ops.reverse()  # what comes out of graphs in graphs goes the other way
+        tied.reverse()
 
 
 def _known(t: Tensor, ranges: Mapping[Tensor, Range], spans: Mapping[Tensor, Range]) -> Range | None:

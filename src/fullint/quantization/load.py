@@ -19,6 +19,7 @@ from fullint.model.tflite.packed_files import packed_files
 from fullint.ops.structure import check_readable
 from fullint.passes.custom_ops import without_custom
 from fullint.passes.qat_params import make_runnable
+from fullint.passes.signature_ends import outputs_of_signatures
 from fullint.passes.split_outputs import split_outputs
 from fullint.quantization.assignment import Granularity
 from fullint.quantization.report import Result, report_integer
@@ -66,8 +67,10 @@ def read_runnable(source: Source, *, scales: bool = True) -> tuple[Model, tuple[
     outside = internalise(model, None if isinstance(source, bytes) else Path(source).absolute().parent)
     check_readable(model, scales=scales)
     _forget_recorded_ranges(model)
-    changes = (*without_custom(model), *make_runnable(model))
-    return model, changes, outside or any(c.done for c in changes)
+    in_file = [list(g.tensors) for g in model.graphs]
+    changes = (*outputs_of_signatures(model), *without_custom(model), *make_runnable(model))
+    same = in_file == [g.tensors for g in model.graphs]  # the runtime tells tensors by their place in the file
+    return model, changes, outside or not same or any(c.done for c in changes)
 
 
 def _forget_recorded_ranges(model: Model) -> None:

@@ -143,7 +143,7 @@ class _Reader:
             kind = schema.names("BuiltinOperator").get(number)
             if kind is None:
                 raise ModelFormatError(f"operator {index} has the unknown code {number}")
-            first, second = self._options(o)
+            first, second = self._options(o, kind)
             fields = first[1] if first else {}
             graph.ops.append(
                 Op(
@@ -166,20 +166,25 @@ class _Reader:
                 )
             )
 
-    def _options(self, o: Any) -> tuple[Any, Any]:
+    def _options(self, o: Any, kind: str) -> tuple[Any, Any]:
+        """Both option tables, each as its type and fields; a missing one has the schema's defaults, as for the runtime."""
         found: list[Any] = []
         pairs = (
             ("BuiltinOptions", o.builtinOptionsType, o.builtinOptions),
             ("BuiltinOptions2", o.builtinOptions2Type, o.builtinOptions2),
         )
         for enum, number, table in pairs:
-            if number == 0:
-                found.append(None)
-                continue
             name = schema.names(enum).get(number)
-            if name is None or table is None:
+            if name == "NONE" and enum == "BuiltinOptions" and schema.option_fields(missing := schema.options_type(kind)):
+                name = missing
+            if name is None:
                 raise ModelFormatError(f"an operator has options of the unknown type {number}")
-            found.append((name, {schema.snake(k): self._field(schema.snake(k), v) for k, v in vars(table).items()}))
+            if name == "NONE":
+                found.append(None)
+            elif table is None:
+                found.append((name, dict(schema.option_fields(name))))
+            else:
+                found.append((name, {schema.snake(k): self._field(schema.snake(k), v) for k, v in vars(table).items()}))
         return found[0], found[1]
 
     def _field(self, name: str, value: Any) -> Any:

@@ -46,7 +46,9 @@ def camel(name: str) -> str:
 
 @cache
 def option_fields(options_type: str) -> dict[str, Any]:
-    """Field name (snake_case) -> default value for an option table."""
+    """Field name (snake_case) -> default value for an option table; none for "NONE"."""
+    if options_type == "NONE":
+        return {}
     table = getattr(generated(), options_type + "T")()
     return {snake(k): v for k, v in vars(table).items()}
 

@@ -45,13 +45,16 @@ def write_file(model: Model, path: str) -> None:
     import flatbuffers
 
     model = expand_lookups(model)
-    base = -(-_room_for_tables(model) // _PAGE) * _PAGE
-    writer = _Writer(model, base)
-    builder = flatbuffers.Builder(base)
-    builder.Finish(writer.packed().Pack(builder), b"TFL3")
-    tables = memoryview(builder.Bytes)[builder.Head() :]
-    if len(tables) > base:
-        raise AssertionError("the room for tables was underestimated")
+    room = _room_for_tables(model)
+    while True:  # where the estimate was too low, with as much as was needed
+        base = -(-room // _PAGE) * _PAGE
+        writer = _Writer(model, base)
+        builder = flatbuffers.Builder(base)
+        builder.Finish(writer.packed().Pack(builder), b"TFL3")
+        tables = memoryview(builder.Bytes)[builder.Head() :]
+        if len(tables) <= base:
+            break
+        room = len(tables)
     with open(path, "wb") as f:
         f.write(tables)
         for offset, buffer in writer.outside:
@@ -60,7 +63,7 @@ def write_file(model: Model, path: str) -> None:
 
 
 def _room_for_tables(model: Model) -> int:
-    """A generous estimate, in bytes, of everything but large constants, since growing the builder copies all of it."""
+    """An estimate, in bytes, of everything but large constants, since growing the builder copies all of it."""
     names = sum(len(t.name) for g in model.graphs for t in g.tensors)
     scales = sum(t.quant.scale.size for g in model.graphs for t in g.tensors if t.quant is not None)
     items = sum(len(g.tensors) + len(g.ops) for g in model.graphs)
