@@ -1,23 +1,35 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and names that stand for no file."""
 
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
-from fullint.errors import UsageError
+from fullint.errors import OutputExistsError, UsageError
 
 
-def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write a file whole or not at all.
+def write_atomically(path: str | Path, data: bytes, *, over: bool = True) -> None:
+    """Write a file whole or not at all; of a symbolic link, the file that it points to. A device is written to.
+
+    Args:
+        path: the file.
+        data: what to write.
+        over: whether a file that is there by now, from another run maybe, is replaced.
 
     Raises:
-        UsageError: the folder does not exist or is not writable.
+        UsageError: the folder does not exist or is not writable, or something else than a file has that name.
+        OutputExistsError: the file is there, and is not to be replaced.
     """
-    target = Path(path)
+    check_name(path)
+    require_writable(path)
+    target = Path(os.path.realpath(path))
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        if is_device(path):
+            target.write_bytes(data)
+            return
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
     except OSError as e:
         raise UsageError(f"{path}: cannot be written: {e.strerror}") from e
     try:
@@ -26,7 +38,65 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(target)
+        _put(temporary, target, over=over)
+    except FileExistsError as e:
+        raise OutputExistsError(f"{path} exists by now; --force overwrites it") from e
     except OSError as e:
-        Path(temporary).unlink(missing_ok=True)
         raise UsageError(f"{path}: cannot be written: {e.strerror}") from e
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _put(temporary: str, target: Path, *, over: bool) -> None:
+    """Give a finished file its name. A link fails where the name is taken, so that of two runs one wins."""
+    if not over:
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            if target.exists():
+                raise FileExistsError from None
+        else:
+            return
+    Path(temporary).replace(target)
+
+
+def is_device(path: str | Path) -> bool:
+    """Whether a name stands for a character device, such as /dev/null."""
+    mode = _mode(path)
+    return mode is not None and stat.S_ISCHR(mode)
+
+
+def require_writable(path: str | Path) -> None:
+    """Raise UsageError where a name is taken by what is no file and no device: a folder, a FIFO, a socket."""
+    mode = _mode(path)
+    if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
+        raise UsageError(f"{path}: cannot be written: it is {_kind(mode)}")
+
+
+def unreadable(path: str | Path) -> str | None:
+    """Why a name cannot be read like a file or a folder: a FIFO would be waited for forever; None where nothing is known."""
+    mode = _mode(path)
+    if mode is None or stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    return f"{path}: cannot be read: it is {_kind(mode)}"
+
+
+def check_name(path: str | Path) -> None:
+    """Raise UsageError for a name that no file can have."""
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        raise UsageError("the name of a file is empty" if not text else f"{text!r}: no file has a name with a NUL byte")
+
+
+def _mode(path: str | Path) -> int | None:
+    try:
+        return Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return None
+
+
+def _kind(mode: int) -> str:
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"))
+    return next((name for test, name in kinds if test(mode)), "a device")

@@ -21,6 +21,7 @@ from fullint.auditing.saturation import MOST_SAMPLES, measure_saturation
 from fullint.calibration.samples import ImageOptions, Reading, open_samples, slots
 from fullint.documents import Document
 from fullint.errors import FullintError, ModelFormatError, RuntimeFailure, UsageError
+from fullint.files import check_name
 from fullint.model.census import count_float, is_float_op
 from fullint.model.ir import Model, Op, Tensor
 from fullint.model.tflite import internalise, read_model
@@ -288,6 +289,7 @@ def read_for_audit(source: str | Path | bytes) -> Model:
 def _sources(model: str | Path | bytes) -> list[Path | bytes]:
     if isinstance(model, bytes):
         return [model]
+    check_name(model)
     path = Path(model)
     if not path.is_dir():
         return [path]

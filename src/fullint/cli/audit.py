@@ -95,5 +95,5 @@ def repair(model: str, output: str | None, dry_run: bool, force: bool, as_json: 
         check_output(output, force)
         target = Path(output).absolute()
         done = run(model, progress=bar, **options)
-        write_atomically(target, done.model)
+        write_atomically(target, done.model, over=force)
         present(done.report, as_json)

@@ -131,7 +131,7 @@ def benchmark(
         in_csv = csv or op_profiling_output_mode == "csv"
         for file in files:
             as_csv = file == profiling_output_csv_file or in_csv
-            write_atomically(file, (report.to_csv() if as_csv else _logs(report, profile=True)).encode())
+            write_atomically(file, (report.to_csv() if as_csv else _logs(report, profile=True)).encode(), over=force)
         if not as_json and (log or graph):
             show(_logs(report, profile=op_profiling_output_file is None and not in_csv))
             if in_csv and op_profiling_output_file is None:

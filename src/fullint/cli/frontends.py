@@ -57,5 +57,5 @@ def convert(model: str, output: str | None, force: bool, as_json: bool, **option
         check_output(output, force, model)
         target = Path(output).absolute()
         made = frontends.convert(model, progress=bar, **options)
-        write_atomically(target, made.model)
+        write_atomically(target, made.model, over=force)
         present(made.conversion, as_json)

@@ -43,7 +43,7 @@ def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: b
         check_output(output, force, model)
         target = Path(output).absolute()
         result = pipeline.quantize(model, progress=bar, **options)
-        write_atomically(target, result.model)
+        write_atomically(target, result.model, over=force)
         present(result.report, as_json)
 
 
@@ -86,5 +86,5 @@ def demo(output: str | None, force: bool, as_json: bool) -> None:
             check_output(output, force)
         outcome = run_demo(bar)
         if output is not None:
-            write_atomically(output, outcome.model)
+            write_atomically(output, outcome.model, over=force)
         present(outcome.report, as_json)

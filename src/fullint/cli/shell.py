@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fullint.errors import AccuracyError, FullintError, NotIntegerError, OutputExistsError, UsageError
-from fullint.files import write_atomically
+from fullint.files import check_name, is_device, require_writable, write_atomically
 
 if TYPE_CHECKING:
     from fullint.options import Progress
@@ -40,7 +40,11 @@ def check_output(path: str, force: bool, source: str | None = None) -> None:
         raise UsageError(f"{path} is the input model: the result would overwrite it; name another file with -o")
     if path == "-":
         raise UsageError("the result cannot be written to standard output: name a file with -o")
-    folder = Path(path).parent
+    check_name(path)
+    require_writable(path)
+    if is_device(path):
+        return
+    folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UsageError(f"{path}: cannot be written: {'no such folder' if not folder.is_dir() else 'the folder is read-only'}")
     if Path(path).exists() and not force:
@@ -62,7 +66,8 @@ def present(report: Report, as_json: bool) -> None:
     from fullint.documents.text import show as show_document
 
     for name, path in _asked(click.get_current_context()).items():
-        write_atomically(path, RENDERINGS[name].render(report.document()).encode())
+        over = bool(click.get_current_context().params.get("force"))
+        write_atomically(path, RENDERINGS[name].render(report.document()).encode(), over=over)
     if as_json:
         show(report.to_json())
     else:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fullint.errors import UsageError
+from fullint.files import check_name, unreadable
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,10 @@ def framework_of(source: str | Path, framework: str = "auto") -> Framework | Non
     """
     if framework != "auto" and framework not in FRAMEWORKS:
         raise UsageError(f'framework must be auto, {", ".join(FRAMEWORKS)}, not "{framework}"')
+    check_name(source)
     path, function = split(source)
+    if (why := unreadable(path)) is not None:
+        raise UsageError(why)
     if function is not None:
         if framework == "onnx":
             raise UsageError("FILE.py:FUNCTION works for Keras and PyTorch models only; give the ONNX model as a .onnx file")

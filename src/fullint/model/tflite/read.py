@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fullint.errors import ModelFormatError
+from fullint.files import check_name, unreadable
 from fullint.model.ir import Array, Buffer, Graph, Model, Op, Quant, Signature, Tensor
 from fullint.model.tflite import schema
 
@@ -34,6 +35,9 @@ def map_file(path: str | Path) -> Any:
     Raises:
         ModelFormatError: it cannot be opened, or is empty.
     """
+    check_name(path)
+    if (why := unreadable(path)) is not None:
+        raise ModelFormatError(why)
     try:
         with open(path, "rb") as f:
             if f.seek(0, 2) == 0:
