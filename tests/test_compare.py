@@ -13,7 +13,7 @@ from damages import DAMAGES, Damage, clipped, half_scale, no_bias, one_channel, 
 
 import fullint
 from fullint.cli import main
-from fullint.comparing import operator_run
+from fullint.comparing import operator_run, ranking
 from fullint.comparing import pipeline as comparing
 from fullint.comparing.excuses import excused_activations
 from fullint.comparing.figures import Sums
@@ -325,3 +325,9 @@ def test_open_dimensions_of_the_float_model_are_those_of_the_integer_model(g: Bu
     assert report.suspects == () and report.sqnr_db is not None and report.sqnr_db > 35
     with pytest.raises(fullint.UsageError, match="does not fix them: quantize with --shape"):
         fullint.compare(g.bytes(), g.bytes(), samples)
+
+
+def test_what_it_costs_the_outputs_comes_before_how_suspicious_it_is() -> None:
+    m = MeasuredActivation(Sums(Tensor("f", (1, 4), "float32"), 0.01, 1), None)
+    costly, suspicious, unknown = (ranking._key(m, n, db, undone=False) for n, db in ((2, 10.0), (0, 40.0), (1, None)))
+    assert costly < suspicious < unknown < ranking._key(m, None, None, undone=True)
