@@ -133,11 +133,7 @@ class _Below:
 
     def handing_out(self, ops: Sequence[Op]) -> dict[Op, tuple[Op, Tensor]]:
         """Operators that show something -> one that also hands out what was seen, and that."""
-        for graph in callees_first(ops, _callees):
-            for op in graph.ops:
-                if self.shows(op):
-                    self._make(op)
-        for op in ops:
+        for op in (*(op for graph in self.start for op in graph.ops), *ops):  # callees first
             if self.shows(op):
                 self._make(op)
         return {op: self._new(op) for op in ops if self.shows(op)}
