@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from fullint.errors import OutputExistsError, UsageError
+from fullint.temporary import beside
 
 
 def write_atomically(path: str | Path, data: bytes, *, over: bool = True) -> None:
@@ -29,25 +29,20 @@ def write_atomically(path: str | Path, data: bytes, *, over: bool = True) -> Non
         if is_device(path):
             target.write_bytes(data)
             return
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
-    except OSError as e:
-        raise UsageError(f"{path}: cannot be written: {e.strerror}") from e
-    try:
-        with os.fdopen(handle, "wb") as f:
-            f.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        _put(temporary, target, over=over)
+        with beside(target) as (handle, temporary):
+            with os.fdopen(handle, "wb", closefd=False) as f:
+                f.write(data)
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            _put(temporary, target, over=over)
     except FileExistsError as e:
         raise OutputExistsError(f"{path} exists by now; --force overwrites it") from e
     except OSError as e:
         raise UsageError(f"{path}: cannot be written: {e.strerror}") from e
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
-def _put(temporary: str, target: Path, *, over: bool) -> None:
+def _put(temporary: Path, target: Path, *, over: bool) -> None:
     """Give a finished file its name. A link fails where the name is taken, so that of two runs one wins."""
     if not over:
         try:
@@ -59,7 +54,7 @@ def _put(temporary: str, target: Path, *, over: bool) -> None:
                 raise FileExistsError from None
         else:
             return
-    Path(temporary).replace(target)
+    temporary.replace(target)
 
 
 def is_device(path: str | Path) -> bool:

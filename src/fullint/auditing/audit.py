@@ -22,6 +22,7 @@ from fullint.calibration.samples import ImageOptions, Reading, open_samples, slo
 from fullint.documents import Document
 from fullint.errors import FullintError, ModelFormatError, RuntimeFailure, UsageError
 from fullint.files import check_name
+from fullint.limits import limited
 from fullint.model.census import count_float, is_float_op
 from fullint.model.ir import Model, Op, Tensor
 from fullint.model.tflite import internalise, read_model
@@ -132,6 +133,8 @@ def audit(
     mean: float | Sequence[float] = 0.0,
     std: float | Sequence[float] = 255.0,
     layout: str = "NHWC",
+    worker_memory: float | None = None,
+    worker_seconds: float | None = None,
 ) -> AuditReport:
     """Find the operators of some models that are not integer, or wrong, and say why. Without samples, nothing is run.
 
@@ -145,6 +148,8 @@ def audit(
         samples: to run one model on, as in `quantize`: shows which values saturate, and in which operator that starts.
         num_samples: use the first N samples; 64 at most are used.
         mean, std, layout: of images, as in `quantize`.
+        worker_memory, worker_seconds: limits of each process that runs a model, in GB and seconds of one run; as in
+            `quantize`.
 
     Raises:
         ModelFormatError: the only model is not readable; with several models, the report says which are not.
@@ -165,7 +170,8 @@ def audit(
     files = []
     for source in sources:
         try:
-            files.append(_one(source, chosen, release, samples, num_samples, images))
+            with limited(worker_memory, worker_seconds):
+                files.append(_one(source, chosen, release, samples, num_samples, images))
         except FullintError as e:
             if alone:
                 raise

@@ -31,6 +31,7 @@ from fullint.options import RepairOptions
 )
 @option.samples("Run one MODEL on samples, as in quantize, and say which values saturate, and since which operator.")
 @option.of_samples
+@option.of_workers
 @option.output_forms("Print the findings as JSON.")
 def audit(
     models: tuple[str, ...], rule: tuple[str, ...], target: str, runtime: str | None, fail_on: str, as_json: bool, **options: Any

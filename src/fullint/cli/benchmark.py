@@ -86,6 +86,7 @@ _spelled = option.stacked(
 @_loops
 @_delegates
 @_spelled
+@option.of_workers
 @click.option("--log", is_flag=True, help="Print the log that benchmark_model prints.")
 @click.option("--csv", is_flag=True, help="Print the profiles as CSV.")
 @option.output_forms("Print everything as JSON.")

@@ -17,6 +17,7 @@ from fullint.files import write_atomically
 @option.samples("Samples for FLOAT, as in quantize; without, random numbers within the input ranges of INT.")
 @option.of_samples
 @option.of_labels
+@option.of_workers
 @click.option("--csv", type=click.Path(dir_okay=False), metavar="FILE", help="Write the operators to a table, a row for each.")
 @option.force
 @option.output_forms("Print the report as JSON.")

@@ -33,8 +33,9 @@ class TargetName(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option("--after", type=click.Choice(["repair"]), help="Show the cut of the repaired model, too.")
 @option.samples("Samples for the repair, where it needs some; as in quantize.")
+@option.of_workers
 @option.output_forms("Print everything as JSON.")
-def partition(model: str, target: str, after: str | None, samples: Any, as_json: bool) -> None:
+def partition(model: str, target: str, after: str | None, samples: Any, as_json: bool, **workers: Any) -> None:
     """Show how a delegate would cut MODEL: what it takes, the reason for what it does not, the pieces, and what crosses.
 
     \b
@@ -44,7 +45,7 @@ def partition(model: str, target: str, after: str | None, samples: Any, as_json:
     with errors(as_json):
         from fullint.deployment.delegates import partition as run
 
-        present(run(model, target, after=after, samples=samples), as_json)
+        present(run(model, target, after=after, samples=samples, **workers), as_json)
 
 
 @click.command()

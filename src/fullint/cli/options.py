@@ -98,6 +98,8 @@ def samples(text: str) -> Decorator:
 
 of_samples = _of_quantize("num_samples", "mean", "std", "layout")
 """How samples are read."""
+of_workers = _of_quantize("worker_memory", "worker_seconds")
+"""How much of the machine a model may take."""
 of_labels = _of_quantize("labels", "seed")
 """The right class of each sample, and which are drawn."""
 

@@ -9,16 +9,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 from fullint.errors import AccuracyError, FullintError, NotIntegerError, OutputExistsError, UsageError
 from fullint.files import check_name, is_device, require_writable, write_atomically
+from fullint.temporary import remove_own
 
 if TYPE_CHECKING:
     from fullint.options import Progress
@@ -30,6 +34,8 @@ TAKES_MINUTES = {"search": KEEPS, "sensitivity": "Ctrl-C ends it with what is kn
 """Stages whose time is estimated, and what an interrupt does."""
 EVERY_SECONDS = 10.0
 """At most one line in so many goes to a log."""
+ENDING = ("SIGTERM", "SIGHUP")
+"""Signals that end a command; what they leave behind is removed. SIGINT is Python's KeyboardInterrupt."""
 ASKED = "fullint.renderings"
 """Where a command's context holds the files that renderings go to, by the name of the rendering."""
 
@@ -82,8 +88,9 @@ def _asked(context: click.Context) -> dict[str, str]:
 @contextlib.contextmanager
 def errors(as_json: bool) -> Iterator[None]:
     """Turn an error into one message and an exit code; first of all, one of the files that renderings are to go to."""
+    context = click.get_current_context()
+    _end_cleanly(context)
     try:
-        context = click.get_current_context()
         for path in _asked(context).values():
             check_output(path, force=bool(context.params.get("force")))
         yield
@@ -91,6 +98,7 @@ def errors(as_json: bool) -> Iterator[None]:
         _fail(e, as_json)
         sys.exit(e.exit_code)
     except KeyboardInterrupt:
+        _remove_temporary(context)
         click.echo("interrupted", err=True)
         sys.exit(130)
     except BrokenPipeError:
@@ -119,6 +127,27 @@ def errors(as_json: bool) -> Iterator[None]:
                 )
             )
         sys.exit(2)
+
+
+def _end_cleanly(context: click.Context) -> None:
+    """Where a signal ends the command, remove its temporary files first; its workers end when it is gone."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        _remove_temporary(context)
+        os.kill(os.getpid(), number)
+
+    for name in ENDING:
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
+
+
+def _remove_temporary(context: click.Context) -> None:
+    """Remove this process's files from the folder for temporary files, and from those of the command's outputs."""
+    given = [v for v in (*context.params.values(), *_asked(context).values()) if isinstance(v, str)]
+    for folder in {tempfile.gettempdir(), *(str(Path(os.path.realpath(v)).parent) for v in given if v and "\0" not in v)}:
+        remove_own(Path(folder))
 
 
 def _fail(error: FullintError, as_json: bool) -> None:

@@ -22,6 +22,7 @@ from fullint.comparing.outputs import compare_outputs
 from fullint.comparing.report import CompareReport
 from fullint.errors import UsageError
 from fullint.frontends import convert_with, framework_of
+from fullint.limits import limited
 from fullint.model.ir import Model
 from fullint.model.subgraphs import copy_model
 from fullint.options import Progress, model_name, numbers
@@ -53,6 +54,8 @@ def compare(
     mean: float | Sequence[float] = 0.0,
     std: float | Sequence[float] = 255.0,
     layout: str = "NHWC",
+    worker_memory: float | None = None,
+    worker_seconds: float | None = None,
     progress: Progress | None = None,
 ) -> CompareReport:
     """Compare an integer model with the float model that it was made of, by any tool: outputs, parts, and each operator.
@@ -65,6 +68,8 @@ def compare(
         labels: the right class of each sample, as in `quantize`.
         seed: of the draw of samples.
         mean, std, layout: of images, as in `quantize`.
+        worker_memory, worker_seconds: limits of each process that runs a model, in GB and seconds of one run; as in
+            `quantize`.
         progress: called with (stage, done, total).
 
     Raises:
@@ -76,7 +81,7 @@ def compare(
     """
     told: Progress = progress or (lambda stage, done, total: None)
     told("read", 0, None)
-    with Bench() as bench:
+    with limited(worker_memory, worker_seconds), Bench() as bench:
         ends = _paired(bench, _read(_converted(model, told)), _read(integer))
         own = slots(ends.exact, tuple(ends.exact.main.inputs))
         if samples is None:

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import subprocess
-import tempfile
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,8 @@ from fullint.frontends.match_interface import SAME, SURE, Matched, Original, mat
 from fullint.frontends.report import Conversion
 from fullint.options import ConvertOptions, Progress, takes
 from fullint.reporting import ModelResult
+from fullint.runtime.supervised import run_supervised
+from fullint.temporary import beside, temporary_folder
 
 WORKERS = Path(__file__).parent / "workers"
 
@@ -78,9 +78,9 @@ def convert_with(
         progress("convert", 0, None)
     best: tuple[Matched, Conversion] | None = None
     said = ""
-    with tempfile.TemporaryDirectory(prefix="fullint-") as folder, _kept_log(framework) as log:
+    with temporary_folder() as folder, _kept_log(framework, folder / "log") as log:
         for attempt in range(framework.attempts):
-            made, why = _attempt(model, framework, where, Path(folder) / str(attempt), attempt, (batch, shapes), log)
+            made, why = _attempt(model, framework, where, folder / str(attempt), attempt, (batch, shapes), log)
             said = said or why
             if made is not None and (best is None or made[0].nearness > best[0].nearness):
                 best = made
@@ -102,16 +102,17 @@ def other(made: Matched, framework: Framework, model: object) -> str:
 
 
 @contextlib.contextmanager
-def _kept_log(framework: Framework) -> Iterator[Path]:
-    """A temporary log file for this conversion, which replaces the previous log at the end."""
-    kept = log_file(framework.name)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f"{framework.name}-", suffix=".log", dir=kept.parent)
-    os.close(handle)
+def _kept_log(framework: Framework, log: Path) -> Iterator[Path]:
+    """This conversion's log, which replaces the previous one at the end."""
+    log.touch()
     try:
-        yield Path(name)
+        yield log
     finally:
-        Path(name).replace(kept)
+        kept = log_file(framework.name)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with beside(kept) as (_, written):
+            shutil.copyfile(log, written)
+            written.replace(kept)
 
 
 def _attempt(
@@ -138,7 +139,7 @@ def _attempt(
     (folder / "request.json").write_text(json.dumps(request))
     with open(log, "a") as out:
         command = [where.python, str(WORKERS / framework.worker), str(folder / "request.json")]
-        code = subprocess.run(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT, check=False).returncode
+        code = run_supervised(command, out, cwd=folder, temporary=folder)
     if (folder / "refused.txt").exists():
         raise ConversionError(f"{model}: {(folder / 'refused.txt').read_text()}")
     if code or not (folder / "facts.json").exists():

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from fullint.errors import SetupError, UsageError
 from fullint.frontends.formats import FRAMEWORKS, Framework, here
 from fullint.frontends.report_document import environment_document
 from fullint.reporting import SCHEMA_VERSION, Report
+from fullint.runtime.supervised import run_supervised
 
 VARIABLE = "FULLINT_ENVIRONMENTS"
 _READY = "fullint-ready"
@@ -121,7 +121,7 @@ def setup(framework: str, *, force: bool = False, progress: Callable[[str, int, 
             for name, command in steps:
                 if progress is not None:
                     progress(name, 0, None)
-                if subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False).returncode:
+                if run_supervised(command, out):
                     raise SetupError(f"the environment for {chosen.title} cannot be created ({name} failed):\n{tail(log)}")
     except OSError as e:
         raise SetupError(f"the environment for {chosen.title} cannot be created in {folder}: {e.strerror or e}") from e

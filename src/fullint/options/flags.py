@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import Field, dataclass, fields
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -59,6 +60,9 @@ class Checked(Protocol):
     def check(self) -> None:
         """Raise UsageError where a value makes no sense."""
 
+    def limited(self) -> AbstractContextManager[None]:
+        """The limits of workers, while the context lasts."""
+
 
 P = ParamSpec("P")
 Chosen = TypeVar("Chosen", bound=Checked)
@@ -77,7 +81,8 @@ def takes(options: Callable[P, Chosen]) -> Callable[[Callable[[Chosen], Done]], 
         def call(*args: P.args, **kwargs: P.kwargs) -> Done:
             chosen = options(*args, **kwargs)
             chosen.check()
-            return function(chosen)
+            with chosen.limited():
+                return function(chosen)
 
         own = inspect.signature(options)
         call.__signature__ = own.replace(return_annotation=function.__annotations__.get("return"))  # type: ignore[attr-defined]

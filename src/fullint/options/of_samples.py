@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from fullint.errors import UsageError
+from fullint.limits import limited
 from fullint.options.flags import flag_of, said
 
 LAYOUTS = ("NHWC", "NCHW")
 BYTES = "sha256:"
 """What a report calls a model that was bytes begins with; the digest follows."""
 
+WORKER_MEMORY_HELP = "Memory that a process which runs a model may take, in GB."
+WORKER_SECONDS_HELP = "Seconds that one run of a model may take before it is stopped."
 Progress = Callable[[str, int, int | None], None]
 """(stage, done, total or None), called as the work goes on."""
 SAMPLES_SPELLING: dict[str, Any] = {"metavar": "DATA", "several": True, "short": "-c", "reported": False}
@@ -29,6 +33,14 @@ class ModelOptions:
         metadata=said("Shape of an input with dynamic dimensions.", metavar="[NAME=]N,...", several=True, converter=True),
     )
     batch: int = field(default=1, metadata=said("Fix a dynamic batch at this size.", parse=int, converter=True))
+    worker_memory: float | None = field(
+        default=None,
+        metadata=said(WORKER_MEMORY_HELP, metavar="GB", parse=float, shown="4 x the model + 2 GB", reported=False),
+    )
+    worker_seconds: float | None = field(
+        default=None,
+        metadata=said(WORKER_SECONDS_HELP, metavar="SECONDS", parse=float, shown="10 x the first, at least 60", reported=False),
+    )
     progress: Progress | None = field(
         default=None, metadata=said("Called with (stage, done, total) as the work goes on.", reported=False)
     )
@@ -44,6 +56,10 @@ class ModelOptions:
         if self.batch < 1:
             raise UsageError(f"batch must be at least 1, not {self.batch}")
         _ = self.shapes
+
+    def limited(self) -> AbstractContextManager[None]:
+        """The limits of workers, while the context lasts."""
+        return limited(self.worker_memory, self.worker_seconds)
 
     @property
     def shapes(self) -> dict[str | None, tuple[int, ...]]:

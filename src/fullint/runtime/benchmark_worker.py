@@ -13,12 +13,14 @@ import numpy as np
 from fullint.runtime import benchmark_messages as messages
 from fullint.runtime.interpreter import PlainModel
 from fullint.runtime.litert_c_api import Native, summed
+from fullint.runtime.watch import Watch
 
 
 class BenchmarkWorker:
     """Answers a benchmark's messages; `BENCHMARK_HANDLERS` maps each message to its method."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
         self.chain: list[Any] = []
         self.profiled: list[Any] = []
         self.seen: list[list[Any]] = []
@@ -27,7 +29,11 @@ class BenchmarkWorker:
         return BENCHMARK_HANDLERS[type(message)](self, message)
 
     def open_compiled(self, m: messages.OpenCompiled) -> messages.Opened:
-        chain = [Native(path, m.kernels, m.threads, profiling=m.profiling) for path in m.paths]
+        chain = []
+        for path in m.paths:
+            self.watch.expect(path, m.kernels)
+            with self.watch.loading():
+                chain.append(Native(path, m.kernels, m.threads, profiling=m.profiling))
         if m.profiling:
             self.profiled, self.seen = chain, [[] for _ in chain]
         else:
@@ -35,7 +41,9 @@ class BenchmarkWorker:
         return sum(n.init_seconds for n in chain), [n.shapes() for n in chain]
 
     def open_plain(self, m: messages.OpenPlain) -> messages.Opened:
-        self.chain = [PlainModel(m.path, m.kernels, m.threads, m.library, dict(m.options))]
+        self.watch.expect(m.path, m.kernels)
+        with self.watch.loading():
+            self.chain = [PlainModel(m.path, m.kernels, m.threads, m.library, dict(m.options))]
         return self.chain[0].init_seconds, [self.chain[0].shapes()]
 
     def fill(self, m: messages.Fill) -> None:
@@ -49,7 +57,8 @@ class BenchmarkWorker:
         while (len(found) < m.runs or spent < m.least) and spent < m.most:
             if m.delay > 0:
                 time.sleep(m.delay)
-            found.append(sum([model.run() for model in self.chain]))
+            with self.watch.run():
+                found.append(sum([model.run() for model in self.chain]))
             spent += found[-1]
         return found
 
@@ -59,7 +68,8 @@ class BenchmarkWorker:
             ends, seconds = [0], []
             model.start()
             for _ in range(m.runs):
-                seconds.append(model.run())
+                with self.watch.run():
+                    seconds.append(model.run())
                 ends.append(model.kept())
             events = model.events()
             if m.keep:

@@ -30,22 +30,34 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 from fullint.errors import RuntimeFailure, UsageError
+from fullint.limits import OVERDUE, Limits, limits
 from fullint.model.ir import Model
 from fullint.model.tflite import write_file
 from fullint.runtime.messages import Answer, Message, Sample
+from fullint.temporary import temporary_file, token
 
 F_SETPIPE_SZ, PIPE_BYTES = 1031, 2**20
 """Linux: enlarge the pipe to 1 MiB, so that a sample is passed in one piece and not in many."""
 _BOOT = "import sys; sys.path[:] = filter(None, sys.path); from fullint.runtime.worker import main; main()"
 """The current folder is removed from the path, so that a user's file with the name of a module is not imported."""
+OUT_OF_MEMORY = (-signal.SIGABRT, -signal.SIGSEGV)
+"""How LiteRT ends where it gets no memory; it ends so for other reasons, too."""
+ABOUT_MEMORY = ("memory", "Memory", "llocate", "reshape runtime")
+"""Words of what LiteRT says where it gets none."""
 _NOISE = ("INFO:", "WARNING:", "W0000", "I0000", "VERBOSE:")
 
 
 class WorkerProcess:
-    """A child process that answers messages; `what` names the model in error messages."""
+    """A child process that answers messages.
 
-    def __init__(self, what: str = "the model") -> None:
+    Args:
+        what: names the model in error messages.
+        within: how much memory and time it may take; those of the context (`limits`) by default.
+    """
+
+    def __init__(self, what: str = "the model", within: Limits | None = None) -> None:
         self.what = what
+        self.limits = within or limits()
         self.waiting: deque[type[Any]] = deque()
         """Types of the messages not yet answered, oldest first."""
         self.patience: float | None = None
@@ -62,7 +74,7 @@ class WorkerProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _BOOT],
+            [sys.executable, "-c", _BOOT, *self.limits.arguments(), token()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -130,7 +142,8 @@ class WorkerProcess:
             if timer is not None:
                 timer.cancel()
         if not done:
-            raise RuntimeFailure(f"LiteRT rejects {self.what}: {value.text}", sample=value.sample)
+            hint = self._memory_hint() if any(word in value.text for word in ABOUT_MEMORY) else ""
+            raise RuntimeFailure(f"LiteRT rejects {self.what}: {value.text}{hint}", sample=value.sample)
         answer: Answer = value
         return answer
 
@@ -159,9 +172,21 @@ class WorkerProcess:
 
     def _crash(self) -> RuntimeFailure:
         code = self._process.wait()
+        if code == OVERDUE:
+            allowed = f" of {self.limits.seconds:g} s" if self.limits.seconds is not None else ""
+            return RuntimeFailure(
+                f"{self.what} was stopped: a run took longer than its limit{allowed}; a loop in it may never end. "
+                f"If it only takes long: {self.limits.option}",
+                crashed=True,
+            )
         cause = signal.strsignal(-code) if code < 0 else f"exit code {code}"
         said = "; ".join(self._last_words())
-        return RuntimeFailure(f"LiteRT crashed on {self.what} ({cause}){': ' + said if said else ''}", crashed=True)
+        hint = self._memory_hint() if code in OUT_OF_MEMORY else ""
+        return RuntimeFailure(f"LiteRT crashed on {self.what} ({cause}){': ' + said if said else ''}{hint}", crashed=True)
+
+    def _memory_hint(self) -> str:
+        most = f"{self.limits.memory / 1e9:.3g} GB" if self.limits.memory is not None else "4 x the model + 2 GB"
+        return f"; should it need more than {most} of memory: --worker-memory"
 
     def _last_words(self) -> list[str]:
         self._log.seek(0)
@@ -172,17 +197,17 @@ class WorkerProcess:
 @contextlib.contextmanager
 def model_file(model: bytes | Model) -> Iterator[str]:
     """A temporary file with a model, for the runtime to map into memory."""
-    with tempfile.NamedTemporaryFile(prefix="fullint-", suffix=".tflite") as f:
+    with contextlib.ExitStack() as stack:
         try:
+            path = str(stack.enter_context(temporary_file(".tflite")))
             if isinstance(model, Model):
-                write_file(model, f.name)
+                write_file(model, path)
             else:
-                f.write(model)
-                f.flush()
+                Path(path).write_bytes(model)
         except OSError as e:
             where = f"cannot write a temporary file in {tempfile.gettempdir()}: {e.strerror or e}"
             raise UsageError(f"{where}; set TMPDIR to a folder with free space") from e
-        yield f.name
+        yield path
 
 
 def _import_path() -> str:

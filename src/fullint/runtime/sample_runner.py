@@ -16,6 +16,7 @@ from typing import Any
 from fullint.model.ir import Array
 from fullint.runtime.interpreter import invoke, open_interpreter
 from fullint.runtime.messages import Accumulator
+from fullint.runtime.watch import Watch
 
 
 class SampleError(RuntimeError):
@@ -37,14 +38,16 @@ class SampleRunner:
         interpreters: samples run at the same time.
         threads: of each interpreter.
         accumulator: an empty one.
+        watch: that runs are under.
     """
 
-    def __init__(self, path: str, interpreters: int, threads: int, accumulator: Accumulator) -> None:
-        self.threads_of_each = threads
+    def __init__(self, path: str, interpreters: int, threads: int, accumulator: Accumulator, watch: Watch) -> None:
+        self.threads_of_each, self.watch = threads, watch
         self.work: queue.Queue[tuple[int, Sequence[Array]] | None] = queue.Queue(maxsize=interpreters)
         self.accumulators = [copy.deepcopy(accumulator) for _ in range(interpreters)]
         self.error: BaseException | None = None
-        first = open_interpreter(path, "xnnpack", threads)
+        with watch.loading():
+            first = open_interpreter(path, "xnnpack", threads)
         self.threads = [
             threading.Thread(target=self._loop, args=(path, a, first if i == 0 else None), daemon=True)
             for i, a in enumerate(self.accumulators)
@@ -68,7 +71,8 @@ class SampleRunner:
                 continue
             try:
                 runner = runner or open_interpreter(path, "xnnpack", self.threads_of_each)
-                invoke(runner, item[1])
+                with self.watch.run():
+                    invoke(runner, item[1])
                 accumulator.add(item[0], [runner.get_tensor(d["index"]) for d in runner.get_output_details()])
             except Exception as e:  # handed to the parent by the next command
                 self.error = SampleError(*item, e)

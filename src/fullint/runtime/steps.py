@@ -14,12 +14,14 @@ from typing import Any
 
 from fullint.model.ir import Array
 from fullint.runtime.interpreter import invoke, open_interpreter
+from fullint.runtime.watch import Watch
 
 
 class Steps:
     """The values of one model, by numbers that the caller chose; each a list of arrays, one for each sample."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
         self.values: dict[int, Sequence[Array]] = {}
 
     def put(self, values: Mapping[int, Sequence[Array]]) -> None:
@@ -28,12 +30,15 @@ class Steps:
 
     def advance(self, path: str, takes: Sequence[int], gives: Sequence[int], drops: Sequence[int], threads: int) -> None:
         """Run a piece on every sample, in their order (so that its variables go on from one to the next)."""
-        runner = open_interpreter(path, "xnnpack", threads)
+        self.watch.expect(path, "xnnpack")
+        with self.watch.loading():
+            runner = open_interpreter(path, "xnnpack", threads)
         ends = [d["index"] for d in runner.get_output_details()]
         made: list[list[Array]] = [[] for _ in gives]
         count = len(self.values[takes[0]]) if takes else max(map(len, self.values.values()), default=0)
         for i in range(count):
-            invoke(runner, [self.values[key][i] for key in takes])
+            with self.watch.run():
+                invoke(runner, [self.values[key][i] for key in takes])
             for found, end in zip(made, ends, strict=True):
                 found.append(runner.get_tensor(end))
         self.values.update(zip(gives, made, strict=True))

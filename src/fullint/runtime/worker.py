@@ -11,6 +11,7 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,11 +20,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fullint.errors import FullintError
+from fullint.limits import Limits
 from fullint.model.ir import Array
 from fullint.runtime import messages
 from fullint.runtime.interpreter import invoke, open_interpreter
 from fullint.runtime.sample_runner import SampleError, SampleRunner
 from fullint.runtime.steps import Steps
+from fullint.runtime.watch import Watch
 
 SAMPLES_AHEAD = 4
 DELEGATE_NODE = "DELEGATE"
@@ -33,10 +36,11 @@ DELEGATE_NODE = "DELEGATE"
 class Worker:
     """Answers messages; `HANDLERS` maps each message to its method."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
         self.runner: Any = None
         self.samples: SampleRunner | None = None
-        self.steps = Steps()
+        self.steps = Steps(watch)
         self.benchmark: Any = None
         """Answers a benchmark's messages; created with the first one."""
 
@@ -47,40 +51,51 @@ class Worker:
         if self.benchmark is None:
             from fullint.runtime.benchmark_worker import BenchmarkWorker
 
-            self.benchmark = BenchmarkWorker()
+            self.benchmark = BenchmarkWorker(self.watch)
         return self.benchmark.answer(message)
 
     def open(self, m: messages.Open) -> None:
         self.runner = None  # frees the old model's memory first
-        self.runner = open_interpreter(m.path, m.kernels, m.threads, m.shapes)
+        self.watch.expect(m.path, m.kernels)
+        with self.watch.loading():
+            self.runner = open_interpreter(m.path, m.kernels, m.threads, m.shapes)
 
     def run(self, m: messages.Run) -> list[Array]:
-        invoke(self.runner, m.arrays)
+        with self.watch.run():
+            invoke(self.runner, m.arrays)
         return [self.runner.get_tensor(d["index"]) for d in self.runner.get_output_details()]
 
     def delegate_nodes(self, m: messages.DelegateNodes) -> list[tuple[list[int], list[int]]]:
-        details = open_interpreter(m.path, "xnnpack", 1)._get_ops_details()
+        self.watch.expect(m.path, "xnnpack")
+        with self.watch.loading():
+            details = open_interpreter(m.path, "xnnpack", 1)._get_ops_details()
         return [(list(map(int, d["inputs"])), list(map(int, d["outputs"]))) for d in details if d["op_name"] == DELEGATE_NODE]
 
     def latency(self, m: messages.Latency) -> list[float]:
-        invoke(self.runner, m.arrays)
+        with self.watch.run():
+            invoke(self.runner, m.arrays)
         seconds = []
         for _ in range(m.runs):
-            start = time.perf_counter()
-            self.runner.invoke()
-            seconds.append(time.perf_counter() - start)
+            with self.watch.run():
+                start = time.perf_counter()
+                self.runner.invoke()
+                seconds.append(time.perf_counter() - start)
         return seconds
 
     def tensor_shapes(self, m: messages.TensorShapes) -> list[tuple[int, ...]]:
-        runner = open_interpreter(m.path, "builtin", 1, m.shapes)
+        self.watch.expect(m.path, "builtin")
+        with self.watch.loading():
+            runner = open_interpreter(m.path, "builtin", 1, m.shapes)
         details = runner.get_input_details()
-        invoke(runner, [np.zeros(d["shape"], d["dtype"]) for d in details])
+        with self.watch.run():
+            invoke(runner, [np.zeros(d["shape"], d["dtype"]) for d in details])
         found = {d["index"]: tuple(int(n) for n in d["shape"]) for d in runner.get_tensor_details()}
         return [found.get(i, ()) for i in range(max(found, default=-1) + 1)]
 
     def measure(self, m: messages.Measure) -> None:
         interpreters, threads = (1, m.threads) if m.together else (m.threads, 1)
-        self.samples = SampleRunner(m.path, interpreters, threads, m.accumulator)
+        self.watch.expect(m.path, "xnnpack")
+        self.samples = SampleRunner(m.path, interpreters, threads, m.accumulator, self.watch)
 
     def sample(self, m: messages.Sample) -> None:
         if self.samples is None:
@@ -119,17 +134,22 @@ HANDLERS: dict[type[Any], Callable[[Worker, Any], Any]] = {
 
 
 def main() -> None:
-    """Answer messages from standard input until it ends. A terminal's interrupt goes to the parent, which decides what ends."""
+    """Answer messages from standard input until it ends. A terminal's interrupt goes to the parent, which decides what ends.
+
+    Arguments of the command line: the limits, and the token of the parent's temporary files.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    memory, seconds, parent = sys.argv[1:]
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # the runtime's prints must not mix with the answers
+    watch = Watch(Limits.parse(memory, seconds), parent, source.fileno())
     import ai_edge_litert.interpreter  # noqa: F401 - loaded while the parent prepares its first message
 
-    serve(source, sink)
+    serve(source, sink, watch)
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
+def serve(source: BinaryIO, sink: BinaryIO, watch: Watch) -> None:
     """The main loop: read a message, handle it, and answer it; samples have no answer.
 
     A thread reads messages ahead, so that the parent does not block on sending while this side blocks on answering. At most
@@ -138,7 +158,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     waiting: queue.Queue[Any] = queue.Queue()
     room = threading.Semaphore(SAMPLES_AHEAD)
     threading.Thread(target=_read, args=(source, waiting, room), daemon=True).start()
-    worker = Worker()
+    worker = Worker(watch)
     failure: messages.Failed | None = None
     while (message := waiting.get()) is not None:
         reply: tuple[bool, Any]

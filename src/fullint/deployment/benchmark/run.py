@@ -13,6 +13,7 @@ from fullint.deployment.benchmark.simulate import device_commands
 from fullint.deployment.delegates import nnapi
 from fullint.deployment.logs.record import SIMULATED
 from fullint.errors import DelegationError, UsageError
+from fullint.limits import limited
 from fullint.ops import KERNEL_SETS
 from fullint.reporting import SCHEMA_VERSION
 from fullint.version import __version__
@@ -42,6 +43,8 @@ def benchmark(
     external_delegate_path: str | None = None,
     external_delegate_options: str | dict[str, str] | None = None,
     require_full_delegation: bool = False,
+    worker_memory: float | None = None,
+    worker_seconds: float | None = None,
 ) -> BenchmarkReport:
     """Measure the latency of models on LiteRT, in total and per operator, and compare them.
 
@@ -51,7 +54,7 @@ def benchmark(
         num_threads: number of threads of one inference.
         num_runs: minimum number of runs per model.
         min_secs: minimum total time of the runs per model, in seconds.
-        max_secs: maximum total time of the runs per model, in seconds.
+        max_secs: maximum total time of the runs per model, in seconds; a single run that takes 10 s longer is stopped.
         warmup_runs: minimum number of warm-up runs.
         warmup_min_secs: minimum time of the warm-up, in seconds.
         run_delay: seconds to wait before each run; none if negative.
@@ -62,6 +65,8 @@ def benchmark(
         external_delegate_path: library of an external delegate.
         external_delegate_options: its options, as a dict or "key:value;key:value".
         require_full_delegation: raise an error if the delegate does not accept every operator.
+        worker_memory, worker_seconds: limits of each process that runs a model, in GB and seconds of one run; as in
+            `quantize`.
 
     Raises:
         DelegationError: the delegate does not accept every operator, and `require_full_delegation` is set.
@@ -73,7 +78,7 @@ def benchmark(
         enable_op_profiling, simulate, nnapi_accelerator_name, external_delegate_path, _pairs(external_delegate_options),
     )  # fmt: skip
     _check(models, how)
-    with contextlib.ExitStack() as stack:
+    with limited(worker_memory, worker_seconds), contextlib.ExitStack() as stack:
         runs = [TimedModel(stack, m, how) for m in models]
         for r in runs:
             if require_full_delegation:

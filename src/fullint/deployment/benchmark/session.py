@@ -22,6 +22,7 @@ from fullint.deployment.benchmark.settings import Settings
 from fullint.deployment.benchmark.simulate import Simulation, simulation
 from fullint.deployment.delegates.partition import PartitionReport, cut
 from fullint.errors import ModelFormatError, RuntimeFailure
+from fullint.limits import limits
 from fullint.model.ir import NUMPY_TYPES, Array, Model
 from fullint.model.tflite import read_model
 from fullint.runtime.benchmark_messages import Fill, Loop, Memory, OpenCompiled, OpenPlain, ProfileRuns, Profiles
@@ -34,6 +35,8 @@ MOST_RATIO = 20.0
 """Logarithm of the largest ratio that is reported; a single turn gives no upper bound."""
 PROFILE_SECONDS, PROFILE_RUNS, MOST_RUNS = 1.0, 3, 100
 """Seconds of profiled runs in all turns together; minimum and maximum number of them per turn."""
+GRACE = 10.0
+"""Seconds that a single run may take beyond the maximum of all of them."""
 Shapes = Sequence[tuple[tuple[int, ...], str]]
 
 
@@ -49,7 +52,9 @@ class TimedModel:
             raise ModelFormatError(f"{self.name}: {e}" if self.name and self.name not in str(e) else str(e)) from e
         self.path = stack.enter_context(model_file(source)) if isinstance(source, bytes) else str(source)
         self.size = Path(self.path).stat().st_size
-        self.worker = stack.enter_context(WorkerProcess(self.name or "the model"))
+        self.worker = stack.enter_context(
+            WorkerProcess(self.name or "the model", limits().within(how.max_secs + GRACE, "--max_secs"))
+        )
         self.played: Simulation | None = None
         self.before = self.worker.call(Memory())
         if how.simulate is not None:

@@ -106,7 +106,13 @@ class PartitionReport(Report):
 
 
 def partition(
-    model: str | Path | bytes, target: str = "xnnpack", *, after: str | None = None, samples: Any = None
+    model: str | Path | bytes,
+    target: str = "xnnpack",
+    *,
+    after: str | None = None,
+    samples: Any = None,
+    worker_memory: float | None = None,
+    worker_seconds: float | None = None,
 ) -> PartitionReport:
     """How a delegate would partition a model's main graph.
 
@@ -117,6 +123,8 @@ def partition(
             ethos-u-vela).
         after: "repair" to also partition the repaired model.
         samples: samples for the repair, if it needs them.
+        worker_memory, worker_seconds: limits of each process that runs a model, in GB and seconds of one run; as in
+            `quantize`.
 
     Raises:
         ModelFormatError, UsageError: the file is not a model; the target is unknown.
@@ -131,7 +139,8 @@ def partition(
     if after == "repair":
         from fullint.repairing.pipeline import repair
 
-        later = cut(read_for_audit(repair(model, samples).model), target, f"{name} repaired")
+        repaired = repair(model, samples, worker_memory=worker_memory, worker_seconds=worker_seconds)
+        later = cut(read_for_audit(repaired.model), target, f"{name} repaired")
     return cut(read, target, name, later)
 
 

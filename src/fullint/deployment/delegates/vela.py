@@ -13,13 +13,13 @@ import importlib.util
 import re
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
 from fullint.errors import RuntimeFailure, UsageError
 from fullint.model.ir import Model, Op
 from fullint.model.tflite import write_model
+from fullint.runtime.supervised import run_supervised
+from fullint.temporary import temporary_folder
 
 DEFAULT = "ethos-u55-128"
 CONFIGS = tuple(
@@ -74,19 +74,21 @@ def _named(model: Model) -> bytes:
 
 
 def _run(data: bytes, config: str) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.tflite"
+    with temporary_folder() as folder, open(folder / "said", "w+", errors="replace") as said:
+        path = folder / "model.tflite"
         path.write_bytes(data)
         vela = [sys.executable, "-c", "import sys; from ethosu.vela.vela import main; main(sys.argv[1:])"]
-        command = [*vela, str(path), "--output-dir", folder, "--accelerator-config", config, "--show-cpu-operations"]
+        command = [*vela, str(path), "--output-dir", str(folder), "--accelerator-config", config, "--show-cpu-operations"]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+            code = run_supervised(command, said, temporary=folder, timeout=PATIENCE)
         except subprocess.TimeoutExpired as e:
             raise RuntimeFailure(f"Vela did not finish within {PATIENCE:.0f} s") from e
-    if done.returncode:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
+        said.seek(0)
+        text = said.read()
+    if code:
+        last = text.strip().splitlines()[-1:] or ["no message"]
         raise RuntimeFailure(f"Vela failed on the model: {last[0]}")
-    return done.stdout + done.stderr
+    return text
 
 
 def _answer(model: Model, detail: str) -> TargetAnswer:

@@ -1,0 +1,103 @@
+"""A worker's watch: it ends the process when a run takes too long, or when the parent is gone.
+
+    with watch.run():        the clock of this thread's run starts
+        runner.invoke()      overdue, or nobody is left at the other end of standard input  ->  the process ends
+
+A thread looks at clock and pipe twice a second; LiteRT lets other threads run while it computes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from fullint.limits import OVERDUE, Limits
+from fullint.temporary import remove_own
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+EVERY = 0.5
+"""Seconds between two looks."""
+
+
+class Watch:
+    """Limits of this process's runs.
+
+    Args:
+        limits: to keep.
+        parent: token of the parent's temporary files, which are removed if it is gone.
+        pipe: descriptor of the pipe that the parent holds the other end of; None to watch no parent.
+    """
+
+    def __init__(self, limits: Limits, parent: str = "", pipe: int | None = None) -> None:
+        self.limits, self.parent, self.pipe = limits, parent, pipe
+        self.clocks: dict[int, float] = {}
+        """When the run of each thread is overdue, by `time.monotonic`."""
+        self.allowed = 0.0
+        """Seconds for the next run."""
+        self.first = True
+        self.memory = 0
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def expect(self, path: str, kernels: str) -> None:
+        """Set the limits for a model that is about to be loaded; memory that was allowed before stays allowed."""
+        size = Path(path).stat().st_size if Path(path).exists() else 0
+        self.allowed, self.first = self.limits.first_run(size, kernels), True
+        memory = self.limits.memory_for(size)
+        if resource is None or memory <= self.memory:
+            return
+        self.memory = memory
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        soft = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+    @contextlib.contextmanager
+    def run(self) -> Iterator[None]:
+        """The time of one run, in this thread."""
+        thread, start = threading.get_ident(), time.monotonic()
+        if self.allowed:
+            self.clocks[thread] = start + self.allowed
+        try:
+            yield
+        finally:
+            self.clocks.pop(thread, None)
+            if self.first and self.allowed:
+                self.first, self.allowed = False, self.limits.next_run(time.monotonic() - start)
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """The time that a model may take to load: that of its first run."""
+        thread = threading.get_ident()
+        if self.allowed:
+            self.clocks[thread] = time.monotonic() + self.allowed
+        try:
+            yield
+        finally:
+            self.clocks.pop(thread, None)
+
+    def _look(self) -> None:
+        poll = None
+        if self.pipe is not None and hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(self.pipe, 0)  # only whether the other end is closed
+        while True:
+            if poll is None:
+                time.sleep(EVERY)
+            elif poll.poll(EVERY * 1000):
+                remove_own(Path(tempfile.gettempdir()), self.parent)
+                os._exit(0)
+            now = time.monotonic()
+            if any(overdue < now for overdue in list(self.clocks.values())):
+                sys.stderr.flush()
+                os._exit(OVERDUE)

@@ -1,0 +1,166 @@
+"""Temporary files and folders that no run leaves behind.
+
+    fullint-7351-9c1f04aa-e52f0b11.tflite      in the folder for temporary files
+    .m.tflite.52a3e7b0.7351-9c1f04aa.fullint   beside an output, until it has its name
+
+Each name has the token of its process, and each file is locked while its process lives. So an ending process finds its own
+files by their names, however it ends, and a later run tells files that a killed one has left by their being unlocked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked, and what a killed process has left is not found
+    fcntl = None  # type: ignore[assignment]
+
+PREFIX, SUFFIX = "fullint-", ".fullint"
+LOCK = "lock"
+"""In a temporary folder, the file that is locked."""
+MOST_NAME = 100
+"""Characters of an output's name in that of its temporary file."""
+_OURS = re.compile(r"fullint-\d+-[0-9a-f]{8}-|\..*\.\d+-[0-9a-f]{8}\.fullint$")
+
+
+@functools.cache
+def _token_of(pid: int) -> str:
+    return f"{pid}-{secrets.token_hex(4)}"
+
+
+def token() -> str:
+    """What the names of this process's temporary files have in common, and those of no other process."""
+    return _token_of(os.getpid())
+
+
+@contextlib.contextmanager
+def temporary_file(suffix: str = "") -> Iterator[Path]:
+    """A new, empty file in the folder for temporary files, for as long as the context lasts.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    handle, path = _locked(_folder(), f"{PREFIX}{token()}-{secrets.token_hex(4)}{suffix}")
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A new folder in the folder for temporary files, for as long as the context lasts.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{token()}-", dir=_folder()))
+    handle, _ = _locked(path, LOCK)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def beside(target: Path) -> Iterator[tuple[int, Path]]:
+    """A new file in the folder of an output, as its descriptor and its path; what is left of it at the end is removed.
+
+    What killed runs have left in that folder is removed first.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    remove_left(target.parent)
+    handle, path = _locked(target.parent, f".{target.name[:MOST_NAME]}.{secrets.token_hex(4)}.{token()}{SUFFIX}")
+    try:
+        yield handle, path
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _folder() -> Path:
+    """The folder for temporary files, without what killed runs have left there."""
+    folder = tempfile.gettempdir()
+    _tidied(folder, os.getpid())
+    return Path(folder)
+
+
+@functools.cache
+def _tidied(folder: str, pid: int) -> None:
+    """Once in a process."""
+    remove_left(Path(folder))
+
+
+def _locked(folder: Path, name: str) -> tuple[int, Path]:
+    """A new file, locked. Another run may take it for one that was left, until it is locked: then it is made again."""
+    path = folder / name
+    while True:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        if fcntl is None:
+            return handle, path
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, path
+        os.close(handle)
+
+
+def remove_own(folder: Path, of: str | None = None) -> None:
+    """Remove all temporary files of one process from a folder, this one's by default; never raises."""
+    of = of or token()
+    for path in _temporary(folder):
+        if of in path.name:
+            _remove(path)
+
+
+def remove_left(folder: Path) -> None:
+    """Remove the temporary files in a folder whose processes are gone; never raises."""
+    for path in _temporary(folder):
+        if _left(path / LOCK if path.is_dir() else path):
+            _remove(path)
+
+
+def _temporary(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [folder / e.name for e in entries if _OURS.match(e.name)]
+    except OSError:
+        return []
+
+
+def _left(path: Path) -> bool:
+    if fcntl is None:
+        return False
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
