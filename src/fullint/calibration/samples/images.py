@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
-MOST_PIXELS = 100_000_000
+MOST_PIXELS, MOST_DEEP_PIXELS = 100_000_000, 25_000_000
+"""Those of more than 8 bits take 4 bytes each, in several copies."""
+DEEP = ("I", "F")
+"""How Pillow's modes of more than 8 bits begin."""
 SIXTEEN_BITS = 65535
 
 
@@ -88,8 +91,9 @@ class ImageFolder:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `MOST_PIXELS` is the bound
                 with Image.open(file) as picture:
-                    if picture.width * picture.height > MOST_PIXELS:
-                        raise SamplesError(_too_large(file, picture.width, picture.height))
+                    most = MOST_DEEP_PIXELS if picture.mode.startswith(DEEP) else MOST_PIXELS
+                    if picture.width * picture.height > most:
+                        raise SamplesError(_too_large(file, picture.width, picture.height, most))
                     found = self._resized(file, picture)
         except Image.DecompressionBombError as e:
             raise SamplesError(f"{file}: too many pixels to be a sample ({e}); scale it down, or remove it") from e
@@ -103,7 +107,7 @@ class ImageFolder:
         from PIL import Image
 
         size = (self.width, self.height)
-        if not picture.mode.startswith(("I", "F")):
+        if not picture.mode.startswith(DEEP):
             mode = {1: "L", 3: "RGB", 4: "RGBA"}[self.channels]
             return np.asarray(picture.convert(mode).resize(size, Image.Resampling.BILINEAR), np.float32)
         deep = np.asarray(picture, np.float32)
@@ -115,5 +119,5 @@ class ImageFolder:
         return np.concatenate([colours, np.full_like(one, 255)], axis=2) if self.channels == 4 else colours
 
 
-def _too_large(file: Path, width: int, height: int) -> str:
-    return f"{file}: {width} x {height} pixels are too many for a sample (at most {MOST_PIXELS:,}); scale it down, or remove it"
+def _too_large(file: Path, width: int, height: int, most: int) -> str:
+    return f"{file}: {width} x {height} pixels are too many for a sample (at most {most:,}); scale it down, or remove it"

@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from fullint.calibration.samples.arrays_in_files import NpyRows, Rows, open_npz
 from fullint.calibration.samples.images import ImageFolder
 from fullint.errors import SamplesError
 from fullint.model.ir import Array
 
 FOLDERS = "folders"
 MOST_LABEL = 1e9
+MOST_BYTES = 500_000_000
+"""Of labels, all together; one-hot ones of a thousand classes take four thousand bytes each."""
 
 
 def read_labels(given: Any, arrays: Mapping[str, Any] | None, images: ImageFolder | None) -> Array:
@@ -38,7 +41,7 @@ def read_labels(given: Any, arrays: Mapping[str, Any] | None, images: ImageFolde
     name = str(given)
     if arrays is not None and name in arrays:
         beside = arrays[name]
-        return _classes(list(beside) if np.shape(beside) else beside, f'labels "{name}"')
+        return _classes(beside.whole(MOST_BYTES) if isinstance(beside, Rows) else beside, f'labels "{name}"')
     if images is not None and name == FOLDERS:
         return np.unique(images.classes(), return_inverse=True)[1].astype(np.int64)
     if not Path(name).is_file():
@@ -48,18 +51,18 @@ def read_labels(given: Any, arrays: Mapping[str, Any] | None, images: ImageFolde
 
 
 def _of_file(path: Path) -> Any:
+    if path.stat().st_size > MOST_BYTES:
+        raise SamplesError(f"{path}: not a file of labels: it has more than {MOST_BYTES:,} bytes")
+    if path.suffix == ".npy":
+        return NpyRows(path).whole(MOST_BYTES)
+    if path.suffix == ".npz":
+        columns = open_npz(path)
+        if len(columns) != 1:
+            raise SamplesError(f"{path}: has {len(columns)} arrays ({', '.join(columns)}); labels are one")
+        return next(iter(columns.values())).whole(MOST_BYTES)
     try:
-        if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                if len(archive.files) != 1:
-                    raise SamplesError(f"{path}: has {len(archive.files)} arrays ({', '.join(archive.files)}); labels are one")
-                return archive[archive.files[0]]
         return [int(line) for line in path.read_text().split()]
-    except SamplesError:
-        raise
-    except Exception as e:  # whatever zipfile and NumPy make of a damaged file
+    except (OSError, ValueError) as e:
         raise SamplesError(f"{path}: not a file of labels ({e})") from e
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fullint.calibration.samples.arrays_in_files import NpyRows, open_npz
 from fullint.calibration.samples.images import ImageFolder
 from fullint.calibration.samples.labels import read_labels
 from fullint.calibration.samples.python_file import from_function
@@ -86,7 +87,7 @@ def _from_path(path: str, inputs: Sequence[Slot], images: ImageOptions, labels: 
     if where.is_dir():
         return _from_folder(where, inputs, images)
     if where.suffix == ".npy":
-        return _from_arrays([_load_npy(where)], inputs)
+        return _from_arrays([NpyRows(where)], inputs)
     if where.suffix == ".npz":
         return _from_npz(where, inputs, labels, name)
     raise SamplesError(f"{path}: not a source of samples; give a .npz, a .npy, a folder of images or file.py:function")
@@ -158,6 +159,7 @@ def _from_arrays(arrays: Sequence[Any], inputs: Sequence[Slot]) -> RawSamples:
     for array, slot in zip(arrays, inputs, strict=True):
         if len(np.shape(array)) == 0:
             raise SamplesError(f'the samples of input "{slot.name}" are a single number; the first axis must be samples')
+        _check_rows(array, slot)
     counts = {len(a) for a in arrays}
     if len(counts) > 1:
         raise SamplesError(f"the inputs have different numbers of samples: {sorted(counts)}")
@@ -172,68 +174,23 @@ def _from_arrays(arrays: Sequence[Any], inputs: Sequence[Slot]) -> RawSamples:
     return RawSamples(rows(), counts.pop(), pick)
 
 
-def _load_npy(path: Path) -> Array:
-    try:
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as e:
-        raise SamplesError(f"{path}: not a readable .npy file ({e})") from e
-    return array
+def _check_rows(array: Any, slot: Slot) -> None:
+    """Refuse rows that are no samples before one is read: of another size than the input, or than one of its batch.
+
+    Raises:
+        SamplesError: they are.
+    """
+    shape = getattr(array, "shape", None)
+    if shape is None or any(n < 1 for n in slot.shape):
+        return
+    if math.prod(shape[1:]) not in (math.prod(slot.shape), math.prod(slot.shape[1:])):
+        raise SamplesError(f'sample 0, input "{slot.name}": has shape {list(shape[1:])}, the model expects {list(slot.shape)}')
 
 
 def _from_npz(path: Path, inputs: Sequence[Slot], labels: Any, name: str | None) -> RawSamples:
-    try:
-        archive = zipfile.ZipFile(path)
-        columns = {i.filename.removesuffix(".npy"): _Column(path, archive, i) for i in archive.infolist()}
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as e:
-        raise SamplesError(f"{path}: not a readable .npz file ({e})") from e
-    if not columns:
-        raise SamplesError(f"{path}: contains no array")
+    columns = open_npz(path)
     if name is not None:
         if name not in columns:
             raise SamplesError(f'{path}: has no array "{name}"; it has {_quoted(columns)}')
         return replace(_from_arrays([columns[name]], inputs), arrays=columns)
     return _from_named(columns, inputs, labels)
-
-
-class _Column:
-    """One array of a .npz, iterated along its first axis without loading all of it."""
-
-    def __init__(self, path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-        self.path, self.archive, self.info = path, archive, info
-        with archive.open(info) as f:
-            version = np.lib.format.read_magic(f)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            self.shape, self.fortran, self.dtype = read(f)
-            self.header = f.tell()
-        if self.dtype.hasobject:
-            raise ValueError(f"array {info.filename} contains Python objects; save it with a numeric type")
-
-    def __len__(self) -> int:
-        return int(self.shape[0]) if self.shape else 0
-
-    def __iter__(self) -> Iterator[Array]:
-        if self.fortran:
-            with self.archive.open(self.info) as f:
-                yield from np.lib.format.read_array(f, allow_pickle=False)
-        elif self.info.compress_type == zipfile.ZIP_STORED:
-            yield from np.memmap(self.path, self.dtype, "r", self._offset(), self.shape)
-        else:
-            yield from self._pieces()
-
-    def _offset(self) -> int:
-        """Offset in the file of the array's bytes, after the zip's local header and NumPy's header."""
-        with open(self.path, "rb") as f:
-            f.seek(self.info.header_offset + 26)
-            lengths = np.frombuffer(f.read(4), "<u2")
-        return self.info.header_offset + 30 + int(lengths.sum()) + self.header
-
-    def _pieces(self) -> Iterator[Array]:
-        shape = self.shape[1:]
-        size = int(np.prod(shape)) * self.dtype.itemsize
-        with self.archive.open(self.info) as f:
-            f.read(self.header)
-            for _ in range(len(self)):
-                data = f.read(size)
-                if len(data) < size:
-                    raise SamplesError(f"{self.path}: array {self.info.filename} is truncated; write or copy the file again")
-                yield np.frombuffer(data, self.dtype).reshape(shape)

@@ -1,0 +1,195 @@
+"""Arrays in .npy and .npz files, read row by row; nothing is read, and no memory taken, before header and size are checked.
+
+    file  =>  header: type, shape, order  =>  as many bytes as they need?  =>  rows
+
+What is read is what is there: files are of the size that their headers say, checksums are right, and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from fullint.errors import SamplesError
+from fullint.model.ir import Array
+
+UNREADABLE = (
+    tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, OverflowError, RuntimeError, NotImplementedError, SyntaxError,
+    TypeError, MemoryError, UnicodeError,
+)  # fmt: skip
+"""What zipfile and NumPy raise on damaged files."""
+READ_WHOLE_BYTES = 500_000_000
+"""An array that can only be read as a whole has at most so many bytes."""
+PIECE_BYTES = 2**22
+ENCRYPTED = 1
+"""Bit of a zip entry's flags."""
+
+
+@dataclass(frozen=True)
+class _Header:
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: Any
+    size: int
+    """Bytes of the header itself."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that the array needs."""
+        return math.prod(self.shape) * int(self.dtype.itemsize)
+
+
+def _header(f: IO[bytes], have: int, name: str) -> _Header:
+    """The checked header of an array in NumPy's format, of a file of so many bytes.
+
+    Raises:
+        ValueError: it is none, or the file is not of the size that it says.
+        SamplesError: it is an array of something else than numbers.
+    """
+    version = np.lib.format.read_magic(f)
+    if version not in ((1, 0), (2, 0)):
+        raise SamplesError(f"{name} holds records (version {version[0]}.{version[1]} of the format), not numbers")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    found = _Header(*read(f), f.tell())
+    if found.dtype.hasobject:
+        raise SamplesError(f"{name} contains Python objects; save it with a numeric type")
+    if found.dtype.kind not in "fiub":
+        raise SamplesError(f"{name} is of type {found.dtype}, which is no number; save it with a numeric type")
+    if any(n < 0 for n in found.shape):
+        raise ValueError(f"its header says shape {list(found.shape)}")
+    if found.size + found.bytes != have:
+        raise ValueError(f"its header says {found.bytes} bytes, shape {list(found.shape)}, but {have - found.size} are there")
+    return found
+
+
+class Rows:
+    """An array in a file, which is iterated along its first axis and read a row at a time.
+
+    It is not mapped into memory: where another program shortens the file meanwhile, that is an error and not the end of the
+    process.
+    """
+
+    def __init__(self, name: str, header: _Header) -> None:
+        self.name, self.header = name, header
+        self.shape, self.dtype = header.shape, header.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0] if self.shape else 0
+
+    def __iter__(self) -> Iterator[Array]:
+        if self.header.fortran and len(self.shape) > 1:
+            yield from self.whole(READ_WHOLE_BYTES)
+            return
+        shape = self.shape[1:]
+        size = math.prod(shape) * int(self.dtype.itemsize)
+        with self._reading(), self._opened() as f:
+            for _ in range(len(self)):
+                yield np.frombuffer(_exactly(f, size), self.dtype).reshape(shape)
+
+    def whole(self, most: int) -> Array:
+        """All of it, of at most so many bytes.
+
+        Raises:
+            SamplesError: it is damaged, or larger.
+        """
+        if self.header.bytes > most:
+            raise SamplesError(
+                f"{self.name} of {self.header.bytes / 1e9:.1f} GB can only be read as a whole; save it in C order "
+                "(np.ascontiguousarray), with its samples along the first axis"
+            )
+        with self._reading(), self._opened() as f:
+            found = np.frombuffer(_exactly(f, self.header.bytes), self.dtype)
+            return found.reshape(self.shape, order="F" if self.header.fortran else "C")
+
+    def _opened(self) -> IO[bytes]:
+        """A file that begins with the first row."""
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except UNREADABLE as e:
+            raise SamplesError(f"{self.name} is damaged: {e or type(e).__name__}; write or copy the file again") from e
+
+
+def _exactly(f: IO[bytes], size: int) -> bytes:
+    data = f.read(size)
+    if len(data) < size:
+        raise EOFError("it is truncated")
+    return data
+
+
+class NpyRows(Rows):
+    """The array of a .npy file.
+
+    Raises:
+        SamplesError: it is none, or its header does not go with its size.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with open(path, "rb") as f:
+                super().__init__(str(path), _header(f, path.stat().st_size, str(path)))
+        except UNREADABLE as e:
+            raise SamplesError(f"{path}: not a readable .npy file ({e or type(e).__name__})") from e
+
+    def _opened(self) -> IO[bytes]:
+        f = open(self.path, "rb")  # noqa: SIM115 - the caller closes it
+        f.seek(self.header.size)
+        return f
+
+
+def open_npz(path: Path) -> dict[str, Column]:
+    """The arrays of a .npz file by name.
+
+    Raises:
+        SamplesError: it is none, or a damaged one, or contains no array.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except UNREADABLE as e:
+        raise SamplesError(f"{path}: not a readable .npz file ({e or type(e).__name__})") from e
+    columns = {i.filename.removesuffix(".npy"): Column(path, archive, i) for i in archive.infolist()}
+    if not columns:
+        raise SamplesError(f"{path}: contains no array")
+    return columns
+
+
+class Column(Rows):
+    """One array of a .npz. Of one that is stored as it is, the checksum is looked at before its first row is read.
+
+    Raises:
+        SamplesError: its header cannot be read, or does not go with its size.
+    """
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+        self.archive, self.info = archive, info
+        self.name = f"{path}: array {info.filename}"
+        if info.flag_bits & ENCRYPTED:
+            raise SamplesError(f"{self.name} is encrypted; save it without a password")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise SamplesError(f"{self.name} is compressed in a way that NumPy does not write; save it with NumPy")
+        with self._reading(), archive.open(info) as f:
+            header = _header(f, info.file_size, self.name)
+        super().__init__(self.name, header)
+
+    def _opened(self) -> IO[bytes]:
+        if self.info.compress_type == zipfile.ZIP_STORED:
+            with self.archive.open(self.info) as f:
+                while f.read(PIECE_BYTES):  # at its end, zipfile compares the checksum
+                    pass
+        f = self.archive.open(self.info)
+        f.read(self.header.size)
+        return f
