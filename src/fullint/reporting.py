@@ -20,6 +20,7 @@ from fullint.documents import Document, cut
 from fullint.documents.text import render
 from fullint.errors import OutputExistsError
 from fullint.files import write_atomically
+from fullint.printable import shown_json
 
 SCHEMA_VERSION = 1
 
@@ -85,7 +86,7 @@ class ModelResult(ABC):
         """
         if Path(path).exists() and not force:
             raise OutputExistsError(f"{path} exists; force=True overwrites it")
-        write_atomically(path, self.model)
+        write_atomically(path, self.model, over=force)
 
     def __str__(self) -> str:
         """The report as text."""
@@ -118,7 +119,12 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def to_json(report: Any) -> str:
     """A report dataclass as indented JSON."""
-    return json.dumps(_finite(dataclasses.asdict(report)), indent=2, ensure_ascii=False, allow_nan=False)
+    return json_text(_finite(dataclasses.asdict(report)))
+
+
+def json_text(body: Any) -> str:
+    """Plain values as indented JSON that any terminal and file can take."""
+    return shown_json(json.dumps(body, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _finite(value: Any) -> Any:

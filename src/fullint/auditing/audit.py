@@ -31,6 +31,7 @@ from fullint.ops.macs import macs
 from fullint.ops.structure import check_readable
 from fullint.options import numbers
 from fullint.reporting import SCHEMA_VERSION, Report
+from fullint.runtime.diagnosis import diagnosing
 from fullint.targets import TARGETS
 from fullint.version import __version__
 
@@ -123,6 +124,7 @@ class AuditReport(Report):
         return audit_document(self)
 
 
+@diagnosing
 def audit(
     *models: str | Path | bytes,
     rule: str | Sequence[str] | None = None,

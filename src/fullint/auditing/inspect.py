@@ -16,6 +16,7 @@ from fullint.ops.structure import check_readable
 from fullint.options.choices import SNIPPET_LANGUAGES
 from fullint.options.of_samples import one_of
 from fullint.reporting import SCHEMA_VERSION, Report
+from fullint.runtime.diagnosis import diagnosing
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Inspection(Report):
         return inspection_document(self)
 
 
+@diagnosing
 def inspect(model: str | Path | bytes, snippet: str | None = None) -> Inspection:
     """Read a model and describe its contents.
 

@@ -22,6 +22,7 @@ import click
 
 from fullint.errors import AccuracyError, FullintError, NotIntegerError, OutputExistsError, UsageError
 from fullint.files import check_name, is_device, require_writable, write_atomically
+from fullint.printable import shown, shown_json
 from fullint.temporary import remove_own
 
 if TYPE_CHECKING:
@@ -105,13 +106,14 @@ def errors(as_json: bool) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that nothing is left to flush at the end
         sys.exit(0)
     except OSError as e:
-        click.echo(f"error: {e.strerror or e}{f': {e.filename}' if e.filename else ''}", err=True)
+        click.echo(shown(f"error: {e.strerror or e}{f': {e.filename}' if e.filename else ''}"), err=True)
         sys.exit(2)
     except Exception as e:
         if os.environ.get(TRACEBACK):
             raise
         click.echo(
-            f"error: fullint itself failed ({type(e).__name__}: {e}); {TRACEBACK}=1 shows where, please report it", err=True
+            shown(f"error: fullint itself failed ({type(e).__name__}: {e}); {TRACEBACK}=1 shows where, please report it"),
+            err=True,
         )
         if as_json:
             show(
@@ -151,7 +153,7 @@ def _remove_temporary(context: click.Context) -> None:
 
 
 def _fail(error: FullintError, as_json: bool) -> None:
-    click.echo(f"error: {error}", err=True)
+    click.echo(shown(f"error: {error}"), err=True)
     if as_json:
         from dataclasses import asdict
 
@@ -164,7 +166,7 @@ def _fail(error: FullintError, as_json: bool) -> None:
             "blockers": blockers,
             "lost": list(error.lost) if isinstance(error, AccuracyError) else [],
         }
-        show(json.dumps(body, indent=2, ensure_ascii=False))
+        show(shown_json(json.dumps(body, indent=2, ensure_ascii=False)))
 
 
 @contextlib.contextmanager

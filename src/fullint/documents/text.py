@@ -6,6 +6,7 @@ import io
 from typing import IO, TYPE_CHECKING
 
 from fullint.documents.document import Document, Fact, Line, Table
+from fullint.printable import one_line, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,10 +49,10 @@ def _write(document: Document, out: Console) -> None:
     for block in document.blocks:
         if isinstance(block, Line):
             prefix = _PREFIXES.get(block.level, "")
-            text = Text.assemble("  " * block.depth, (prefix, "yellow"), (block.text, _STYLES.get(block.level, "")))
+            text = Text.assemble("  " * block.depth, (prefix, "yellow"), (shown(block.text), _STYLES.get(block.level, "")))
             out.print(text)
         elif isinstance(block, Fact):
-            out.print(Text(f"  {block.label:<{LABEL}} {block.text}"))
+            out.print(Text(f"  {block.label:<{LABEL}} {shown(block.text)}"))
         else:
             _write_table(block, out)
 
@@ -61,8 +62,8 @@ def _write_table(table: Table, out: Console) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    title = Text(table.title) if table.title else None
+    title = Text(one_line(table.title)) if table.title else None
     made = RichTable(*(Column(Text(c)) for c in table.columns), title=title, title_justify="left", box=None)
     for row in table.rows:
-        made.add_row(*map(Text, row))
+        made.add_row(*(Text(one_line(cell)) for cell in row))
     out.print(made)

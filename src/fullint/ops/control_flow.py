@@ -14,6 +14,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 
 from fullint.model.ir import Graph, Model, Op, Tensor
+from fullint.printable import escaped
 
 BODY, COND = "body_subgraph_index", "cond_subgraph_index"
 THEN, ELSE = "then_subgraph_index", "else_subgraph_index"
@@ -97,7 +98,7 @@ def reads_without_value(model: Model) -> list[tuple[int, Op, str]]:
 
 
 def _text(name: object) -> str:
-    return name.decode(errors="replace") if isinstance(name, bytes) else str(name or "")
+    return escaped(name.decode(errors="surrogateescape")) if isinstance(name, bytes) else str(name or "")
 
 
 def _variables(model: Model) -> dict[object, Tie]:

@@ -18,6 +18,7 @@ from fullint.model.subgraphs import copy_graph, copy_ops, reachable
 from fullint.ops.control_flow import BODY, COND, ELSE, THEN
 from fullint.ops.make import make_reshape
 from fullint.passes.engine import No, Rewrite
+from fullint.printable import escaped
 from fullint.reporting import Change
 
 
@@ -39,7 +40,7 @@ def inline_composite(op: Op, uses: Uses) -> Rewrite | No | None:
     for new in ops:
         new.origin = op.origin
     name = (op.extra[1].get("name") if op.extra else None) or graph.name or ""
-    text = name.decode(errors="replace") if isinstance(name, bytes) else name
+    text = escaped(name.decode(errors="surrogateescape")) if isinstance(name, bytes) else name
     return Rewrite((op,), tuple(ops), f'replaced by its decomposition "{text}"')
 
 

@@ -21,6 +21,7 @@ from fullint.quantization.report import Result
 from fullint.quantization.search import search
 from fullint.quantization.stage_values import Assigned, Request
 from fullint.quantization.workbench import Workbench
+from fullint.runtime.diagnosis import diagnosing
 
 __all__ = ["Plan", "Result", "plan", "quantize"]
 
@@ -52,6 +53,7 @@ def run(stages: Sequence[Stage], request: Request, progress: Progress | None, tr
 
 
 @takes(QuantizeOptions)
+@diagnosing
 def quantize(options: QuantizeOptions) -> Result:
     """Make a model all integer, verified and executed.
 
@@ -68,6 +70,7 @@ def quantize(options: QuantizeOptions) -> Result:
 
 
 @takes(QuantizeOptions)
+@diagnosing
 def plan(options: QuantizeOptions) -> Plan:
     """The parameters `quantize` would give every tensor; nothing is written.
 

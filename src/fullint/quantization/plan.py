@@ -7,15 +7,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from fullint.documents import Document, Line
 from fullint.model.ir import Model
 from fullint.options import Recipe
+from fullint.printable import one_line
 from fullint.quantization.assignment import Assignment, Encoding
-from fullint.reporting import SCHEMA_VERSION, Report
+from fullint.reporting import SCHEMA_VERSION, Report, json_text
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -34,7 +34,7 @@ class Plan(Report):
 
     def document(self) -> Document:
         """The recipe, and as comments a line for each tensor, operand, requantize and note."""
-        encodings = (f"# {_printable(line)}" for line in str(self.assignment).split("\n"))
+        encodings = (f"# {one_line(line)}" for line in str(self.assignment).split("\n"))
         return Document(tuple(map(Line, (*str(self.recipe).splitlines(), *encodings))))
 
     def rows(self) -> list[dict[str, Any]]:
@@ -58,12 +58,7 @@ class Plan(Report):
             "cuts": cuts,
             "notes": a.notes,
         }
-        return json.dumps(body, indent=2, ensure_ascii=False)
-
-
-def _printable(line: str) -> str:
-    """A line whose control characters, which a tensor's name may have, are escaped: TOML has none in comments."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        return json_text(body)
 
 
 def _parameters(e: Encoding) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from fullint.repairing.ranges import find_ranges
 from fullint.repairing.report import Repaired, RepairPlan, RepairReport
 from fullint.repairing.select import RepairRequest, Selected, require_mendable, select
 from fullint.reporting import SCHEMA_VERSION
+from fullint.runtime.diagnosis import diagnosing
 from fullint.version import __version__
 
 __all__ = ["RepairPlan", "RepairReport", "Repaired", "repair", "repair_plan"]
@@ -50,6 +51,7 @@ ALWAYS = {
 
 
 @takes(RepairOptions)
+@diagnosing
 def repair_plan(options: RepairOptions) -> RepairPlan:
     """Which findings `repair` would fix, which it would leave, and what would stop it. Nothing is written.
 
@@ -85,6 +87,7 @@ def wanted_rules(only: str | Sequence[str] | None, skip: str | Sequence[str] | N
 
 
 @takes(RepairOptions)
+@diagnosing
 def repair(options: RepairOptions) -> Repaired:
     """Make a half-quantized or faulty model all integer, from the file alone where possible; the result is verified and run.
 

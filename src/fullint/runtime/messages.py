@@ -70,6 +70,17 @@ class TensorShapes(Message[list[tuple[int, ...]]]):
     shapes: Sequence[Shape] | None = None
 
 
+Loaded = tuple["tuple[int, ...] | None", str]
+"""Of a tensor of a loaded model: shape and type; None and "" where they are not known."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Declared(Message[list[Loaded]]):
+    """Load a model without running it, and return shape and type of every tensor of its main graph."""
+
+    path: str
+
+
 class Failed(NamedTuple):
     """The answer to a message that failed.
 

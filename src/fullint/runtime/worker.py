@@ -92,6 +92,19 @@ class Worker:
         found = {d["index"]: tuple(int(n) for n in d["shape"]) for d in runner.get_tensor_details()}
         return [found.get(i, ()) for i in range(max(found, default=-1) + 1)]
 
+    def declared(self, m: messages.Declared) -> list[messages.Loaded]:
+        self.watch.expect(m.path, "builtin")
+        with self.watch.loading():
+            runner = open_interpreter(m.path, "builtin", 1)
+        found: dict[int, messages.Loaded] = {
+            d["index"]: (
+                tuple(map(int, d["shape"])),
+                np.dtype(d["dtype"]).name if d["dtype"] not in (np.bytes_, np.object_) else "",
+            )
+            for d in runner.get_tensor_details()
+        }
+        return [found.get(i, (None, "")) for i in range(max(found, default=-1) + 1)]
+
     def measure(self, m: messages.Measure) -> None:
         interpreters, threads = (1, m.threads) if m.together else (m.threads, 1)
         self.watch.expect(m.path, "xnnpack")
@@ -124,6 +137,7 @@ HANDLERS: dict[type[Any], Callable[[Worker, Any], Any]] = {
     messages.Latency: Worker.latency,
     messages.DelegateNodes: Worker.delegate_nodes,
     messages.TensorShapes: Worker.tensor_shapes,
+    messages.Declared: Worker.declared,
     messages.Measure: Worker.measure,
     messages.Sample: Worker.sample,
     messages.FinishMeasuring: Worker.finish_measuring,
@@ -190,3 +204,7 @@ def _read(source: BinaryIO, waiting: queue.Queue[Any], room: threading.Semaphore
 
 def _message(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if not isinstance(error, RuntimeError | ValueError | FullintError) else str(error)
+
+
+def _type_name(dtype: Any) -> str:
+    return "" if dtype in (np.bytes_, np.object_) else np.dtype(dtype).name

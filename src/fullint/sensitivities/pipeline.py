@@ -32,6 +32,7 @@ from fullint.quantization.stage_values import Calibrated, Request
 from fullint.quantization.variants import could_be_float, in_float, in_int16
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import SCHEMA_VERSION
+from fullint.runtime.diagnosis import diagnosing
 from fullint.sensitivities.report import Remedy, SensitivityReport, UnitCost
 from fullint.sensitivities.trials import Outcome, Trials, Variant
 from fullint.sensitivities.units import Unit, units_of
@@ -55,6 +56,7 @@ UnitTrial = tuple[Unit, str]
 
 
 @takes(SensitivityOptions)
+@diagnosing
 def sensitivity(options: SensitivityOptions) -> SensitivityReport:
     """What each operator, layer or block costs in accuracy, and what float or int16 in its place would give back.
 

@@ -15,6 +15,7 @@ from fullint.documents import cut
 from fullint.errors import UsageError
 from fullint.model.ir import NUMPY_TYPES, Quant, Tensor
 from fullint.model.numerics import RANGES, representable
+from fullint.printable import one_line
 
 QUANTIZED_TYPES = ("int8", "uint8", "int16")
 """Types whose values are codes where they have parameters; any other value is passed as it is."""
@@ -113,7 +114,7 @@ def require_types(tensors: Sequence[InterfaceTensor], known: Mapping[str, object
 
 def in_comment(text: str) -> str:
     """Any text in printable ASCII on one line; followed by a quote, it neither ends nor continues a line comment."""
-    return text.encode("unicode_escape").decode("ascii")
+    return "".join(c if c.isascii() else c.encode("unicode_escape").decode() for c in one_line(text))
 
 
 def file_name(path: str) -> str:

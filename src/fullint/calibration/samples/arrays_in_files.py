@@ -21,6 +21,7 @@ import numpy as np
 
 from fullint.errors import SamplesError
 from fullint.model.ir import Array
+from fullint.printable import escaped
 
 UNREADABLE = (
     tokenize.TokenError,
@@ -161,7 +162,7 @@ def open_npz(path: Path) -> dict[str, Column]:
         archive = zipfile.ZipFile(path)
     except UNREADABLE as e:
         raise SamplesError(f"{path}: not a readable .npz file ({e or type(e).__name__})") from e
-    columns = {i.filename.removesuffix(".npy"): Column(path, archive, i) for i in archive.infolist()}
+    columns = {escaped(i.filename.removesuffix(".npy")): Column(path, archive, i) for i in archive.infolist()}
     if not columns:
         raise SamplesError(f"{path}: contains no array")
     return columns
@@ -176,7 +177,7 @@ class Column(Rows):
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
         self.archive, self.info = archive, info
-        self.name = f"{path}: array {info.filename}"
+        self.name = f"{path}: array {escaped(info.filename)}"
         if info.flag_bits & ENCRYPTED:
             raise SamplesError(f"{self.name} is encrypted; save it without a password")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

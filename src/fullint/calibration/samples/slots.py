@@ -11,6 +11,7 @@ import numpy as np
 from fullint.errors import SamplesError
 from fullint.model.ir import NUMPY_TYPES, Array, Model, Quant, Tensor
 from fullint.model.numerics import quantize
+from fullint.printable import unescaped
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,10 @@ def slots(model: Model, given: Sequence[Tensor] | None = None) -> list[Slot]:
         if signature.graph is model.main:
             for name, tensor in signature.inputs:
                 aliases.setdefault(tensor, []).append(name or "")
-    pairs = zip(model.main.inputs, given or model.main.inputs, strict=True)
+    pairs = list(zip(model.main.inputs, given or model.main.inputs, strict=True))
+    for t, _ in pairs:
+        if unescaped(t.name) != t.name:
+            aliases.setdefault(t, []).append(unescaped(t.name))
     return [Slot(t.name, tuple(aliases.get(t, ())), t.shape, g.dtype, _quant(g)) for t, g in pairs]
 
 

@@ -16,6 +16,7 @@ from fullint.errors import DelegationError, UsageError
 from fullint.limits import limited
 from fullint.ops import KERNEL_SETS
 from fullint.reporting import SCHEMA_VERSION
+from fullint.runtime.diagnosis import diagnosing
 from fullint.version import __version__
 
 PROFILER_OFF = "latency is measured with the profiler off, the profile in separate runs; read its rows as shares of a run"
@@ -26,6 +27,7 @@ MOST_INFLATED = 1.25
 NO_PROFILER = "an external delegate runs in the interpreter, which has no profiler: only latency is reported"
 
 
+@diagnosing
 def benchmark(
     *models: str | Path | bytes,
     kernels: str = "xnnpack",

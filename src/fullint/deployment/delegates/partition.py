@@ -17,6 +17,7 @@ from fullint.errors import UsageError
 from fullint.model.ir import NUMPY_TYPES, Graph, Model, Tensor
 from fullint.ops.macs import macs
 from fullint.reporting import SCHEMA_VERSION, Report
+from fullint.runtime.diagnosis import diagnosing
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class PartitionReport(Report):
         return partition_document(self)
 
 
+@diagnosing
 def partition(
     model: str | Path | bytes,
     target: str = "xnnpack",

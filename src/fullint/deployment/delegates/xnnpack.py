@@ -386,7 +386,7 @@ def _matmul_axis(op: Op) -> str | None:
 
 def _attention(op: Op) -> str | None:
     name = op.extra[1].get("name") if op.extra else None
-    text = name.decode() if isinstance(name, bytes) else str(name)
+    text = name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name)
     return None if text == "odml.scaled_dot_product_attention" else f"the composite {text} is not supported"
 
 

@@ -22,6 +22,7 @@ from fullint.model.ir import Model, Op, Uses
 from fullint.model.tflite import read_model
 from fullint.ops.base import CONVERSIONS
 from fullint.reporting import SCHEMA_VERSION, Report
+from fullint.runtime.diagnosis import diagnosing
 
 _FLOAT = re.compile(r"\b(F32|F16)\b")
 _INTEGER = re.compile(r"\b(QS8|QU8|QC8|QD8|S8|U8)\b")
@@ -135,6 +136,7 @@ class LogReport(Report):
         return log_document(self)
 
 
+@diagnosing
 def readlog(log: str | Path, model: str | Path | bytes | None = None) -> LogReport:
     """Read a `benchmark_model` log: where the time goes, and what an all-integer model can gain.
 

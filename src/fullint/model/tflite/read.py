@@ -16,6 +16,7 @@ from fullint.errors import ModelFormatError
 from fullint.files import check_name, unreadable
 from fullint.model.ir import Array, Buffer, Graph, Model, Op, Quant, Signature, Tensor
 from fullint.model.tflite import schema
+from fullint.printable import escaped
 
 _GRAPH_FIELDS = ("subgraph_index",)
 
@@ -248,7 +249,7 @@ def _flags(vector: Any) -> list[bool] | None:
 def _text(value: Any) -> str | None:
     if value is None:
         return None
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+    return escaped(value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value))
 
 
 def _at(items: list[Any], index: int, what: str) -> Any:

@@ -12,6 +12,7 @@ from fullint.errors import FullintError
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Tensor
 from fullint.model.subgraphs import expand_lookups
 from fullint.model.tflite import schema
+from fullint.printable import unescaped
 
 _PAGE = 4096
 _ALIGNMENT = 64
@@ -213,5 +214,5 @@ class _Writer:
 
 
 def _bytes(text: str | None) -> bytes | None:
-    """A name as bytes; bytes that are not UTF-8 are preserved from reading."""
-    return None if text is None else text.encode("utf-8", "surrogateescape")
+    """A name as the bytes that it was read from."""
+    return None if text is None else unescaped(text).encode("utf-8", "surrogateescape")

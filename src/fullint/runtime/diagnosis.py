@@ -1,0 +1,96 @@
+"""What is wrong with a model that made fullint itself fail: LiteRT is asked.
+
+    an exception of Python  ->  does LiteRT load the model?                       no  ->  ModelFormatError: what LiteRT says
+                                are shapes and types those that the file says?    no  ->  ModelFormatError: which tensor
+                                                                                 yes  ->  the exception: a bug of fullint
+
+A damaged file can break any rule of the format. Those that matter are checked when it is read (`ops.structure`); for all
+others, a message that names the damage takes the place of one that asks for a report.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from fullint.errors import FullintError, ModelFormatError, RuntimeFailure
+from fullint.model.ir import Tensor
+from fullint.model.tflite import read_model
+from fullint.runtime.messages import Declared, Loaded
+from fullint.runtime.process import WorkerProcess, model_file
+
+P = ParamSpec("P")
+Done = TypeVar("Done")
+IDENTIFIER = b"TFL3"
+
+
+def diagnosing(function: Callable[P, Done]) -> Callable[P, Done]:
+    """Make a call look at the models that it was given where it fails in a way that nobody foresaw.
+
+    Its models are those of its arguments that are one: bytes, paths, or the `model` of options. The call then also raises
+
+    ModelFormatError: LiteRT does not load a model, or a model says of a tensor what is not so.
+    """
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Done:
+        try:
+            return function(*args, **kwargs)
+        except (FullintError, OSError) as e:
+            if isinstance(e, RuntimeFailure) and (why := _fault([*args, *kwargs.values()], loads=True)):
+                raise ModelFormatError(why) from e
+            raise
+        except Exception as e:
+            if why := _fault([*args, *kwargs.values()]):
+                raise ModelFormatError(why) from e
+            raise
+
+    return call
+
+
+def _fault(arguments: list[object], *, loads: bool = False) -> str | None:
+    """What is wrong with the first model that something is wrong with; `loads`: other than that LiteRT does not load it."""
+    for argument in arguments:
+        given = getattr(argument, "model", argument)
+        if isinstance(given, str | Path | bytes) and _is_model(given):
+            name = "the TFLite model" if isinstance(given, bytes) else str(given)
+            try:
+                why = next(_lies(given), None)
+            except RuntimeFailure as e:
+                why = None if loads else str(e)
+            except FullintError:
+                why = None
+            if why is not None:
+                return f"{name}: damaged: {why}"
+    return None
+
+
+def _is_model(given: str | Path | bytes) -> bool:
+    if isinstance(given, bytes):
+        return given[4:8] == IDENTIFIER
+    try:
+        with open(given, "rb") as f:
+            return f.read(8)[4:] == IDENTIFIER
+    except (OSError, ValueError):
+        return False
+
+
+def _lies(source: str | Path | bytes) -> Iterator[str]:
+    """What a model says of tensors of its main graph that LiteRT finds to be otherwise."""
+    model = read_model(source)
+    with contextlib.ExitStack() as stack:
+        path = stack.enter_context(model_file(source)) if isinstance(source, bytes) else str(source)
+        found = stack.enter_context(WorkerProcess()).call(Declared(path))
+    for t, there in zip(model.main.tensors, found, strict=False):
+        yield from _differences(t, there)
+
+
+def _differences(t: Tensor, there: Loaded) -> Iterator[str]:
+    shape, dtype = there
+    if shape is not None and all(n >= 0 for n in t.shape) and tuple(t.shape) != shape:
+        yield f'tensor "{t.name}" has shape {list(t.shape)}, but LiteRT computes {list(shape)}'
+    if dtype and t.dtype != dtype:
+        yield f'tensor "{t.name}" is {t.dtype}, but LiteRT computes {dtype}'
