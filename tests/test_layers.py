@@ -17,7 +17,10 @@ SOURCES = sorted(HOME.rglob("*.py"))
 ROOMS = (
     "version",
     "errors",
+    "printable",
+    "temporary",
     "files",
+    "limits",
     "targets",
     "options",
     "documents",

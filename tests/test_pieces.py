@@ -7,6 +7,7 @@ import pytest
 from measuring import branch, loop
 from op_examples import lstm
 
+from fullint.limits import Limits
 from fullint.model.ir import Graph, Model, Op, Tensor
 from fullint.ops import ROWS
 from fullint.ops.builder import Builder
@@ -16,6 +17,7 @@ from fullint.quantization.side_by_side import SteppedModel, data_of
 from fullint.runtime.messages import Advance, Look, Open, Put, Run
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.runtime.steps import Steps
+from fullint.runtime.watch import Watch
 
 Values = dict[Tensor, list[np.ndarray]]
 
@@ -271,7 +273,7 @@ def test_operators_are_run_in_the_place_of_others(g: Builder) -> None:
 
 
 def test_what_is_put_in_takes_the_place_of_all_before() -> None:
-    steps = Steps()
+    steps = Steps(Watch(Limits()))
     steps.put({0: [np.zeros(1)], 1: [np.zeros(1)]})
     steps.put({1: [np.ones(1)]})
     assert [*steps.values] == [1] and steps.look(1, np.sum) == 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
-from fullint.errors import OutputExistsError, UsageError
+from fullint.errors import ModelFormatError, OutputExistsError, UsageError
 from fullint.temporary import beside
 
 
@@ -76,6 +78,32 @@ def unreadable(path: str | Path) -> str | None:
     if mode is None or stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return None
     return f"{path}: cannot be read: it is {_kind(mode)}"
+
+
+@contextlib.contextmanager
+def unchanged(path: str | Path) -> Iterator[None]:
+    """A context in which a file must stay as it is: what was made of two versions of it is worth nothing.
+
+    Raises:
+        ModelFormatError: another program wrote to it.
+    """
+    before = _stamp(path)
+    try:
+        yield
+    except Exception as e:
+        if _stamp(path) != before:
+            raise ModelFormatError(f"{path}: changed while it was read; run again when it is complete") from e
+        raise
+    if _stamp(path) != before:
+        raise ModelFormatError(f"{path}: changed while it was read; run again when it is complete")
+
+
+def _stamp(path: str | Path) -> tuple[int, ...] | None:
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def check_name(path: str | Path) -> None:

@@ -4,7 +4,7 @@
     .m.tflite.52a3e7b0.7351-9c1f04aa.fullint   beside an output, until it has its name
 
 Each name has the token of its process, and each file is locked while its process lives. So an ending process finds its own
-files by their names, however it ends, and a later run tells files that a killed one has left by their being unlocked.
+files by their names, and its workers and later runs tell what a killed process has left by its being unlocked.
 """
 
 from __future__ import annotations
@@ -118,11 +118,10 @@ def _locked(folder: Path, name: str) -> tuple[int, Path]:
         os.close(handle)
 
 
-def remove_own(folder: Path, of: str | None = None) -> None:
-    """Remove all temporary files of one process from a folder, this one's by default; never raises."""
-    of = of or token()
+def remove_own(folder: Path) -> None:
+    """Remove all temporary files of this process from a folder; never raises."""
     for path in _temporary(folder):
-        if of in path.name:
+        if token() in path.name:
             _remove(path)
 
 

@@ -31,7 +31,7 @@ from fullint.ops.macs import macs
 from fullint.ops.structure import check_readable
 from fullint.options import numbers
 from fullint.reporting import SCHEMA_VERSION, Report
-from fullint.runtime.diagnosis import diagnosing
+from fullint.runtime.damaged_models import diagnosing
 from fullint.targets import TARGETS
 from fullint.version import __version__
 

@@ -16,7 +16,7 @@ from fullint.ops.structure import check_readable
 from fullint.options.choices import SNIPPET_LANGUAGES
 from fullint.options.of_samples import one_of
 from fullint.reporting import SCHEMA_VERSION, Report
-from fullint.runtime.diagnosis import diagnosing
+from fullint.runtime.damaged_models import diagnosing
 
 
 @dataclass(frozen=True)

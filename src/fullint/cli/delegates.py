@@ -35,7 +35,15 @@ class TargetName(click.ParamType):  # type: ignore[type-arg]
 @option.samples("Samples for the repair, where it needs some; as in quantize.")
 @option.of_workers
 @option.output_forms("Print everything as JSON.")
-def partition(model: str, target: str, after: str | None, samples: Any, as_json: bool, **workers: Any) -> None:
+def partition(
+    model: str,
+    target: str,
+    after: str | None,
+    samples: Any,
+    worker_memory: float | None,
+    worker_seconds: float | None,
+    as_json: bool,
+) -> None:
     """Show how a delegate would cut MODEL: what it takes, the reason for what it does not, the pieces, and what crosses.
 
     \b
@@ -45,7 +53,9 @@ def partition(model: str, target: str, after: str | None, samples: Any, as_json:
     with errors(as_json):
         from fullint.deployment.delegates import partition as run
 
-        present(run(model, target, after=after, samples=samples, **workers), as_json)
+        present(
+            run(model, target, after=after, samples=samples, worker_memory=worker_memory, worker_seconds=worker_seconds), as_json
+        )
 
 
 @click.command()

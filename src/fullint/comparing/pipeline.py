@@ -32,7 +32,7 @@ from fullint.passes.expand_constants import expand_dequantize, expand_hybrid
 from fullint.passes.static_shapes import fix_batch, forget_signatures
 from fullint.quantization.load import read_runnable
 from fullint.reporting import SCHEMA_VERSION
-from fullint.runtime.diagnosis import diagnosing
+from fullint.runtime.damaged_models import diagnosing
 from fullint.runtime.messages import TensorShapes
 from fullint.runtime.process import model_file
 from fullint.verification.metrics import joined_quality

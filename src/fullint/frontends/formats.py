@@ -131,6 +131,8 @@ def framework_of(source: str | Path, framework: str = "auto") -> Framework | Non
 
 def _is_tflite(path: Path) -> bool:
     """Whether a file has TFLite's identifier, whatever its name."""
+    if unreadable(path) is not None:
+        return False
     try:
         with open(path, "rb") as f:
             return f.read(8)[4:] == b"TFL3"

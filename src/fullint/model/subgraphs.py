@@ -168,6 +168,26 @@ def below(*roots: Graph) -> list[Graph]:
     return list(found)
 
 
+def calling_itself(model: Model) -> Graph | None:
+    """A graph that calls itself, directly or by way of others, so that it would never end; None if there is none."""
+    ended: set[Graph] = set()
+    for start in model.graphs:
+        entered: list[Graph] = []
+        waiting: list[tuple[Graph, bool]] = [(start, False)]
+        while waiting:
+            graph, done = waiting.pop()
+            if done:
+                entered.pop()
+                ended.add(graph)
+            elif graph in entered:
+                return graph
+            elif graph not in ended:
+                entered.append(graph)
+                waiting.append((graph, True))
+                waiting += [(g, False) for op in graph.ops for g in op.subgraphs()]
+    return None
+
+
 def callees_first(ops: Sequence[Op], callees: Callable[[Op], Sequence[Graph]] = lambda op: [*op.subgraphs()]) -> list[Graph]:
     """All graphs that operators call, and those that these call: each behind the ones that it calls itself.
 

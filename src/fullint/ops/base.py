@@ -130,6 +130,7 @@ class OpRow:
         version: operator version in int8, or a function of the int8 operator.
         source: path in LiteRT's source tree of the kernel that the row describes.
         because: the most important thing to know about it, for docs/ops.md.
+        more_inputs, more_outputs: whether it may have more of them than roles are listed.
         axis: dimension of the weights that output channels run along.
         weight, bias, data: positions of these operands, for operators with weights.
         fuses: activations that the int8 kernel can apply to its output.
@@ -157,6 +158,8 @@ class OpRow:
     version: int | Callable[[Op], int]
     source: str
     because: str = ""
+    more_inputs: bool = False
+    more_outputs: bool = False
     axis: int | None = None
     weight: int | None = None
     bias: int | None = None

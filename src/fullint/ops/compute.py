@@ -75,6 +75,7 @@ ROWS = (
         _dense_version,
         "kernels/fully_connected.cc",
         "per-channel weights; TensorFlow Lite Micro may need --dense-per-tensor",
+        more_outputs=True,  # shuffled weights
         axis=0,
         weight=1,
         bias=2,

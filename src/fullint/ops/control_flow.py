@@ -10,7 +10,7 @@ that flow into it (soft: a requantize can be inserted there).
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
 from fullint.model.ir import Graph, Model, Op, Tensor
@@ -73,6 +73,26 @@ def _branches(op: Op, returns: MutableMapping[Graph, Op]) -> list[Tie]:
         if t.dtype == "float32":
             found.append(Tie(t, [], [(returns[g], i, g.outputs[i]) for g in graphs]))
     return found
+
+
+def call_problems(op: Op) -> Iterator[str]:
+    """Where the operands of an IF or WHILE do not go with those of its graphs, as sentences."""
+    pairs: list[tuple[Sequence[Tensor | None], Sequence[Tensor]]]
+    if op.kind == "WHILE":
+        body, cond = op.options[BODY], op.options[COND]
+        pairs = [(op.inputs, body.inputs), (op.inputs, cond.inputs), (op.outputs, body.outputs)]
+    elif op.kind == "IF":
+        branches = (op.options[THEN], op.options[ELSE])
+        pairs = [*((op.inputs[1:], g.inputs) for g in branches), *((op.outputs, g.outputs) for g in branches)]
+    else:
+        return
+    for own, others in pairs:
+        if len(own) != len(others):
+            yield f"has {len(own)} operands where its graph has {len(others)}"
+            continue
+        for a, b in zip(own, others, strict=True):
+            if a is not None and a.dtype != b.dtype:
+                yield f'"{a.name}" is {a.dtype}, but in its graph "{b.name}" is {b.dtype}'
 
 
 def variable_keys(model: Model) -> dict[Tensor, tuple[object, object]]:

@@ -12,6 +12,8 @@ ROWS = (
         1,
         "kernels/while.cc",
         "each loop variable has one scale before, inside and after the loop; body and condition are rewritten together",
+        more_inputs=True,
+        more_outputs=True,
     ),
     OpRow(
         "IF",
@@ -20,6 +22,8 @@ ROWS = (
         1,
         "kernels/if.cc",
         "both branches use the same scale for each argument and each result",
+        more_inputs=True,
+        more_outputs=True,
     ),
     OpRow(
         "READ_VARIABLE",

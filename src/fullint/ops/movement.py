@@ -25,6 +25,8 @@ def _move(
     faults: Mapping[str, Fault] | None = None,
     refuses: Callable[[Op], str | None] = lambda op: None,
     int32: bool = True,
+    more_inputs: bool = False,
+    more_outputs: bool = False,
 ) -> OpRow:
     """Make a row; `inputs` has one letter per operand: s(ame), r(aw), a(ny)."""
     roles = {"s": Role.SAME, "r": Role.RAW, "a": Role.ANY}
@@ -38,6 +40,8 @@ def _move(
         faults=faults or {},
         refuses=refuses,
         int32=int32,
+        more_inputs=more_inputs,
+        more_outputs=more_outputs,
     )
 
 
@@ -88,11 +92,11 @@ ROWS = (
     _move("STRIDED_SLICE", "srrr", _strided_slice_version, "strided_slice.cc"),
     _move("GATHER", "sr", _gather_version, "gather.cc", "unequal parameters are accepted and silently wrong"),
     _move("GATHER_ND", "sr", 1, "gather_nd.cc"),
-    _move("CONCATENATION", "s", 2, "concatenation.cc"),
-    _move("PACK", "s", 2, "pack.cc"),
-    _move("UNPACK", "s", 2, "unpack.cc"),
-    _move("SPLIT", "rs", 2, "split.cc"),
-    _move("SPLIT_V", "srr", 2, "split_v.cc"),
+    _move("CONCATENATION", "s", 2, "concatenation.cc", more_inputs=True),
+    _move("PACK", "s", 2, "pack.cc", more_inputs=True),
+    _move("UNPACK", "s", 2, "unpack.cc", more_outputs=True),
+    _move("SPLIT", "rs", 2, "split.cc", more_outputs=True),
+    _move("SPLIT_V", "srr", 2, "split_v.cc", more_outputs=True),
     _move("PAD", "sr", _by_rank(2, 4, 4), "pad.cc", "pads with the zero point"),
     _move("PADV2", "srs", _by_rank(2, 4, 4), "pad.cc", "the pad value has the same parameters"),
     _move("MIRROR_PAD", "sr", 2, "mirror_pad.cc", "unequal parameters are rejected"),

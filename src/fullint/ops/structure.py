@@ -12,9 +12,14 @@ import numpy as np
 from fullint.errors import ModelFormatError, VerificationError
 from fullint.model.ir import NUMPY_TYPES, Graph, Model, Op, Quant, Tensor
 from fullint.model.numerics import RANGES
+from fullint.model.subgraphs import calling_itself
 from fullint.ops import ROWS, Role, Tied
+from fullint.ops.control_flow import call_problems
 
 MAX_RANK = 8
+COMPUTED = (Role.OWN, Role.WEIGHT, Role.BIAS, Role.DERIVED)
+NO_NUMBERS = ("resource", "variant", "string", "bool")
+"""Types that no kernel computes with."""
 
 
 MAX_ELEMENTS = 2**31
@@ -37,6 +42,8 @@ def check_readable(model: Model, *, scales: bool = True) -> None:
 
 def structure_problems(model: Model, *, scales: bool = True) -> Iterator[str]:
     """Each broken structural rule, as a sentence."""
+    if (circle := calling_itself(model)) is not None:
+        yield f"subgraph {model.graphs.index(circle)} calls itself"
     for number, graph in enumerate(model.graphs):
         where = f"subgraph {number}: " if number else ""
         for problem in _graph_problems(graph, scales):
@@ -51,7 +58,7 @@ def _graph_problems(graph: Graph, scales: bool) -> Iterator[str]:
     produced: set[Tensor] = set()
     for index, op in enumerate(graph.ops):
         name = f"op {index} {op.kind}"
-        yield from (f"{name}: {p}" for p in _arity_problems(op))
+        yield from (f"{name}: {p}" for p in (*_arity_problems(op), *call_problems(op)))
         for t in op.inputs:
             if t is not None and t not in ready and not t.is_constant and not t.is_variable and t.size:
                 yield f'{name} reads "{t.name}" before anything writes it'
@@ -78,6 +85,13 @@ def _arity_problems(op: Op) -> Iterator[str]:
     required = 1 if optional else sum(role not in spare for role in row.inputs)
     if sum(op.input(i) is not None for i in range(required)) < required:
         yield f"has {len(op.inputs)} inputs, but needs {required}"
+    if not row.more_inputs and len(op.inputs) > len(row.inputs):
+        yield f"has {len(op.inputs)} inputs, but its kernel takes {len(row.inputs)}"
+    if not row.more_outputs and len(op.outputs) > len(row.outputs):
+        yield f"has {len(op.outputs)} outputs, but its kernel writes {len(row.outputs)}"
+    for i, t in enumerate(op.inputs):
+        if t is not None and row.role(i) in COMPUTED and t.dtype in NO_NUMBERS:
+            yield f'reads "{t.name}", which is {t.dtype}'
     if row.outputs and not op.outputs and not isinstance(row.outputs[0], Tied):
         yield "has no output"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from fullint.errors import UsageError
+from fullint.files import check_name, unreadable
 
 MOST_TOML_BYTES = 4_000_000
 """Of a file; what people write is a thousandth of that."""
@@ -27,6 +28,9 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     Raises:
         UsageError: there is no such file, or it is not TOML.
     """
+    check_name(path)
+    if (why := unreadable(path)) is not None:
+        raise UsageError(why)
     try:
         with Path(path).open("rb") as file:
             data = file.read(MOST_TOML_BYTES + 1)

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from fullint.files import unchanged
 from fullint.options import Progress, QuantizeOptions, recipe_of_run, takes, with_recipe
 from fullint.quantization.build import build
 from fullint.quantization.certify import certify
@@ -21,7 +24,7 @@ from fullint.quantization.report import Result
 from fullint.quantization.search import search
 from fullint.quantization.stage_values import Assigned, Request
 from fullint.quantization.workbench import Workbench
-from fullint.runtime.diagnosis import diagnosing
+from fullint.runtime.damaged_models import diagnosing
 
 __all__ = ["Plan", "Result", "plan", "quantize"]
 
@@ -42,7 +45,9 @@ def run(stages: Sequence[Stage], request: Request, progress: Progress | None, tr
         trail: gets the value of each stage, in order.
     """
     value: Any = request
-    with Workbench(progress) as bench:
+    given = request.given
+    same = contextlib.nullcontext() if isinstance(given, bytes) or not Path(given).is_file() else unchanged(given)
+    with same, Workbench(progress) as bench:
         for stage in stages:
             value = stage(bench, value)
             if trail is not None:

@@ -36,7 +36,7 @@ from fullint.repairing.ranges import find_ranges
 from fullint.repairing.report import Repaired, RepairPlan, RepairReport
 from fullint.repairing.select import RepairRequest, Selected, require_mendable, select
 from fullint.reporting import SCHEMA_VERSION
-from fullint.runtime.diagnosis import diagnosing
+from fullint.runtime.damaged_models import diagnosing
 from fullint.version import __version__
 
 __all__ = ["RepairPlan", "RepairReport", "Repaired", "repair", "repair_plan"]

@@ -70,12 +70,12 @@ class TensorShapes(Message[list[tuple[int, ...]]]):
     shapes: Sequence[Shape] | None = None
 
 
-Loaded = tuple["tuple[int, ...] | None", str]
+LoadedTensor = tuple["tuple[int, ...] | None", str]
 """Of a tensor of a loaded model: shape and type; None and "" where they are not known."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Declared(Message[list[Loaded]]):
+class Declared(Message[list[LoadedTensor]]):
     """Load a model without running it, and return shape and type of every tensor of its main graph."""
 
     path: str

@@ -12,14 +12,14 @@ import contextlib
 import os
 import select
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from fullint.limits import OVERDUE, Limits
-from fullint.temporary import remove_own
+from fullint.temporary import remove_left
 
 try:
     import resource
@@ -35,12 +35,12 @@ class Watch:
 
     Args:
         limits: to keep.
-        parent: token of the parent's temporary files, which are removed if it is gone.
+        temporary: folder of the parent's temporary files, which are removed if it is gone.
         pipe: descriptor of the pipe that the parent holds the other end of; None to watch no parent.
     """
 
-    def __init__(self, limits: Limits, parent: str = "", pipe: int | None = None) -> None:
-        self.limits, self.parent, self.pipe = limits, parent, pipe
+    def __init__(self, limits: Limits, temporary: str = "", pipe: int | None = None) -> None:
+        self.limits, self.temporary, self.pipe = limits, temporary, pipe
         self.clocks: dict[int, float] = {}
         """When the run of each thread is overdue, by `time.monotonic`."""
         self.allowed = 0.0
@@ -86,6 +86,12 @@ class Watch:
         finally:
             self.clocks.pop(thread, None)
 
+    def leave(self) -> NoReturn:
+        """End, since nobody is at the other end; a parent that is still there ends this process meanwhile."""
+        time.sleep(EVERY)
+        remove_left(Path(self.temporary))
+        os._exit(0)
+
     def _look(self) -> None:
         poll = None
         if self.pipe is not None and hasattr(select, "poll"):
@@ -95,8 +101,7 @@ class Watch:
             if poll is None:
                 time.sleep(EVERY)
             elif poll.poll(EVERY * 1000):
-                remove_own(Path(tempfile.gettempdir()), self.parent)
-                os._exit(0)
+                self.leave()
             now = time.monotonic()
             if any(overdue < now for overdue in list(self.clocks.values())):
                 sys.stderr.flush()

@@ -92,11 +92,11 @@ class Worker:
         found = {d["index"]: tuple(int(n) for n in d["shape"]) for d in runner.get_tensor_details()}
         return [found.get(i, ()) for i in range(max(found, default=-1) + 1)]
 
-    def declared(self, m: messages.Declared) -> list[messages.Loaded]:
+    def declared(self, m: messages.Declared) -> list[messages.LoadedTensor]:
         self.watch.expect(m.path, "builtin")
         with self.watch.loading():
             runner = open_interpreter(m.path, "builtin", 1)
-        found: dict[int, messages.Loaded] = {
+        found: dict[int, messages.LoadedTensor] = {
             d["index"]: (
                 tuple(map(int, d["shape"])),
                 np.dtype(d["dtype"]).name if d["dtype"] not in (np.bytes_, np.object_) else "",
@@ -150,17 +150,18 @@ HANDLERS: dict[type[Any], Callable[[Worker, Any], Any]] = {
 def main() -> None:
     """Answer messages from standard input until it ends. A terminal's interrupt goes to the parent, which decides what ends.
 
-    Arguments of the command line: the limits, and the token of the parent's temporary files.
+    Arguments of the command line: the limits, and the folder of the parent's temporary files.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    memory, seconds, parent = sys.argv[1:]
+    memory, seconds, temporary = sys.argv[1:]
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # the runtime's prints must not mix with the answers
-    watch = Watch(Limits.parse(memory, seconds), parent, source.fileno())
+    watch = Watch(Limits.parse(memory, seconds), temporary, source.fileno())
     import ai_edge_litert.interpreter  # noqa: F401 - loaded while the parent prepares its first message
 
     serve(source, sink, watch)
+    watch.leave()
 
 
 def serve(source: BinaryIO, sink: BinaryIO, watch: Watch) -> None:

@@ -32,7 +32,7 @@ from fullint.quantization.stage_values import Calibrated, Request
 from fullint.quantization.variants import could_be_float, in_float, in_int16
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import SCHEMA_VERSION
-from fullint.runtime.diagnosis import diagnosing
+from fullint.runtime.damaged_models import diagnosing
 from fullint.sensitivities.report import Remedy, SensitivityReport, UnitCost
 from fullint.sensitivities.trials import Outcome, Trials, Variant
 from fullint.sensitivities.units import Unit, units_of

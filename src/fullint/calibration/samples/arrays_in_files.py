@@ -73,7 +73,7 @@ def _header(f: IO[bytes], have: int, name: str) -> _Header:
     return found
 
 
-class Rows:
+class FileRows:
     """An array in a file, which is iterated along its first axis and read a row at a time.
 
     It is not mapped into memory: where another program shortens the file meanwhile, that is an error and not the end of the
@@ -131,7 +131,7 @@ def _exactly(f: IO[bytes], size: int) -> bytes:
     return data
 
 
-class NpyRows(Rows):
+class NpyRows(FileRows):
     """The array of a .npy file.
 
     Raises:
@@ -168,7 +168,7 @@ def open_npz(path: Path) -> dict[str, Column]:
     return columns
 
 
-class Column(Rows):
+class Column(FileRows):
     """One array of a .npz. Of one that is stored as it is, the checksum is looked at before its first row is read.
 
     Raises:

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from fullint.calibration.samples.arrays_in_files import NpyRows, Rows, open_npz
+from fullint.calibration.samples.arrays_in_files import FileRows, NpyRows, open_npz
 from fullint.calibration.samples.images import ImageFolder
 from fullint.errors import SamplesError
 from fullint.model.ir import Array
 
 FOLDERS = "folders"
 MOST_LABEL = 1e9
-MOST_BYTES = 500_000_000
+MOST_LABEL_BYTES = 500_000_000
 """Of labels, all together; one-hot ones of a thousand classes take four thousand bytes each."""
 
 
@@ -41,7 +41,7 @@ def read_labels(given: Any, arrays: Mapping[str, Any] | None, images: ImageFolde
     name = str(given)
     if arrays is not None and name in arrays:
         beside = arrays[name]
-        return _classes(beside.whole(MOST_BYTES) if isinstance(beside, Rows) else beside, f'labels "{name}"')
+        return _classes(beside.whole(MOST_LABEL_BYTES) if isinstance(beside, FileRows) else beside, f'labels "{name}"')
     if images is not None and name == FOLDERS:
         return np.unique(images.classes(), return_inverse=True)[1].astype(np.int64)
     if not Path(name).is_file():
@@ -51,15 +51,15 @@ def read_labels(given: Any, arrays: Mapping[str, Any] | None, images: ImageFolde
 
 
 def _of_file(path: Path) -> Any:
-    if path.stat().st_size > MOST_BYTES:
-        raise SamplesError(f"{path}: not a file of labels: it has more than {MOST_BYTES:,} bytes")
+    if path.stat().st_size > MOST_LABEL_BYTES:
+        raise SamplesError(f"{path}: not a file of labels: it has more than {MOST_LABEL_BYTES:,} bytes")
     if path.suffix == ".npy":
-        return NpyRows(path).whole(MOST_BYTES)
+        return NpyRows(path).whole(MOST_LABEL_BYTES)
     if path.suffix == ".npz":
         columns = open_npz(path)
         if len(columns) != 1:
             raise SamplesError(f"{path}: has {len(columns)} arrays ({', '.join(columns)}); labels are one")
-        return next(iter(columns.values())).whole(MOST_BYTES)
+        return next(iter(columns.values())).whole(MOST_LABEL_BYTES)
     try:
         return [int(line) for line in path.read_text().split()]
     except (OSError, ValueError) as e:

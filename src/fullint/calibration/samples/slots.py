@@ -85,7 +85,13 @@ def slots(model: Model, given: Sequence[Tensor] | None = None) -> list[Slot]:
     Args:
         model: the model; its signatures give the aliases.
         given: the inputs that the samples are made for, if their types differ from the model's.
+
+    Raises:
+        SamplesError: an input is no array of numbers.
     """
+    for t in model.main.inputs:
+        if t.dtype not in NUMPY_TYPES:
+            raise SamplesError(f'input "{t.name}" is of type {t.dtype}: no samples can be given for it')
     aliases: dict[Tensor, list[str]] = {}
     for signature in model.signatures:
         if signature.graph is model.main:

@@ -16,6 +16,7 @@ from fullint.calibration.samples.labels import read_labels
 from fullint.calibration.samples.python_file import from_function
 from fullint.calibration.samples.slots import ImageOptions, Slot
 from fullint.errors import SamplesError
+from fullint.files import check_name, unreadable
 from fullint.model.ir import Array
 
 
@@ -76,6 +77,7 @@ def from_anywhere(source: Any, inputs: Sequence[Slot], images: ImageOptions, lab
 
 
 def _from_path(path: str, inputs: Sequence[Slot], images: ImageOptions, labels: Any) -> RawSamples:
+    check_name(path)
     where, name = Path(path), None
     file, _, after = path.rpartition(":")
     if not where.exists() and file.endswith((".py", ".npz")) and after:
@@ -84,6 +86,8 @@ def _from_path(path: str, inputs: Sequence[Slot], images: ImageOptions, labels: 
         return RawSamples(from_function(where, name)())
     if not where.exists():
         raise SamplesError(f"{where}: no such file or folder")
+    if (why := unreadable(where)) is not None:
+        raise SamplesError(why)
     if where.is_dir():
         return _from_folder(where, inputs, images)
     if where.suffix == ".npy":

@@ -16,7 +16,7 @@ from fullint.errors import DelegationError, UsageError
 from fullint.limits import limited
 from fullint.ops import KERNEL_SETS
 from fullint.reporting import SCHEMA_VERSION
-from fullint.runtime.diagnosis import diagnosing
+from fullint.runtime.damaged_models import diagnosing
 from fullint.version import __version__
 
 PROFILER_OFF = "latency is measured with the profiler off, the profile in separate runs; read its rows as shares of a run"

@@ -17,7 +17,7 @@ from fullint.errors import UsageError
 from fullint.model.ir import NUMPY_TYPES, Graph, Model, Tensor
 from fullint.ops.macs import macs
 from fullint.reporting import SCHEMA_VERSION, Report
-from fullint.runtime.diagnosis import diagnosing
+from fullint.runtime.damaged_models import diagnosing
 
 
 @dataclass(frozen=True)

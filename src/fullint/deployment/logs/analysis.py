@@ -22,7 +22,7 @@ from fullint.model.ir import Model, Op, Uses
 from fullint.model.tflite import read_model
 from fullint.ops.base import CONVERSIONS
 from fullint.reporting import SCHEMA_VERSION, Report
-from fullint.runtime.diagnosis import diagnosing
+from fullint.runtime.damaged_models import diagnosing
 
 _FLOAT = re.compile(r"\b(F32|F16)\b")
 _INTEGER = re.compile(r"\b(QS8|QU8|QC8|QD8|S8|U8)\b")

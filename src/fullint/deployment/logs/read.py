@@ -15,14 +15,18 @@ from typing import Any
 
 from fullint.deployment.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, LogRow, Section, Stat
 from fullint.errors import LogFormatError
+from fullint.files import check_name, unreadable
+from fullint.printable import one_line
 
+_STYLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+MOST_LOG_BYTES = 100_000_000
 _NUMBER = r"(-?\d{1,18}(?:\.\d+)?(?:e[+-]?\d{1,2})?)"
 _REPLACING = re.compile(
     r"Replacing (\d{1,9})(?: out of (\d{1,9}))? node\(s\) with delegate \((.*?)\) node, yielding (\d{1,9}) partitions"
     r"(?: for subgraph (\d{1,9}))?"
 )
 _PARAMETER = re.compile(r"^(?:INFO: )?([A-Z][^:\[\]]*): \[(.*)\]$")
-_STAT = re.compile(r"count=(\d+)((?: [a-z]\w*=\S+)*)")
+_STAT = re.compile(r"count=(\d{1,18})((?: [a-z]\w*=\S+)*)")
 _TIMINGS = re.compile(r"(?:Average i|I)nference timings in us: (.*)$")
 _MARK = f" ({SIMULATED})"
 _VERBOSELY = "Log parameter values verbosely"
@@ -59,7 +63,12 @@ def read_log(path: str | Path) -> BenchLog:
     Raises:
         LogFormatError: as in `parse_log`, or the file cannot be read.
     """
+    check_name(path)
+    if (why := unreadable(path)) is not None:
+        raise LogFormatError(why)
     try:
+        if Path(path).stat().st_size > MOST_LOG_BYTES:
+            raise LogFormatError(f"{path}: not a log of benchmark_model: it has more than {MOST_LOG_BYTES:,} bytes")
         text = _decoded(Path(path).read_bytes())
     except OSError as e:
         raise LogFormatError(f"{path}: cannot be read: {e.strerror}") from e
@@ -163,8 +172,8 @@ class _Reader:
             raise LogFormatError(f"line {number}: the log ends after the title of a table")
         at, header = self.lines[self.at]
         columns = [c.strip() for c in header.split("\t")[1:]]
-        if "[avg ms]" not in columns or "[times called]" not in columns:
-            raise LogFormatError(f"line {at}: expected the header of a profile ([avg ms], [times called], …)")
+        if missing := [c for c in (*_COLUMNS, "[times called]") if c not in columns]:
+            raise LogFormatError(f"line {at}: expected the header of a profile; it has no column {', '.join(missing)}")
         self.at += 1
         rows = []
         while self.at < len(self.lines) and self.lines[self.at][1].strip():
@@ -190,9 +199,10 @@ class _Reader:
 
 
 def _decoded(data: bytes) -> str:
-    """Decode UTF-8, or UTF-16 if there is a byte order mark (PowerShell writes UTF-16)."""
+    """Decode UTF-8, or UTF-16 if there is a byte order mark (PowerShell writes UTF-16); a terminal's colours are left out."""
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    text = _STYLE.sub("", data.decode("utf-16" if wide else "utf-8-sig", errors="replace"))
+    return "\n".join("\t".join(map(one_line, line.split("\t"))) for line in text.splitlines())
 
 
 def _row(number: int, line: str, columns: list[str]) -> LogRow:
@@ -202,7 +212,7 @@ def _row(number: int, line: str, columns: list[str]) -> LogRow:
     values = dict(zip(columns, cells, strict=False))
     values["[Name]"] = "\t".join(cells[len(columns) - 1 :])
     try:
-        figures = {field: float(values[c].strip().rstrip("%")) for c, field in _COLUMNS.items() if c in values}
+        figures = {field: float(values[c].strip().rstrip("%")) for c, field in _COLUMNS.items()}
         calls = int(values["[times called]"])
     except ValueError as e:
         raise LogFormatError(f"line {number}: expected a number in a row of the profile ({e})") from e

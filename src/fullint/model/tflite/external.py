@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fullint.errors import ModelFormatError
+from fullint.files import unreadable
 from fullint.model.ir import Buffer, Model
 
 
@@ -54,6 +55,8 @@ def _load(entry: Any, name: bytes | str | None, folder: Path | None, tensor: str
         raise ModelFormatError(
             f'the constant "{tensor}" is in the file "{text}", outside the model\'s folder; only files inside it are read'
         )
+    if unreadable(path) is not None:
+        raise ModelFormatError(f'the constant "{tensor}" is in "{text}", which is no file')
     try:
         with open(path, "rb") as f:
             if entry.offset + entry.length > f.seek(0, 2):

@@ -18,6 +18,7 @@ from fullint.model.ir import Array, Buffer, Graph, Model, Op, Quant, Signature, 
 from fullint.model.tflite import schema
 from fullint.printable import escaped
 
+READ_BYTES = 256 * 2**20
 _GRAPH_FIELDS = ("subgraph_index",)
 
 
@@ -31,7 +32,9 @@ def read_model(source: str | Path | bytes) -> Model:
 
 
 def map_file(path: str | Path) -> Any:
-    """The file's bytes, mapped into memory.
+    """The file's bytes: read; those of a large file mapped into memory.
+
+    Mapping spares what nobody looks at, but ends the process where another program shortens the file meanwhile.
 
     Raises:
         ModelFormatError: it cannot be opened, or is empty.
@@ -41,8 +44,12 @@ def map_file(path: str | Path) -> Any:
         raise ModelFormatError(why)
     try:
         with open(path, "rb") as f:
-            if f.seek(0, 2) == 0:
+            size = f.seek(0, 2)
+            if size == 0:
                 raise ModelFormatError(f"{path}: the file is empty")
+            if size <= READ_BYTES:
+                f.seek(0)
+                return f.read()
             return mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as e:
         raise ModelFormatError(f"{path}: cannot be read: {e.strerror or e}") from e
@@ -172,7 +179,10 @@ class _Reader:
             )
 
     def _options(self, o: Any, kind: str) -> tuple[Any, Any]:
-        """Both option tables, each as its type and fields; a missing one has the schema's defaults, as for the runtime."""
+        """Both option tables, each as its type and fields.
+
+        One that is missing, or that of another operator, has the schema's defaults, as for the runtime.
+        """
         found: list[Any] = []
         pairs = (
             ("BuiltinOptions", o.builtinOptionsType, o.builtinOptions),
@@ -180,20 +190,21 @@ class _Reader:
         )
         for enum, number, table in pairs:
             name = schema.names(enum).get(number)
-            if name == "NONE" and enum == "BuiltinOptions" and schema.option_fields(missing := schema.options_type(kind)):
-                name = missing
+            own = schema.options_type(kind)
+            if enum == "BuiltinOptions" and name is not None and name != own and schema.option_fields(own):
+                name, table = own, None
             if name is None:
                 raise ModelFormatError(f"an operator has options of the unknown type {number}")
             if name == "NONE":
                 found.append(None)
             elif table is None:
-                found.append((name, dict(schema.option_fields(name))))
+                found.append((name, {k: self._field(k, v) for k, v in schema.option_fields(name).items()}))
             else:
                 found.append((name, {schema.snake(k): self._field(schema.snake(k), v) for k, v in vars(table).items()}))
         return found[0], found[1]
 
     def _field(self, name: str, value: Any) -> Any:
-        if name.endswith(_GRAPH_FIELDS) and isinstance(value, int) and value >= 0:
+        if name.endswith(_GRAPH_FIELDS) and isinstance(value, int):
             return _at(self.graphs, value, "subgraph")
         return value
 

@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from fullint.errors import FullintError, ModelFormatError, RuntimeFailure
+from fullint.files import unreadable
 from fullint.model.ir import Tensor
 from fullint.model.tflite import read_model
-from fullint.runtime.messages import Declared, Loaded
+from fullint.runtime.messages import Declared, LoadedTensor
 from fullint.runtime.process import WorkerProcess, model_file
 
-P = ParamSpec("P")
-Done = TypeVar("Done")
+Given = ParamSpec("Given")
+Answered = TypeVar("Answered")
 IDENTIFIER = b"TFL3"
 
 
-def diagnosing(function: Callable[P, Done]) -> Callable[P, Done]:
+def diagnosing(function: Callable[Given, Answered]) -> Callable[Given, Answered]:
     """Make a call look at the models that it was given where it fails in a way that nobody foresaw.
 
     Its models are those of its arguments that are one: bytes, paths, or the `model` of options. The call then also raises
@@ -36,7 +37,7 @@ def diagnosing(function: Callable[P, Done]) -> Callable[P, Done]:
     """
 
     @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> Done:
+    def call(*args: Given.args, **kwargs: Given.kwargs) -> Answered:
         try:
             return function(*args, **kwargs)
         except (FullintError, OSError) as e:
@@ -71,6 +72,8 @@ def _fault(arguments: list[object], *, loads: bool = False) -> str | None:
 def _is_model(given: str | Path | bytes) -> bool:
     if isinstance(given, bytes):
         return given[4:8] == IDENTIFIER
+    if unreadable(given) is not None:
+        return False
     try:
         with open(given, "rb") as f:
             return f.read(8)[4:] == IDENTIFIER
@@ -88,7 +91,7 @@ def _lies(source: str | Path | bytes) -> Iterator[str]:
         yield from _differences(t, there)
 
 
-def _differences(t: Tensor, there: Loaded) -> Iterator[str]:
+def _differences(t: Tensor, there: LoadedTensor) -> Iterator[str]:
     shape, dtype = there
     if shape is not None and all(n >= 0 for n in t.shape) and tuple(t.shape) != shape:
         yield f'tensor "{t.name}" has shape {list(t.shape)}, but LiteRT computes {list(shape)}'
