@@ -1,6 +1,7 @@
 # make demo             set up and show the main job on a small trained network
 # make test             set up and run the core of the tests: a few minutes
 # make check            all that the gate runs, but for the front ends: every test, lint, types, pages, site
+# make fuzz MINUTES=60  damaged files through all commands; findings are kept in build/fuzz
 # make site             the user guide and the API reference, as a web site in build/site
 # make test-keras       the drop-in converter and Keras, environments from nothing
 # make test-torch       the same for PyTorch
@@ -11,7 +12,7 @@ BIN := .venv/bin
 KERAS_BIN := .venv-keras/bin
 export FULLINT_ENVIRONMENTS ?= $(CURDIR)/.environments
 
-.PHONY: demo test test-all check lint types docs site test-keras test-torch test-onnx test-frontends clean
+.PHONY: demo test test-all check fuzz lint types docs site test-keras test-torch test-onnx test-frontends clean
 
 demo: $(BIN)/fullint
 	$(BIN)/fullint demo
@@ -22,6 +23,10 @@ test: .venv/dev
 	FULLINT_CORPUS= $(BIN)/python -m pytest -q -m "alone and not slow"
 
 check: .venv/dev lint types docs site test-all
+
+MINUTES ?= 10
+fuzz: .venv/dev
+	cd tests && ../$(BIN)/python -m fuzzing.run --minutes $(MINUTES)
 
 test-all: .venv/dev
 	$(BIN)/python -m pytest -q -n auto -m "not alone"

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import pytest
 
+from fullint.limits import Limits
 from fullint.runtime.messages import FinishMeasuring, Measure, Message
 from fullint.runtime.process import WorkerProcess
 
@@ -62,8 +63,8 @@ def shared(pool: Pool, patch: pytest.MonkeyPatch) -> Iterator[None]:
     start, close, receive, send = WorkerProcess._start, WorkerProcess.close, WorkerProcess.receive, WorkerProcess.send
 
     def take(self: Any) -> None:
-        self.usable = True
-        known = pool.take()
+        self.usable = self.limits == Limits()
+        known = pool.take() if self.usable else None
         if known is None:
             start(self)
         else:

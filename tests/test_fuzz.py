@@ -1,14 +1,21 @@
 """Damaged files: one clear error or a verified result, never a crash of this process."""
 
+import os
+import subprocess
+import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import corpus
+from fuzzing import run
+from fuzzing.commands import OUT
+from fuzzing.run import Case, cases, tried
 from test_quantize import network
 
 from fullint import quantize
-from fullint.errors import FullintError, ModelFormatError
+from fullint.errors import FullintError, ModelFormatError, UsageError
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder
 from fullint.verification.contract import contract_problems
@@ -91,3 +98,78 @@ def test_models_broken_on_purpose(name: str) -> None:
 def test_flipped_corpus(path: Path) -> None:
     for seed in range(4):
         assert outcome(flipped(path.read_bytes(), seed))
+
+
+KEPT = sorted(p for p in Path(__file__).parent.joinpath("fuzzing", "kept").glob("*/*") if p.name != "finding.txt")
+
+
+@pytest.mark.own_workers
+@pytest.mark.parametrize("path", KEPT, ids=lambda p: p.parent.name)
+def test_findings_that_were_mended(path: Path) -> None:
+    """Each is a file in a folder whose name ends with the command that it broke."""
+    command = path.parent.name.rpartition("-")[2]
+    assert tried(Case(0, command, path.name, path.read_bytes())) is None
+
+
+@pytest.mark.own_workers
+@pytest.mark.parametrize("first", [0, 100, 200])
+def test_damaged_files_through_all_commands(first: int) -> None:
+    """The beginning of what `make fuzz` does."""
+    for seed in range(first, first + 60):
+        for case in cases(seed):
+            found = tried(case)
+            assert found is None, f"seed {seed}: {found.place}\n{found.detail}"
+
+
+def test_mutations_are_repeatable() -> None:
+    one, other = ([c.data for c in cases(seed)] for seed in (5, 5))
+    assert one == other
+
+
+def test_the_fuzzer_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sort of finding, from a command that does it."""
+
+    def fails(given: Path, folder: Path) -> None:
+        raise KeyError("x")
+
+    def hangs(given: Path, folder: Path) -> None:
+        time.sleep(60)
+
+    def crashes(given: Path, folder: Path) -> None:
+        os.abort()
+
+    def leaves_a_file(given: Path, folder: Path) -> None:
+        Path(tempfile.gettempdir(), "left").touch()
+
+    def leaves_a_process(given: Path, folder: Path) -> None:
+        subprocess.Popen(["sleep", "60"])
+
+    def writes_and_refuses(given: Path, folder: Path) -> None:
+        (folder / OUT).touch()
+        raise UsageError("no")
+
+    def takes_memory(given: Path, folder: Path) -> None:
+        np.ones(2 * 10**9, np.int8)
+
+    def writes_another(given: Path, folder: Path) -> None:
+        g = Builder()
+        g.output(g.op("NEG", g.input(1, 4)))
+        (folder / OUT).write_bytes(g.bytes())
+
+    g = Builder()
+    g.output(g.op("RELU", g.input(1, 4)))
+    expected = {
+        fails: "an exception",
+        hangs: "a hang",
+        crashes: "a crash",
+        leaves_a_file: "files are left",
+        leaves_a_process: "processes are left",
+        writes_and_refuses: "an output after an error",
+        takes_memory: "an exception",
+        writes_another: "a wrong output",
+    }
+    monkeypatch.setattr(run, "SECONDS", 3.0)
+    for command, what in expected.items():
+        monkeypatch.setitem(run.COMMANDS, "inspect", command)
+        found = tried(Case(0, "inspect", "a.tflite", g.bytes()))
+        assert found is not None and found.what == what, command.__name__

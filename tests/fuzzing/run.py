@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import json
 import os
 import random
 import resource
-import shutil
 import signal
 import sys
 import tempfile
@@ -114,6 +114,7 @@ def tried(case: Case) -> Finding | None:
 def _run(case: Case, given: Path, folder: Path) -> None:
     """In the child: the command, and its answer in a file; never returns."""
     os.setsid()
+    faulthandler.disable()  # a crash is told by how the process ends
     resource.setrlimit(resource.RLIMIT_DATA, (BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "tmp")
@@ -224,7 +225,7 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=10**9, help="files, of which models go through several commands")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--first", type=int, default=0, help="seed of the first file")
-    parser.add_argument("--keep", type=Path, default=Path("build/fuzz"))
+    parser.add_argument("--keep", type=Path, default=Path(__file__).parents[2] / "build" / "fuzz")
     parser.add_argument("--command", action="append", choices=sorted(COMMANDS))
     given = parser.parse_args()
     if given.minutes == 1e9 and given.inputs == 10**9:
@@ -254,5 +255,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    shutil.rmtree("build/fuzz", ignore_errors=True)
     sys.exit(main())

@@ -142,8 +142,9 @@ class WorkerProcess:
             if timer is not None:
                 timer.cancel()
         if not done:
-            hint = self._memory_hint() if any(word in value.text for word in ABOUT_MEMORY) else ""
-            raise RuntimeFailure(f"LiteRT rejects {self.what}: {value.text}{hint}", sample=value.sample)
+            said = value.text.strip() or "it gives no reason"
+            hint = self._memory_hint() if said != value.text or any(word in said for word in ABOUT_MEMORY) else ""
+            raise RuntimeFailure(f"LiteRT rejects {self.what}: {said}{hint}", sample=value.sample)
         answer: Answer = value
         return answer
 
