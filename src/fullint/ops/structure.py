@@ -18,8 +18,8 @@ from fullint.ops.control_flow import call_problems
 
 MAX_RANK = 8
 COMPUTED = (Role.OWN, Role.WEIGHT, Role.BIAS, Role.DERIVED)
-NO_NUMBERS = ("resource", "variant", "string", "bool")
-"""Types that no kernel computes with."""
+NO_NUMBERS = ("resource", "variant", "string")
+"""Types of constants that no kernel computes with."""
 
 
 MAX_ELEMENTS = 2**31
@@ -90,7 +90,7 @@ def _arity_problems(op: Op) -> Iterator[str]:
     if not row.more_outputs and len(op.outputs) > len(row.outputs):
         yield f"has {len(op.outputs)} outputs, but its kernel writes {len(row.outputs)}"
     for i, t in enumerate(op.inputs):
-        if t is not None and row.role(i) in COMPUTED and t.dtype in NO_NUMBERS:
+        if t is not None and t.is_constant and row.role(i) in COMPUTED and t.dtype in NO_NUMBERS:
             yield f'reads "{t.name}", which is {t.dtype}'
     if row.outputs and not op.outputs and not isinstance(row.outputs[0], Tied):
         yield "has no output"

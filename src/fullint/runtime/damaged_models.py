@@ -23,12 +23,12 @@ from fullint.model.tflite import read_model
 from fullint.runtime.messages import Declared, LoadedTensor
 from fullint.runtime.process import WorkerProcess, model_file
 
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 Answered = TypeVar("Answered")
 IDENTIFIER = b"TFL3"
 
 
-def diagnosing(function: Callable[Given, Answered]) -> Callable[Given, Answered]:
+def diagnosing(function: Callable[Arguments, Answered]) -> Callable[Arguments, Answered]:
     """Make a call look at the models that it was given where it fails in a way that nobody foresaw.
 
     Its models are those of its arguments that are one: bytes, paths, or the `model` of options. The call then also raises
@@ -37,7 +37,7 @@ def diagnosing(function: Callable[Given, Answered]) -> Callable[Given, Answered]
     """
 
     @functools.wraps(function)
-    def call(*args: Given.args, **kwargs: Given.kwargs) -> Answered:
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answered:
         try:
             return function(*args, **kwargs)
         except (FullintError, OSError) as e:
