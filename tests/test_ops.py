@@ -10,13 +10,14 @@ from op_examples import EXAMPLES, codes
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.statistics import Measured
 from fullint.errors import RuntimeFailure
-from fullint.model.ir import Model, Quant
+from fullint.model.ir import Model, Quant, constant, twin
 from fullint.model.numerics import representable
 from fullint.model.ranges import Range
 from fullint.model.tflite import schema
 from fullint.ops import KERNEL_SETS, ROWS, Fixed, Same
 from fullint.ops.builder import Builder
 from fullint.ops.releases import RELEASES, release_of
+from fullint.ops.structure import structure_problems
 from fullint.quantization.assign import assign
 from fullint.quantization.emit import emit
 from fullint.quantization.lookup_tables import compute_tables
@@ -168,3 +169,27 @@ def test_beyond_where_it_saturates_nothing_changes(kind: str, dtype: str) -> Non
     step = float(rule.of_type(dtype).scale[0])
     assert abs(highest - high) <= step / 2
     assert abs(lowest - low) <= step / 2
+
+
+READ_OTHERWISE = {("PAD", "inputs"), ("MIRROR_PAD", "inputs"), ("MIRROR_PAD", "outputs"), ("CONCATENATION", "outputs")}
+"""What LiteRT takes all the same, and leaves: PAD's third operand is that of PADV2."""
+
+
+@pytest.mark.parametrize("what", ["inputs", "outputs"])
+@pytest.mark.parametrize("kind", [k for k in ROWS if k != "LOOKUP"])
+def test_litert_refuses_more_operands_than_the_row_has(kind: str, what: str, g: Builder) -> None:
+    row = ROWS[kind]
+    values = EXAMPLES[kind](g)
+    model = g.model()
+    op = next(op for op in model.main.ops if op.kind == kind)
+    if getattr(row, f"more_{what}") or (what == "outputs" and not op.outputs) or (kind, what) in READ_OTHERWISE:
+        return
+    if what == "inputs":
+        op.inputs += [None] * (len(row.inputs) - len(op.inputs))
+        op.inputs.append(constant("more", np.ones(1, np.float32)))
+    else:
+        op.outputs.append(twin(op.outputs[0], "more"))
+    model.main.sync_tensors()
+    assert list(structure_problems(model))
+    with pytest.raises(RuntimeFailure):
+        run(model, values, "builtin")

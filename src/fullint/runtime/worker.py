@@ -204,6 +204,8 @@ def _read(source: BinaryIO, waiting: queue.Queue[Any], room: threading.Semaphore
 
 
 def _message(error: BaseException) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "a name of an input, output or signature is no UTF-8, which LiteRT's Python package cannot read"
     return f"{type(error).__name__}: {error}" if not isinstance(error, RuntimeError | ValueError | FullintError) else str(error)
 
 

@@ -88,10 +88,16 @@ class _Writer:
         self.graph_index = {g: i for i, g in enumerate(model.graphs)}
         self.tensor_index = [{t: i for i, t in enumerate(g.tensors)} for g in model.graphs]
 
+    def _text(self, text: str | None) -> bytes | None:
+        """A name as the bytes that it was read from; escaped for the runtime, whose Python package reads UTF-8 only."""
+        if text is None:
+            return None
+        return unescaped(text).encode("utf-8", "surrogateescape") if self.base is None else text.encode()
+
     def packed(self) -> Any:
         m, model = self.s.ModelT(), self.model
         m.version = model.version
-        m.description = _bytes(model.description)
+        m.description = self._text(model.description)
         m.subgraphs = [self._graph(g, ids) for g, ids in zip(model.graphs, self.tensor_index, strict=True)]
         m.signatureDefs = [self._signature(s) for s in model.signatures] or None
         m.metadata = [self._metadata(n, b) for n, b in model.metadata] or None
@@ -124,7 +130,7 @@ class _Writer:
 
     def _graph(self, graph: Graph, ids: dict[Tensor, int]) -> Any:
         g = self.s.SubGraphT()
-        g.name = _bytes(graph.name)
+        g.name = self._text(graph.name)
         g.debugMetadataIndex = graph.debug_metadata_index
         g.tensors = [self._tensor(t) for t in graph.tensors]
         g.inputs = [ids[t] for t in graph.inputs]
@@ -134,7 +140,7 @@ class _Writer:
 
     def _tensor(self, tensor: Tensor) -> Any:
         t = self.s.TensorT()
-        t.name = _bytes(tensor.name)
+        t.name = self._text(tensor.name)
         t.shape = list(tensor.shape)
         t.type = schema.values("TensorType")[tensor.dtype.upper()]
         t.buffer = self._buffer(tensor.buffer)
@@ -190,29 +196,24 @@ class _Writer:
         c = self.s.OperatorCodeT()
         c.builtinCode = schema.values("BuiltinOperator")[kind]
         c.deprecatedBuiltinCode = min(c.builtinCode, 127)
-        c.customCode = _bytes(custom)
+        c.customCode = self._text(custom)
         c.version = version
         return c
 
     def _signature(self, signature: Any) -> Any:
         d = self.s.SignatureDefT()
         index = self.graph_index[signature.graph]
-        d.signatureKey, d.subgraphIndex = _bytes(signature.key), index
+        d.signatureKey, d.subgraphIndex = self._text(signature.key), index
         d.inputs = [self._map(n, self.tensor_index[index][t]) for n, t in signature.inputs]
         d.outputs = [self._map(n, self.tensor_index[index][t]) for n, t in signature.outputs]
         return d
 
     def _map(self, name: str | None, index: int) -> Any:
         m = self.s.TensorMapT()
-        m.name, m.tensorIndex = _bytes(name), index
+        m.name, m.tensorIndex = self._text(name), index
         return m
 
     def _metadata(self, name: str | None, buffer: Buffer | None) -> Any:
         m = self.s.MetadataT()
-        m.name, m.buffer = _bytes(name), self._buffer(buffer)
+        m.name, m.buffer = self._text(name), self._buffer(buffer)
         return m
-
-
-def _bytes(text: str | None) -> bytes | None:
-    """A name as the bytes that it was read from."""
-    return None if text is None else unescaped(text).encode("utf-8", "surrogateescape")
