@@ -20,7 +20,7 @@ import numpy as np
 
 from fullint.errors import RuntimeFailure, SamplesError, VerificationError
 from fullint.model.ir import Array, Model, Tensor
-from fullint.ops import KERNEL_SETS, ROWS, traits_of
+from fullint.ops import KERNEL_SETS
 from fullint.ops.control_flow import BODY
 from fullint.ops.macs import total_macs
 from fullint.runtime.messages import Answer, Message, Open, Run
@@ -29,6 +29,7 @@ from fullint.verification.answers import Answers
 from fullint.verification.contract import contract_problems
 from fullint.verification.judged_parts import JudgedOutput
 from fullint.verification.kernel_outputs import FAR_STEPS, count_far, integer_inputs, largest_steps, real
+from fullint.verification.kernels_apart import known_faults, parting
 from fullint.verification.metrics import Score, known_to, mean_sqnr, worse_than
 from fullint.verification.output_parts import OutputParts
 from fullint.verification.report import Certificate, KernelSet, OutputQuality
@@ -318,7 +319,7 @@ class _Run:
 
     def _verdict(self, name: str) -> KernelSet:
         trial, failure = self.trials[name], self.failures.get(name)
-        absent, wrong = _facts(self.result, name)
+        absent, wrong = known_faults(self.result, name)
         facts = tuple(absent + wrong)
         if failure is not None:
             if not facts:
@@ -330,12 +331,21 @@ class _Run:
         base = mean_sqnr(self.trials["xnnpack"].scores)
         own = trial.sqnr if trial.sqnr is not None else math.inf
         apart = own < UNEVEN_DB and trial.steps > FAR_STEPS and self._apart(name)
-        text = f"the {name} kernels reach {own:.1f} dB, XNNPACK {base:.1f} dB" if apart else ""
+        text = f"the {name} kernels reach {own:.1f} dB, XNNPACK {base:.1f} dB{self._parting(name)}" if apart else ""
         if apart and not wrong and own < WRONG_DB and trial.far > FAR_SHARE * trial.values:
             raise VerificationError([text])
         facts = (*facts, text) if apart and not wrong else facts
         status = "faulty" if apart and wrong else "ran"
         return KernelSet(name, status, trial.samples, trial.sqnr, trial.steps, facts)
+
+    def _parting(self, name: str) -> str:
+        """Where a kernel set parts from XNNPACK, on the first sample; "" where no operator alone is why."""
+        try:
+            with WorkerProcess("the result") as worker:
+                found = parting(worker, self.result, ("xnnpack", name), self._inputs(self.first))
+        except RuntimeFailure:
+            return ""
+        return f"; {found}" if found is not None else ""
 
     def _given_fails(self, name: str) -> bool:
         """Whether a kernel set does not run the given model either."""
@@ -351,20 +361,6 @@ class _Run:
         """Whether a slow kernel set is `DISAGREEMENT_DB` below XNNPACK on the same samples."""
         base, own = self.alike[name].sqnr, self.trials[name].sqnr
         return base is not None and own is not None and own < base - DISAGREEMENT_DB
-
-
-def _facts(model: Model, kernels: str) -> tuple[list[str], list[str]]:
-    """Known faults of a kernel set for this model: (operators it lacks, operators it computes wrong), as sentences."""
-    absent: dict[str, None] = {}
-    wrong: dict[str, None] = {}
-    for _, op in model.ops():
-        row = ROWS.get(op.kind)
-        fault = row.fault(op, kernels) if row else None
-        if kernels in traits_of(op.kind).absent:
-            absent[f"{op.kind}: the {kernels} kernels do not register it"] = None
-        if fault is not None:
-            (absent if fault.absent else wrong)[f"{op.kind}: {fault.what}"] = None
-    return list(absent), list(wrong)
 
 
 def quality(t: Tensor, s: Score, judged: JudgedOutput, alone: Score) -> OutputQuality:
