@@ -98,6 +98,36 @@ def test_inputs_that_are_no_files(tmp_path: Path, verb: str, what: str) -> None:
     assert what in done.stderr
 
 
+PLACES = {
+    "model": ("quantize", "BAD", "--synthetic", "-o", "o"),
+    "samples": ("quantize", DEMO, "-c", "BAD", "-o", "o"),
+    "labels": ("quantize", DEMO, "-c", DEMO.with_name("calibration.npz"), "--labels", "BAD", "-o", "o"),
+    "recipe": ("quantize", DEMO, "-c", DEMO.with_name("calibration.npz"), "--recipe", "BAD", "-o", "o"),
+    "repair": ("repair", "BAD", "-o", "o"),
+    "compare": ("compare", DEMO, "BAD"),
+    "log": ("readlog", "BAD"),
+    "log's model": ("readlog", DEMO, "BAD"),
+    "partition": ("partition", "BAD"),
+    "benchmark": ("benchmark", "BAD"),
+    "inputs": ("benchmark", DEMO, "--inputs", "BAD"),
+    "raw values": ("benchmark", DEMO, "--input_layer_value_files=image:BAD"),
+    "convert": ("convert", "BAD", "-o", "o"),
+}
+
+
+@pytest.mark.parametrize("bad", ["FIFO", "folder", "long", "missing"])
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_for_a_file_takes_files_alone(tmp_path: Path, place: str, bad: str) -> None:
+    """One sentence each, at once; nothing is written."""
+    names = {"FIFO": tmp_path / "fifo", "folder": tmp_path / "folder", "long": tmp_path / ("x" * 300), "missing": tmp_path / "no"}
+    os.mkfifo(names["FIFO"])
+    names["folder"].mkdir()
+    given = [str(names[bad]).join(str(a).split("BAD")) if a != "o" else tmp_path / "o" for a in PLACES[place]]
+    done = cli(*given)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert not (tmp_path / "o").exists()
+
+
 def test_a_fifo_is_no_model(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ModelFormatError, match="it is a FIFO"):

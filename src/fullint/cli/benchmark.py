@@ -10,7 +10,7 @@ import click
 from fullint.cli import options as option
 from fullint.cli.shell import check_output, errors, present, show
 from fullint.errors import UsageError
-from fullint.files import write_atomically
+from fullint.files import unreadable, write_atomically
 
 if TYPE_CHECKING:
     from fullint.deployment.benchmark import BenchmarkReport
@@ -175,6 +175,8 @@ def _values(text: str, models: tuple[str, ...]) -> dict[str, Any]:
         if name not in known:
             raise UsageError(f'the model has no input "{name}"; it has {", ".join(known)}')
         slot = known[name]
+        if (why := unreadable(file)) is not None:
+            raise UsageError(why)
         try:
             values = np.fromfile(file, slot.dtype)
         except OSError as e:
