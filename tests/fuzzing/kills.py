@@ -35,6 +35,9 @@ COMMANDS: dict[str, tuple[Sequence[str], float]] = {
     "audit": (("audit", str(HALF), "-c", str(SAMPLES)), 1.0),
     "partition": (("partition", str(HALF), "--after", "repair"), 1.5),
     "demo": (("demo", "-o", "OUT", "--force"), 2.5),
+    "plan": (("quantize", str(FLOAT), "-c", str(SAMPLES), "--plan"), 1.0),
+    "inspect": (("inspect", str(FLOAT)), 0.5),
+    "explain": (("explain",), 0.5),
 }
 """Arguments, and seconds within which a run is killed."""
 GONE_WITHIN = 3.0
