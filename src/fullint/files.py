@@ -31,9 +31,8 @@ def write_atomically(path: str | Path, data: bytes, *, over: bool = True) -> Non
         if is_device(path):
             target.write_bytes(data)
             return
-        with beside(target) as (handle, temporary):
-            with os.fdopen(handle, "wb", closefd=False) as f:
-                f.write(data)
+        with beside(target) as temporary:
+            temporary.write_bytes(data)
             umask = os.umask(0)
             os.umask(umask)
             temporary.chmod(0o666 & ~umask)

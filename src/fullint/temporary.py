@@ -49,12 +49,11 @@ def temporary_file(suffix: str = "") -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    handle, path = _locked(_folder(), f"{PREFIX}{token()}-{secrets.token_hex(4)}{suffix}")
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
+    with _held(_folder() / f"{PREFIX}{token()}-{secrets.token_hex(4)}{suffix}") as path:
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -65,17 +64,16 @@ def temporary_folder() -> Iterator[Path]:
         OSError: it cannot be made.
     """
     path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{token()}-", dir=_folder()))
-    handle, _ = _locked(path, LOCK)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-        os.close(handle)
+    with _held(path / LOCK):
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def beside(target: Path) -> Iterator[tuple[int, Path]]:
-    """A new file in the folder of an output, as its descriptor and its path; what is left of it at the end is removed.
+def beside(target: Path) -> Iterator[Path]:
+    """A new file in the folder of an output, to be given its name; what is left of it at the end is removed.
 
     What killed runs have left in that folder is removed first.
 
@@ -83,12 +81,11 @@ def beside(target: Path) -> Iterator[tuple[int, Path]]:
         OSError: it cannot be made.
     """
     remove_left(target.parent)
-    handle, path = _locked(target.parent, f".{target.name[:MOST_NAME]}.{secrets.token_hex(4)}.{token()}{SUFFIX}")
-    try:
-        yield handle, path
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
+    with _held(target.parent / f".{target.name[:MOST_NAME]}.{secrets.token_hex(4)}.{token()}{SUFFIX}") as path:
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _folder() -> Path:
@@ -104,17 +101,23 @@ def _tidied(folder: str, pid: int) -> None:
     remove_left(Path(folder))
 
 
-def _locked(folder: Path, name: str) -> tuple[int, Path]:
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[Path]:
     """A new file, locked. Another run may take it for one that was left, until it is locked: then it is made again."""
-    path = folder / name
     while True:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        if fcntl is None:
-            return handle, path
+        if fcntl is None:  # where there are no locks, an open file could not be renamed or removed either
+            os.close(handle)
+            yield path
+            return
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
-            return handle, path
+            break
+        os.close(handle)
+    try:
+        yield path
+    finally:
         os.close(handle)
 
 
@@ -144,7 +147,7 @@ def _left(path: Path) -> bool:
     if fcntl is None:
         return False
     try:
-        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
         return False
     try:

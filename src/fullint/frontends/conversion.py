@@ -110,7 +110,7 @@ def _kept_log(framework: Framework, log: Path) -> Iterator[Path]:
     finally:
         kept = log_file(framework.name)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with beside(kept) as (_, written):
+        with beside(kept) as written:
             shutil.copyfile(log, written)
             written.replace(kept)
 

@@ -28,6 +28,7 @@ from fullint.runtime.supervised import run_supervised
 VARIABLE = "FULLINT_ENVIRONMENTS"
 _READY = "fullint-ready"
 _TAIL = 25
+PACKAGES = "Lib/site-packages/*.dist-info" if sys.platform == "win32" else "lib/python*/site-packages/*.dist-info"
 
 
 @dataclass(frozen=True, repr=False)
@@ -143,10 +144,10 @@ def _folder(framework: Framework) -> Path:
 
 
 def _python(folder: Path) -> Path:
-    return folder / "bin" / "python"
+    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def _packages(folder: Path) -> tuple[str, ...]:
     """The installed packages as "name==version", from the names of their .dist-info folders."""
-    found = (p.name.removesuffix(".dist-info").rsplit("-", 1) for p in folder.glob("lib/python*/site-packages/*.dist-info"))
+    found = (p.name.removesuffix(".dist-info").rsplit("-", 1) for p in folder.glob(PACKAGES))
     return tuple(sorted("==".join(parts) for parts in found if len(parts) == 2))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -268,5 +267,9 @@ def _versions() -> dict[str, str]:
 
 
 def _own_peak() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
