@@ -108,6 +108,9 @@ def errors(as_json: bool) -> Iterator[None]:
     except OSError as e:
         click.echo(shown(f"error: {e.strerror or e}{f': {e.filename}' if e.filename else ''}"), err=True)
         sys.exit(2)
+    except MemoryError as e:
+        click.echo(shown(f"error: there is not enough memory for this: {e}"), err=True)
+        sys.exit(2)
     except Exception as e:
         if os.environ.get(TRACEBACK):
             raise

@@ -34,6 +34,7 @@ def diagnosing(function: Callable[Arguments, Answered]) -> Callable[Arguments, A
     Its models are those of its arguments that are one: bytes, paths, or the `model` of options. The call then also raises
 
     ModelFormatError: LiteRT does not load a model, or a model says of a tensor what is not so.
+    RuntimeFailure: this process gets no more memory.
     """
 
     @functools.wraps(function)
@@ -44,6 +45,8 @@ def diagnosing(function: Callable[Arguments, Answered]) -> Callable[Arguments, A
             if isinstance(e, RuntimeFailure) and (why := _fault([*args, *kwargs.values()], loads=True)):
                 raise ModelFormatError(why) from e
             raise
+        except MemoryError as e:
+            raise RuntimeFailure(f"there is not enough memory for this: {e or 'a model or a sample is too large'}") from e
         except Exception as e:
             if why := _fault([*args, *kwargs.values()]):
                 raise ModelFormatError(why) from e

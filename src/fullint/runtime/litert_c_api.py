@@ -105,7 +105,7 @@ def library() -> Any:
     """
     spec = importlib.util.find_spec("ai_edge_litert")
     folder = Path(spec.submodule_search_locations[0]) if spec is not None and spec.submodule_search_locations else Path()
-    name = "libLiteRt.dylib" if sys.platform == "darwin" else "libLiteRt.so"
+    name = {"darwin": "libLiteRt.dylib", "win32": "libLiteRt.dll"}.get(sys.platform, "libLiteRt.so")
     try:
         found = ctypes.CDLL(str(folder / name))
     except OSError as e:
