@@ -12,7 +12,7 @@ BIN := .venv/bin
 KERAS_BIN := .venv-keras/bin
 export FULLINT_ENVIRONMENTS ?= $(CURDIR)/.environments
 
-.PHONY: demo test test-all check fuzz lint types docs site test-keras test-torch test-onnx test-frontends clean
+.PHONY: demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-torch test-onnx test-frontends clean
 
 demo: $(BIN)/fullint
 	$(BIN)/fullint demo
@@ -27,6 +27,11 @@ check: .venv/dev lint types docs site test-all
 MINUTES ?= 10
 fuzz: .venv/dev
 	cd tests && ../$(BIN)/python -m fuzzing.run --minutes $(MINUTES)
+
+# the reader alone, by coverage
+fuzz-reader: .venv/dev
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[fuzz]"
+	cd tests && ../$(BIN)/python -m fuzzing.reader ../build/fuzz-reader -max_total_time=$$((60 * $(MINUTES)))
 
 test-all: .venv/dev
 	$(BIN)/python -m pytest -q -n auto -m "not alone"
