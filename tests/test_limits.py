@@ -20,6 +20,7 @@ import fullint
 from fullint import demo, temporary
 from fullint.errors import FullintError, RuntimeFailure, UsageError
 from fullint.limits import Limits, limited, limits
+from fullint.runtime import watch
 from fullint.runtime.messages import Open
 from fullint.runtime.process import WorkerProcess, model_file
 
@@ -143,6 +144,7 @@ def test_an_orphan_ends_and_takes_the_files_along(tmp_path: Path) -> None:
     (tmp_path / "m.tflite").write_bytes(endless_loop())
     script = f"""
 import os, pathlib
+from fullint.runtime import watch
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.runtime.messages import Open, Run
 import numpy as np
@@ -258,3 +260,14 @@ def test_a_model_is_written_where_there_is_room(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="set TMPDIR"), model_file(b"x"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("wall", "cpu", "overdue"), [(4.0, 4.0, False), (6.0, 1.0, False), (6.0, 5.5, True), (30.0, 1.0, False), (51.0, 1.0, True)]
+)
+def test_a_busy_machine_stops_nothing(wall: float, cpu: float, overdue: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that had hardly any of the CPU gets more time, but not without end."""
+    clock = watch._Clock(100.0, 7.0, 5.0)
+    monkeypatch.setattr(watch.time, "monotonic", lambda: 100.0 + wall)
+    monkeypatch.setattr(watch.time, "process_time", lambda: 7.0 + cpu)
+    assert clock.overdue() == overdue

@@ -2,6 +2,7 @@
 
     memory   what was asked for, or 4 x the model + 2 GB of private memory (RLIMIT_DATA: Linux only)
     run      what was asked for, or 10 x its model's first run, at least 60 s;
+             (both of the wall and of the CPU, so that a busy machine stops nothing)
              the first run: 60 s for each 100 MB of the model, at least 60; ten times as long on the reference kernels
 
 The limits hold for whatever runs inside `limited`, since workers are started far from where options are read.

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from fullint.limits import OVERDUE, Limits
 from fullint.temporary import remove_left
@@ -26,8 +26,23 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
+BUSY = 10.0
+"""A run that hardly computes may take so many times its limit: the machine may be busy."""
 EVERY = 0.5
 """Seconds between two looks."""
+
+
+class _Clock(NamedTuple):
+    """When a run began, by the wall and by this process's CPU time, and how many seconds it may take."""
+
+    start: float
+    cpu: float
+    allowed: float
+
+    def overdue(self) -> bool:
+        """Whether it has taken too long, and not only since other processes were given the CPU."""
+        passed, computed = time.monotonic() - self.start, time.process_time() - self.cpu
+        return passed > self.allowed and (computed > self.allowed or passed > BUSY * self.allowed)
 
 
 class Watch:
@@ -41,8 +56,8 @@ class Watch:
 
     def __init__(self, limits: Limits, temporary: str = "", pipe: int | None = None) -> None:
         self.limits, self.temporary, self.pipe = limits, temporary, pipe
-        self.clocks: dict[int, float] = {}
-        """When the run of each thread is overdue, by `time.monotonic`."""
+        self.clocks: dict[int, _Clock] = {}
+        """Of the run of each thread."""
         self.allowed = 0.0
         """Seconds for the next run."""
         self.first = True
@@ -67,7 +82,7 @@ class Watch:
         """The time of one run, in this thread."""
         thread, start = threading.get_ident(), time.monotonic()
         if self.allowed:
-            self.clocks[thread] = start + self.allowed
+            self.clocks[thread] = _Clock(start, time.process_time(), self.allowed)
         try:
             yield
         finally:
@@ -80,7 +95,7 @@ class Watch:
         """The time that a model may take to load: that of its first run."""
         thread = threading.get_ident()
         if self.allowed:
-            self.clocks[thread] = time.monotonic() + self.allowed
+            self.clocks[thread] = _Clock(time.monotonic(), time.process_time(), self.allowed)
         try:
             yield
         finally:
@@ -102,7 +117,6 @@ class Watch:
                 time.sleep(EVERY)
             elif poll.poll(EVERY * 1000):
                 self.leave()
-            now = time.monotonic()
-            if any(overdue < now for overdue in list(self.clocks.values())):
+            if any(clock.overdue() for clock in list(self.clocks.values())):
                 sys.stderr.flush()
                 os._exit(OVERDUE)
