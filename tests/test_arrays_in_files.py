@@ -121,6 +121,30 @@ def test_every_form_is_read_alike(tmp_path: Path, form: str, order: str) -> None
         assert all((row == given).all(axis=(1, 2)).any() for row in got) and len(got) == more.get("num_samples", 5)
 
 
+def test_what_is_no_array_of_numbers_may_lie_beside(tmp_path: Path) -> None:
+    """Names, records, what an archiver adds: looked at only where it is asked for."""
+    names = np.array(["a.png", "b.png", "c.png"])
+    np.savez(tmp_path / "s.npz", image=rows(3, 4, 2), files=names, objects=np.array([{}], dtype=object))
+    with zipfile.ZipFile(tmp_path / "s.npz", "a") as z:
+        z.writestr("README.txt", "text")
+        z.writestr("__MACOSX/._image.npy", "no array")
+        z.mkdir("folder") if hasattr(z, "mkdir") else z.writestr("folder/", "")
+    for source in (tmp_path / "s.npz", f"{tmp_path}/s.npz:image"):
+        assert len(taken(source)) == 3
+    with pytest.raises(SamplesError, match="no number"):
+        taken(f"{tmp_path}/s.npz:files")
+    np.savez(tmp_path / "t.npz", pictures=rows(3, 4, 2), files=names)
+    assert len(taken(tmp_path / "t.npz")) == 3
+
+
+def test_numbers_in_the_newest_format(tmp_path: Path) -> None:
+    """And whatever follows them in the file."""
+    data = bytearray(npy(rows(3, 4, 2)))
+    two = b"\x93NUMPY\x03\x00" + struct.pack("<I", len(data[10:128])) + bytes(data[10:])
+    (tmp_path / "a.npy").write_bytes(two + b"more")
+    np.testing.assert_array_equal(taken(tmp_path / "a.npy")[2][0][0], rows(3, 4, 2)[2])
+
+
 def test_an_empty_array_is_no_sample(tmp_path: Path) -> None:
     np.savez(tmp_path / "s.npz", image=np.zeros((0, 4, 2), np.float32))
     with pytest.raises(SamplesError, match="no samples"):

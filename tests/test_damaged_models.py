@@ -10,8 +10,10 @@ import pytest
 
 from fullint import audit, quantize
 from fullint.errors import ModelFormatError, RuntimeFailure
+from fullint.limits import Limits, limits
 from fullint.model.tflite import schema
 from fullint.ops.builder import Builder
+from fullint.runtime import damaged_models
 from fullint.runtime.damaged_models import diagnosing
 
 
@@ -31,9 +33,16 @@ def sound(g: Builder) -> bytes:
     return g.bytes("serve")
 
 
-@diagnosing
 def fails(model: object, error: type[BaseException] = KeyError) -> None:
-    raise error("x")
+    """An exception inside of the package."""
+
+    @diagnosing
+    def call(model: object) -> None:
+        raise error("x")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(damaged_models, "_of_the_user", lambda error: False)
+        call(model)
 
 
 def test_a_bug_is_a_bug(sound: bytes, tmp_path: Path) -> None:
@@ -100,3 +109,34 @@ def test_damages_are_one_error_or_done_right(sound: bytes, damage: str) -> None:
             call()
         except (ModelFormatError, RuntimeFailure) as e:
             assert "\n" not in str(e)  # noqa: PT017
+
+
+def stale(graph) -> None:
+    """A shape that LiteRT computes otherwise, and does not mind."""
+    graph.tensors[graph.operators[0].outputs[0]].shape = [2, 8, 8, 4]
+
+
+def test_an_exception_of_the_users_own_is_his(sound: bytes) -> None:
+    """Whatever the model is."""
+
+    def samples():
+        yield [np.zeros((1, 8, 8, 3), np.float32)]
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        quantize(changed(sound, stale), samples())
+
+
+@pytest.mark.own_workers
+def test_limits_hold_where_litert_is_asked(sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(damaged_models, "_of_the_user", lambda error: False)
+    monkeypatch.setattr(damaged_models, "_lies", lambda given: seen.append(limits()) or iter(()))
+
+    @diagnosing
+    def call(model: bytes, *, worker_memory: float | None = None) -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        call(sound, worker_memory=8)
+    assert seen == [Limits(8 * 10**9)]

@@ -98,6 +98,37 @@ def test_inputs_that_are_no_files(tmp_path: Path, verb: str, what: str) -> None:
     assert what in done.stderr
 
 
+def test_a_long_name(tmp_path: Path) -> None:
+    """As long as the file system takes, in bytes."""
+    path = tmp_path / ("模" * 78 + ".tflite")
+    write_atomically(path, b"x")
+    assert path.read_bytes() == b"x"
+
+
+def test_a_replaced_file_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.touch()
+    path.chmod(0o640)
+    write_atomically(path, b"x")
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_system_without_modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "no modes here")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    write_atomically(tmp_path / "out", b"x")
+    assert (tmp_path / "out").read_bytes() == b"x"
+
+
+def test_a_link_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    done = cli("quantize", DEMO, "-c", DEMO.with_name("calibration.npz"), "-o", tmp_path / "a")
+    assert done.returncode == 2 and "leads to itself" in done.stderr
+
+
 PLACES = {
     "model": ("quantize", "BAD", "--synthetic", "-o", "o"),
     "samples": ("quantize", DEMO, "-c", "BAD", "-o", "o"),

@@ -265,9 +265,86 @@ def test_a_model_is_written_where_there_is_room(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("wall", "cpu", "overdue"), [(4.0, 4.0, False), (6.0, 1.0, False), (6.0, 5.5, True), (30.0, 1.0, False), (51.0, 1.0, True)]
 )
-def test_a_busy_machine_stops_nothing(wall: float, cpu: float, overdue: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_machine_stops_nothing(wall: float, cpu: float, overdue: bool) -> None:
     """A run that had hardly any of the CPU gets more time, but not without end."""
-    clock = watch._Clock(100.0, 7.0, 5.0)
-    monkeypatch.setattr(watch.time, "monotonic", lambda: 100.0 + wall)
-    monkeypatch.setattr(watch.time, "process_time", lambda: 7.0 + cpu)
-    assert clock.overdue() == overdue
+    assert watch._Clock(100.0, 7.0, 5.0).overdue(100.0 + wall, 7.0 + cpu) == overdue
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
+    """Ctrl-Z for longer than a run may take, and fg."""
+    script = f"""
+import numpy as np
+from fullint.limits import Limits
+from fullint.runtime.messages import Latency, Open
+from fullint.runtime.process import WorkerProcess
+with WorkerProcess(within=Limits(seconds=2.0)) as worker:
+    worker.call(Open({str(DEMO)!r}, "reference", 1))
+    print("ready", flush=True)
+    worker.call(Latency([np.zeros((1, 8, 8, 1), np.float32)], 12000))
+    print("done")
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGSTOP)
+    time.sleep(5)
+    os.killpg(process.pid, signal.SIGCONT)
+    assert process.communicate(timeout=60)[0] == "done\n"
+
+
+def test_a_worker_ends_though_a_fork_holds_the_pipe(tmp_path: Path) -> None:
+    """What a user's function has forked inherits the parent's end."""
+    script = """
+import os, time
+from fullint.runtime.process import WorkerProcess, model_file
+with WorkerProcess() as worker, model_file(b"x") as path:
+    if not os.fork():
+        time.sleep(20)
+        os._exit(0)
+    print(worker._process.pid, flush=True)
+    os.kill(os.getpid(), 9)
+"""
+    (tmp_path / "tmp").mkdir()
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    worker = int(process.stdout.readline())
+    end = time.monotonic() + 10
+    while _alive(worker) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not _alive(worker) and not [*(tmp_path / "tmp").iterdir()]
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_writers_of_one_folder_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """Each takes away what killed runs have left, and nothing else."""
+    script = """
+import sys
+from fullint.files import write_atomically
+for i in range(1500):
+    write_atomically(f"{sys.argv[1]}/{sys.argv[2]}", b"x" * i)
+"""
+    writers = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path), name], stderr=subprocess.PIPE, text=True) for name in "abc"
+    ]
+    assert [w.communicate(timeout=120)[1] for w in writers] == ["", "", ""]
+    assert {p.name: p.stat().st_size for p in tmp_path.iterdir()} == dict.fromkeys("abc", 1499)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits private memory")
+def test_large_stacks_take_no_memory() -> None:
+    samples = DEMO.with_name("calibration.npz")
+    command = f"ulimit -s 4000000; {sys.executable} -m fullint quantize {DEMO} -c {samples} --plan"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_closed_error_stream(tmp_path: Path) -> None:
+    samples = DEMO.with_name("calibration.npz")
+    command = f"{sys.executable} -m fullint quantize {DEMO} -c {samples} -o {tmp_path}/out <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", command]).returncode == 0
+    assert (tmp_path / "out").stat().st_size > 10_000

@@ -33,14 +33,23 @@ def write_atomically(path: str | Path, data: bytes, *, over: bool = True) -> Non
             return
         with beside(target) as temporary:
             temporary.write_bytes(data)
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
+            with contextlib.suppress(OSError):  # a file system without modes
+                temporary.chmod(_mode_for(target))
             _put(temporary, target, over=over)
     except FileExistsError as e:
         raise OutputExistsError(f"{path} exists by now; --force overwrites it") from e
     except OSError as e:
         raise UsageError(f"{path}: cannot be written: {e.strerror}") from e
+
+
+def _mode_for(target: Path) -> int:
+    """The mode of the file that is replaced, or that of a new one."""
+    mode = _mode(target)
+    if mode is not None:
+        return stat.S_IMODE(mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def _put(temporary: Path, target: Path, *, over: bool) -> None:
@@ -66,6 +75,8 @@ def is_device(path: str | Path) -> bool:
 
 def require_writable(path: str | Path) -> None:
     """Raise UsageError where a name is taken by what is no file and no device: a folder, a FIFO, a socket."""
+    if Path(os.path.realpath(path)).is_symlink():
+        raise UsageError(f"{path}: cannot be written: it is a symbolic link that leads to itself")
     mode = _mode(path)
     if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
         raise UsageError(f"{path}: cannot be written: it is {_kind(mode)}")

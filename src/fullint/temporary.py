@@ -25,10 +25,8 @@ except ImportError:  # Windows: nothing is locked, and what a killed process has
     fcntl = None  # type: ignore[assignment]
 
 PREFIX, SUFFIX = "fullint-", ".fullint"
-LOCK = "lock"
-"""In a temporary folder, the file that is locked."""
 MOST_NAME = 100
-"""Characters of an output's name in that of its temporary file."""
+"""Bytes of an output's name in that of its temporary file."""
 _OURS = re.compile(r"fullint-\d+-[0-9a-f]{8}-|\..*\.\d+-[0-9a-f]{8}\.fullint$")
 
 
@@ -63,8 +61,7 @@ def temporary_folder() -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{token()}-", dir=_folder()))
-    with _held(path / LOCK):
+    with _held(_folder() / f"{PREFIX}{token()}-{secrets.token_hex(4)}", folder=True) as path:
         try:
             yield path
         finally:
@@ -81,7 +78,8 @@ def beside(target: Path) -> Iterator[Path]:
         OSError: it cannot be made.
     """
     remove_left(target.parent)
-    with _held(target.parent / f".{target.name[:MOST_NAME]}.{secrets.token_hex(4)}.{token()}{SUFFIX}") as path:
+    name = os.fsencode(target.name)[:MOST_NAME].decode(errors="ignore")
+    with _held(target.parent / f".{name}.{secrets.token_hex(4)}.{token()}{SUFFIX}") as path:
         try:
             yield path
         finally:
@@ -102,14 +100,20 @@ def _tidied(folder: str, pid: int) -> None:
 
 
 @contextlib.contextmanager
-def _held(path: Path) -> Iterator[Path]:
-    """A new file, locked. Another run may take it for one that was left, until it is locked: then it is made again."""
+def _held(path: Path, *, folder: bool = False) -> Iterator[Path]:
+    """A new file or folder, locked. Until it is locked, another run may take it for one that was left: then it is made again."""
     while True:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        if folder:
+            path.mkdir(mode=0o700)
+        else:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         if fcntl is None:  # where there are no locks, an open file could not be renamed or removed either
-            os.close(handle)
             yield path
             return
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
@@ -121,18 +125,29 @@ def _held(path: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def remove_own(folder: Path) -> None:
-    """Remove all temporary files of this process from a folder; never raises."""
+def remove_of(owner: str, folder: Path) -> None:
+    """Remove all temporary files of one process, by its `token`, from a folder; never raises."""
     for path in _temporary(folder):
-        if token() in path.name:
+        if owner in path.name:
             _remove(path)
 
 
 def remove_left(folder: Path) -> None:
     """Remove the temporary files in a folder whose processes are gone; never raises."""
+    if fcntl is None:
+        return
     for path in _temporary(folder):
-        if _left(path / LOCK if path.is_dir() else path):
-            _remove(path)
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(path)  # while it is locked, so that who waits for the lock finds it removed
+        except OSError:  # its process lives
+            continue
+        finally:
+            os.close(handle)
 
 
 def _temporary(folder: Path) -> list[Path]:
@@ -141,23 +156,6 @@ def _temporary(folder: Path) -> list[Path]:
             return [folder / e.name for e in entries if _OURS.match(e.name)]
     except OSError:
         return []
-
-
-def _left(path: Path) -> bool:
-    if fcntl is None:
-        return False
-    try:
-        handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    else:
-        return True
-    finally:
-        os.close(handle)
 
 
 def _remove(path: Path) -> None:

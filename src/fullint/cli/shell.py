@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ import click
 from fullint.errors import AccuracyError, FullintError, NotIntegerError, OutputExistsError, UsageError
 from fullint.files import check_name, is_device, require_writable, write_atomically
 from fullint.printable import shown, shown_json
-from fullint.temporary import remove_own
+from fullint.temporary import remove_of, token
 
 if TYPE_CHECKING:
     from fullint.options import Progress
@@ -142,6 +143,8 @@ def _end_cleanly(context: click.Context) -> None:
         _remove_temporary(context)
         os.kill(os.getpid(), number)
 
+    if threading.current_thread() is not threading.main_thread():
+        return  # Python handles signals in the main thread alone
     for name in ENDING:
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
@@ -152,7 +155,7 @@ def _remove_temporary(context: click.Context) -> None:
     """Remove this process's files from the folder for temporary files, and from those of the command's outputs."""
     given = [v for v in (*context.params.values(), *_asked(context).values()) if isinstance(v, str)]
     for folder in {tempfile.gettempdir(), *(str(Path(os.path.realpath(v)).parent) for v in given if v and "\0" not in v)}:
-        remove_own(Path(folder))
+        remove_of(token(), Path(folder))
 
 
 def _fail(error: FullintError, as_json: bool) -> None:
@@ -175,7 +178,7 @@ def _fail(error: FullintError, as_json: bool) -> None:
 @contextlib.contextmanager
 def progress() -> Iterator[Progress]:
     """A progress bar on standard error, where that is a terminal; else lines about what takes minutes."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield _Lines()
         return
     from rich.console import Console

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 
 from fullint.errors import UsageError
 from fullint.model.ir import Model, Op
+from fullint.printable import escaped
 
 Named = str | int | Sequence[str | int] | None
 """Items, as a sequence or joined by commas; each is the index of an operator of the main graph, a type ("SOFTMAX", or the code
@@ -69,7 +70,7 @@ def operators_named(model: Model, item: str) -> list[Op]:
     if item.isdecimal() and item.isascii():
         return [op for op in model.main.ops if op.origin == int(item)]
     floats = [op for _, op in model.ops() if any(t.is_float for t in op.values())] if item else []
-    exact = [op for op in floats if item in (*_types(op), *_names(op))]
+    exact = [op for op in floats if item in (*_types(op), *_names(op)) or escaped(item) in _names(op)]
     return exact or [op for op in floats if any(fnmatchcase(name, item) for name in (*_types(op), *_names(op)))]
 
 

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from fullint.errors import FullintError, ModelFormatError, RuntimeFailure
 from fullint.files import unreadable
+from fullint.limits import limited
 from fullint.model.ir import Tensor
 from fullint.model.tflite import read_model
 from fullint.runtime.messages import Declared, LoadedTensor
@@ -34,35 +37,48 @@ def diagnosing(function: Callable[Arguments, Answered]) -> Callable[Arguments, A
     Its models are those of its arguments that are one: bytes, paths, or the `model` of options. The call then also raises
 
     ModelFormatError: LiteRT does not load a model, or a model says of a tensor what is not so.
-    RuntimeFailure: this process gets no more memory.
+    RuntimeFailure: this process gets no more memory. Where LiteRT rejects a model that it loads, the error also has what the
+        file says wrongly.
     """
 
     @functools.wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answered:
         try:
             return function(*args, **kwargs)
-        except (FullintError, OSError) as e:
-            if isinstance(e, RuntimeFailure) and (why := _fault([*args, *kwargs.values()], loads=True)):
-                raise ModelFormatError(why) from e
+        except RuntimeFailure as e:
+            if not e.crashed and (why := _fault(args, kwargs, loads=True)):
+                raise RuntimeFailure(f"{e}; {why}", sample=e.sample) from e
+            raise
+        except (FullintError, OSError):
             raise
         except MemoryError as e:
             raise RuntimeFailure(f"there is not enough memory for this: {e or 'a model or a sample is too large'}") from e
         except Exception as e:
-            if why := _fault([*args, *kwargs.values()]):
+            if not _of_the_user(e) and (why := _fault(args, kwargs)):
                 raise ModelFormatError(why) from e
             raise
 
     return call
 
 
-def _fault(arguments: list[object], *, loads: bool = False) -> str | None:
+def _of_the_user(error: BaseException) -> bool:
+    """Whether it was raised by code that a call was given, such as a generator of samples."""
+    frames = traceback.extract_tb(error.__traceback__)
+    known = (str(Path(__file__).parents[1]), sys.prefix, sys.base_prefix)
+    return any(not frame.filename.startswith((*known, "<")) for frame in frames[1:])
+
+
+def _fault(args: Sequence[object], kwargs: Mapping[str, object], *, loads: bool = False) -> str | None:
     """What is wrong with the first model that something is wrong with; `loads`: other than that LiteRT does not load it."""
-    for argument in arguments:
+    options = next((a for a in args if hasattr(a, "worker_memory")), None)
+    memory, seconds = (kwargs.get(n, getattr(options, n, None)) for n in ("worker_memory", "worker_seconds"))
+    for argument in [*args, *kwargs.values()]:
         given = getattr(argument, "model", argument)
         if isinstance(given, str | Path | bytes) and _is_model(given):
             name = "the TFLite model" if isinstance(given, bytes) else str(given)
             try:
-                why = next(_lies(given), None)
+                with limited(memory, seconds):  # type: ignore[arg-type]
+                    why = next(_lies(given), None)
             except RuntimeFailure as e:
                 why = None if loads else str(e)
             except FullintError:

@@ -34,7 +34,7 @@ from fullint.limits import OVERDUE, Limits, limits
 from fullint.model.ir import Model
 from fullint.model.tflite import write_file
 from fullint.runtime.messages import Answer, Message, Sample
-from fullint.temporary import temporary_file
+from fullint.temporary import temporary_file, token
 
 F_SETPIPE_SZ, PIPE_BYTES = 1031, 2**20
 """Linux: enlarge the pipe to 1 MiB, so that a sample is passed in one piece and not in many."""
@@ -74,7 +74,7 @@ class WorkerProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _BOOT, *self.limits.arguments(), tempfile.gettempdir()],
+            [sys.executable, "-c", _BOOT, *self.limits.arguments(), str(os.getpid()), token(), tempfile.gettempdir()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from fullint.limits import OVERDUE, Limits
-from fullint.temporary import remove_left
+from fullint.temporary import remove_of
 
 try:
     import resource
@@ -32,16 +32,34 @@ EVERY = 0.5
 """Seconds between two looks."""
 
 
+class Parent(NamedTuple):
+    """The process that a worker works for.
+
+    Attributes:
+        pid: its number.
+        token: of its temporary files.
+        temporary: the folder that they are in.
+    """
+
+    pid: int
+    token: str
+    temporary: str
+
+    def gone(self) -> bool:
+        """Whether another process has inherited its children; the pipe may still be held by one that it has forked."""
+        return hasattr(os, "getppid") and os.name == "posix" and os.getppid() != self.pid
+
+
 class _Clock(NamedTuple):
-    """When a run began, by the wall and by this process's CPU time, and how many seconds it may take."""
+    """When a run began, by `Watch.awake` and by this process's CPU time, and how many seconds it may take."""
 
     start: float
     cpu: float
     allowed: float
 
-    def overdue(self) -> bool:
+    def overdue(self, awake: float, cpu: float) -> bool:
         """Whether it has taken too long, and not only since other processes were given the CPU."""
-        passed, computed = time.monotonic() - self.start, time.process_time() - self.cpu
+        passed, computed = awake - self.start, cpu - self.cpu
         return passed > self.allowed and (computed > self.allowed or passed > BUSY * self.allowed)
 
 
@@ -50,12 +68,14 @@ class Watch:
 
     Args:
         limits: to keep.
-        temporary: folder of the parent's temporary files, which are removed if it is gone.
-        pipe: descriptor of the pipe that the parent holds the other end of; None to watch no parent.
+        parent: that is watched, and whose temporary files are removed if it is gone; None to watch no parent.
+        pipe: descriptor of the pipe that the parent holds the other end of.
     """
 
-    def __init__(self, limits: Limits, temporary: str = "", pipe: int | None = None) -> None:
-        self.limits, self.temporary, self.pipe = limits, temporary, pipe
+    def __init__(self, limits: Limits, parent: Parent | None = None, pipe: int = 0) -> None:
+        self.limits, self.parent, self.pipe = limits, parent, pipe
+        self.awake = 0.0
+        """Seconds that this process has lived, without those in which it was stopped (Ctrl-Z)."""
         self.clocks: dict[int, _Clock] = {}
         """Of the run of each thread."""
         self.allowed = 0.0
@@ -82,7 +102,7 @@ class Watch:
         """The time of one run, in this thread."""
         thread, start = threading.get_ident(), time.monotonic()
         if self.allowed:
-            self.clocks[thread] = _Clock(start, time.process_time(), self.allowed)
+            self.clocks[thread] = _Clock(self.awake, time.process_time(), self.allowed)
         try:
             yield
         finally:
@@ -95,7 +115,7 @@ class Watch:
         """The time that a model may take to load: that of its first run."""
         thread = threading.get_ident()
         if self.allowed:
-            self.clocks[thread] = _Clock(time.monotonic(), time.process_time(), self.allowed)
+            self.clocks[thread] = _Clock(self.awake, time.process_time(), self.allowed)
         try:
             yield
         finally:
@@ -104,19 +124,22 @@ class Watch:
     def leave(self) -> NoReturn:
         """End, since nobody is at the other end; a parent that is still there ends this process meanwhile."""
         time.sleep(EVERY)
-        remove_left(Path(self.temporary))
+        if self.parent is not None and self.parent.gone():
+            remove_of(self.parent.token, Path(self.parent.temporary))
         os._exit(0)
 
     def _look(self) -> None:
-        poll = None
-        if self.pipe is not None and hasattr(select, "poll"):
+        poll, looked = None, time.monotonic()
+        if self.parent is not None and hasattr(select, "poll"):
             poll = select.poll()
             poll.register(self.pipe, 0)  # only whether the other end is closed
         while True:
             if poll is None:
                 time.sleep(EVERY)
-            elif poll.poll(EVERY * 1000):
+            elif poll.poll(EVERY * 1000) or (self.parent is not None and self.parent.gone()):
                 self.leave()
-            if any(clock.overdue() for clock in list(self.clocks.values())):
+            looked, before = time.monotonic(), looked
+            self.awake += min(looked - before, 2 * EVERY)
+            if any(clock.overdue(self.awake, time.process_time()) for clock in list(self.clocks.values())):
                 sys.stderr.flush()
                 os._exit(OVERDUE)

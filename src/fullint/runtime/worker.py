@@ -7,6 +7,7 @@ message is (True, result) or (False, error message).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -26,9 +27,11 @@ from fullint.runtime import messages
 from fullint.runtime.interpreter import invoke, open_interpreter
 from fullint.runtime.sample_runner import SampleError, SampleRunner
 from fullint.runtime.steps import Steps
-from fullint.runtime.watch import Watch
+from fullint.runtime.watch import Parent, Watch
 
 SAMPLES_AHEAD = 4
+USUAL_STACK, LARGE_STACK = 2**23, 2**26
+"""Bytes of a thread's stack."""
 DELEGATE_NODE = "DELEGATE"
 """The interpreter's name for a delegate's node."""
 
@@ -150,18 +153,32 @@ HANDLERS: dict[type[Any], Callable[[Worker, Any], Any]] = {
 def main() -> None:
     """Answer messages from standard input until it ends. A terminal's interrupt goes to the parent, which decides what ends.
 
-    Arguments of the command line: the limits, and the folder of the parent's temporary files.
+    Arguments of the command line: the limits, and what is known of the parent.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    memory, seconds, temporary = sys.argv[1:]
+    _take_small_stacks()
+    memory, seconds, pid, token, temporary = sys.argv[1:]
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # the runtime's prints must not mix with the answers
-    watch = Watch(Limits.parse(memory, seconds), temporary, source.fileno())
+    watch = Watch(Limits.parse(memory, seconds), Parent(int(pid), token, temporary), source.fileno())
     import ai_edge_litert.interpreter  # noqa: F401 - loaded while the parent prepares its first message
 
-    serve(source, sink, watch)
+    with contextlib.suppress(BrokenPipeError):  # nobody is there to be answered
+        serve(source, sink, watch)
     watch.leave()
+
+
+def _take_small_stacks() -> None:
+    """Start this process again with a usual size of stacks, where threads' stacks are so large that they count as much memory."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    if soft != resource.RLIM_INFINITY and soft > LARGE_STACK:
+        resource.setrlimit(resource.RLIMIT_STACK, (USUAL_STACK, hard))
+        os.execv(sys.executable, sys.orig_argv)
 
 
 def serve(source: BinaryIO, sink: BinaryIO, watch: Watch) -> None:

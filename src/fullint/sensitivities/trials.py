@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from fullint.errors import FullintError
+from fullint.errors import FullintError, RuntimeFailure
 from fullint.ops.kernel_times import model_us
 from fullint.quantization.build import build
 from fullint.quantization.decide import decide
@@ -110,6 +110,10 @@ class Trials:
         try:
             each = tuple(db for db in self.judges.each(worker, written) if db is not None)
             return Outcome(each, model_us(written.emitted.model, self.int16_factor))
+        except RuntimeFailure as e:
+            if e.crashed:  # the next variant needs one that lives
+                worker.restart()
+            return None
         except FullintError:
             return None
         finally:

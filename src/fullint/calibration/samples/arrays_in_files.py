@@ -8,6 +8,7 @@ What is read is what is there: files are of the size that their headers say, che
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import tokenize
 import zipfile
@@ -58,8 +59,8 @@ def _header(f: IO[bytes], have: int, name: str) -> _Header:
         SamplesError: it is an array of something else than numbers.
     """
     version = np.lib.format.read_magic(f)
-    if version not in ((1, 0), (2, 0)):
-        raise SamplesError(f"{name} holds records (version {version[0]}.{version[1]} of the format), not numbers")
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"version {version[0]}.{version[1]} of the format is unknown")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     found = _Header(*read(f), f.tell())
     if found.dtype.hasobject:
@@ -68,7 +69,7 @@ def _header(f: IO[bytes], have: int, name: str) -> _Header:
         raise SamplesError(f"{name} is of type {found.dtype}, which is no number; save it with a numeric type")
     if any(n < 0 for n in found.shape):
         raise ValueError(f"its header says shape {list(found.shape)}")
-    if found.size + found.bytes != have:
+    if found.size + found.bytes > have:
         raise ValueError(f"its header says {found.bytes} bytes, shape {list(found.shape)}, but {have - found.size} are there")
     return found
 
@@ -80,9 +81,27 @@ class FileRows:
     process.
     """
 
-    def __init__(self, name: str, header: _Header) -> None:
-        self.name, self.header = name, header
-        self.shape, self.dtype = header.shape, header.dtype
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @functools.cached_property
+    def header(self) -> _Header:
+        """Type and shape; read when they are asked for, since an archive may hold other things beside samples.
+
+        Raises:
+            SamplesError: it cannot be read, or does not go with the file's size.
+        """
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return self.header.shape
+
+    @property
+    def dtype(self) -> Any:
+        """Of its values."""
+        return self.header.dtype
 
     def __len__(self) -> int:
         return self.shape[0] if self.shape else 0
@@ -132,19 +151,19 @@ def _exactly(f: IO[bytes], size: int) -> bytes:
 
 
 class NpyRows(FileRows):
-    """The array of a .npy file.
-
-    Raises:
-        SamplesError: it is none, or its header does not go with its size.
-    """
+    """The array of a .npy file."""
 
     def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
         self.path = path
+
+    @functools.cached_property
+    def header(self) -> _Header:
         try:
-            with open(path, "rb") as f:
-                super().__init__(str(path), _header(f, path.stat().st_size, str(path)))
+            with open(self.path, "rb") as f:
+                return _header(f, self.path.stat().st_size, self.name)
         except UNREADABLE as e:
-            raise SamplesError(f"{path}: not a readable .npy file ({e or type(e).__name__})") from e
+            raise SamplesError(f"{self.path}: not a readable .npy file ({e or type(e).__name__})") from e
 
     def _opened(self) -> IO[bytes]:
         f = open(self.path, "rb")  # noqa: SIM115 - the caller closes it
@@ -162,29 +181,29 @@ def open_npz(path: Path) -> dict[str, Column]:
         archive = zipfile.ZipFile(path)
     except UNREADABLE as e:
         raise SamplesError(f"{path}: not a readable .npz file ({e or type(e).__name__})") from e
-    columns = {escaped(i.filename.removesuffix(".npy")): Column(path, archive, i) for i in archive.infolist()}
+    arrays = [i for i in archive.infolist() if i.filename.endswith(".npy") and not i.filename.startswith("__MACOSX/")]
+    columns = {escaped(i.filename.removesuffix(".npy")): Column(path, archive, i) for i in arrays}
     if not columns:
         raise SamplesError(f"{path}: contains no array")
     return columns
 
 
 class Column(FileRows):
-    """One array of a .npz. Of one that is stored as it is, the checksum is looked at before its first row is read.
-
-    Raises:
-        SamplesError: its header cannot be read, or does not go with its size.
-    """
+    """One array of a .npz. Of one that is stored as it is, the checksum is looked at before its first row is read."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+        super().__init__(f"{path}: array {escaped(info.filename)}")
         self.archive, self.info = archive, info
-        self.name = f"{path}: array {escaped(info.filename)}"
+
+    @functools.cached_property
+    def header(self) -> _Header:
+        info = self.info
         if info.flag_bits & ENCRYPTED:
             raise SamplesError(f"{self.name} is encrypted; save it without a password")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise SamplesError(f"{self.name} is compressed in a way that NumPy does not write; save it with NumPy")
-        with self._reading(), archive.open(info) as f:
-            header = _header(f, info.file_size, self.name)
-        super().__init__(self.name, header)
+        with self._reading(), self.archive.open(info) as f:
+            return _header(f, info.file_size, self.name)
 
     def _opened(self) -> IO[bytes]:
         if self.info.compress_type == zipfile.ZIP_STORED:

@@ -128,12 +128,21 @@ def _columns(arrays: Mapping[str, Any], inputs: Sequence[Slot]) -> list[Any]:
     alike = [[n for n in arrays if _alike(n, s)] for s in inputs]
     if len(inputs) > 1 and all(len(a) == 1 for a in alike) and len({a[0] for a in alike}) == len(inputs):
         return [arrays[a[0]] for a in alike]
+    if len(arrays) > len(inputs):  # texts and records beside the samples are none
+        arrays = {n: a for n, a in arrays.items() if _is_numbers(a)}
     if len(arrays) != len(inputs):
         raise SamplesError(
             f"the arrays do not match the inputs: {len(arrays)} given ({_quoted(arrays)}), {len(inputs)} needed "
             f"({', '.join(map(_said, inputs))}); FILE.npz:NAME chooses one array"
         )
     return list(arrays.values())
+
+
+def _is_numbers(array: Any) -> bool:
+    try:
+        return getattr(array, "dtype", np.dtype(np.float32)).kind in "fiub"
+    except SamplesError:
+        return False
 
 
 def _names(slot: Slot) -> set[str]:
