@@ -34,6 +34,8 @@ def outputs_differ(given: Path, written: Path) -> str | None:
         worker.call(Open(str(written), "builtin", 1))
         found = [worker.call(Run(integer_inputs(after, x, list(before.main.inputs)))) for x in draws]
     for i, t in enumerate(after.main.outputs[: len(before.main.outputs)]):  # those of signatures may follow
+        if before.main.outputs[i].dtype != "float32":  # whether numbers are equal, or which is the largest: noise decides
+            continue
         x = np.concatenate([np.ravel(e[i]).astype(np.float64) for e in expected])
         y = np.concatenate([np.ravel(real(f[i], t)).astype(np.float64) for f in found])
         if x.shape != y.shape:

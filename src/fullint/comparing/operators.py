@@ -10,13 +10,13 @@ from fullint.comparing.channel_factors import channel_factors, misscaled_channel
 from fullint.comparing.effects import effects
 from fullint.comparing.ends import PairedEnds
 from fullint.comparing.fingerprints import fingerprints
-from fullint.comparing.groups import operator_groups
+from fullint.comparing.groups import OperatorGroup, operator_groups
 from fullint.comparing.matching import match
 from fullint.comparing.operator_run import Bench, MatchedModels, measure_groups
 from fullint.comparing.ranking import ranked, suspects
 from fullint.comparing.reciprocal_errors import corrected_factors
 from fullint.comparing.report import ComparedOperator, Unmatched
-from fullint.model.ir import Array
+from fullint.model.ir import NUMPY_TYPES, Array, Op
 from fullint.options import Progress
 
 PRINTED = 2
@@ -33,6 +33,15 @@ class Operators:
     notes: tuple[str, ...]
 
 
+def _readable(groups: Sequence[OperatorGroup], left: dict[Op, str]) -> tuple[list[OperatorGroup], dict[Op, str]]:
+    """The groups whose values are numbers, and with the others what is left out, and why."""
+    handles = [g for g in groups if any(t.dtype not in NUMPY_TYPES for t in (*g.takes, *g.gives))]
+    return [g for g in groups if g not in handles], {
+        **left,
+        **dict.fromkeys((g.last for g in handles), "it has handles, not numbers"),
+    }
+
+
 def compare_operators(bench: Bench, ends: PairedEnds, samples: Sequence[list[Array]], told: Progress) -> Operators:
     """Compare them on some samples of the float model.
 
@@ -47,7 +56,7 @@ def compare_operators(bench: Bench, ends: PairedEnds, samples: Sequence[list[Arr
         fingerprints(bench.workers[1], integer, [converted for _, converted in both[:PRINTED]]),
     )
     matching = match(exact.main, integer.main, ends.tensors(), (seen[0].prints, seen[1].prints))
-    groups, left = operator_groups(exact.main, integer.main, matching)
+    groups, left = _readable(*operator_groups(exact.main, integer.main, matching))
     factors = channel_factors(exact.main, groups, seen[0].peaks)
     pair = MatchedModels.of(exact, integer, matching, factors)
     found = measure_groups(bench, pair, groups, both, told)

@@ -25,6 +25,7 @@ from fullint.errors import ModelFormatError, RuntimeFailure
 from fullint.limits import limits
 from fullint.model.ir import NUMPY_TYPES, Array, Model
 from fullint.model.tflite import read_model
+from fullint.ops.structure import check_readable
 from fullint.runtime.benchmark_messages import Fill, Loop, Memory, OpenCompiled, OpenPlain, ProfileRuns, Profiles
 from fullint.runtime.process import WorkerProcess, model_file
 
@@ -48,6 +49,7 @@ class TimedModel:
         self.name = "" if isinstance(source, bytes) else str(source)
         try:
             self.model = read_model(source)
+            check_readable(self.model, scales=False)
         except ModelFormatError as e:
             raise ModelFormatError(f"{self.name}: {e}" if self.name and self.name not in str(e) else str(e)) from e
         self.path = stack.enter_context(model_file(source)) if isinstance(source, bytes) else str(source)

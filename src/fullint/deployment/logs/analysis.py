@@ -21,6 +21,7 @@ from fullint.model.census import is_float_op
 from fullint.model.ir import Model, Op, Uses
 from fullint.model.tflite import read_model
 from fullint.ops.base import CONVERSIONS
+from fullint.ops.structure import check_readable
 from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.runtime.damaged_models import diagnosing
 
@@ -150,6 +151,8 @@ def readlog(log: str | Path, model: str | Path | bytes | None = None) -> LogRepo
     """
     record = read_log(log)
     read = read_model(model) if model is not None else None
+    if read is not None:
+        check_readable(read, scales=False)
     return analyse(record, str(log), read, str(model) if isinstance(model, str | Path) else None)
 
 
