@@ -32,6 +32,10 @@ EVERY = 0.5
 """Seconds between two looks."""
 
 
+ENDED = ("Z", "X")
+"""States of a process that has ended, and that its parent has not looked at yet."""
+
+
 class Parent(NamedTuple):
     """The process that a worker works for.
 
@@ -39,15 +43,27 @@ class Parent(NamedTuple):
         pid: its number.
         token: of its temporary files.
         temporary: the folder that they are in.
+        direct: whether this process is its child.
     """
 
     pid: int
     token: str
     temporary: str
+    direct: bool
 
     def gone(self) -> bool:
-        """Whether another process has inherited its children; the pipe may still be held by one that it has forked."""
-        return hasattr(os, "getppid") and os.name == "posix" and os.getppid() != self.pid
+        """Whether it has ended; the pipe may still be held by a process that it has forked."""
+        if os.name != "posix":
+            return False
+        if self.direct:
+            return os.getppid() != self.pid
+        try:  # a launcher stands between, or it has ended before this process asked
+            os.kill(self.pid, 0)
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] in ENDED
+        except ProcessLookupError:
+            return True
+        except OSError:  # no /proc
+            return False
 
 
 class _Clock(NamedTuple):

@@ -158,10 +158,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _take_small_stacks()
     memory, seconds, pid, token, temporary = sys.argv[1:]
+    parent = Parent(int(pid), token, temporary, hasattr(os, "getppid") and os.getppid() == int(pid))
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # the runtime's prints must not mix with the answers
-    watch = Watch(Limits.parse(memory, seconds), Parent(int(pid), token, temporary), source.fileno())
+    watch = Watch(Limits.parse(memory, seconds), parent, source.fileno())
     import ai_edge_litert.interpreter  # noqa: F401 - loaded while the parent prepares its first message
 
     with contextlib.suppress(BrokenPipeError):  # nobody is there to be answered
