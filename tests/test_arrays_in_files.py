@@ -121,6 +121,13 @@ def test_every_form_is_read_alike(tmp_path: Path, form: str, order: str) -> None
         assert all((row == given).all(axis=(1, 2)).any() for row in got) and len(got) == more.get("num_samples", 5)
 
 
+def test_a_wrong_checksum_is_seen_before_the_first_row(tmp_path: Path) -> None:
+    """Of an array that is stored as it is; a compressed one is unpacked, which finds most damage by itself."""
+    path = crc_of_stored(tmp_path / "s.npz")
+    with pytest.raises(SamplesError, match="CRC"):
+        next(iter(open_samples(path, ONE, Reading())))
+
+
 def test_what_is_no_array_of_numbers_may_lie_beside(tmp_path: Path) -> None:
     """Names, records, what an archiver adds: looked at only where it is asked for."""
     names = np.array(["a.png", "b.png", "c.png"])
