@@ -123,7 +123,8 @@ def test_every_form_is_read_alike(tmp_path: Path, form: str, order: str) -> None
 
 def test_a_wrong_checksum_is_seen_before_the_first_row(tmp_path: Path) -> None:
     """Of an array that is stored as it is; a compressed one is unpacked, which finds most damage by itself."""
-    path = crc_of_stored(tmp_path / "s.npz")
+    path = archive(tmp_path / "s.npz", npy(rows(30_000, 4, 2)), zipfile.ZIP_STORED)
+    patched(path, 900_000, b"\x55")
     with pytest.raises(SamplesError, match="CRC"):
         next(iter(open_samples(path, ONE, Reading())))
 

@@ -278,7 +278,7 @@ import numpy as np
 from fullint.limits import Limits
 from fullint.runtime.messages import Latency, Open
 from fullint.runtime.process import WorkerProcess
-with WorkerProcess(within=Limits(seconds=2.0)) as worker:
+with WorkerProcess(within=Limits(seconds=0.4)) as worker:
     worker.call(Open({str(DEMO)!r}, "reference", 1))
     print("ready", flush=True)
     worker.call(Latency([np.zeros((1, 8, 8, 1), np.float32)], 12000))
@@ -288,7 +288,7 @@ with WorkerProcess(within=Limits(seconds=2.0)) as worker:
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     time.sleep(0.3)
     os.killpg(process.pid, signal.SIGSTOP)
-    time.sleep(5)
+    time.sleep(6)
     os.killpg(process.pid, signal.SIGCONT)
     assert process.communicate(timeout=60)[0] == "done\n"
 
