@@ -43,6 +43,8 @@ def test_a_call_takes_the_fields_and_documents_each(name: str) -> None:
     assert list(inspect.signature(call).parameters) == list(inspect.signature(options).parameters)
     for f in fields(options):
         assert f"{f.name}: {flag_of(f).help}" in (call.__doc__ or "")
+    text = call.__doc__ or ""  # all of it indented alike, whether or not Python has dedented what was written
+    assert inspect.cleandoc(text) == text.strip() and "\nArgs:\n" in text and "\nRaises:\n" in text
     with pytest.raises(TypeError, match="no_such_option"):
         call("model.tflite", no_such_option=1)
 

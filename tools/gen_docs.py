@@ -62,9 +62,9 @@ def options() -> str:
     for name, chosen in calls.items():
         call = getattr(fullint, name)
         result = inspect.signature(call).return_annotation
-        said, _, raised = (call.__doc__ or "").partition("    Args:")
+        said, _, raised = (call.__doc__ or "").partition("\nArgs:")
         lines += ["", f"## `fullint.{name}(model, …) -> {result}`", "", *(line.strip() for line in said.strip().splitlines())]
-        lines += _raised(raised.partition("    Raises:")[2])
+        lines += _raised(raised.partition("\nRaises:")[2])
         if chosen is None:
             lines += ["", "The options are those of the call above."]
             continue
@@ -81,7 +81,7 @@ def options() -> str:
 
 def _raised(text: str) -> list[str]:
     """What a call raises, one item each."""
-    items = re.split(r"\n {8}(?=\S)", text.rstrip())
+    items = re.split(r"\n {4}(?=\S)", text.rstrip())
     return ["", "Raises:", "", *(f"- {' '.join(item.split())}" for item in items if item.strip())]
 
 

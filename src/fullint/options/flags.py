@@ -86,10 +86,10 @@ def takes(options: Callable[P, Chosen]) -> Callable[[Callable[[Chosen], Done]], 
 
         own = inspect.signature(options)
         call.__signature__ = own.replace(return_annotation=function.__annotations__.get("return"))  # type: ignore[attr-defined]
-        first, _, rest = (function.__doc__ or "").partition("\n\n")
+        first, _, rest = inspect.cleandoc(function.__doc__ or "").partition("\n\n")  # Python 3.13 has done so already
         known = {f.name: flag_of(f) for f in fields(options)}  # type: ignore[arg-type]
-        arguments = "".join(f"        {name}: {_sentence(known[name])}\n" for name in own.parameters)
-        call.__doc__ = f"{first}\n\n    Args:\n{arguments}\n{rest}"
+        arguments = "".join(f"    {name}: {_sentence(known[name])}\n" for name in own.parameters)
+        call.__doc__ = f"{first}\n\nArgs:\n{arguments}\n{rest}"
         return call
 
     return decorate
