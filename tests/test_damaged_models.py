@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import flatbuffers
 import numpy as np
 import pytest
+from repacked import repacked
 
 from fullint import audit, quantize
 from fullint.errors import ModelFormatError, RuntimeFailure
@@ -18,12 +18,8 @@ from fullint.runtime.damaged_models import diagnosing
 
 
 def changed(data: bytes, change) -> bytes:
-    s = schema.generated()
-    root = s.ModelT.InitFromObj(s.Model.GetRootAs(data, 0))
-    change(root.subgraphs[0])
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(root.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    """With another main graph."""
+    return repacked(data, lambda root: change(root.subgraphs[0]))
 
 
 @pytest.fixture

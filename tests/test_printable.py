@@ -8,14 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import flatbuffers
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from repacked import repacked
 
 import fullint
-from fullint.model.tflite import read_bytes, schema, write_model
+from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder
 from fullint.printable import escaped, one_line, shown, shown_json, unescaped
 
@@ -57,21 +57,20 @@ HOSTILE = b"\x1b[2J\x1b]0;owned\x07\n\xff \xe2\x80\xae"
 
 def named(data: bytes, name: bytes) -> bytes:
     """A model whose names are all hostile."""
-    s = schema.generated()
-    root = s.ModelT.InitFromObj(s.Model.GetRootAs(data, 0))
-    root.description = name
     read = name.replace(b"\xff", b"")  # by LiteRT's Python package
-    for signature in root.signatureDefs or []:
-        signature.signatureKey = read
-        for i, m in enumerate([*signature.inputs, *signature.outputs]):
-            m.name = read + str(i).encode()
-    for graph in root.subgraphs:
-        graph.name = name
-        for i, t in enumerate(graph.tensors):
-            t.name = (read if i in [*graph.inputs, *graph.outputs] else name) + str(i).encode()
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(root.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+
+    def change(root) -> None:
+        root.description = name
+        for signature in root.signatureDefs or []:
+            signature.signatureKey = read
+            for i, m in enumerate([*signature.inputs, *signature.outputs]):
+                m.name = read + str(i).encode()
+        for graph in root.subgraphs:
+            graph.name = name
+            for i, t in enumerate(graph.tensors):
+                t.name = (read if i in [*graph.inputs, *graph.outputs] else name) + str(i).encode()
+
+    return repacked(data, change)
 
 
 @pytest.fixture
@@ -142,13 +141,9 @@ def test_samples_by_the_name_in_the_file(g: Builder) -> None:
 
 def test_names_that_litert_cannot_read_are_said(g: Builder) -> None:
     g.output(g.op("RELU", g.input(1, 4)))
-    s = schema.generated()
-    root = s.ModelT.InitFromObj(s.Model.GetRootAs(g.bytes(), 0))
-    root.subgraphs[0].tensors[0].name = b"a\xff"
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(root.Pack(builder), b"TFL3")
+    data = repacked(g.bytes(), lambda root: setattr(root.subgraphs[0].tensors[0], "name", b"a\xff"))
     with pytest.raises(fullint.RuntimeFailure, match="is no UTF-8"):
-        fullint.quantize(bytes(builder.Output()), [np.ones((1, 4), np.float32)] * 20)
+        fullint.quantize(data, [np.ones((1, 4), np.float32)] * 20)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell")

@@ -48,10 +48,7 @@ def temporary_file(suffix: str = "") -> Iterator[Path]:
         OSError: it cannot be made.
     """
     with _held(_folder() / f"{PREFIX}{token()}-{secrets.token_hex(4)}{suffix}") as path:
-        try:
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
+        yield path
 
 
 @contextlib.contextmanager
@@ -62,10 +59,7 @@ def temporary_folder() -> Iterator[Path]:
         OSError: it cannot be made.
     """
     with _held(_folder() / f"{PREFIX}{token()}-{secrets.token_hex(4)}", folder=True) as path:
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+        yield path
 
 
 @contextlib.contextmanager
@@ -80,10 +74,7 @@ def beside(target: Path) -> Iterator[Path]:
     remove_left(target.parent)
     name = os.fsencode(target.name)[:MOST_NAME].decode(errors="ignore")
     with _held(target.parent / f".{name}.{secrets.token_hex(4)}.{token()}{SUFFIX}") as path:
-        try:
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
+        yield path
 
 
 def _folder() -> Path:
@@ -101,28 +92,40 @@ def _tidied(folder: str, pid: int) -> None:
 
 @contextlib.contextmanager
 def _held(path: Path, *, folder: bool = False) -> Iterator[Path]:
-    """A new file or folder, locked. Until it is locked, another run may take it for one that was left: then it is made again."""
-    while True:
+    """A new file or folder, locked, and removed at the end.
+
+    Until it is locked, another run may take it for one that was left: then it is made again. Where there are no locks, it is not
+    kept open, since an open file could not be renamed or removed there.
+    """
+    handle = None
+    while handle is None:
         if folder:
             path.mkdir(mode=0o700)
         else:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        if fcntl is None:  # where there are no locks, an open file could not be renamed or removed either
-            yield path
-            return
-        try:
-            handle = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:
+        if fcntl is None:
             break
-        os.close(handle)
+        handle = _locked(path)
     try:
         yield path
     finally:
-        os.close(handle)
+        _remove(path)
+        if handle is not None:
+            os.close(handle)
+
+
+def _locked(path: Path) -> int | None:
+    """The descriptor that holds the lock; None where another run was quicker, and has removed it."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    if os.fstat(handle).st_nlink:
+        return handle
+    os.close(handle)
+    return None
 
 
 def remove_of(owner: str, folder: Path) -> None:

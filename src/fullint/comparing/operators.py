@@ -36,10 +36,8 @@ class Operators:
 def _readable(groups: Sequence[OperatorGroup], left: dict[Op, str]) -> tuple[list[OperatorGroup], dict[Op, str]]:
     """The groups whose values are numbers, and with the others what is left out, and why."""
     handles = [g for g in groups if any(t.dtype not in NUMPY_TYPES for t in (*g.takes, *g.gives))]
-    return [g for g in groups if g not in handles], {
-        **left,
-        **dict.fromkeys((g.last for g in handles), "it has handles, not numbers"),
-    }
+    why = dict.fromkeys((g.last for g in handles), "it has handles, not numbers")
+    return [g for g in groups if g not in handles], {**left, **why}
 
 
 def compare_operators(bench: Bench, ends: PairedEnds, samples: Sequence[list[Array]], told: Progress) -> Operators:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fullint.errors import UsageError
 from fullint.files import check_name, unreadable
+from fullint.model.tflite import is_tflite
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def framework_of(source: str | Path, framework: str = "auto") -> Framework | Non
         if framework == "onnx":
             raise UsageError("FILE.py:FUNCTION works for Keras and PyTorch models only; give the ONNX model as a .onnx file")
         return FRAMEWORKS[framework] if framework != "auto" else _by_imports(Path(path))
-    if _is_tflite(Path(path)):
+    if is_tflite(path):
         return None
     name = _SUFFIXES.get(Path(path).suffix.lower())
     if Path(path).is_dir():
@@ -127,17 +128,6 @@ def framework_of(source: str | Path, framework: str = "auto") -> Framework | Non
     if framework not in ("auto", name):
         raise UsageError(f"{path} is a model of {FRAMEWORKS[name].title}, not of {FRAMEWORKS[framework].title}")
     return FRAMEWORKS[name]
-
-
-def _is_tflite(path: Path) -> bool:
-    """Whether a file has TFLite's identifier, whatever its name."""
-    if unreadable(path) is not None:
-        return False
-    try:
-        with open(path, "rb") as f:
-            return f.read(8)[4:] == b"TFL3"
-    except OSError:
-        return False
 
 
 def _by_imports(path: Path) -> Framework:

@@ -31,8 +31,7 @@ class BenchmarkWorker:
     def open_compiled(self, m: messages.OpenCompiled) -> messages.Opened:
         chain = []
         for path in m.paths:
-            self.watch.expect(path, m.kernels)
-            with self.watch.loading():
+            with self.watch.loading(path, m.kernels):
                 chain.append(Native(path, m.kernels, m.threads, profiling=m.profiling))
         if m.profiling:
             self.profiled, self.seen = chain, [[] for _ in chain]
@@ -41,8 +40,7 @@ class BenchmarkWorker:
         return sum(n.init_seconds for n in chain), [n.shapes() for n in chain]
 
     def open_plain(self, m: messages.OpenPlain) -> messages.Opened:
-        self.watch.expect(m.path, m.kernels)
-        with self.watch.loading():
+        with self.watch.loading(m.path, m.kernels):
             self.chain = [PlainModel(m.path, m.kernels, m.threads, m.library, dict(m.options))]
         return self.chain[0].init_seconds, [self.chain[0].shapes()]
 

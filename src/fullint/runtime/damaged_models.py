@@ -19,16 +19,14 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from fullint.errors import FullintError, ModelFormatError, RuntimeFailure
-from fullint.files import unreadable
 from fullint.limits import limited
 from fullint.model.ir import Tensor
-from fullint.model.tflite import read_model
+from fullint.model.tflite import is_tflite, read_model
 from fullint.runtime.messages import Declared, LoadedTensor
 from fullint.runtime.process import WorkerProcess, model_file
 
 Arguments = ParamSpec("Arguments")
 Answered = TypeVar("Answered")
-IDENTIFIER = b"TFL3"
 
 
 def diagnosing(function: Callable[Arguments, Answered]) -> Callable[Arguments, Answered]:
@@ -74,7 +72,7 @@ def _fault(args: Sequence[object], kwargs: Mapping[str, object], *, loads: bool 
     memory, seconds = (kwargs.get(n, getattr(options, n, None)) for n in ("worker_memory", "worker_seconds"))
     for argument in [*args, *kwargs.values()]:
         given = getattr(argument, "model", argument)
-        if isinstance(given, str | Path | bytes) and _is_model(given):
+        if isinstance(given, str | Path | bytes) and is_tflite(given):
             name = "the TFLite model" if isinstance(given, bytes) else str(given)
             try:
                 with limited(memory, seconds):  # type: ignore[arg-type]
@@ -86,18 +84,6 @@ def _fault(args: Sequence[object], kwargs: Mapping[str, object], *, loads: bool 
             if why is not None:
                 return f"{name}: damaged: {why}"
     return None
-
-
-def _is_model(given: str | Path | bytes) -> bool:
-    if isinstance(given, bytes):
-        return given[4:8] == IDENTIFIER
-    if unreadable(given) is not None:
-        return False
-    try:
-        with open(given, "rb") as f:
-            return f.read(8)[4:] == IDENTIFIER
-    except (OSError, ValueError):
-        return False
 
 
 def _lies(source: str | Path | bytes) -> Iterator[str]:

@@ -46,7 +46,7 @@ class SampleRunner:
         self.work: queue.Queue[tuple[int, Sequence[Array]] | None] = queue.Queue(maxsize=interpreters)
         self.accumulators = [copy.deepcopy(accumulator) for _ in range(interpreters)]
         self.error: BaseException | None = None
-        with watch.loading():
+        with watch.loading(path, "xnnpack"):
             first = open_interpreter(path, "xnnpack", threads)
         self.threads = [
             threading.Thread(target=self._loop, args=(path, a, first if i == 0 else None), daemon=True)

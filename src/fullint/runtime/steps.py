@@ -30,8 +30,7 @@ class Steps:
 
     def advance(self, path: str, takes: Sequence[int], gives: Sequence[int], drops: Sequence[int], threads: int) -> None:
         """Run a piece on every sample, in their order (so that its variables go on from one to the next)."""
-        self.watch.expect(path, "xnnpack")
-        with self.watch.loading():
+        with self.watch.loading(path, "xnnpack"):
             runner = open_interpreter(path, "xnnpack", threads)
         ends = [d["index"] for d in runner.get_output_details()]
         made: list[list[Array]] = [[] for _ in gives]

@@ -30,8 +30,6 @@ BUSY = 10.0
 """A run that hardly computes may take so many times its limit: the machine may be busy."""
 EVERY = 0.5
 """Seconds between two looks."""
-
-
 ENDED = ("Z", "X")
 """States of a process that has ended, and that its parent has not looked at yet."""
 
@@ -100,7 +98,7 @@ class Watch:
         self.memory = 0
         threading.Thread(target=self._look, daemon=True).start()
 
-    def expect(self, path: str, kernels: str) -> None:
+    def _expect(self, path: str, kernels: str) -> None:
         """Set the limits for a model that is about to be loaded; memory that was allowed before stays allowed."""
         size = Path(path).stat().st_size if Path(path).exists() else 0
         self.allowed, self.first = self.limits.first_run(size, kernels), True
@@ -115,20 +113,24 @@ class Watch:
 
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:
-        """The time of one run, in this thread."""
-        thread, start = threading.get_ident(), time.monotonic()
-        if self.allowed:
-            self.clocks[thread] = _Clock(self.awake, time.process_time(), self.allowed)
+        """The time of one run, in this thread; the first one says how long the others may take."""
+        start = time.monotonic()
         try:
-            yield
+            with self._timed():
+                yield
         finally:
-            self.clocks.pop(thread, None)
             if self.first and self.allowed:
                 self.first, self.allowed = False, self.limits.next_run(time.monotonic() - start)
 
     @contextlib.contextmanager
-    def loading(self) -> Iterator[None]:
-        """The time that a model may take to load: that of its first run."""
+    def loading(self, path: str, kernels: str) -> Iterator[None]:
+        """The limits of a model, and the time that it may take to load: that of its first run."""
+        self._expect(path, kernels)
+        with self._timed():
+            yield
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
         thread = threading.get_ident()
         if self.allowed:
             self.clocks[thread] = _Clock(self.awake, time.process_time(), self.allowed)

@@ -59,8 +59,7 @@ class Worker:
 
     def open(self, m: messages.Open) -> None:
         self.runner = None  # frees the old model's memory first
-        self.watch.expect(m.path, m.kernels)
-        with self.watch.loading():
+        with self.watch.loading(m.path, m.kernels):
             self.runner = open_interpreter(m.path, m.kernels, m.threads, m.shapes)
 
     def run(self, m: messages.Run) -> list[Array]:
@@ -69,8 +68,7 @@ class Worker:
         return [self.runner.get_tensor(d["index"]) for d in self.runner.get_output_details()]
 
     def delegate_nodes(self, m: messages.DelegateNodes) -> list[tuple[list[int], list[int]]]:
-        self.watch.expect(m.path, "xnnpack")
-        with self.watch.loading():
+        with self.watch.loading(m.path, "xnnpack"):
             details = open_interpreter(m.path, "xnnpack", 1)._get_ops_details()
         return [(list(map(int, d["inputs"])), list(map(int, d["outputs"]))) for d in details if d["op_name"] == DELEGATE_NODE]
 
@@ -86,8 +84,7 @@ class Worker:
         return seconds
 
     def tensor_shapes(self, m: messages.TensorShapes) -> list[tuple[int, ...]]:
-        self.watch.expect(m.path, "builtin")
-        with self.watch.loading():
+        with self.watch.loading(m.path, "builtin"):
             runner = open_interpreter(m.path, "builtin", 1, m.shapes)
         details = runner.get_input_details()
         with self.watch.run():
@@ -96,21 +93,15 @@ class Worker:
         return [found.get(i, ()) for i in range(max(found, default=-1) + 1)]
 
     def declared(self, m: messages.Declared) -> list[messages.LoadedTensor]:
-        self.watch.expect(m.path, "builtin")
-        with self.watch.loading():
+        with self.watch.loading(m.path, "builtin"):
             runner = open_interpreter(m.path, "builtin", 1)
         found: dict[int, messages.LoadedTensor] = {
-            d["index"]: (
-                tuple(map(int, d["shape"])),
-                np.dtype(d["dtype"]).name if d["dtype"] not in (np.bytes_, np.object_) else "",
-            )
-            for d in runner.get_tensor_details()
+            d["index"]: (tuple(map(int, d["shape"])), _type_name(d["dtype"])) for d in runner.get_tensor_details()
         }
         return [found.get(i, (None, "")) for i in range(max(found, default=-1) + 1)]
 
     def measure(self, m: messages.Measure) -> None:
         interpreters, threads = (1, m.threads) if m.together else (m.threads, 1)
-        self.watch.expect(m.path, "xnnpack")
         self.samples = SampleRunner(m.path, interpreters, threads, m.accumulator, self.watch)
 
     def sample(self, m: messages.Sample) -> None:

@@ -55,11 +55,24 @@ def map_file(path: str | Path) -> Any:
         raise ModelFormatError(f"{path}: cannot be read: {e.strerror or e}") from e
 
 
+def is_tflite(source: Any) -> bool:
+    """Whether bytes, or the file at a path, have TFLite's identifier, whatever the file's name."""
+    if not isinstance(source, str | Path):
+        return bytes(source[4:8]) == schema.IDENTIFIER
+    if unreadable(source) is not None:
+        return False
+    try:
+        with open(source, "rb") as f:
+            return is_tflite(f.read(8))
+    except (OSError, ValueError):
+        return False
+
+
 def read_bytes(data: Any) -> Model:
     """Read a model from a bytes-like object; constants are views of that object."""
     if len(data) < 16:
         raise ModelFormatError(f"not a TFLite model: only {len(data)} bytes")
-    if bytes(data[4:8]) != b"TFL3":
+    if not is_tflite(data):
         raise ModelFormatError("not a TFLite model: the file identifier TFL3 is missing")
     s = schema.generated()
     try:

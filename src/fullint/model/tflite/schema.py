@@ -10,6 +10,9 @@ import re
 from functools import cache
 from typing import Any
 
+IDENTIFIER = b"TFL3"
+"""What stands in each file behind the offset of its root table."""
+
 
 @cache
 def generated() -> Any:

@@ -33,7 +33,7 @@ def write_model(model: Model) -> bytes:
     if size >= 2**31 - 2**20:
         raise FullintError(f"the model would have {size / 2**30:.1f} GB of constants, but a flatbuffer is limited to 2 GB")
     builder = flatbuffers.Builder(size + _room_for_tables(model))
-    builder.Finish(packed.Pack(builder), b"TFL3")
+    builder.Finish(packed.Pack(builder), schema.IDENTIFIER)
     return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
 
@@ -51,7 +51,7 @@ def write_file(model: Model, path: str) -> None:
         base = -(-room // _PAGE) * _PAGE
         writer = _Writer(model, base)
         builder = flatbuffers.Builder(base)
-        builder.Finish(writer.packed().Pack(builder), b"TFL3")
+        builder.Finish(writer.packed().Pack(builder), schema.IDENTIFIER)
         tables = memoryview(builder.Bytes)[builder.Head() :]
         if len(tables) <= base:
             break
