@@ -142,11 +142,29 @@ def test_an_environment_is_made_once_and_for_its_versions(monkeypatch: pytest.Mo
     again = frontends.setup("keras")
     assert not again.created and again.python == made.python
     assert frontends.find(chosen).python == made.python
+    pip = subprocess.run([Path(made.folder) / "bin" / "pip", "--version"], capture_output=True, text=True, check=True)
+    assert made.folder in pip.stdout  # its scripts know where it is
     assert json.loads(made.to_json())["schema_version"] == 1
     done = subprocess.run(
         [sys.executable, "-m", "fullint", "setup", "onnx", "--help"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0 and "onnx2tf" in done.stdout
+
+
+@pytest.mark.slow
+def test_an_environment_stays_until_the_new_one_is_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / "stand_in-1.0-py3-none-any.whl"
+    wheel(package)
+    chosen = Framework("keras", "Keras", "a tool", "w.py", ("stand_in",), (str(package),))
+    monkeypatch.setitem(FRAMEWORKS, "keras", chosen)
+    made = frontends.setup("keras")
+    package.write_bytes(b"")
+    with pytest.raises(SetupError, match="install failed"):
+        frontends.setup("keras", force=True)
+    assert frontends.find(chosen).python == made.python
+    wheel(package)
+    assert frontends.setup("keras", force=True).created
+    assert [p.name for p in Path(made.folder).parent.iterdir()] == [Path(made.folder).name]
 
 
 def wheel(path: Path) -> None:

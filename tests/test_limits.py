@@ -245,6 +245,18 @@ with open(sys.argv[1], "w") as out:
     assert not _alive(child)
 
 
+def test_what_an_ended_program_leaves_is_removed(tmp_path: Path) -> None:
+    """By its supervisor, also where it still writes."""
+    from fullint.runtime.supervised import run_supervised
+
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    writes = "sh -c 'while mkdir -p $TMPDIR/a; do touch $TMPDIR/a/b; done' & sleep 60"
+    with open(tmp_path / "out", "w") as out, pytest.raises(subprocess.TimeoutExpired):
+        run_supervised(["sh", "-c", writes], out, temporary=folder, timeout=0.5)
+    assert not folder.exists()
+
+
 def test_a_program_is_run_to_its_end(tmp_path: Path) -> None:
     from fullint.runtime.supervised import run_supervised
 

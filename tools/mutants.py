@@ -1,4 +1,4 @@
-"""Measures how well the tests protect a change of the code: 105 slips a refactoring could make, each put in by itself.
+"""Measures how well the tests protect a change of the code: 107 slips a refactoring could make, each put in by itself.
 
 python tools/mutants.py [--only N,N] [--first-only] [--json] [--timeout SECONDS] [--corpus FOLDER] [-- PYTEST OPTION ...]
 
@@ -341,6 +341,12 @@ TABLE = """
 105 verification/kernels_apart.py (kernels_apart): Kernel sets that agree are said to part.
 - if of is not None and own > AMPLIFIED * max(given, 1):
 + if of is not None and own >= AMPLIFIED * given:
+106 runtime/supervised.py (limits): The supervisor is gone before it has removed what an ended program leaves.
+- if alone.is_set():
++ if False:
+107 frontends/environments.py (frontends): The scripts of an environment keep its temporary path.
+- script.write_bytes(text.replace(old, new))
++ script.write_bytes(text)
 """
 ROW = re.compile(r"^ *(\d+) (\S+) \(([a-z_ 0-9]+)\): (.+)\n- (.+)\n\+ ?(.*)$", re.MULTILINE)
 

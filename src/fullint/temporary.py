@@ -3,8 +3,8 @@
     fullint-7351-9c1f04aa-e52f0b11.tflite      in the folder for temporary files
     .m.tflite.52a3e7b0.7351-9c1f04aa.fullint   beside an output, until it has its name
 
-Each name has the token of its process, and each file is locked while its process lives. So an ending process finds its own
-files by their names, and its workers and later runs tell what a killed process has left by its being unlocked.
+Each name has the token of its process, and each file is locked while its process lives. So the workers of a process find its
+files by their names, and later runs tell what a killed process has left by its being unlocked.
 """
 
 from __future__ import annotations
@@ -40,6 +40,12 @@ def token() -> str:
     return _token_of(os.getpid())
 
 
+@functools.cache
+def _held_by(pid: int) -> set[Path]:
+    """What a process has to remove before it ends."""
+    return set()
+
+
 @contextlib.contextmanager
 def temporary_file(suffix: str = "") -> Iterator[Path]:
     """A new, empty file in the folder for temporary files, for as long as the context lasts.
@@ -58,7 +64,7 @@ def temporary_folder() -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    with _held(_folder() / f"{PREFIX}{token()}-{secrets.token_hex(4)}", folder=True) as path:
+    with _held(_folder() / f"{PREFIX}{token()}-{secrets.token_hex(4)}", folder=0o700) as path:
         yield path
 
 
@@ -77,6 +83,18 @@ def beside(target: Path) -> Iterator[Path]:
         yield path
 
 
+@contextlib.contextmanager
+def folder_beside(target: Path) -> Iterator[Path]:
+    """The same for a folder.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    remove_left(target.parent)
+    with _held(target.parent / f".{target.name}.{secrets.token_hex(4)}.{token()}{SUFFIX}", folder=0o777) as path:
+        yield path
+
+
 def _folder() -> Path:
     """The folder for temporary files, without what killed runs have left there."""
     folder = tempfile.gettempdir()
@@ -91,25 +109,28 @@ def _tidied(folder: str, pid: int) -> None:
 
 
 @contextlib.contextmanager
-def _held(path: Path, *, folder: bool = False) -> Iterator[Path]:
-    """A new file or folder, locked, and removed at the end.
+def _held(path: Path, *, folder: int | None = None) -> Iterator[Path]:
+    """A new file, or folder of this mode, locked, and removed at the end.
 
     Until it is locked, another run may take it for one that was left: then it is made again. Where there are no locks, it is not
     kept open, since an open file could not be renamed or removed there.
     """
     handle = None
-    while handle is None:
-        if folder:
-            path.mkdir(mode=0o700)
-        else:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        if fcntl is None:
-            break
-        handle = _locked(path)
+    held = _held_by(os.getpid())
+    held.add(path)
     try:
+        while handle is None:
+            if folder is not None:
+                path.mkdir(mode=folder)
+            else:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            if fcntl is None:
+                break
+            handle = _locked(path)
         yield path
     finally:
         _remove(path)
+        held.discard(path)
         if handle is not None:
             os.close(handle)
 
@@ -126,6 +147,12 @@ def _locked(path: Path) -> int | None:
         return handle
     os.close(handle)
     return None
+
+
+def remove_own() -> None:
+    """Remove all temporary files of this process, wherever they are; never raises."""
+    for path in tuple(_held_by(os.getpid())):
+        _remove(path)
 
 
 def remove_of(owner: str, folder: Path) -> None:

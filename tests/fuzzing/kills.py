@@ -4,6 +4,7 @@ cd tests; python -m fuzzing.kills [--runs N] [--seed S]
 
 A run starts a command that writes over an old output, and sends it a signal some time later. Afterwards there must be no child,
 no temporary file, and either the old output or the new one. Only SIGKILL may leave one file, which the next run removes.
+`convert` needs the environment that `fullint setup keras` makes; where there is none, it is left out.
 """
 
 from __future__ import annotations
@@ -21,11 +22,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fullint import demo
+from fullint.errors import UsageError
+from fullint.frontends import environments
+from fullint.frontends.formats import FRAMEWORKS
+from fuzzing.seeds import LOG
 
 DEMO = Path(demo.__file__).parent
 FLOAT, HALF, SAMPLES = DEMO / "digits.tflite", DEMO / "half.tflite", DEMO / "calibration.npz"
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL)
 OLD = b"the old output"
+NETWORK = """
+import keras
+
+def network():
+    return keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3), keras.layers.Flatten(), keras.layers.Dense(3)])
+"""
+GIVEN = {"a.log": LOG, "network.py": NETWORK}
+"""Inputs, which lie beside the output's folder."""
 COMMANDS: dict[str, tuple[Sequence[str], float]] = {
     "quantize": (("quantize", str(FLOAT), "-c", str(SAMPLES), "-o", "OUT", "--force"), 2.0),
     "repair": (("repair", str(HALF), "-o", "OUT", "--force"), 1.5),
@@ -38,10 +51,15 @@ COMMANDS: dict[str, tuple[Sequence[str], float]] = {
     "plan": (("quantize", str(FLOAT), "-c", str(SAMPLES), "--plan"), 1.0),
     "inspect": (("inspect", str(FLOAT)), 0.5),
     "explain": (("explain",), 0.5),
+    "readlog": (("readlog", "a.log"), 0.5),
+    "convert": (("convert", "network.py:network", "-o", "OUT", "--force"), 12.0),
+    "setup": (("setup", "keras", "--force"), 12.0),
 }
 """Arguments, and seconds within which a run is killed."""
 GONE_WITHIN = 3.0
 """Seconds after a command's end in which its children have to end."""
+PATIENCE = 120.0
+"""Seconds in which a command has to end."""
 
 
 def _children(mark: str) -> list[str]:
@@ -58,18 +76,25 @@ def killed(name: str, number: signal.Signals, after: float) -> list[str]:
     """What is wrong after a command was killed; how the run ended must be the signal, or what a command that was ready gives."""
     with tempfile.TemporaryDirectory(prefix="kills-") as there:
         folder = Path(there)
-        out, temporary = folder / "outputs" / "out", folder / "tmp"
-        out.parent.mkdir()
-        temporary.mkdir()
+        environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "FULLINT_KILLS": folder.name}
+        out, watched = folder / "outputs" / "out", folder / "outputs"
+        if name == "setup":
+            environment[environments.VARIABLE] = str(folder)
+            watched = folder / "environments"
+            out = watched / environments.folder_of(FRAMEWORKS["keras"]).name / environments.READY
+        out.parent.mkdir(parents=True)
+        (folder / "tmp").mkdir()
         out.write_bytes(OLD)
+        for given, text in GIVEN.items():
+            (folder / given).write_text(text)
         mark = f"FULLINT_KILLS={folder.name}"
-        environment = {**os.environ, "TMPDIR": str(temporary), "FULLINT_KILLS": folder.name}
         arguments = [str(out) if a == "OUT" else a for a in COMMANDS[name][0]]
         command = [sys.executable, "-m", "fullint", *arguments]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        run = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        with run as process:
             time.sleep(after)
             process.send_signal(number)
-            output, _ = process.communicate(timeout=60)
+            output, _ = process.communicate(timeout=PATIENCE)
         problems = []
         if process.returncode not in (-number, 0, 1, 128 + number):
             problems.append(f"exit code {process.returncode}: {output.decode(errors='replace')[-500:]}")
@@ -79,24 +104,28 @@ def killed(name: str, number: signal.Signals, after: float) -> list[str]:
         while (left := _children(mark)) and time.monotonic() < end:
             time.sleep(0.05)
         problems += [f"a process is left: {p}" for p in left]
-        return problems + _files(number, out, temporary, environment, arguments)
+        return problems + _files(number, out, (folder / "tmp", watched), command, environment)
 
 
-def _files(number: int, out: Path, temporary: Path, environment: dict[str, str], arguments: Sequence[str]) -> list[str]:
+def _files(number: int, out: Path, watched: tuple[Path, Path], command: Sequence[str], environment: dict[str, str]) -> list[str]:
+    """What is wrong with the output, or lies beside it or in the folder for temporary files."""
     problems = []
     if out.read_bytes() != OLD and not out.stat().st_size > len(OLD):
         problems.append(f"the output is neither the old nor the new one: {out.stat().st_size} bytes")
-    left = [*temporary.iterdir(), *(p for p in out.parent.iterdir() if p != out)]
+    left = [p for folder in watched for p in folder.iterdir() if p not in (out, out.parent)]
     if number == signal.SIGKILL and len(left) == 1:
-        again = [a for a in arguments if a != "--force"]
-        subprocess.run(
-            [sys.executable, "-m", "fullint", *again, *(["--force"] if "--force" in arguments else [])],
-            env=environment,
-            capture_output=True,
-            check=False,
-        )
+        subprocess.run(command, env=environment, cwd=watched[0].parent, capture_output=True, check=False)
         left = [p for p in left if p.exists()]
     return problems + [f"a file is left: {p.name}" for p in left]
+
+
+def _is_ready() -> bool:
+    """Whether Keras models can be converted."""
+    try:
+        environments.find(FRAMEWORKS["keras"])
+    except UsageError:
+        return False
+    return True
 
 
 def main() -> int:
@@ -109,6 +138,9 @@ def main() -> int:
     rng = random.Random(given.seed)
     wrong = 0
     for name in given.command or COMMANDS:
+        if name == "convert" and not _is_ready():
+            sys.stdout.write("convert: left out, since there is no environment for Keras\n")
+            continue
         for run in range(given.runs):
             number = SIGNALS[run % len(SIGNALS)]
             after = rng.uniform(0.0, COMMANDS[name][1])

@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ import click
 from fullint.errors import AccuracyError, FullintError, NotIntegerError, OutputExistsError, UsageError
 from fullint.files import check_name, is_device, require_writable, write_atomically
 from fullint.printable import shown, shown_json
-from fullint.temporary import remove_of, token
+from fullint.temporary import remove_own
 
 if TYPE_CHECKING:
     from fullint.options import Progress
@@ -91,7 +90,7 @@ def _asked(context: click.Context) -> dict[str, str]:
 def errors(as_json: bool) -> Iterator[None]:
     """Turn an error into one message and an exit code; first of all, one of the files that renderings are to go to."""
     context = click.get_current_context()
-    _end_cleanly(context)
+    _end_cleanly()
     try:
         for path in _asked(context).values():
             check_output(path, force=bool(context.params.get("force")))
@@ -100,7 +99,7 @@ def errors(as_json: bool) -> Iterator[None]:
         _fail(e, as_json)
         sys.exit(e.exit_code)
     except KeyboardInterrupt:
-        _remove_temporary(context)
+        remove_own()
         click.echo("interrupted", err=True)
         sys.exit(130)
     except BrokenPipeError:
@@ -135,12 +134,12 @@ def errors(as_json: bool) -> Iterator[None]:
         sys.exit(2)
 
 
-def _end_cleanly(context: click.Context) -> None:
+def _end_cleanly() -> None:
     """Where a signal ends the command, remove its temporary files first; its workers end when it is gone."""
 
     def end(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        _remove_temporary(context)
+        remove_own()
         os.kill(os.getpid(), number)
 
     if threading.current_thread() is not threading.main_thread():
@@ -149,13 +148,6 @@ def _end_cleanly(context: click.Context) -> None:
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, end)
-
-
-def _remove_temporary(context: click.Context) -> None:
-    """Remove this process's files from the folder for temporary files, and from those of the command's outputs."""
-    given = [v for v in (*context.params.values(), *_asked(context).values()) if isinstance(v, str)]
-    for folder in {tempfile.gettempdir(), *(str(Path(os.path.realpath(v)).parent) for v in given if v and "\0" not in v)}:
-        remove_of(token(), Path(folder))
 
 
 def _fail(error: FullintError, as_json: bool) -> None:

@@ -4,14 +4,14 @@
     fullint quantize m.keras ->  runs its worker there, or in the current Python if all it needs is installed
 
 Their version pins contradict each other and fullint's own (onnx2tf needs another TensorFlow, LiteRT and NumPy), so they
-never share an environment. FOLDER is $FULLINT_ENVIRONMENTS, or `fullint` in the user's data folder.
+never share an environment. FOLDER is $FULLINT_ENVIRONMENTS, or `fullint` in the user's data folder. An environment is made
+under another name, and gets its own when it is whole: what is there until then stays.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -24,9 +24,11 @@ from fullint.frontends.formats import FRAMEWORKS, Framework, here
 from fullint.frontends.report_document import environment_document
 from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.runtime.supervised import run_supervised
+from fullint.temporary import folder_beside
 
 VARIABLE = "FULLINT_ENVIRONMENTS"
-_READY = "fullint-ready"
+READY = "fullint-ready"
+"""A file that a whole environment has."""
 _TAIL = 25
 PACKAGES = "Lib/site-packages/*.dist-info" if sys.platform == "win32" else "lib/python*/site-packages/*.dist-info"
 
@@ -78,8 +80,8 @@ def find(framework: Framework) -> Environment:
     Raises:
         UsageError: there is none; the message has the command that creates one.
     """
-    folder = _folder(framework)
-    if (folder / _READY).is_file():
+    folder = folder_of(framework)
+    if (folder / READY).is_file():
         return Environment(framework.name, str(_python(folder)), str(folder))
     if here(framework):
         return Environment(framework.name, sys.executable)
@@ -104,30 +106,50 @@ def setup(framework: str, *, force: bool = False, progress: Callable[[str, int, 
     if framework not in FRAMEWORKS:
         raise UsageError(f'framework must be one of {", ".join(FRAMEWORKS)}, not "{framework}"')
     chosen = FRAMEWORKS[framework]
-    folder = _folder(chosen)
-    if (folder / _READY).is_file() and not force:
+    folder = folder_of(chosen)
+    if (folder / READY).is_file() and not force:
         return Environment(framework, str(_python(folder)), str(folder), packages=_packages(folder))
     start = time.perf_counter()
-    shutil.rmtree(folder, ignore_errors=True)
     log = log_file(f"setup-{framework}")
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder_beside(folder) as made:
+            _install(chosen, made, log, progress)
+            _rename(made, folder)
+    except OSError as e:
+        raise SetupError(f"the environment for {chosen.title} cannot be created in {folder}: {e.strerror or e}") from e
+    python = str(_python(folder))
+    return Environment(framework, python, str(folder), True, round(time.perf_counter() - start, 1), _packages(folder))
+
+
+def _install(framework: Framework, folder: Path, log: Path, progress: Callable[[str, int, int | None], None] | None) -> None:
+    """All that belongs into an environment."""
     python = str(_python(folder))
     steps = (
         ("create", [sys.executable, "-m", "venv", str(folder)]),
-        ("install", [python, "-m", "pip", "install", "--disable-pip-version-check", *chosen.requirements]),
-        ("check", [python, "-c", f"import {', '.join(chosen.modules)}"]),
+        ("install", [python, "-m", "pip", "install", "--disable-pip-version-check", *framework.requirements]),
+        ("check", [python, "-c", f"import {', '.join(framework.modules)}"]),
     )
-    try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "w") as out:
-            for name, command in steps:
-                if progress is not None:
-                    progress(name, 0, None)
-                if run_supervised(command, out):
-                    raise SetupError(f"the environment for {chosen.title} cannot be created ({name} failed):\n{tail(log)}")
-    except OSError as e:
-        raise SetupError(f"the environment for {chosen.title} cannot be created in {folder}: {e.strerror or e}") from e
-    (folder / _READY).write_text("\n".join(chosen.requirements) + "\n")
-    return Environment(framework, python, str(folder), True, round(time.perf_counter() - start, 1), _packages(folder))
+    with open(log, "w") as out:
+        for name, command in steps:
+            if progress is not None:
+                progress(name, 0, None)
+            if run_supervised(command, out, temporary=folder):
+                raise SetupError(f"the environment for {framework.title} cannot be created ({name} failed):\n{tail(log)}")
+    (folder / READY).write_text("\n".join(framework.requirements) + "\n")
+
+
+def _rename(made: Path, folder: Path) -> None:
+    """Put an environment in the place of the old one; its scripts have its path in them."""
+    old, new = (os.fsencode(p) for p in (made, folder))
+    for script in [*_python(made).parent.iterdir(), made / "pyvenv.cfg"]:
+        if script.is_file() and not script.is_symlink() and old in (text := script.read_bytes()):
+            script.write_bytes(text.replace(old, new))
+    with folder_beside(folder) as before:
+        if folder.exists():
+            folder.rename(before / "old")
+        made.rename(folder)
 
 
 def tail(log: Path, lines: int = _TAIL) -> str:
@@ -137,7 +159,7 @@ def tail(log: Path, lines: int = _TAIL) -> str:
     return "\n".join([*shown, f"  complete log: {log}"])
 
 
-def _folder(framework: Framework) -> Path:
+def folder_of(framework: Framework) -> Path:
     """Folder of the environment; it depends on the required versions, so that a newer fullint creates its own."""
     text = "\n".join((*framework.requirements, f"{sys.version_info[0]}.{sys.version_info[1]}"))
     return root() / "environments" / f"{framework.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -3,7 +3,7 @@
     this process ──pipe──> supervisor ──> program, in a session of its own
 
 When the pipe closes, since this process is through with the program or is gone, the supervisor ends the program and all that
-the program has started.
+the program has started, and removes its temporary files.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import IO, Any
 
 _SUPERVISOR = """
-import os, signal, subprocess, sys, threading
+import os, shutil, signal, subprocess, sys, threading, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 own_session = hasattr(os, "killpg")
-program = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=own_session)
+program = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, start_new_session=own_session)
+alone = threading.Event()
 def end():
     try:
         os.killpg(program.pid, signal.SIGKILL) if own_session else program.kill()
@@ -28,10 +29,19 @@ def end():
 def watch():
     while os.read(0, 1):
         pass
+    alone.set()
     end()
+    for _ in range(50 if sys.argv[1] else 0):  # what was ended may still write
+        shutil.rmtree(sys.argv[1], ignore_errors=True)
+        if not os.path.exists(sys.argv[1]):
+            break
+        time.sleep(0.02)
     os._exit(1)
-threading.Thread(target=watch, daemon=True).start()
+watching = threading.Thread(target=watch, daemon=True)
+watching.start()
 code = program.wait()
+if alone.is_set():
+    watching.join()
 os._exit(code if code >= 0 else 128 - code)
 """
 
@@ -45,7 +55,7 @@ def run_supervised(
         command: the program and its arguments.
         out: file for what it writes.
         cwd: folder that it runs in.
-        temporary: folder for its temporary files; the usual one by default.
+        temporary: folder for its temporary files, which is removed where it is ended early; the usual one by default.
         timeout: seconds after which it is ended.
 
     Raises:
@@ -53,7 +63,7 @@ def run_supervised(
         OSError: it cannot be started.
     """
     environment = os.environ if temporary is None else {**os.environ, "TMPDIR": str(temporary)}
-    supervisor = [sys.executable, "-I", "-S", "-c", _SUPERVISOR, *command]
+    supervisor = [sys.executable, "-I", "-S", "-c", _SUPERVISOR, str(temporary or ""), *command]
     with subprocess.Popen(
         supervisor, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, cwd=cwd, env=environment
     ) as process:
