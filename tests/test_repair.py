@@ -23,9 +23,9 @@ from fullint.model.tflite import read_bytes, read_model, write_model
 from fullint.ops.builder import Builder
 from fullint.ops.make import make_op
 from fullint.passes import prepare
+from fullint.quantization.given_ranges import known_ranges
 from fullint.repairing.interval_bounds import bounds
 from fullint.repairing.pipeline import Repaired, repair, repair_plan
-from fullint.repairing.ranges import known_ranges
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.contract import contract_problems

@@ -24,6 +24,7 @@ from fullint.errors import RuntimeFailure, SamplesError
 from fullint.model.ir import Array, Model, Tensor
 from fullint.ops import ROWS
 from fullint.ops.macs import total_macs
+from fullint.passes.as_trained import Rounding, as_trained
 from fullint.runtime.messages import FinishMeasuring, Measure, Sample
 from fullint.runtime.process import WorkerProcess, model_file
 
@@ -140,6 +141,7 @@ class Collector:
         worker: a child process to run the samples in; it is this collector's from `with` to `finish`.
         threads: samples run at the same time.
         methods: before the first sample, of the tensors whose ranges are not made by min-max.
+        rounding: how the model was trained to round.
     """
 
     def __init__(
@@ -150,10 +152,11 @@ class Collector:
         worker: WorkerProcess,
         threads: int,
         methods: Mapping[Tensor, RangeMethod] | None = None,
+        rounding: Rounding | None = None,
     ) -> None:
         self.model, self.tensors, self.by_channel = model, tensors, by_channel
         self.worker, self.threads = worker, threads
-        self.methods, self.states = methods or {}, state_tensors(model)
+        self.methods, self.states, self.rounding = methods or {}, state_tensors(model), rounding or {}
         self.probes: list[Probe] = []
         self.numbers: list[int] = []
         self.called: dict[int, int] = {}
@@ -169,7 +172,7 @@ class Collector:
         measuring, self.probes = measuring_model(self.model, wanted, self.by_channel, rows, values)
         if self.probes:  # none where the tensors are those of other entries
             together = total_macs(self.model) >= LARGE_MACS or has_state(self.model)
-            self._path = self._stack.enter_context(model_file(measuring))
+            self._path = self._stack.enter_context(model_file(as_trained(measuring, self.rounding)))
             self.worker.call(Measure(self._path, self.threads, _empty(self.probes, self.methods), together))
         return self
 

@@ -23,6 +23,7 @@ from fullint.calibration.signatures import view
 from fullint.calibration.statistics import Stats, finish, merge_entries
 from fullint.model.ir import Array, Model, Tensor
 from fullint.options import Progress
+from fullint.passes.as_trained import Rounding
 from fullint.runtime.process import WorkerProcess
 
 Ready = Callable[[int, list[Array]], list[Array]]
@@ -38,12 +39,14 @@ class Wanted:
         by_channel: those of them whose channels' ranges are wanted too.
         keep: how many samples of the main entry are kept for what is decided on them later.
         methods: before the first sample, of those of them whose ranges are not made by min-max.
+        rounding: how the model was trained to round.
     """
 
     tensors: Sequence[Tensor]
     by_channel: AbstractSet[Tensor] = frozenset()
     keep: int = 0
     methods: Mapping[Tensor, RangeMethod] = field(default_factory=dict)
+    rounding: Rounding = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +135,8 @@ def calibrate_entries(
     views = tuple(view(model, graph) for graph in model.entries)
     inputs, digest, in_order = InputValues(), hashlib.sha256(), has_state(model)
     for number, own in enumerate(views):
-        with Collector(own, wanted.tensors, wanted.by_channel, worker, threads, wanted.methods) as collector:
+        given = (own, wanted.tensors, wanted.by_channel, worker, threads, wanted.methods, wanted.rounding)
+        with Collector(*given) as collector:
 
             def add(index: int, sample: list[Array], run: int, number: int = number, collector: Collector = collector) -> None:
                 inputs.add(index if number == 0 else -1, model.entries[number].inputs, sample)

@@ -29,7 +29,9 @@ from fullint.frontends.conversion import other
 from fullint.frontends.formats import FRAMEWORKS
 from fullint.frontends.match_interface import SAME, Original, match_interface
 from fullint.frontends.report import Conversion
+from fullint.model.tflite import read_model
 from fullint.options import ModelOptions, QuantizeOptions
+from fullint.passes.qat_params import rounds_values
 from fullint.quantization.pipeline import Result, quantize
 
 FloatModel = tuple[str | Path | bytes, Conversion | None]
@@ -131,6 +133,11 @@ class TFLiteConverter(ConverterAttributes):
         samples = self.representative_dataset
         samples = getattr(samples, "input_gen", samples)
         data, made = self._source(self)
+        if samples is None and not rounds_values(read_model(data)):
+            raise UsageError(
+                "representative_dataset is not set, which means integer weights with float arithmetic: "
+                "set it, an all-integer model needs samples, unless it was trained with quantization"
+            )
         result: Result = quantize(data, _plain(samples), **options)
         self._set.update(report=result.report, conversion=made, float_model=data)
         return result.model
@@ -148,11 +155,6 @@ class TFLiteConverter(ConverterAttributes):
             raise UsageError(
                 "optimizations is empty, which means a float model: set converter.optimizations = "
                 "[tf.lite.Optimize.DEFAULT] for an all-integer model, or use fullint.convert for a float one"
-            )
-        if self.representative_dataset is None:
-            raise UsageError(
-                "representative_dataset is not set, which means integer weights with float arithmetic: "
-                "set it, an all-integer model needs samples"
             )
         sets = names_of(self.target_spec.supported_ops)
         wide = INT16_OPS.name in sets

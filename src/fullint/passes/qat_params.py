@@ -39,6 +39,11 @@ def forget_float_params(model: Model) -> None:
                 t.quant = None
 
 
+def rounds_values(model: Model) -> bool:
+    """Whether a model brings parameters along that `apply_qat_params` may use."""
+    return any(op.kind in _ROUNDING for _, op in model.ops())
+
+
 def apply_qat_params(model: Model) -> tuple[Pinned, list[Change]]:
     """Remove pairs of QUANTIZE and DEQUANTIZE, and FAKE_QUANT, in place, and keep their parameters.
 

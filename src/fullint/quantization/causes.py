@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fullint.documents import many
 from fullint.model.ir import Array
+from fullint.passes.as_trained import Rounding
 from fullint.quantization.figures import figures_of_result
 from fullint.quantization.mixed import would_reach
 from fullint.quantization.stage_values import Written
@@ -57,7 +58,7 @@ class FoundCauses:
 
     def _of_outputs(self, *, ways: bool) -> list[str]:
         emitted, model = self.written.emitted, self.written.assigned.calibrated.model
-        lost = worst_operators(model, emitted.model, emitted.int8, self.needed.samples)
+        lost = worst_operators(model, emitted.model, emitted.int8, self.needed.samples, self._rounding())
         said = [f"most accuracy is lost at: {'; '.join(map(str, lost)) or 'no operator stands out'}"]
         if not self.needed.samples:
             return said
@@ -82,7 +83,11 @@ class FoundCauses:
         """What the weights alone allow, in dB."""
         assigned = self.written.assigned
         given = assigned.calibrated.model, assigned.assignment, self.needed.samples, self.bench.worker
-        return weights_limit(*given, self.written.refined)
+        return weights_limit(*given, self.written.refined, self._rounding())
+
+    def _rounding(self) -> Rounding:
+        """Of the float model's training."""
+        return self.written.assigned.calibrated.prepared.pinned
 
     def _said(self, tried: Sequence[Tried], more: str = "") -> str:
         if not tried:

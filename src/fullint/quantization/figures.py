@@ -49,7 +49,7 @@ def figures_of(
 
 def figures_of_result(bench: Workbench, written: Written, samples: Sequence[Sequence[Array]]) -> Figures:
     """The same of a result that was written."""
-    model, result = written.assigned.calibrated.model, written.emitted.model
+    model, result = written.assigned.calibrated.as_trained, written.emitted.model
     judged = [JudgedOutput(p) for p in output_parts(result, bench.evaluate)]
     scores = [Score() for _ in judged]
     references = outputs_of(bench.worker, model, samples)

@@ -13,6 +13,7 @@ from fullint.model.ir import Array, Graph, Tensor, Uses
 from fullint.model.tflite import write_model
 from fullint.ops import ROWS, traits_of
 from fullint.ops.base import CONVERSIONS, codes
+from fullint.passes.as_trained import as_trained
 from fullint.quantization.emit import Emitted
 from fullint.quantization.stage_values import Written
 from fullint.quantization.workbench import Workbench
@@ -43,7 +44,7 @@ def where_integers_end(
     given = entry.inputs  # a repair may have made floats of them
     samples = [as_read(s, given, inputs) for s in shown]
     with bench.stage("certify"):
-        reference = with_outputs(model, ends)
+        reference = as_trained(with_outputs(model, ends), written.assigned.calibrated.prepared.pinned)
         result = with_outputs(emitted, [written.emitted.int8[t] for t in ends])
         one = certify_entry(
             bench.file(reference),

@@ -112,4 +112,4 @@ def judges_of(bench: Workbench, calibrated: Calibrated, fewest: int, most: int =
     labelled = calibrated.samples[0] if calibrated.samples and calibrated.samples[0].labels is not None else None
     labels = [labelled.labels_of(run) for run, _ in found] if labelled is not None else None
     samples = [s for _, s in found]
-    return Judges(samples, outputs_of(bench.worker, calibrated.model, samples), labels)
+    return Judges(samples, outputs_of(bench.worker, calibrated.as_trained, samples), labels)

@@ -25,6 +25,7 @@ from fullint.ops import traits_of
 from fullint.options import numbers
 from fullint.quantization.equalization import equalize as rescale
 from fullint.quantization.feasibility import unmeasured
+from fullint.quantization.given_ranges import given_by_training
 from fullint.quantization.pairs import operators_to_refine, sample_count
 from fullint.quantization.range_selection import left_as_they_are, methods_for, to_be_tried
 from fullint.quantization.room import with_room
@@ -40,13 +41,16 @@ ENOUGH_VALUES = 1000
 
 
 def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
-    """Ranges of all values that need one, from the user's samples.
+    """Ranges of all values that need one, from the user's samples, or as the model was trained with.
 
     Raises:
+        UsageError: there are no samples, and some values were trained without parameters.
         SamplesError: samples do not fit, or drive a value to NaN or infinity.
         NotIntegerError: no sample reaches an operator.
     """
     model, options = prepared.model, prepared.loaded.options
+    if prepared.loaded.request.samples is None and not options.synthetic:
+        return given_by_training(prepared)
     samples = open_all(prepared.loaded, model)
     with bench.stage("calibrate"):
         found = [s for s in streams(model.main) if prepared.pinned.keys().isdisjoint(s.tensors)]
@@ -57,7 +61,7 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         methods, idle = methods_for(model, measured, prepared.ranges, prepared.is_wide, options.activations)
         searched = options.effort == "best" and options.activations == "int8"
         others = to_be_tried(model, measured, methods, prepared.is_wide) if searched else {}
-        wanted = Wanted(measured, by_channel, keep, {**others, **methods})
+        wanted = Wanted(measured, by_channel, keep, {**others, **methods}, prepared.pinned)
         given = prepared.loaded.entries
         compared = any(traits_of(op.kind).compares and _reads_int32(op) for _, op in model.ops())
 

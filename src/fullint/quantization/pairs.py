@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from fullint.model.ir import Graph, Model, Op, Tensor, Uses
-from fullint.ops import ROWS, traits_of
+from fullint.ops import ROWS, Role, traits_of
+from fullint.ops.base import Same
 from fullint.ops.macs import total_macs
+from fullint.passes.as_trained import Rounding
 from fullint.quantization.emit import Emitted
 from fullint.quantization.pieces import cut, without_state
 from fullint.quantization.side_by_side import Pair, data_of, weights_of
@@ -61,6 +63,29 @@ def operators_to_refine(graph: Graph, effort: Callable[[Op], str]) -> list[Op]:
     """Those of the main float graph: all, but of those whose effort is fast, the last ones only."""
     last = {*heads(graph)}
     return [op for op in weighted(graph) if op in last or effort(op) != "fast"]
+
+
+def without_trained(graph: Graph, chosen: Sequence[Op], rounding: Rounding) -> list[Op]:
+    """Those whose weights or data were not trained to be rounded; the others compute what they did in training, to a step.
+
+    Their mean error is that of ties and of single steps, which samples differ in: to take it back would add to it.
+    """
+    uses = Uses(graph)
+
+    def trained(t: Tensor) -> bool:
+        waiting = [t]
+        while waiting:
+            t = waiting.pop()
+            op = uses.producer.get(t)
+            row = ROWS.get(op.kind) if op is not None else None
+            if t in rounding or t.is_constant:
+                continue
+            if op is None or row is None or not isinstance(row.output(op.outputs.index(t)), Same):
+                return False
+            waiting += [x for i, x in enumerate(op.inputs) if x is not None and row.role(i) is Role.SAME]
+        return True
+
+    return [op for op in chosen if weights_of(op).quant is None or not trained(data_of(op))]
 
 
 def sample_count(model: Model, chosen: Sequence[Op]) -> int:

@@ -14,7 +14,7 @@ from fullint.passes.engine import sweep
 from fullint.passes.expand_constants import expand_dequantize
 from fullint.passes.input_ids import ids_as_integers
 from fullint.passes.named_operators import keep_in_float
-from fullint.passes.qat_params import apply_qat_params, forget_float_params
+from fullint.passes.qat_params import apply_qat_params, forget_float_params, rounds_values
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
 from fullint.quantization.feasibility import blockers, clamps_by_type, reads_of_nothing, without_int16
 from fullint.quantization.operator_settings import NOTHING, asked_for
@@ -26,9 +26,9 @@ from fullint.targets import TARGETS, Target
 
 
 def require_samples(bench: Workbench, loaded: Loaded) -> Loaded:
-    """Raise UsageError where there is nothing to calibrate on, or too much."""
+    """Raise UsageError where there is nothing to calibrate on, not even parameters of training, or too much."""
     samples, synthetic = loaded.request.samples, loaded.options.synthetic
-    if samples is None and not synthetic:
+    if samples is None and not synthetic and not rounds_values(loaded.model):
         raise UsageError("no representative samples; " + WAYS)
     if samples is not None and synthetic:
         raise UsageError("give samples or synthetic, not both")

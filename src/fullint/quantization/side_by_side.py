@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from fullint.model.ir import Array, Model, Op, Tensor
 from fullint.ops import ROWS
+from fullint.passes.as_trained import Rounding, as_trained, rounded_values
 from fullint.quantization.patches import Patches, TapMeans
 from fullint.quantization.pieces import GraphPiece, cut
 from fullint.runtime.messages import Advance, Look, Put
@@ -57,16 +58,24 @@ class SteppedModel:
         worker: a process of its own.
         samples: what its inputs get, one list in graph input order for each sample.
         threads: of the runtime.
+        rounding: how the float model was trained to round.
     """
 
     def __init__(
-        self, model: Model, cuts: Sequence[Op], worker: WorkerProcess, samples: Sequence[Sequence[Array]], threads: int
+        self,
+        model: Model,
+        cuts: Sequence[Op],
+        worker: WorkerProcess,
+        samples: Sequence[Sequence[Array]],
+        threads: int,
+        rounding: Rounding | None = None,
     ) -> None:
-        self.model, self.worker, self.threads = model, worker, threads
+        self.model, self.worker, self.threads, self.rounding = model, worker, threads, rounding or {}
         self.keys: dict[Tensor, int] = {}
         self.pieces: Iterator[GraphPiece] = iter(cut(model.main, cuts, {data_of(op) for op in cuts[-1:]}))
         self.files = contextlib.ExitStack()
-        worker.call(Put({self._key(t): [s[i] for s in samples] for i, t in enumerate(model.main.inputs)}))
+        inputs = [(t, self.rounding.get(t)) for t in model.main.inputs]
+        worker.call(Put({self._key(t): [rounded_values(s[i], by) for s in samples] for i, (t, by) in enumerate(inputs)}))
 
     def _key(self, t: Tensor) -> int:
         return self.keys.setdefault(t, len(self.keys))
@@ -76,7 +85,7 @@ class SteppedModel:
         piece = next(self.pieces)
         piece = replace(piece, ops=tuple(instead.get(op, op) for op in piece.ops))
         takes, gives, drops = ([self._key(t) for t in group] for group in (piece.takes, piece.gives, piece.drops))
-        path = self.files.enter_context(model_file(piece.model(self.model.version)))
+        path = self.files.enter_context(model_file(as_trained(piece.model(self.model.version), self.rounding)))
         self.worker.send(Advance(path, takes, gives, drops, self.threads))
 
     def wait(self) -> None:

@@ -25,6 +25,7 @@ from fullint.model.ir import Array, Model, Op, Quant, Tensor
 from fullint.model.ranges import Range
 from fullint.model.tflite.packed_files import NO_FILES, PackedFiles
 from fullint.options import QuantizeOptions, RecipeRule
+from fullint.passes.as_trained import as_trained
 from fullint.quantization.assignment import Assignment, Granularity
 from fullint.quantization.emit import Emitted
 from fullint.quantization.forms import AS_USUAL, Form
@@ -266,6 +267,11 @@ class Calibrated:
     def found_rules(self) -> tuple[RecipeRule, ...]:
         """What the run chose by itself, as a recipe says it."""
         return self.mixed.rules() if self.mixed is not None else ()
+
+    @property
+    def as_trained(self) -> Model:
+        """The model that integers are compared with: the same, but for the rounding of its training."""
+        return as_trained(self.model, self.prepared.pinned)
 
     @property
     def ranges(self) -> Mapping[Tensor, Range]:

@@ -15,6 +15,7 @@ from fullint.model.ir import Array, Model, Op, constant
 from fullint.model.numerics import dequantize, quantize
 from fullint.model.subgraphs import copy_model
 from fullint.ops import ROWS, Role
+from fullint.passes.as_trained import Rounding, as_trained
 from fullint.quantization.assignment import Assignment
 from fullint.quantization.refine import Refined
 from fullint.quantization.side_by_side import weights_of
@@ -65,6 +66,7 @@ def weights_limit(
     samples: Sequence[Sequence[Array]],
     worker: WorkerProcess,
     refined: Sequence[Refined] = (),
+    rounding: Rounding | None = None,
 ) -> float | None:
     """Mean SQNR of a prepared float model's outputs with its weights alone rounded, in dB.
 
@@ -74,16 +76,17 @@ def weights_limit(
         samples: of its main graph, as the model takes them.
         worker: an idle child process.
         refined: what has become of its weights.
+        rounding: how the model was trained to round.
 
     Returns:
         dB; None where there are no samples, weights or float outputs.
     """
     if not samples or not any(_weights(op) for _, op in model.ops()):
         return None
-    reference = outputs_of(worker, model, samples)
-    forms = [with_rounded_weights(model, assignment)]
+    forms = [model, with_rounded_weights(model, assignment)]
     forms += [with_rounded_weights(model, assignment, refined)] if any(r.rounded is not None for r in refined) else []
-    found = [_sqnr(reference, outputs_of(worker, form, samples), len(model.main.outputs)) for form in forms]
+    reference, *others = (outputs_of(worker, as_trained(form, rounding or {}), samples) for form in forms)
+    found = [_sqnr(reference, other, len(model.main.outputs)) for other in others]
     return max((db for db in found if db is not None), default=None)
 
 

@@ -199,7 +199,7 @@ class _Run:
         samples = iter(held)
         first = list(itertools.islice(samples, FIRST_SAMPLES))
         if not first:
-            return
+            raise VerificationError(["no sample is left to judge the result on"])
         self.first = first[0]
         shapes = [a.shape for a in self.first]
         ready = [self._inputs(sample) for sample in first]

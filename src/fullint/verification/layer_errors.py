@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fullint.calibration.signatures import with_outputs
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Array, Model, Op, Tensor
+from fullint.passes.as_trained import Rounding, as_trained
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.kernel_outputs import integer_inputs, real
@@ -38,7 +39,11 @@ class LostAt:
 
 
 def worst_operators(
-    model: Model, result: Model, integer: Mapping[Tensor, Tensor], samples: Sequence[Sequence[Array]]
+    model: Model,
+    result: Model,
+    integer: Mapping[Tensor, Tensor],
+    samples: Sequence[Sequence[Array]],
+    rounding: Rounding | None = None,
 ) -> list[LostAt]:
     """The `WORST` operators that lose most accuracy, worst first; empty if they cannot be found.
 
@@ -47,6 +52,7 @@ def worst_operators(
         result: the integer model made of it.
         integer: float activation of `model` -> the integer tensor in `result`.
         samples: those that judged, or the first of them; arrays in graph input order.
+        rounding: how the float model was trained to round.
     """
     float_inputs = [t for t in model.main.inputs if t in integer]
     made = [t for op in model.main.ops for t in op.outputs if t in integer and not t.is_constant]
@@ -54,7 +60,7 @@ def worst_operators(
     scores = [Score() for _ in pairs]
     try:
         for sample in samples[:LOOKED_AT]:
-            reference = _all_values(model, [a for a, _ in pairs], integer_inputs(model, sample))
+            reference = _all_values(model, [a for a, _ in pairs], integer_inputs(model, sample), rounding)
             values = _all_values(result, [b for _, b in pairs], integer_inputs(result, sample))
             for score, (_, b), x, y in zip(scores, pairs, reference, values, strict=True):
                 score.add(x, real(y, b))
@@ -77,8 +83,10 @@ def _said(noise: float) -> str:
     return f"{-10 * math.log10(noise):.1f} dB" if noise > 0 else "no error"
 
 
-def _all_values(model: Model, tensors: Sequence[Tensor], sample: Sequence[Array]) -> list[Array]:
-    with model_file(with_outputs(model, tensors)) as path, WorkerProcess() as worker:
+def _all_values(
+    model: Model, tensors: Sequence[Tensor], sample: Sequence[Array], rounding: Rounding | None = None
+) -> list[Array]:
+    with model_file(as_trained(with_outputs(model, tensors), rounding or {})) as path, WorkerProcess() as worker:
         worker.call(Open(path, "xnnpack", 1))
         values: list[Array] = worker.call(Run(list(sample)))
         return values
