@@ -21,7 +21,7 @@ from fullint.quantization.stage_values import Calibrated, Prepared
 DRAWN = 16
 """Number of random inputs that a result is judged on if there are no samples."""
 JUDGED = f"the result was judged on {DRAWN} random inputs within the input ranges: no samples were given"
-MOST_NAMED = 6
+MOST_MISSING = 6
 """How many values without parameters an error names."""
 
 
@@ -37,8 +37,8 @@ def given_by_training(prepared: Prepared) -> Calibrated:
         raise UsageError(f"no representative samples; {WAYS}")
     if missing:
         made_by = Uses(*model.graphs).producer
-        named = [f'"{t.name}"{f" ({made_by[t].kind} {made_by[t].origin})" if t in made_by else ""}' for t in missing[:MOST_NAMED]]
-        more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+        named = [f'"{t.name}"{f" ({made_by[t].kind} {made_by[t].origin})" if t in made_by else ""}' for t in missing[:MOST_MISSING]]
+        more = f" and {len(missing) - MOST_MISSING} more" if len(missing) > MOST_MISSING else ""
         raise UsageError(
             f"no representative samples, and training left no parameters for {len(missing)} values, "
             f"{', '.join(named)}{more}; {WAYS}"
