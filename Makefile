@@ -53,7 +53,7 @@ site: .venv/dev
 # TensorFlow beside fullint, as a user of the drop-in has it; and in fullint's own environment, as a user of the command has it
 test-keras: .venv/dev .venv-keras/dev
 	$(BIN)/fullint setup keras
-	$(BIN)/python -m pytest -q -s frontend_tests/test_keras_command.py
+	$(BIN)/python -m pytest -q -s frontend_tests/test_keras_command.py frontend_tests/test_keras_2.py
 	$(KERAS_BIN)/python -m pytest -q -s -W default frontend_tests/test_keras.py frontend_tests/test_notebooks.py -k "not pytorch and not onnx"
 
 test-torch: .venv/dev

@@ -4,6 +4,7 @@ The converter here is a stand-in, a script that writes what a test tells it to; 
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from fullint.errors import ConversionError, ModelFormatError, SetupError, UsageE
 from fullint.frontends import conversion as conversion_module
 from fullint.frontends import environments, formats
 from fullint.frontends.formats import FRAMEWORKS, Framework, framework_of, split
+from fullint.frontends.workers.worker_protocol import sentence
 from fullint.model.ir import NUMPY_TYPES
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder
@@ -197,19 +199,33 @@ def stand_in(modules: tuple[str, ...] = ("json",), attempts: int = 1) -> Framewo
     return Framework("keras", "Keras", "a tool", "worker.py", modules, (), attempts)
 
 
+STAND_IN = """
+import json, os, pathlib, shutil, sys
+import worker_protocol
+
+def main():
+    asked = worker_protocol.request()
+    here = pathlib.Path(__file__).parent
+    made = here / str(asked['attempt'])
+    print('line of the tool', flush=True)
+    if (here / 'dies').exists():
+        os._exit(9)
+    if not made.exists():
+        raise ValueError('it does not like the model')
+    for f in made.iterdir():
+        shutil.copy(f, asked['folder'])
+
+worker_protocol.answered(main)
+"""
+
+
 @pytest.fixture
 def convert(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Convert with a worker that copies prepared files, one set for each attempt."""
     workers = tmp_path / "workers"
     workers.mkdir()
-    (workers / "worker.py").write_text(
-        "import json, pathlib, shutil, sys\n"
-        "asked = json.loads(pathlib.Path(sys.argv[1]).read_text())\n"
-        "made = pathlib.Path(__file__).parent / str(asked['attempt'])\n"
-        "print('line of the tool')\n"
-        "if not made.exists(): raise ValueError('it does not like the model')\n"
-        "[shutil.copy(f, asked['folder']) for f in made.iterdir()]\n"
-    )
+    (workers / "worker.py").write_text(STAND_IN)
+    shutil.copy(conversion_module.WORKERS / "worker_protocol.py", workers)
     monkeypatch.setattr(conversion_module, "WORKERS", workers)
     model = tmp_path / "model.keras"
     model.write_bytes(b"a model")
@@ -292,10 +308,35 @@ def test_the_first_attempt_with_the_right_numbers_is_taken(convert) -> None:
     assert made.conversion.attempt == 2
 
 
-def test_a_failure_shows_the_tools_log(convert) -> None:
+def test_a_failure_is_its_reason(convert) -> None:
+    """Whole, without the stack; the rest is in the log."""
     with pytest.raises(ConversionError, match=r"cannot convert .*: ValueError: it does not like the model") as e:
         convert(None)
+    log = Path(str(e.value).rpartition("log: ")[2])
+    assert "line of the tool" not in str(e.value) and "Traceback" not in str(e.value)
+    assert "line of the tool" in log.read_text() and "Traceback" in log.read_text()
+
+
+def test_a_tool_that_dies_shows_its_last_lines(convert, tmp_path: Path) -> None:
+    (tmp_path / "workers" / "dies").touch()
+    with pytest.raises(ConversionError, match="ended with exit code 9") as e:
+        convert(None)
     assert "line of the tool" in str(e.value) and "complete log: " in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("a short one", "a short one"),
+        ("", "ValueError"),
+        ("Unknown layer: 'X'.\nArguments received by X.call():\n  * a", "Unknown layer: 'X'."),
+        ("<unknown>:0: note: callsite\n<unknown>:0: error: 'tf.X' op is bad\nnote: see", "<unknown>:0: error: 'tf.X' op is bad"),
+        ("no " * 1000, "no " * 400 + " …"),
+        ("\n".join(f"line {i}" for i in range(99)), "\n  ".join(f"line {i}" for i in range(8))),
+    ],
+)
+def test_the_informative_lines_of_a_message(message: str, said: str) -> None:
+    assert sentence(ValueError(message)) == said
 
 
 def test_another_number_of_outputs_is_refused(convert) -> None:

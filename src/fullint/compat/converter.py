@@ -29,6 +29,7 @@ from fullint.frontends.conversion import other
 from fullint.frontends.formats import FRAMEWORKS
 from fullint.frontends.match_interface import SAME, Original, match_interface
 from fullint.frontends.report import Conversion
+from fullint.frontends.workers.worker_protocol import sentence
 from fullint.model.tflite import read_model
 from fullint.options import ModelOptions, QuantizeOptions
 from fullint.passes.qat_params import rounds_values
@@ -188,13 +189,13 @@ class TFLiteConverter(ConverterAttributes):
         except UsageError:
             raise
         except Exception as e:
-            raise ConversionError(f"TensorFlow cannot read the model: {_sentence(e)}") from e
+            raise ConversionError(f"TensorFlow cannot read the model: {sentence(e)}") from e
         worker.reshape(chosen, {n or "": list(s) for n, s in options.shapes.items()})
         self._close(chosen.specs)
         try:
             made = worker.convert(chosen, self.batch, settings)
         except Exception as e:  # TensorFlow raises errors of any type
-            raise ConversionError(f"TensorFlow cannot convert the model to a float .tflite: {_sentence(e)}") from e
+            raise ConversionError(f"TensorFlow cannot convert the model to a float .tflite: {sentence(e)}") from e
         original = Original(made.inputs, made.outputs, made.sample, made.expected)
         try:
             done = match_interface(made.data, original)
@@ -230,13 +231,6 @@ def _shapes(samples: Any, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
         return {n: np.shape(first[n]) for n in names if n in first}
     given = first if isinstance(first, list | tuple) else [first]
     return {n: np.shape(a) for n, a in zip(names, given, strict=True)} if len(given) == len(names) else {}
-
-
-def _sentence(error: Exception) -> str:
-    """The informative lines of TensorFlow's message, which also lists every location in the graph."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [line for line in lines if "error:" in line or "is neither a custom op" in line or "Flex ops:" in line]
-    return "\n  ".join(dict.fromkeys([*(said or lines)[:8]]))[:2000] or type(error).__name__
 
 
 def _plain(samples: Any) -> Any:

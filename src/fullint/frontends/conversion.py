@@ -87,9 +87,9 @@ def convert_with(
             if best is not None and best[0].nearness >= SURE:
                 break
     if best is None:
-        raise ConversionError(f"{framework.tool} cannot convert {model}: {said}\n{tail(log_file(framework.name))}")
+        raise ConversionError(f"{framework.tool} cannot convert {model}: {said}")
     if best[0].nearness < SAME:
-        raise ConversionError(f"{other(best[0], framework, model)}\n{tail(log_file(framework.name))}")
+        raise ConversionError(f"{other(best[0], framework, model)}; log: {log_file(framework.name)}")
     return Converted(best[0].model, best[1])
 
 
@@ -143,7 +143,10 @@ def _attempt(
     if (folder / "refused.txt").exists():
         raise ConversionError(f"{model}: {(folder / 'refused.txt').read_text()}")
     if code or not (folder / "facts.json").exists():
-        return None, (_last_error(log) if code else "") or f"its process ended with exit code {code} before it wrote a model"
+        failed = folder / "failed.txt"
+        if failed.exists():
+            return None, f"{failed.read_text()}\n  log: {log_file(framework.name)}"
+        return None, f"its process ended with exit code {code} before it wrote a model\n{tail(log, log_file(framework.name))}"
     facts = json.loads((folder / "facts.json").read_text())
     with np.load(folder / "check.npz") as z:
         sample, expected = ([z[f"{n}{i}"] for i in range(len(facts[f"{n}s"]))] for n in ("input", "output"))
@@ -153,10 +156,3 @@ def _attempt(
         return None, str(e)
     how = (framework.name, framework.tool, facts["versions"], where.python, attempt)
     return (done, Conversion(*how, done.sqnr_db, done.equal, str(log_file(framework.name)))), ""
-
-
-def _last_error(log: Path) -> str:
-    """The last line of a Python traceback in a log, with the error message; "" if there is none."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    found = [line for line in lines if ": " in line and line.split(":")[0].split(".")[-1].endswith(("Error", "Exception"))]
-    return found[-1][:200] if found else ""

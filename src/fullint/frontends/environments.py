@@ -152,11 +152,11 @@ def _rename(made: Path, folder: Path) -> None:
         made.rename(folder)
 
 
-def tail(log: Path, lines: int = _TAIL) -> str:
-    """The last lines of a log, indented, and the path of the complete log."""
+def tail(log: Path, kept: Path | None = None, lines: int = _TAIL) -> str:
+    """The last lines of a log, indented, and the path that the complete log has, or will have."""
     text = log.read_text(errors="replace").splitlines()
     shown = [f"    {line[:300]}" for line in text if line.strip()][-lines:]
-    return "\n".join([*shown, f"  complete log: {log}"])
+    return "\n".join([*shown, f"  complete log: {kept or log}"])
 
 
 def folder_of(framework: Framework) -> Path:

@@ -55,7 +55,12 @@ FRAMEWORKS: dict[str, Framework] = {
             "TensorFlow's converter",
             "tensorflow_float.py",
             ("tensorflow",),
-            (f"tensorflow-cpu==2.21.0; {_X86_LINUX}", f"tensorflow==2.21.0; {_ELSE}"),
+            (
+                f"tensorflow-cpu==2.21.0; {_X86_LINUX}",
+                f"tensorflow==2.21.0; {_ELSE}",
+                "tf_keras==2.21.0",
+                "tensorflow-model-optimization==0.8.1",
+            ),
             imports=frozenset({"tensorflow", "keras", "tf_keras"}),
         ),
         Framework(

@@ -11,6 +11,7 @@ from fullint.calibration.collect import state_tensors
 from fullint.calibration.observed import given_range, observed_tensors
 from fullint.calibration.samples import WAYS, Held, draw_samples, slots
 from fullint.calibration.statistics import Measured
+from fullint.documents import many
 from fullint.errors import UsageError
 from fullint.model.ir import Model, Tensor, Uses
 from fullint.model.numerics import as_activation, representable
@@ -37,12 +38,11 @@ def given_by_training(prepared: Prepared) -> Calibrated:
         raise UsageError(f"no representative samples; {WAYS}")
     if missing:
         made_by = Uses(*model.graphs).producer
-        named = [f'"{t.name}"{f" ({made_by[t].kind} {made_by[t].origin})" if t in made_by else ""}' for t in missing[:MOST_MISSING]]
-        more = f" and {len(missing) - MOST_MISSING} more" if len(missing) > MOST_MISSING else ""
-        raise UsageError(
-            f"no representative samples, and training left no parameters for {len(missing)} values, "
-            f"{', '.join(named)}{more}; {WAYS}"
-        )
+        named = [f'"{t.name}"{f" ({made_by[t].kind} {made_by[t].origin})" if t in made_by else ""}' for t in missing]
+        if len(named) > MOST_MISSING:
+            named[MOST_MISSING:] = [f"{len(missing) - MOST_MISSING} more"]
+        said = f"training left no parameters for {many(len(missing), 'value')}, {', '.join(named)}"
+        raise UsageError(f"no representative samples, and {said}; {WAYS}")
     return Calibrated(prepared, model, Measured(known), drawn_inputs(prepared, known), warnings=(JUDGED,))
 
 

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
+    from fullint.frontends.workers.keras_files import keras_file, saved_model
+    from fullint.frontends.workers.tensor_lists import has_tensor_lists, with_closed_lists
     from fullint.frontends.workers.worker_protocol import Refused, drawn, shape_of
 else:  # a script, in an environment without fullint
+    from keras_files import keras_file, saved_model
+    from tensor_lists import has_tensor_lists, with_closed_lists
     from worker_protocol import Refused, drawn, shape_of
 
 SERVING = "serving_default"
@@ -82,7 +85,7 @@ def of_keras(model: Any) -> Endpoint:
         structure = symbols if len(symbols) > 1 else symbols[0]
     names = _distinct(_names(structure, symbols))
     specs = [tf.TensorSpec(s.shape, s.dtype, name=n) for s, n in zip(symbols, names, strict=True)]
-    known = list(getattr(model, "output_names", None) or [])
+    known = list(getattr(model, "output_names", None) or getattr(getattr(model, "_functional", None), "output_names", None) or [])
 
     def call(*inputs: Any) -> dict[str, Any]:
         return _named(model(tree.pack_sequence_as(structure, list(inputs)), training=False), known, tree)
@@ -165,9 +168,7 @@ def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: 
     Raises:
         Refused: the signature does not exist, or there are several and none was requested.
     """
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(str(folder), tags=tags)
+    loaded = saved_model(str(folder), tags)
     there = dict(loaded.signatures)
     keys = keys or [k for k in (SERVING, "serve") if k in there][:1] or list(there)
     missing = [k for k in keys if k not in there]
@@ -177,44 +178,51 @@ def of_saved_model(folder: str | Path, keys: Sequence[str] | None = None, tags: 
         raise Refused(f"the SavedModel has several signatures ({', '.join(keys)}): choose one with signature_keys")
     endpoint = of_function(there[keys[0]], keys[0])
     endpoint.keeps = loaded
-    endpoint.specs, endpoint.call = _as_tensorflow_orders(endpoint)
-    return endpoint
+    return _as_tensorflow_orders(endpoint, list(there[keys[0]].structured_outputs))
 
 
-def _as_tensorflow_orders(endpoint: Endpoint) -> tuple[list[Any], Callable[..., Mapping[str, Any]]]:
-    """Specs and function with inputs in the order of TensorFlow's converter, which is that of samples given as lists.
+def _as_tensorflow_orders(endpoint: Endpoint, outputs: Sequence[str]) -> Endpoint:
+    """The endpoint with inputs and outputs in the order of TensorFlow's converter, which is that of samples given as lists.
 
-    A SavedModel stores inputs as a map. The converter's order depends only on the names, in an undocumented way, so it is
-    found by converting a minimal model with the same names.
+    A SavedModel stores both as maps, and TensorFlow reads the outputs in another order each time. The converter's order depends
+    only on the names, in an undocumented way, so it is found by converting a minimal model with the same names, in which each
+    input and output has a size of its own.
     """
     import tensorflow as tf
 
-    names = [s.name for s in endpoint.specs]
-    if len(names) < 2:
-        return endpoint.specs, endpoint.call
-    total = tf.function(lambda **inputs: {"sum": tf.add_n([tf.reduce_sum(v) for v in inputs.values()])})
-    concrete = total.get_concrete_function(**{n: tf.TensorSpec([1, 2], name=n) for n in names})
+    names, inner = [s.name for s in endpoint.specs], endpoint.call
+    if len(names) < 2 and len(outputs) < 2:
+        return endpoint
+
+    def sizes(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        total = tf.add_n([tf.reduce_sum(v) for v in inputs.values()])
+        return {n: tf.fill([i + 1], total) for i, n in enumerate(sorted(outputs))}
+
+    specs = {n: tf.TensorSpec([i + 1], name=n) for i, n in enumerate(names)}
+    concrete = tf.function(lambda **inputs: sizes(inputs)).get_concrete_function(**specs)
     with tempfile.TemporaryDirectory(prefix="fullint-") as folder, _quiet():
-        tf.saved_model.save(tf.Module(), folder, signatures={SERVING: concrete})
-        data = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SERVING]).convert()
-    found = sorted(names, key=lambda n: _place(data, n))
-    given = {s.name: s for s in endpoint.specs}
+        tf.saved_model.save(tf.Module(), folder, signatures={endpoint.key: concrete})
+        data = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[endpoint.key]).convert()
+    taken, given = _sizes(data)
+    found = [names[size - 1] for size in taken]
+    order = [sorted(outputs)[size - 1] for size in given]
+    by_name = {s.name: s for s in endpoint.specs}
 
     def call(*inputs: Any) -> Mapping[str, Any]:
-        by_name = dict(zip(found, inputs, strict=True))
-        return inner(*(by_name[n] for n in names))
+        values = dict(zip(found, inputs, strict=True))
+        made = inner(*(values[n] for n in names))
+        return {n: made[n] for n in order}
 
-    inner = endpoint.call
-    return [given[n] for n in found], call
+    return replace(endpoint, specs=[by_name[n] for n in found], call=call)
 
 
-def _place(data: bytes, name: str) -> int:
-    """Position of an input in the graph's inputs, read from the file without an interpreter."""
+def _sizes(data: bytes) -> tuple[list[int], list[int]]:
+    """Sizes of the graph's inputs and outputs, in order, read from the file without an interpreter."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     graph = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0)).subgraphs[0]
-    names = [graph.tensors[i].name.decode().removeprefix("serving_default_").rpartition(":")[0] for i in graph.inputs]
-    return names.index(name)
+    taken, given = ([int(graph.tensors[i].shape[0]) for i in ends] for ends in (graph.inputs, graph.outputs))
+    return taken, given
 
 
 def convert(endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | None = None) -> Floated:
@@ -237,11 +245,7 @@ def convert(endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | No
     expected = [np.asarray(values[n]) for n in outputs]
     for v, value in before:  # the run may have changed the user's variables
         v.assign(value)
-    holder = tf.Module()
-    holder.keeps = endpoint.keeps
-    with tempfile.TemporaryDirectory(prefix="fullint-") as folder, _quiet():
-        tf.saved_model.save(holder, folder, signatures={endpoint.key: function})
-        data = _converted(folder, endpoint.key, settings or {})
+    data = _converted(endpoint, function, specs, settings or {})
     names = [s.name for s in specs]
     return Floated(data, [(n, n) for n in names], [(n, n) for n in outputs], sample, expected, {"tensorflow": tf.__version__})
 
@@ -260,20 +264,29 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _converted(folder: str, key: str, settings: Mapping[str, Any]) -> bytes:
+def _converted(endpoint: Endpoint, function: Any, specs: Sequence[Any], settings: Mapping[str, Any]) -> bytes:
+    """What TensorFlow's converter makes of a function: of builtins alone where it can, else with operators of its own."""
     import tensorflow as tf
 
     builtins, flex = [tf.lite.OpsSet.TFLITE_BUILTINS], [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
     said: list[Exception] = []
-    for supported, custom in ((builtins, False), (flex, False), (flex, True)):
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[key])
-        converter.target_spec.supported_ops = supported
-        for name, value in {**settings, **({"allow_custom_ops": True} if custom else {})}.items():
-            setattr(converter, name, value)
+    ways: list[tuple[Any, list[Any], bool]] = [(function, builtins, False)]
+    if has_tensor_lists(function):
+        closed = with_closed_lists(function, int(specs[0].shape[0] or 1) if specs and specs[0].shape.rank else 1)
+        ways.append((tf.function(closed, autograph=False).get_concrete_function(*specs), builtins, False))
+    for converted, supported, custom in (*ways, (function, flex, False), (function, flex, True)):
+        holder = tf.Module()
+        holder.keeps = [endpoint.keeps, converted]
         try:
-            data: bytes = converter.convert()
-            return data
-        except Exception as e:  # of any type; the next set may work
+            with tempfile.TemporaryDirectory(prefix="fullint-") as folder, _quiet():
+                tf.saved_model.save(holder, folder, signatures={endpoint.key: converted})
+                converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[endpoint.key])
+                converter.target_spec.supported_ops = supported
+                for name, value in {**settings, **({"allow_custom_ops": True} if custom else {})}.items():
+                    setattr(converter, name, value)
+                data: bytes = converter.convert()
+                return data
+        except Exception as e:  # of any type; the next way may work
             said.append(e)
     raise said[0]
 
@@ -290,12 +303,15 @@ def _fixed(spec: Any, batch: int) -> Any:
 
 
 def _named(outputs: Any, names: Sequence[str], tree: Any = None) -> dict[str, Any]:
-    """Output name -> value, in order; outputs without names get "output_0" and so on."""
+    """Output name -> value, in order: keys of a dict, else these names; outputs without names get "output_0" and so on."""
     import tensorflow as tf
 
     if isinstance(outputs, Mapping) and not names:
         return {str(k): v for k, v in outputs.items()}
-    flat = (tree or tf.nest).flatten(outputs)
+    tree = tree or tf.nest
+    flat = tree.flatten(outputs)
+    if isinstance(outputs, Mapping) and len(outputs) == len(flat):
+        names = [str(k) for k in tree.flatten({k: k for k in outputs})]
     if len(names) != len(flat):
         names = [f"output_{i}" for i in range(len(flat))]
     return dict(zip(_distinct(list(names)), flat, strict=True))
@@ -314,25 +330,7 @@ def _load(asked: Mapping[str, Any]) -> Endpoint:
         return of_function(made) if hasattr(made, "structured_input_signature") else of_keras(made)
     if Path(path).is_dir():
         return of_saved_model(path)
-    return of_keras(_keras_file(path))
-
-
-def _keras_file(path: str) -> Any:
-    import tensorflow as tf
-
-    with open(path, "rb") as f:
-        start = f.read(8)
-    if not (zipfile.is_zipfile(path) or start == b"\x89HDF\r\n\x1a\n"):
-        raise Refused("not a Keras file: it is neither a zip archive nor HDF5, or it is truncated")
-
-    try:
-        return tf.keras.models.load_model(path, compile=False)
-    except Exception as first:
-        try:
-            import tf_keras  # Keras 2, for files that it wrote
-        except ImportError:
-            raise first from None
-        return tf_keras.models.load_model(path, compile=False)
+    return of_keras(keras_file(path))
 
 
 def reshape(endpoint: Endpoint, shapes: Mapping[str, Sequence[int]]) -> None:

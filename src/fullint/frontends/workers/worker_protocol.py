@@ -19,17 +19,37 @@ def request() -> dict[str, Any]:
     return found
 
 
+STACK = ("Traceback", "Stack trace", "File ", "Arguments received by", "Call arguments received by", "Original exception")
+"""What begins a part of a message that says nothing about the model."""
+MOST_LINES, MOST_TEXT = 8, 1200
+
+
 class Refused(ValueError):
     """An error that the user can fix; its message is shown without a traceback."""
 
 
 def answered(main: Callable[[], None]) -> None:
-    """Run a worker; the message of `Refused` is written to refused.txt."""
+    """Run a worker; the message of `Refused` is written to refused.txt, that of any other error to failed.txt."""
+    folder = Path(request()["folder"])
     try:
         main()
     except Refused as e:
-        (Path(request()["folder"]) / "refused.txt").write_text(str(e))
+        (folder / "refused.txt").write_text(str(e))
         sys.exit(3)
+    except Exception as e:
+        (folder / "failed.txt").write_text(f"{type(e).__name__}: {sentence(e)}")
+        raise
+
+
+def sentence(error: Exception) -> str:
+    """The informative lines of a message; TensorFlow's also list every location in the graph, and the stack."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if "error:" in line or "is neither a custom op" in line or "Flex ops:" in line]
+    if not said:
+        end = next((i for i, line in enumerate(lines) if line.startswith(STACK)), len(lines))
+        said = lines[: max(end, 1)]
+    text = "\n  ".join(dict.fromkeys(said[:MOST_LINES])) or type(error).__name__
+    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]} …"
 
 
 def called(path: str, function: str) -> Any:
