@@ -4,6 +4,7 @@ The converter here is a stand-in, a script that writes what a test tells it to; 
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from fullint import frontends, quantize
 from fullint.cli import main
 from fullint.errors import ConversionError, ModelFormatError, SetupError, UsageError
 from fullint.frontends import conversion as conversion_module
-from fullint.frontends import environments, formats
+from fullint.frontends import environments, formats, kept
+from fullint.frontends.environments import Environment
 from fullint.frontends.formats import FRAMEWORKS, Framework, framework_of, split
+from fullint.frontends.report import Conversion
 from fullint.frontends.workers.worker_protocol import sentence
 from fullint.model.ir import NUMPY_TYPES
 from fullint.model.tflite import read_bytes
@@ -321,7 +324,7 @@ def test_a_tool_that_dies_shows_its_last_lines(convert, tmp_path: Path) -> None:
     (tmp_path / "workers" / "dies").touch()
     with pytest.raises(ConversionError, match="ended with exit code 9") as e:
         convert(None)
-    assert "line of the tool" in str(e.value) and "complete log: " in str(e.value)
+    assert "line of the tool" in str(e.value) and "  log: " in str(e.value)
 
 
 @pytest.mark.parametrize(
@@ -337,6 +340,84 @@ def test_a_tool_that_dies_shows_its_last_lines(convert, tmp_path: Path) -> None:
 )
 def test_the_informative_lines_of_a_message(message: str, said: str) -> None:
     assert sentence(ValueError(message)) == said
+
+
+def test_what_was_converted_is_kept_by_its_content(convert, tmp_path: Path) -> None:
+    data = network()
+    made = (data, *original(data))
+    first = convert(made)
+    shutil.rmtree(tmp_path / "workers" / "0")  # so that another run of the tool would fail
+    again = frontends.convert(tmp_path / "model.keras")
+    assert again.model == first.model and again.conversion.kept and not first.conversion.kept
+    for options in ({"batch": 2}, {"shape": "picture=1,3,8,8"}):
+        with pytest.raises(ConversionError):
+            frontends.convert(tmp_path / "model.keras", **options)
+    (tmp_path / "model.keras").write_bytes(b"another model")
+    with pytest.raises(ConversionError):
+        frontends.convert(tmp_path / "model.keras")
+
+
+def test_what_is_kept_has_a_limit_and_damage_is_seen(convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = network()
+    convert((data, *original(data)))
+    (folder,) = (tmp_path / "environments").glob("converted")
+    (model,) = folder.glob("*.tflite")
+    model.write_bytes(model.read_bytes()[:-1])
+    shutil.rmtree(tmp_path / "workers" / "0")
+    with pytest.raises(ConversionError):
+        frontends.convert(tmp_path / "model.keras")
+    monkeypatch.setattr(kept, "KEPT_BYTES", 3 * len(data))
+    for i in range(4):
+        kept.keep(f"{i:040}", data, Conversion("keras", "a tool", {}, "python", 0, 100.0, None, ""))
+    assert len([*folder.glob("*.tflite")]) <= 3 and kept.kept(f"{3:040}") is not None
+
+
+def test_what_depends_on_other_files_is_not_kept(tmp_path: Path) -> None:
+    here = Environment("onnx", sys.executable)
+    for name, content, known in (
+        ("a.onnx", b"weights", True),
+        ("b.onnx", b"\n\x08location\x12\x07weights", False),
+        ("c.py", b"def f(): ...", False),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert (kept.key_of(tmp_path / name, here, None, 1, {}) is not None) == known
+
+
+def test_a_second_tool_is_tried_where_the_first_fails(convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or computes something else; where it was not set up, that is the way out."""
+    data = network()
+    facts, sample, expected = original(data)
+    wrong = [a + 1 for a in expected]
+    with pytest.raises(ConversionError, match="computes something else"):
+        convert((data, facts, sample, wrong))
+    workers = tmp_path / "workers"
+    shutil.copytree(workers, tmp_path / "others")
+    prepared(tmp_path / "others" / "1", data, facts, sample, expected)
+    other = (tmp_path / "others" / "worker.py").rename(tmp_path / "others" / "other.py")
+    second = Framework("second", "Keras", "another tool", str(other), ("json",), (), attempts=2)
+    first = Framework("keras", "Keras", "a tool", "worker.py", ("json",), (), second=second)
+    monkeypatch.setitem(FRAMEWORKS, "keras", first)
+    made = frontends.convert(tmp_path / "model.keras")
+    assert made.conversion.tool == "another tool" and made.conversion.attempt == 1
+    absent = Framework("second", "Keras", "another tool", str(other), ("no_such_module_anywhere",), ())
+    monkeypatch.setitem(FRAMEWORKS, "keras", Framework("keras", "Keras", "a tool", "worker.py", ("json",), (), second=absent))
+    with pytest.raises(ConversionError, match="`fullint setup second` installs a second converter"):
+        frontends.convert(tmp_path / "model.keras")
+
+
+def test_the_python_of_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This one, or where the packages ask for a newer one, that, if the machine has it."""
+    own = ".".join(map(str, sys.version_info[:3]))
+    newer = Framework("onnx", "ONNX", "a tool", "w.py", ("json",), (), python=(3, 98))
+    assert environments.python_for(stand_in(), None) == (sys.executable, own)
+    assert environments.python_for(newer, None) == (sys.executable, own)
+    (tmp_path / "python3.99").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert environments.python_for(newer, None) == (str(tmp_path / "python3.99"), own)
+    assert environments.python_for(stand_in(), sys.executable) == (sys.executable, own)
+    for no_python in ("no-such-python", "/bin/true", str(tmp_path)):
+        with pytest.raises(UsageError, match="is no Python that can make environments"):
+            environments.python_for(stand_in(), no_python)
 
 
 def test_another_number_of_outputs_is_refused(convert) -> None:

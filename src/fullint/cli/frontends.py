@@ -15,16 +15,19 @@ from fullint.options import ConvertOptions
 
 
 @click.command()
-@click.argument("framework", type=click.Choice(["keras", "torch", "onnx"]))
+@click.argument("framework", type=click.Choice(["keras", "torch", "onnx", "onnx-tensorflow"]))
+@click.option("--python", metavar="PATH", help="Python to make it with; by default the one that fullint runs in, or a newer one.")
 @option.force_again
 @option.output_forms("Print where it is and what is in it as JSON.")
-def setup(framework: str, force: bool, as_json: bool) -> None:
+def setup(framework: str, python: str | None, force: bool, as_json: bool) -> None:
     """Make the environment in which models of FRAMEWORK are converted. Once; it is fullint's own, nothing of yours changes.
 
     \b
     keras   TensorFlow, for .keras, .h5, SavedModel folders and module.py:function
     torch   PyTorch and litert-torch, for .pt2 and module.py:function
     onnx    onnx2tf and ONNX Runtime, for .onnx
+    onnx-tensorflow
+            an older onnx2tf with TensorFlow, 2.5 GB: for .onnx that onnx2tf cannot convert
 
     \b
     Example:
@@ -33,7 +36,7 @@ def setup(framework: str, force: bool, as_json: bool) -> None:
     with errors(as_json), progress() as bar:
         from fullint import frontends
 
-        present(frontends.setup(framework, force=force, progress=bar), as_json)
+        present(frontends.setup(framework, python=python, force=force, progress=bar), as_json)
 
 
 @click.command()

@@ -10,24 +10,30 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
-from collections.abc import Iterator, Mapping
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure
+from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure, UsageError
 from fullint.frontends.environments import Environment, find, log_file, tail
 from fullint.frontends.formats import Framework, framework_of, split
+from fullint.frontends.kept import keep, kept, key_of
 from fullint.frontends.match_interface import SAME, SURE, Matched, Original, match_interface
 from fullint.frontends.report import Conversion
 from fullint.options import ConvertOptions, Progress, takes
 from fullint.reporting import ModelResult
-from fullint.runtime.supervised import run_supervised
+from fullint.runtime.supervised import supervised
 from fullint.temporary import beside, temporary_folder
 
 WORKERS = Path(__file__).parent / "workers"
+SIDE_BY_SIDE = 2
+"""Ways that run at a time."""
+LOOK_EVERY = 0.05
+"""Seconds between two looks at those that run."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,24 +79,71 @@ def convert_with(
     path, _ = split(model)
     if not Path(path).exists():
         raise ModelFormatError(f"{path}: cannot be read: No such file or directory")
-    where = find(framework)
+    where, second = find(framework), _second(framework)
+    key = key_of(Path(path), where, second, batch, shapes)
+    if (before := kept(key)) is not None:
+        return Converted(*before)
     if progress is not None:
         progress("convert", 0, None)
-    best: tuple[Matched, Conversion] | None = None
-    said = ""
-    with temporary_folder() as folder, _kept_log(framework, folder / "log") as log:
-        for attempt in range(framework.attempts):
-            made, why = _attempt(model, framework, where, folder / str(attempt), attempt, (batch, shapes), log)
-            said = said or why
-            if made is not None and (best is None or made[0].nearness > best[0].nearness):
-                best = made
-            if best is not None and best[0].nearness >= SURE:
-                break
+    ways = [_Way(framework, where, i) for i in range(framework.attempts)]
+    if framework.second is not None and second is not None:
+        ways += [_Way(framework.second, second, i) for i in range(framework.second.attempts)]
+    with temporary_folder() as folder, _kept_log(framework, folder) as log:
+        made = _nearest(ways, folder, (model, batch, shapes))
+    said = [w for m, w in made if m is None]
+    best = max((m for m, _ in made if m is not None), key=lambda m: m[0].nearness, default=None)
+    missing = framework.second if second is None else None
+    also = f"; `fullint setup {missing.name}` installs a second converter that is tried then" if missing is not None else ""
     if best is None:
-        raise ConversionError(f"{framework.tool} cannot convert {model}: {said}")
+        raise ConversionError(f"{framework.tool} cannot convert {model}: {said[0]}{also}\n  log: {log}")
     if best[0].nearness < SAME:
-        raise ConversionError(f"{other(best[0], framework, model)}; log: {log_file(framework.name)}")
+        raise ConversionError(f"{other(best[0], framework, model)}{also}; log: {log}")
+    keep(key, best[0].model, best[1])
     return Converted(best[0].model, best[1])
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One way to convert: a front end, its environment, and which of its attempts."""
+
+    framework: Framework
+    where: Environment
+    attempt: int
+
+
+_Made = tuple[tuple[Matched, Conversion] | None, str]
+"""(The matched model and how it was made, "") or (None, why it failed)."""
+
+
+def _second(framework: Framework) -> Environment | None:
+    """The environment of the second tool, if there is one and it was set up."""
+    if framework.second is None:
+        return None
+    try:
+        return find(framework.second)
+    except UsageError:
+        return None
+
+
+def _nearest(
+    ways: Sequence[_Way], folder: Path, asked: tuple[str | Path, int, Mapping[str | None, tuple[int, ...]]]
+) -> list[_Made]:
+    """What the ways make of a model: the first by itself, the others side by side, until one has the same results."""
+    made: list[_Made] = []
+    groups = [ways[:1], *(ways[i : i + SIDE_BY_SIDE] for i in range(1, len(ways), SIDE_BY_SIDE))]
+    for group in groups:
+        with contextlib.ExitStack() as stack:
+            running = {w: stack.enter_context(_started(w, folder / f"{ways.index(w)}", asked)) for w in group}
+            while running:
+                ended = [w for w, process in running.items() if process.poll() is not None]
+                for w in ended:
+                    code = running.pop(w).returncode
+                    made.append(_result(w, folder / f"{ways.index(w)}", asked[0], code))
+                    if made[-1][0] is not None and made[-1][0][0].nearness >= SURE:
+                        return made
+                if not ended:
+                    time.sleep(LOOK_EVERY)
+    return made
 
 
 def other(made: Matched, framework: Framework, model: object) -> str:
@@ -102,51 +155,50 @@ def other(made: Matched, framework: Framework, model: object) -> str:
 
 
 @contextlib.contextmanager
-def _kept_log(framework: Framework, log: Path) -> Iterator[Path]:
-    """This conversion's log, which replaces the previous one at the end."""
-    log.touch()
+def _kept_log(framework: Framework, folder: Path) -> Iterator[Path]:
+    """Path of the log that the logs of all ways become at the end; it replaces that of the conversion before."""
+    log = log_file(framework.name)
     try:
         yield log
     finally:
-        kept = log_file(framework.name)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with beside(kept) as written:
-            shutil.copyfile(log, written)
-            written.replace(kept)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with beside(log) as written:
+            with open(written, "wb") as out:
+                for one in sorted(folder.glob("*.log")):
+                    out.write(one.read_bytes())
+            written.replace(log)
 
 
-def _attempt(
-    model: str | Path,
-    framework: Framework,
-    where: Environment,
-    folder: Path,
-    attempt: int,
-    sizes: tuple[int, Mapping[str | None, tuple[int, ...]]],
-    log: Path,
-) -> tuple[tuple[Matched, Conversion] | None, str]:
-    """Run the worker once: (the matched model and how it was made, "") or (None, why it failed)."""
+@contextlib.contextmanager
+def _started(
+    way: _Way, folder: Path, asked: tuple[str | Path, int, Mapping[str | None, tuple[int, ...]]]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The worker of a way, running."""
     folder.mkdir()
+    model, batch, shapes = asked
     path, function = split(model)
-    batch, shapes = sizes
     request = {
         "model": str(Path(path).absolute()),
         "function": function,
         "folder": str(folder),
         "batch": batch,
         "shapes": {n or "": list(s) for n, s in shapes.items()},
-        "attempt": attempt,
+        "attempt": way.attempt,
     }
     (folder / "request.json").write_text(json.dumps(request))
-    with open(log, "a") as out:
-        command = [where.python, str(WORKERS / framework.worker), str(folder / "request.json")]
-        code = run_supervised(command, out, cwd=folder, temporary=folder)
+    command = [way.where.python, str(WORKERS / way.framework.worker), str(folder / "request.json")]
+    with open(folder.with_suffix(".log"), "wb") as out, supervised(command, out, cwd=folder, temporary=folder) as process:
+        yield process
+
+
+def _result(way: _Way, folder: Path, model: str | Path, code: int) -> _Made:
+    """What a worker that has ended has made."""
     if (folder / "refused.txt").exists():
         raise ConversionError(f"{model}: {(folder / 'refused.txt').read_text()}")
     if code or not (folder / "facts.json").exists():
-        failed = folder / "failed.txt"
-        if failed.exists():
-            return None, f"{failed.read_text()}\n  log: {log_file(framework.name)}"
-        return None, f"its process ended with exit code {code} before it wrote a model\n{tail(log, log_file(framework.name))}"
+        if (folder / "failed.txt").exists():
+            return None, (folder / "failed.txt").read_text()
+        return None, f"its process ended with exit code {code} before it wrote a model\n{tail(folder.with_suffix('.log'))}"
     facts = json.loads((folder / "facts.json").read_text())
     with np.load(folder / "check.npz") as z:
         sample, expected = ([z[f"{n}{i}"] for i in range(len(facts[f"{n}s"]))] for n in ("input", "output"))
@@ -154,5 +206,5 @@ def _attempt(
         done = match_interface((folder / "0.tflite").read_bytes(), Original(facts["inputs"], facts["outputs"], sample, expected))
     except (ModelFormatError, RuntimeFailure) as e:
         return None, str(e)
-    how = (framework.name, framework.tool, facts["versions"], where.python, attempt)
-    return (done, Conversion(*how, done.sqnr_db, done.equal, str(log_file(framework.name)))), ""
+    how = (way.framework.name, way.framework.tool, facts["versions"], way.where.python, way.attempt)
+    return (done, Conversion(*how, done.sqnr_db, done.equal, str(log_file(way.framework.name)))), ""

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +22,7 @@ from pathlib import Path
 
 from fullint.documents import Document
 from fullint.errors import SetupError, UsageError
-from fullint.frontends.formats import FRAMEWORKS, Framework, here
+from fullint.frontends.formats import Framework, here, to_set_up
 from fullint.frontends.report_document import environment_document
 from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.runtime.supervised import run_supervised
@@ -30,6 +32,8 @@ VARIABLE = "FULLINT_ENVIRONMENTS"
 READY = "fullint-ready"
 """A file that a whole environment has."""
 _TAIL = 25
+NEWER = 3
+"""Versions of Python, from the one that packages ask for, that are looked for."""
 PACKAGES = "Lib/site-packages/*.dist-info" if sys.platform == "win32" else "lib/python*/site-packages/*.dist-info"
 
 
@@ -38,8 +42,9 @@ class Environment(Report):
     """The environment a front end runs in.
 
     Attributes:
-        framework: "keras", "torch" or "onnx".
+        framework: "keras", "torch", "onnx" or "onnx-tensorflow".
         python: path of its Python interpreter.
+        version: of that Python, "3.12.4"; "" where it was not asked.
         folder: path of the environment; "" for the current Python.
         created: whether this call created it.
         seconds: time it took to create, in seconds.
@@ -49,6 +54,7 @@ class Environment(Report):
     framework: str
     python: str
     folder: str = ""
+    version: str = ""
     created: bool = False
     seconds: float = 0.0
     packages: tuple[str, ...] = ()
@@ -91,44 +97,92 @@ def find(framework: Framework) -> Environment:
     )
 
 
-def setup(framework: str, *, force: bool = False, progress: Callable[[str, int, int | None], None] | None = None) -> Environment:
+def setup(
+    framework: str,
+    *,
+    python: str | None = None,
+    force: bool = False,
+    progress: Callable[[str, int, int | None], None] | None = None,
+) -> Environment:
     """Create the environment in which models of a framework are converted.
 
     Args:
-        framework: "keras", "torch" or "onnx".
+        framework: "keras", "torch", "onnx" or "onnx-tensorflow".
+        python: the Python to make it with; by default this one, or a newer one of the machine where the packages ask for that.
         force: create it again if it already exists.
         progress: called with (stage, done, total) during the installation.
 
     Raises:
-        UsageError: the framework is unknown.
+        UsageError: the framework is unknown, or the Python cannot make environments.
         SetupError: the packages cannot be installed; the message has the end of pip's log.
     """
-    if framework not in FRAMEWORKS:
-        raise UsageError(f'framework must be one of {", ".join(FRAMEWORKS)}, not "{framework}"')
-    chosen = FRAMEWORKS[framework]
+    if framework not in to_set_up():
+        raise UsageError(f'framework must be one of {", ".join(to_set_up())}, not "{framework}"')
+    chosen = to_set_up()[framework]
     folder = folder_of(chosen)
     if (folder / READY).is_file() and not force:
-        return Environment(framework, str(_python(folder)), str(folder), packages=_packages(folder))
+        own = _python(folder)
+        return Environment(framework, str(own), str(folder), _version(own), packages=_packages(folder))
+    base, version = python_for(chosen, python)
     start = time.perf_counter()
     log = log_file(f"setup-{framework}")
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with folder_beside(folder) as made:
-            _install(chosen, made, log, progress)
+            _install(chosen, made, (base, version), log, progress)
             _rename(made, folder)
     except OSError as e:
         raise SetupError(f"the environment for {chosen.title} cannot be created in {folder}: {e.strerror or e}") from e
-    python = str(_python(folder))
-    return Environment(framework, python, str(folder), True, round(time.perf_counter() - start, 1), _packages(folder))
+    seconds = round(time.perf_counter() - start, 1)
+    return Environment(framework, str(_python(folder)), str(folder), version, True, seconds, _packages(folder))
 
 
-def _install(framework: Framework, folder: Path, log: Path, progress: Callable[[str, int, int | None], None] | None) -> None:
+def python_for(framework: Framework, given: str | None) -> tuple[str, str]:
+    """(path, version) of the Python to make an environment with.
+
+    Raises:
+        UsageError: the one that was asked for cannot make environments.
+    """
+    if given is not None:
+        version = _version(Path(shutil.which(given) or given))
+        if not version:
+            raise UsageError(f"python: {given} is no Python that can make environments (it needs venv and ensurepip)")
+        return given, version
+    own = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] >= framework.python:
+        return sys.executable, own
+    for minor in range(framework.python[1], framework.python[1] + NEWER):
+        found = shutil.which(f"python3.{minor}")
+        if found is not None and (version := _version(Path(found))):
+            return found, version
+    return sys.executable, own
+
+
+def _version(python: Path) -> str:
+    """Version of a Python that can make environments, "" for what is none."""
+    asks = "import ensurepip, sys, venv; print('.'.join(map(str, sys.version_info[:3])))"
+    try:
+        done = subprocess.run([str(python), "-c", asks], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _install(
+    framework: Framework,
+    folder: Path,
+    made_with: tuple[str, str],
+    log: Path,
+    progress: Callable[[str, int, int | None], None] | None,
+) -> None:
     """All that belongs into an environment."""
-    python = str(_python(folder))
+    python, (base, version) = str(_python(folder)), made_with
+    older = tuple(map(int, version.split(".")[:2])) < framework.python
+    options = ["--disable-pip-version-check", *(["--ignore-requires-python"] if older else [])]
     steps = (
-        ("create", [sys.executable, "-m", "venv", str(folder)]),
-        ("install", [python, "-m", "pip", "install", "--disable-pip-version-check", *framework.requirements]),
+        ("create", [base, "-m", "venv", str(folder)]),
+        ("install", [python, "-m", "pip", "install", *options, *framework.requirements]),
         ("check", [python, "-c", f"import {', '.join(framework.modules)}"]),
     )
     with open(log, "w") as out:
@@ -136,7 +190,8 @@ def _install(framework: Framework, folder: Path, log: Path, progress: Callable[[
             if progress is not None:
                 progress(name, 0, None)
             if run_supervised(command, out, temporary=folder):
-                raise SetupError(f"the environment for {framework.title} cannot be created ({name} failed):\n{tail(log)}")
+                said = f"{tail(log)}\n  complete log: {log}"
+                raise SetupError(f"the environment for {framework.title} cannot be created ({name} failed):\n{said}")
     (folder / READY).write_text("\n".join(framework.requirements) + "\n")
 
 
@@ -152,11 +207,11 @@ def _rename(made: Path, folder: Path) -> None:
         made.rename(folder)
 
 
-def tail(log: Path, kept: Path | None = None, lines: int = _TAIL) -> str:
-    """The last lines of a log, indented, and the path that the complete log has, or will have."""
+def tail(log: Path, lines: int = _TAIL) -> str:
+    """The last lines of a log, indented."""
     text = log.read_text(errors="replace").splitlines()
     shown = [f"    {line[:300]}" for line in text if line.strip()][-lines:]
-    return "\n".join([*shown, f"  complete log: {kept or log}"])
+    return "\n".join(shown)
 
 
 def folder_of(framework: Framework) -> Path:

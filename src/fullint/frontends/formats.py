@@ -3,7 +3,7 @@
 .tflite .lite              nothing to convert
 .keras .h5 .hdf5, folder   keras: TensorFlow's converter
 .pt2                       torch: litert-torch
-.onnx                      onnx: onnx2tf
+.onnx                      onnx: onnx2tf 2, and where that fails onnx2tf 1 with TensorFlow, if it was set up
 module.py:function         by what the module imports
 """
 
@@ -32,6 +32,8 @@ class Framework:
         requirements: packages that `fullint setup` installs, in versions tested together.
         attempts: number of ways the worker can convert; the first with correct results is used.
         imports: modules whose import shows that a Python file belongs to this framework.
+        python: the oldest Python that its packages ask for; an older one that they were tested with gets them all the same.
+        second: what is tried where it fails, if that was set up.
     """
 
     name: str
@@ -42,10 +44,21 @@ class Framework:
     requirements: tuple[str, ...]
     attempts: int = 1
     imports: frozenset[str] = frozenset()
+    python: tuple[int, int] = (3, 10)
+    second: Framework | None = None
 
 
 _X86_LINUX = 'platform_system == "Linux" and platform_machine == "x86_64"'
 _ELSE = 'platform_system != "Linux" or platform_machine != "x86_64"'
+ONNX_BY_TENSORFLOW = Framework(
+    "onnx-tensorflow",
+    "ONNX",
+    "onnx2tf with TensorFlow",
+    "onnx_float.py",
+    ("onnx2tf", "onnxruntime", "tensorflow"),
+    ('onnx2tf==1.29.24; python_version < "3.12"', 'onnx2tf>=1.29,<2; python_version >= "3.12"'),
+    attempts=3,
+)
 FRAMEWORKS: dict[str, Framework] = {
     f.name: f
     for f in (
@@ -77,9 +90,11 @@ FRAMEWORKS: dict[str, Framework] = {
             "ONNX",
             "onnx2tf",
             "onnx_float.py",
-            ("onnx2tf", "onnxruntime", "tensorflow"),
-            ('onnx2tf==1.29.24; python_version < "3.12"', 'onnx2tf>=1.29; python_version >= "3.12"'),
+            ("onnx2tf", "onnxruntime"),
+            ("onnx2tf==2.6.9",),
             attempts=3,
+            python=(3, 12),
+            second=ONNX_BY_TENSORFLOW,
         ),
     )
 }
@@ -92,6 +107,11 @@ _ELSEWHERE = {
     ".mlmodel": "a Core ML model; convert the original model instead",
 }
 _ELSEWHERE[".pth"] = _ELSEWHERE[".pt"]
+
+
+def to_set_up() -> dict[str, Framework]:
+    """What `fullint setup` makes environments for."""
+    return {f.name: f for one in FRAMEWORKS.values() for f in (one, one.second) if f is not None}
 
 
 def split(source: str | Path) -> tuple[str, str | None]:

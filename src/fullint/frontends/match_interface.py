@@ -112,7 +112,9 @@ def _match_interface(data: bytes, original: Original, *, moved: bool) -> Matched
             if made is not None:
                 made[i] = made[i].transpose(order)
     _name(model, inputs, [i[0] for i in original.inputs])
-    _name(model, outputs, [o[0] for o in original.outputs])
+    handed_on = {*inputs}  # the tensor of an input that is an output as well keeps the input's name; the signature has both
+    ends = [(t, o[0]) for t, o in zip(outputs, original.outputs, strict=True) if t not in handed_on]
+    _name(model, [t for t, _ in ends], [n for _, n in ends])
     _sign(model, inputs, outputs, original)
     return Matched(write_model(model), *(_compared(original.expected, made) if made is not None else (None, None)))
 

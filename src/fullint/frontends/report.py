@@ -14,7 +14,7 @@ class Conversion(Report):
     """How a float `.tflite` was made.
 
     Attributes:
-        framework: "keras", "torch" or "onnx".
+        framework: "keras", "torch", "onnx" or "onnx-tensorflow".
         tool: name of the converter.
         versions: versions of the converter and its main dependencies.
         python: path of the Python interpreter it ran in.
@@ -23,6 +23,7 @@ class Conversion(Report):
             compared.
         equal: share of equal elements of the other outputs, 0 to 1.
         log: path of the converter's log.
+        kept: whether it was made by an earlier run, of the same content.
     """
 
     framework: str
@@ -33,6 +34,7 @@ class Conversion(Report):
     sqnr_db: float | None
     equal: float | None
     log: str
+    kept: bool = False
     schema_version: int = SCHEMA_VERSION
 
     def document(self) -> Document:

@@ -15,7 +15,7 @@ def conversion_fact(c: Conversion) -> Fact:
     """Which tool made the float model, and how near it is to the original."""
     versions = ", ".join(f"{name} {version}" for name, version in c.versions.items())
     near = f"{c.sqnr_db:.0f} dB against {c.framework}" if c.sqnr_db is not None else "not compared"
-    return Fact("converted by", f"{c.tool} ({versions}), {near}")
+    return Fact("converted by", f"{c.tool} ({versions}), {near}{', by an earlier run' if c.kept else ''}")
 
 
 def conversion_document(c: Conversion) -> Document:
@@ -26,4 +26,4 @@ def conversion_document(c: Conversion) -> Document:
 def environment_document(e: Environment) -> Document:
     """The report of `setup`."""
     done = f"created in {e.seconds:.0f} s" if e.created else "already there"
-    return Document.of(Line(f"{e.framework}: {done}, {many(len(e.packages), 'package')}, {e.folder}"))
+    return Document.of(Line(f"{e.framework}: {done}, {many(len(e.packages), 'package')}, Python {e.version}, {e.folder}"))

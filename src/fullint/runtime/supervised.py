@@ -8,10 +8,11 @@ the program has started, and removes its temporary files.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -46,20 +47,19 @@ os._exit(code if code >= 0 else 128 - code)
 """
 
 
-def run_supervised(
-    command: Sequence[str], out: IO[Any], *, cwd: Path | None = None, temporary: Path | None = None, timeout: float | None = None
-) -> int:
-    """Run a program to its end, and return its exit code: 128 + the number of the signal, where one has ended it.
+@contextlib.contextmanager
+def supervised(
+    command: Sequence[str], out: IO[Any], *, cwd: Path | None = None, temporary: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that runs until the context is left, or ends before: its supervisor, whose exit code is the program's.
 
     Args:
         command: the program and its arguments.
         out: file for what it writes.
         cwd: folder that it runs in.
         temporary: folder for its temporary files, which is removed where it is ended early; the usual one by default.
-        timeout: seconds after which it is ended.
 
     Raises:
-        subprocess.TimeoutExpired: it took longer than `timeout`.
         OSError: it cannot be started.
     """
     environment = os.environ if temporary is None else {**os.environ, "TMPDIR": str(temporary)}
@@ -69,6 +69,23 @@ def run_supervised(
     ) as process:
         assert process.stdin is not None
         try:
-            return process.wait(timeout)
+            yield process
         finally:
             process.stdin.close()
+
+
+def run_supervised(
+    command: Sequence[str], out: IO[Any], *, cwd: Path | None = None, temporary: Path | None = None, timeout: float | None = None
+) -> int:
+    """Run a program to its end, and return its exit code: 128 + the number of the signal, where one has ended it.
+
+    Args:
+        command, out, cwd, temporary: see `supervised`.
+        timeout: seconds after which it is ended.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer than `timeout`.
+        OSError: it cannot be started.
+    """
+    with supervised(command, out, cwd=cwd, temporary=temporary) as process:
+        return process.wait(timeout)

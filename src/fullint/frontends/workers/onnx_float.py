@@ -1,11 +1,14 @@
 """Convert ONNX models to float `.tflite` with onnx2tf; ONNX Runtime computes the expected outputs.
 
-onnx2tf moves the channels of images to the end by heuristics that fit most networks but not all. So each attempt specifies
-the layout in another way, and the caller uses the first with correct results:
+onnx2tf moves the channels of images to the end by heuristics that fit most networks but not all. So each attempt does it in
+another way, and the caller uses the first with correct results. Version 2 writes the file itself, version 1 through TensorFlow:
 
-    0   inputs keep their shape
-    1   inputs keep their shape, constants folded by ONNX Runtime first
-    2   constants folded, and images NHWC, onnx2tf's default
+        version 2                                      version 1
+    0   constants folded, inputs keep their shape      inputs keep their shape
+    1   constants folded, images NHWC                  the same, constants folded
+    2   images NHWC                                    constants folded, images NHWC
+
+Folding is by ONNX Runtime: onnx2tf mishandles computed shapes.
 
     python onnx_float.py REQUEST.json
 """
@@ -20,6 +23,11 @@ from typing import Any
 
 _PLAIN = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.]*")
 """Names that TensorFlow accepts as a scope."""
+UNCONVERTIBLE = {
+    "DynamicQuantizeLSTM": "a recurrent operator whose weights are quantized already, which no converter takes: export the "
+    "float model",
+}
+"""Operators and why."""
 NUMPY = {1: "float32", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64", 2: "uint8", 3: "int8"}
 """onnx.TensorProto.DataType -> NumPy type."""
 
@@ -63,7 +71,9 @@ def closed(model: Any, shapes: Mapping[str, tuple[list[int], str]], folder: Path
         for what, group in (("in", inputs), ("out", outputs))
         for i, n in enumerate(group)
     }
-    for node in model.graph.node:
+    for k, node in enumerate(model.graph.node):
+        if not _PLAIN.fullmatch(node.name):
+            node.name = f"node_{k}"
         for names in (node.input, node.output):
             for i, n in enumerate(names):
                 names[i] = plain.get(n, n)
@@ -115,24 +125,33 @@ def main() -> None:
         onnx.checker.check_model(model, full_check=False)
     except Exception as e:
         raise worker_protocol.Refused(f"not a valid ONNX model: {str(e).strip().splitlines()[0]}") from e
+    for node in model.graph.node:
+        if node.op_type in UNCONVERTIBLE:
+            raise worker_protocol.Refused(f'{node.op_type} "{node.output[0]}" is {UNCONVERTIBLE[node.op_type]}')
     shapes = shapes_of(model, asked)
     sample = dict(zip(shapes, worker_protocol.drawn(list(shapes.values())), strict=True))
-    session = onnxruntime.InferenceSession(asked["model"], providers=["CPUExecutionProvider"])
-    names = [o.name for o in session.get_outputs()]
-    expected = [np.asarray(v) for v in session.run(None, sample)]
+    try:
+        session = onnxruntime.InferenceSession(asked["model"], providers=["CPUExecutionProvider"])
+        names = [o.name for o in session.get_outputs()]
+        expected = [np.asarray(v) for v in session.run(None, sample)]
+    except Exception as e:
+        raise RuntimeError(f"ONNX Runtime itself fails on it: {worker_protocol.sentence(e)}") from e
     path, plain = closed(model, shapes, folder)
-    without_network()
+    direct = int(version("onnx2tf").split(".")[0]) >= 2
+    if not direct:
+        without_network()
+    keeps, folds = (attempt == 0, attempt < 2) if direct else (attempt < 2, attempt > 0)
     onnx2tf.convert(
-        input_onnx_file_path=path if attempt == 0 else folded(path, folder),
+        input_onnx_file_path=folded(path, folder) if folds else path,
         output_folder_path=str(folder / "made"),
-        keep_shape_absolutely_input_names=None if attempt == 2 else [plain[n] for n in shapes],
+        keep_shape_absolutely_input_names=[plain[n] for n in shapes] if keeps else None,
         output_signaturedefs=True,
         copy_onnx_input_output_names_to_tflite=True,
         verbosity="error",
     )
     made = next((folder / "made").glob("*_float32.tflite"))
     made.rename(folder / "0.tflite")
-    versions = {n: version(n) for n in ("onnx2tf", "onnx", "tensorflow")}
+    versions = {n: version(n) for n in ("onnx2tf", "onnx", *([] if direct else ["tensorflow"]))}
     worker_protocol.write(
         folder, ([(n, plain[n]) for n in shapes], [(n, plain[n]) for n in names]), (list(sample.values()), expected), versions
     )
