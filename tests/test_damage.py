@@ -6,14 +6,17 @@ int8 model     a scale halved; a requantize that clips; a fixed scale violated  
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import some_slow
 
 import fullint
+from fullint import demo
 from fullint.errors import AccuracyError, FullintError
 from fullint.model.ir import Model, Op, Quant, Tensor, Uses, constant, twin
 from fullint.model.numerics import bias_scales
@@ -203,3 +206,23 @@ def test_a_sound_file_gives_no_warning(seed: int) -> None:
     result = fullint.quantize(network(seed).bytes(), pictures(rng), threads=1)
     assert result.report.warnings == ()
     assert [f for f in fullint.audit(result.model, samples=pictures(rng)).findings if f.level != "note"] == []
+
+
+SENSELESS = ((0.0, 0), (1e-45, 0), (0.1, -(2**63)), (0.1, 2**62), (float("inf"), 0), (float("nan"), 5))
+
+
+@pytest.mark.parametrize(("scale", "zero"), SENSELESS)
+def test_parameters_without_sense_are_findings(scale: float, zero: int) -> None:
+    """Of any tensor: no rule divides by them."""
+    data = Path(demo.__file__).with_name("half.tflite").read_bytes()
+    for i in range(sum(len(g.tensors) for g in read_bytes(data).graphs)):
+        model = read_bytes(data)
+        t = [t for g in model.graphs for t in g.tensors][i]
+        if t.quant is None or t.quant.per_channel or not t.quant.scale.size:
+            continue
+        t.quant = replace(t.quant, scale=np.float32([scale]), zero_point=np.int64([zero]))
+        damaged = write_model(model)
+        fullint.audit(damaged)
+        for look in (fullint.inspect, fullint.partition):
+            with contextlib.suppress(FullintError):
+                look(damaged)

@@ -64,8 +64,14 @@ def representable(quant: Quant, dtype: str = "int8") -> Range:
 
 
 def as_activation(t: Tensor) -> tuple[Quant, str] | None:
-    """(parameters, type) of a quantized activation as int8 or int16, or None; uint8 becomes int8 with zero point - 128."""
-    if t.quant is None or t.quant.scale.size != 1:
+    """(parameters, type) of a quantized activation as int8 or int16, or None; uint8 becomes int8 with zero point - 128.
+
+    A file that is only looked at may have a zero point that is no value of its type; that means nothing.
+    """
+    if t.quant is None or t.quant.scale.size != 1 or t.dtype not in RANGES:
+        return None
+    low, high = RANGES[t.dtype]
+    if not low <= int(t.quant.zero_point[0]) <= high:
         return None
     if t.dtype == "int16" and not t.quant.zero_point.any():
         return t.quant, "int16"

@@ -47,6 +47,8 @@ def find(op: Op, facts: Facts) -> Found | None:
     if given is None or wanted is None or x.quant is None or y.quant is None:
         return None
     source, target = representable(*given), representable(*wanted)
+    if not source.width > 0:
+        return None  # a scale of 0
     if given[1] == "int16" and target.largest >= source.largest * (1 - WARN_CUT):
         return None  # its zero point is 0, so only the larger side of its range is its own
     low = 0.0 if _unseen(y, target, facts, low=True) else max(min(target.low, source.high) - source.low, 0.0)

@@ -60,7 +60,8 @@ def ratio(op: Op, *positions: int) -> float | None:
     out = operand(op, OUT)
     if out is None or out.quant is None or not out.quant.scale.size or out.is_float:
         return None
-    value = 1.0 / float(out.quant.scale[0])
+    step = float(out.quant.scale[0])
+    value = 1.0 / step if step else float("inf")
     for i in positions:
         t = operand(op, i)
         if t is None or t.quant is None or not t.quant.scale.size or t.dtype != out.dtype:
