@@ -23,8 +23,8 @@ from fullint.frontends.environments import Environment
 from fullint.frontends.formats import FRAMEWORKS, Framework, framework_of, split
 from fullint.frontends.report import Conversion
 from fullint.frontends.workers.worker_protocol import sentence
-from fullint.model.ir import NUMPY_TYPES
-from fullint.model.tflite import read_bytes
+from fullint.model.ir import NUMPY_TYPES, twin
+from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder
 
 
@@ -418,6 +418,17 @@ def test_the_python_of_an_environment(tmp_path: Path, monkeypatch: pytest.Monkey
     for no_python in ("no-such-python", "/bin/true", str(tmp_path)):
         with pytest.raises(UsageError, match="is no Python that can make environments"):
             environments.python_for(stand_in(), no_python)
+
+
+def test_a_file_that_the_tool_has_broken_is_refused(convert) -> None:
+    """Even where nothing can be compared."""
+    data = network()
+    facts, sample, expected = original(data)
+    model = read_bytes(data)
+    model.main.ops[0].inputs[0] = twin(model.main.ops[0].inputs[0], "nobody writes it")
+    model.main.sync_tensors()
+    with pytest.raises(ConversionError, match='reads "nobody writes it" before anything writes it'):
+        convert((write_model(model), facts, sample, expected))
 
 
 def test_another_number_of_outputs_is_refused(convert) -> None:

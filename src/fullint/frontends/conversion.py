@@ -95,7 +95,8 @@ def convert_with(
     missing = framework.second if second is None else None
     also = f"; `fullint setup {missing.name}` installs a second converter that is tried then" if missing is not None else ""
     if best is None:
-        raise ConversionError(f"{framework.tool} cannot convert {model}: {said[0]}{also}\n  log: {log}")
+        reasons = "\n  and in another way: ".join(dict.fromkeys(said))
+        raise ConversionError(f"{framework.tool} cannot convert {model}: {reasons}{also}\n  log: {log}")
     if best[0].nearness < SAME:
         raise ConversionError(f"{other(best[0], framework, model)}{also}; log: {log}")
     keep(key, best[0].model, best[1])

@@ -20,6 +20,7 @@ from fullint.errors import ModelFormatError
 from fullint.model.ir import Array, Model, Signature, Tensor, constant, twin
 from fullint.model.tflite import read_model, write_model
 from fullint.ops.make import make_op
+from fullint.ops.structure import check_readable
 from fullint.passes.custom_ops import without_custom
 from fullint.passes.qat_params import make_runnable
 from fullint.runtime.messages import Open, Run
@@ -95,6 +96,7 @@ def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _match_interface(data: bytes, original: Original, *, moved: bool) -> Matched:
     model = read_model(data)
+    check_readable(model, scales=False)
     without_custom(model)
     make_runnable(model)
     runs = not any(op.kind == "CUSTOM" for _, op in model.ops())
