@@ -23,6 +23,7 @@ from fullint.quantization.report_document import quantize_document
 from fullint.quantization.stage_values import Calibrated, Loaded, MixedReport, Source, TriedForm, Written
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import SCHEMA_VERSION, Change, ModelResult, Report
+from fullint.runtime.litert_release import untested
 from fullint.verification.contract import contract_problems
 from fullint.verification.report import Certificate
 from fullint.version import __version__
@@ -145,7 +146,7 @@ def report_result(
         requantizes=tuple(emitted.requantizes),
         kept_float=tuple(emitted.kept.values()),
         notes=(*prepared.notes, *assignment.notes, *_left(changes)),
-        warnings=(*prepared.warnings, *calibrated.warnings, *written.warnings, *warnings),
+        warnings=(*prepared.warnings, *calibrated.warnings, *written.warnings, *warnings, *untested()),
         samples=_samples(calibrated),
         sample_findings=tuple(findings),
         inputs=tuple(map(_end, emitted.model.main.inputs)),
@@ -168,7 +169,7 @@ def report_unchanged(bench: Workbench, loaded: Loaded, data: bytes, status: str,
         status=status,
         changes=tuple(c for c in loaded.changes if c.done),
         notes=_left(loaded.changes),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *untested()),
         recipe=recipe_of_run(loaded.request.options).tables(),
     )
 

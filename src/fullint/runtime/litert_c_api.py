@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -26,6 +25,7 @@ import numpy as np
 
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Array
+from fullint.runtime.litert_release import OLDEST, PACKAGE, TESTED, installed, numbers
 
 DIMS = 8
 CPU, WRITE = 1, 1
@@ -92,8 +92,6 @@ class Event(ctypes.Structure):
     )
 
 
-OLDEST, NEWEST = (2, 1), (2, 3)
-"""Oldest and newest release of the wheel known to have these layouts."""
 _SIZES = ((Layout, 68), (TensorType, 72), (Event, 104))
 
 
@@ -110,27 +108,19 @@ def library() -> Any:
         found = ctypes.CDLL(str(folder / name))
     except OSError as e:
         raise RuntimeFailure(f"profiling needs LiteRT's C API, but the wheel's {name} cannot be loaded: {e}") from e
-    release = importlib.metadata.version("ai-edge-litert")
-    if tuple(int(n) for n in release.split(".")[:2] if n.isdecimal()) < OLDEST:
-        raise RuntimeFailure(f"profiling needs ai-edge-litert {_dotted(OLDEST)} or later; {release} is installed")
+    release = installed()
+    if numbers(release) < OLDEST:
+        raise RuntimeFailure(f"profiling needs {PACKAGE} {OLDEST[0]}.{OLDEST[1]} or later; {release} is installed")
     missing = [s for s in SYMBOLS if not hasattr(found, s)]
     wrong = [t.__name__ for t, size in _SIZES if ctypes.sizeof(t) != size]
     if missing or wrong:
         what = f"lacks {', '.join(missing[:3])}" if missing else f"has other layouts ({', '.join(wrong)})"
-        raise RuntimeFailure(
-            f"profiling needs LiteRT's C API, but ai-edge-litert {release} {what}; "
-            f"{_dotted(OLDEST)} to {_dotted(NEWEST)} are known to work"
-        )
+        raise RuntimeFailure(f"profiling needs LiteRT's C API, but {PACKAGE} {release} {what}; {TESTED} are known to work")
     return found
 
 
 def _unknown() -> str:
-    release = importlib.metadata.version("ai-edge-litert")
-    return f"ai-edge-litert {release} is installed; {_dotted(OLDEST)} to {_dotted(NEWEST)} are known to work"
-
-
-def _dotted(release: Sequence[int]) -> str:
-    return ".".join(map(str, release))
+    return f"{PACKAGE} {installed()} is installed; {TESTED} are known to work"
 
 
 class Happening(NamedTuple):
