@@ -108,6 +108,39 @@ def test_batches_are_stacked() -> None:
 
 
 @pytest.mark.parametrize(
+    "source",
+    [
+        [rows(5, 4, 2)[:3], rows(5, 4, 2)[3:]],
+        lambda: iter([rows(5, 4, 2)[:3], rows(5, 4, 2)[3:]]),
+        lambda: iter([[rows(5, 4, 2)[:3]], [rows(5, 4, 2)[3:]]]),
+        lambda: iter([{"img": rows(5, 4, 2)[:3]}, {"image": rows(5, 4, 2)[3:]}]),
+        lambda: iter([rows(5, 4, 2)[:3].tolist(), rows(5, 4, 2)[3:4], rows(5, 4, 2)[4]]),
+    ],
+    ids=["list", "function", "lists", "dicts", "one at the end"],
+)
+def test_batches_are_taken_apart(source: object) -> None:
+    got = taken(source)
+    assert [s[0].shape for s in got] == [(1, 4, 2)] * 5
+    np.testing.assert_array_equal(np.concatenate([s[0] for s in got]), rows(5, 4, 2))
+
+
+def test_batches_of_several_inputs_are_taken_apart() -> None:
+    slots = [Slot("x", (), (1, 4), "float32"), Slot("y", (), (1, 2), "float32")]
+    for item in ([rows(3, 4), rows(3, 2)], {"y": rows(3, 2), "x": rows(3, 4)}):
+        got = taken([item], slots)
+        assert [(a.shape, b.shape) for a, b in got] == [((1, 4), (1, 2))] * 3
+        np.testing.assert_array_equal(got[2][0][0], rows(3, 4)[2])
+    with pytest.raises(SamplesError, match="has shape"):
+        taken([[rows(3, 4), rows(2, 2)]], slots)
+
+
+def test_batches_become_runs_of_a_batch() -> None:
+    slot = [Slot("x", (), (2, 4), "float32")]
+    assert [s[0].shape for s in taken([rows(6, 4)], slot)] == [(2, 4)] * 3
+    assert [s[0].shape for s in taken([rows(3, 4)], slot, batch=2)] == [(2, 4)] * 2
+
+
+@pytest.mark.parametrize(
     ("source", "inputs", "says"),
     [
         (rows(3, 5, 2), ONE, 'sample 0, input "image": has shape [5, 2], the model expects [1, 4, 2]'),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fullint.calibration.samples.batches import taken_apart
 from fullint.calibration.samples.slots import ImageOptions, Slot
 from fullint.calibration.samples.sources import from_anywhere
 from fullint.errors import SamplesError
@@ -132,7 +133,7 @@ def open_samples(source: Any, inputs: Sequence[Slot], reading: Reading | None = 
     how = reading or Reading()
     if how.num_samples is not None and how.num_samples < 1:
         raise SamplesError("num_samples must be at least 1")
-    found = from_anywhere(source, inputs, how.images, how.labels)
+    found = taken_apart(from_anywhere(source, inputs, how.images, how.labels), inputs, how.batch)
     labels = found.labels(how.labels)
     if found.count == 0:
         raise SamplesError("there are no samples: give at least one")
