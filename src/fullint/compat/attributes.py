@@ -162,7 +162,9 @@ ATTRIBUTES: dict[str, Attribute] = {
     "legalize_custom_tensor_list_ops": _handed_on(False),
     "canonicalizing_inf_as_min_max_float": _handed_on(True),
     "model_origin_framework": _handed_on("UNSET"),
-    "_experimental_lower_tensor_list_ops": _handed_on(True),
+    "_experimental_lower_tensor_list_ops": Attribute(
+        True, "no effect: lists are always lowered, since TensorFlow's own operators for them have no integer form"
+    ),
     "_experimental_default_to_single_batch_in_tensor_list_ops": _handed_on(False),
     "_experimental_unfold_large_splat_constant": _handed_on(False),
     "_experimental_disable_fuse_mul_and_fc": _handed_on(False),
