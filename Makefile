@@ -12,7 +12,7 @@ BIN := .venv/bin
 KERAS_BIN := .venv-keras/bin
 export FULLINT_ENVIRONMENTS ?= $(CURDIR)/.environments
 
-.PHONY: demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-torch test-onnx test-frontends clean
+.PHONY: demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-keras-command test-keras-drop-in test-torch test-onnx test-frontends clean
 
 demo: $(BIN)/fullint
 	$(BIN)/fullint demo
@@ -51,9 +51,13 @@ site: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # TensorFlow beside fullint, as a user of the drop-in has it; and in fullint's own environment, as a user of the command has it
-test-keras: .venv/dev .venv-keras/dev
+test-keras: test-keras-command test-keras-drop-in
+
+test-keras-command: .venv/dev
 	$(BIN)/fullint setup keras
 	$(BIN)/python -m pytest -q -s frontend_tests/test_keras_command.py frontend_tests/test_keras_2.py
+
+test-keras-drop-in: .venv/dev .venv-keras/dev
 	$(KERAS_BIN)/python -m pytest -q -s -W default frontend_tests/test_keras.py frontend_tests/test_notebooks.py -k "not pytorch and not onnx"
 
 test-torch: .venv/dev

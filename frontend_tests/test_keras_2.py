@@ -26,7 +26,7 @@ FILES = (
     "recurrent_saved",
     "separable.h5",
 )
-RUNS = 3
+RUNS = 2
 
 
 @pytest.fixture(scope="module")
