@@ -22,7 +22,7 @@ from fullint.frontends import environments, formats, kept
 from fullint.frontends.environments import Environment
 from fullint.frontends.formats import FRAMEWORKS, Framework, framework_of, split
 from fullint.frontends.report import Conversion
-from fullint.frontends.workers.worker_protocol import sentence
+from fullint.frontends.workers.worker_protocol import Refused, called, sentence
 from fullint.model.ir import NUMPY_TYPES, twin
 from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder
@@ -318,6 +318,18 @@ def test_a_failure_is_its_reason(convert) -> None:
     log = Path(str(e.value).rpartition("log: ")[2])
     assert "line of the tool" not in str(e.value) and "Traceback" not in str(e.value)
     assert "line of the tool" in log.read_text() and "Traceback" in log.read_text()
+
+
+def test_a_missing_module_is_named_with_the_command_that_brings_it(tmp_path: Path) -> None:
+    path = tmp_path / "networks.py"
+    path.write_text("import no_such_module_anywhere.inside\ndef make(): ...\ndef late(): import another_one_missing\n")
+    with pytest.raises(Refused, match=r"needs the module no_such_module_anywhere, .* -m pip install no_such_module_anywhere$"):
+        called(str(path), "make")
+    path.write_text(path.read_text().partition("\n")[2])
+    with pytest.raises(Refused, match="pip install another_one_missing"):
+        called(str(path), "late")
+    with pytest.raises(Refused, match="has no function other"):
+        called(str(path), "other")
 
 
 def test_a_tool_that_dies_shows_its_last_lines(convert, tmp_path: Path) -> None:

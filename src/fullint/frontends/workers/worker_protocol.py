@@ -53,16 +53,26 @@ def sentence(error: Exception) -> str:
 
 
 def called(path: str, function: str) -> Any:
-    """Call a function of a Python file, which may import modules from its own folder, and return its result."""
+    """Call a function of a Python file, which may import modules from its own folder, and return its result.
+
+    Raises:
+        Refused: there is no such function, or a module is missing.
+    """
     sys.path.insert(0, str(Path(path).absolute().parent))
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    if not callable(getattr(module, function, None)):
-        raise Refused(f"{path} has no function {function}")
-    return getattr(module, function)()
+    try:
+        spec.loader.exec_module(module)
+        if not callable(getattr(module, function, None)):
+            raise Refused(f"{path} has no function {function}")
+        return getattr(module, function)()
+    except ModuleNotFoundError as e:
+        raise Refused(
+            f"{path} needs the module {e.name}, which this environment does not have; this brings most: "
+            f"{sys.executable} -m pip install {(e.name or '').partition('.')[0]}"
+        ) from e
 
 
 def shape_of(shapes: Mapping[str, Sequence[int]], name: str, only: bool) -> Sequence[int] | None:
