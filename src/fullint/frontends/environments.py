@@ -44,20 +44,20 @@ class Environment(Report):
     Attributes:
         framework: "keras", "torch", "onnx" or "onnx-tensorflow".
         python: path of its Python interpreter.
-        version: of that Python, "3.12.4"; "" where it was not asked.
         folder: path of the environment; "" for the current Python.
         created: whether this call created it.
         seconds: time it took to create, in seconds.
         packages: the installed packages, as "name==version".
+        version: of its Python, "3.12.4"; "" where it was not asked.
     """
 
     framework: str
     python: str
     folder: str = ""
-    version: str = ""
     created: bool = False
     seconds: float = 0.0
     packages: tuple[str, ...] = ()
+    version: str = ""
     schema_version: int = SCHEMA_VERSION
 
     def document(self) -> Document:
@@ -122,7 +122,7 @@ def setup(
     folder = folder_of(chosen)
     if (folder / READY).is_file() and not force:
         own = _python(folder)
-        return Environment(framework, str(own), str(folder), _version(own), packages=_packages(folder))
+        return Environment(framework, str(own), str(folder), packages=_packages(folder), version=_version(own))
     base, version = python_for(chosen, python)
     start = time.perf_counter()
     log = log_file(f"setup-{framework}")
@@ -135,7 +135,7 @@ def setup(
     except OSError as e:
         raise SetupError(f"the environment for {chosen.title} cannot be created in {folder}: {e.strerror or e}") from e
     seconds = round(time.perf_counter() - start, 1)
-    return Environment(framework, str(_python(folder)), str(folder), version, True, seconds, _packages(folder))
+    return Environment(framework, str(_python(folder)), str(folder), True, seconds, _packages(folder), version)
 
 
 def python_for(framework: Framework, given: str | None) -> tuple[str, str]:

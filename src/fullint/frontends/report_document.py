@@ -26,4 +26,8 @@ def conversion_document(c: Conversion) -> Document:
 def environment_document(e: Environment) -> Document:
     """The report of `setup`."""
     done = f"created in {e.seconds:.0f} s" if e.created else "already there"
-    return Document.of(Line(f"{e.framework}: {done}, {many(len(e.packages), 'package')}, Python {e.version}, {e.folder}"))
+    return Document.of(
+        Line(
+            f"{e.framework}: {done}, {many(len(e.packages), 'package')}{f', Python {e.version}' if e.version else ''}, {e.folder}"
+        )
+    )
