@@ -19,11 +19,60 @@ def convolution(path: Path, shape: list, name: str = "image", channels: int = 3)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
 
 
+def quantized(path: Path) -> None:
+    """A convolution between QuantizeLinear and DequantizeLinear, as ONNX Runtime's quantizer writes it."""
+    rng = np.random.default_rng(0)
+    given = {
+        "x_scale": np.float32(0.02),
+        "x_zero": np.int8(-5),
+        "w": rng.integers(-127, 128, (4, 3, 3, 3)).astype(np.int8),
+        "w_scale": np.float32([0.004, 0.005, 0.006, 0.007]),
+        "w_zero": np.zeros(4, np.int8),
+        "b": rng.normal(0, 0.1, 4).astype(np.float32),
+        "y_scale": np.float32(0.03),
+        "y_zero": np.int8(-128),
+    }
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "x_scale", "x_zero"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "x_scale", "x_zero"], ["xd"]),
+        helper.make_node("DequantizeLinear", ["w", "w_scale", "w_zero"], ["wd"], axis=0),
+        helper.make_node("Conv", ["xd", "wd", "b"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("QuantizeLinear", ["r", "y_scale", "y_zero"], ["rq"]),
+        helper.make_node("DequantizeLinear", ["rq", "y_scale", "y_zero"], ["y"]),
+    ]
+    written(path, nodes, ({"x": [1, 3, 8, 10]}, {"y": [1, 4, 8, 10]}), given)
+
+
+def handed_on(path: Path) -> None:
+    """An input that is an output as well, under another name."""
+    nodes = [helper.make_node("Mul", ["x", "mask"], ["y"]), helper.make_node("Identity", ["mask"], ["mask_out"])]
+    written(path, nodes, ({"x": [1, 6], "mask": [1, 6]}, {"y": [1, 6], "mask_out": [1, 6]}), {})
+
+
+def unconvertible(path: Path) -> None:
+    """An operator that ONNX Runtime's quantizer puts in the place of LSTM."""
+    node = helper.make_node("DynamicQuantizeLSTM", ["x"], ["y"], domain="com.microsoft", hidden_size=4)
+    written(path, [node], ({"x": [1, 2, 3]}, {"y": [1, 1, 2, 4]}), {})
+
+
+def written(path: Path, nodes: list, ends: tuple[dict, dict], given: dict) -> None:
+    inputs, outputs = ([helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in e.items()] for e in ends)
+    graph = helper.make_graph(
+        nodes, "net", inputs, outputs, [numpy_helper.from_array(np.asarray(v), n) for n, v in given.items()]
+    )
+    sets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=sets, ir_version=9), path)
+
+
 def main(folder: Path) -> None:
     convolution(folder / "square.onnx", [1, 4, 4, 4], channels=4)
     convolution(folder / "odd.onnx", [1, 3, 8, 8], name="in put/0:1")
     convolution(folder / "open.onnx", ["batch", 3, "height", "width"])
     convolution(folder / "batch4.onnx", ["batch", 3, 8, 8])
+    quantized(folder / "quantized.onnx")
+    handed_on(folder / "handed_on.onnx")
+    unconvertible(folder / "unconvertible.onnx")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import ends, fullint, made_by, quantize
+
+from fullint.model.tflite import read_bytes
+
+
+@pytest.fixture(scope="module")
+def small_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made with onnx alone."""
+    return made_by("onnx", tmp_path_factory.mktemp("onnx"), "onnx_networks.py")
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +35,6 @@ def test_a_transformer_encoder(onnx_files: Path, name: str) -> None:
     report, data = quantize(f"{name}.onnx", onnx_files, "-c", "encoder.npz")
     assert ends(data) == ([("tokens", (1, 16, 8))], [("scores", (1, 16, 4))])
     assert report["certificate"]["sqnr_db"] > 25
-    if name == "encoder_legacy":
-        assert report["conversion"]["attempt"] == 1  # shapes that are computed have to be folded first
 
 
 @pytest.mark.parametrize(
@@ -39,21 +46,51 @@ def test_a_transformer_encoder(onnx_files: Path, name: str) -> None:
         ("batch4", ("--batch", "4"), (4, 3, 8, 8)),
     ],
 )
-def test_layouts_sizes_and_names(onnx_files: Path, name: str, words: tuple[str, ...], shape: tuple[int, ...]) -> None:
+def test_layouts_sizes_and_names(small_files: Path, name: str, words: tuple[str, ...], shape: tuple[int, ...]) -> None:
     """A picture as wide as it is deep, names that TensorFlow does not take, open sizes."""
-    made_by("onnx", onnx_files, "onnx_networks.py")
-    _, data = quantize(f"{name}.onnx", onnx_files, "--synthetic", *words)
+    _, data = quantize(f"{name}.onnx", small_files, "--synthetic", *words)
     (found,), _ = ends(data)
     assert found == ("in put/0:1" if name == "odd" else "image", shape)
 
 
-def test_open_sizes_are_asked_for(onnx_files: Path) -> None:
-    made_by("onnx", onnx_files, "onnx_networks.py")
-    failed = fullint("convert", "open.onnx", "-o", "x.tflite", folder=onnx_files, status=2)
+def test_open_sizes_are_asked_for(small_files: Path) -> None:
+    failed = fullint("convert", "open.onnx", "-o", "x.tflite", folder=small_files, status=2)
     assert "give its shape (--shape" in failed["message"] and "Traceback" not in failed["message"]
 
 
-def test_a_file_that_is_none(onnx_files: Path) -> None:
-    (onnx_files / "bad.onnx").write_bytes(b"junk")
-    failed = fullint("convert", "bad.onnx", "-o", "x.tflite", folder=onnx_files, status=2)
+def test_a_network_that_was_quantized_keeps_its_scales(small_files: Path) -> None:
+    """No samples are needed, since every value has them."""
+    report, data = quantize("quantized.onnx", small_files)
+    main = read_bytes(data).main
+    assert [(round(float(t.quant.scale[0]), 6), int(t.quant.zero_point[0])) for t in (*main.inputs, *main.outputs)] == [
+        (0.02, -5),
+        (0.03, -128),
+    ]
+    (conv,) = [op for op in main.ops if op.kind == "CONV_2D"]
+    assert np.allclose(conv.inputs[1].quant.scale, [0.004, 0.005, 0.006, 0.007])
+    assert report["certificate"]["sqnr_db"] > 40
+
+
+def test_an_input_that_is_an_output_keeps_its_name(small_files: Path) -> None:
+    fullint("convert", "handed_on.onnx", "-o", "float.tflite", "--force", folder=small_files)
+    data = (small_files / "float.tflite").read_bytes()
+    assert [n for n, _ in ends(data)[0]] == ["x", "mask"]
+    assert [n for n, _ in read_bytes(data).signatures[0].outputs] == ["y", "mask_out"]
+
+
+def test_what_cannot_be_converted_is_named(small_files: Path) -> None:
+    failed = fullint("convert", "unconvertible.onnx", "-o", "x.tflite", folder=small_files, status=2)
+    assert 'DynamicQuantizeLSTM "y"' in failed["message"]
+
+
+def test_a_second_quantize_converts_nothing(small_files: Path) -> None:
+    first, _ = quantize("square.onnx", small_files, "--synthetic", "--batch", "1")
+    again, _ = quantize("square.onnx", small_files, "--synthetic", "--batch", "1")
+    assert again["conversion"]["kept"] and again["seconds"]["convert"] < 2
+    assert first["certificate"]["sqnr_db"] == again["certificate"]["sqnr_db"]
+
+
+def test_a_file_that_is_none(small_files: Path) -> None:
+    (small_files / "bad.onnx").write_bytes(b"junk")
+    failed = fullint("convert", "bad.onnx", "-o", "x.tflite", folder=small_files, status=2)
     assert failed["error"] == "ConversionError" and "not a valid ONNX model" in failed["message"]

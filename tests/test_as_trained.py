@@ -123,6 +123,20 @@ def test_parameters_for_every_value_need_no_samples() -> None:
     assert plan(g.bytes()) is not None
 
 
+@pytest.mark.parametrize("clamp", ["RELU", "RELU6"])
+def test_parameters_behind_what_cuts_off_are_those_before(clamp: str) -> None:
+    """As exports of ONNX have them: CONV_2D, TRANSPOSE, RELU, and then the parameters."""
+    g = Builder(seed=6)
+    x = fake_quant(g, g.input(1, 6, 6, 3), -2.0, 2.0)
+    w = pair(g, g.random(4, 3, 3, 3, scale=0.2), Quant.of(np.full(4, 0.005, np.float32), np.zeros(4), 0))
+    y = g.op("CONV_2D", x, w, g.random(4), shape=(1, 6, 6, 4), stride_h=1, stride_w=1, padding=0)
+    y = g.op(clamp, g.op("TRANSPOSE", y, g.const(np.int32([0, 3, 1, 2])), shape=(1, 4, 6, 6)))
+    g.output(fake_quant(g, y, 0.0, 2.5))
+    result = quantize(g.bytes())
+    assert result.report.float_operators == 0 and sqnr(g, result.model) > 33
+    assert not [op for op in read_bytes(result.model).main.ops if op.kind == "QUANTIZE"]
+
+
 def test_what_training_left_out_is_named() -> None:
     with pytest.raises(UsageError, match=r"no parameters for 1 values?, \"[^\"]+\" \(FULLY_CONNECTED \d+\)(.|\n)*-c"):
         quantize(trained(last=False).bytes())

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,3 +78,33 @@ def test_per_channel_runs_along_its_axis() -> None:
     codes = numerics.quantize(np.array([[4.0, 4.0]], np.float32), q)
     assert codes.tolist() == [[4, 2]]
     assert numerics.dequantize(codes, q).tolist() == [[4.0, 4.0]]
+
+
+@pytest.mark.parametrize("axis", [None, 0, 2])
+def test_weights_that_are_multiples_of_a_step_keep_it(axis: int | None) -> None:
+    """As those of a network that was quantized before: rounded anew, they would be others."""
+    rng = np.random.default_rng(3)
+    codes = rng.integers(-119, 120, (6, 40, 5))
+    count = 1 if axis is None else codes.shape[axis]
+    steps = rng.uniform(0.001, 0.1, count).astype(np.float32)
+    shape = [1, 1, 1]
+    shape[axis or 0] = count
+    w = codes.astype(np.float32) * steps.reshape(shape)
+    spec = WeightSpec.along(axis)
+    quant = spec.quant(spec.scales(w))
+    assert np.allclose(quant.scale, steps, rtol=1e-5)
+    assert np.abs(numerics.dequantize(numerics.quantize(w, quant), quant) - w).max() < 1e-6
+
+
+def test_other_weights_use_all_codes() -> None:
+    """A few that are whole numbers by chance, zeros, and one that is not make no step."""
+    rng = np.random.default_rng(4)
+    w = rng.normal(size=(5, 30)).astype(np.float32)
+    w[1] = 0.0
+    w[2] = np.round(w[2] * 40) / 40
+    w[2, -1] += 0.004  # behind those that are looked at first
+    w[3, 1:] = 0.0
+    scales = WeightSpec.along(0).scales(w)
+    peak = np.abs(w).max(axis=1)
+    assert np.allclose(scales[[0, 2, 3, 4]], peak[[0, 2, 3, 4]] / 127)
+    assert scales[1] == np.float32(peak.max() / 127)

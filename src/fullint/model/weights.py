@@ -1,6 +1,9 @@
 """How weights are stored: how many bits, and one scale for all or one per channel.
 
-q = clamp(round(w / scale), -most, most)        most = 2^(bits - 1) - 1, zero point 0        scale = max|w| / most
+q = clamp(round(w / scale), -most, most)        most = 2^(bits - 1) - 1, zero point 0        scale = max|w| / k
+
+k is `most`, or, where the weights are multiples of a step already, as those of a network that was quantized before, the largest
+for which they stay what they are: if the largest weight was 123 steps, 127 in its place would round all of them anew.
 """
 
 from __future__ import annotations
@@ -10,6 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fullint.model.ir import Array, Quant
+
+FINEST = 127
+"""Codes beyond which no steps are looked for."""
+FEW, FEWEST = 24, 6
+"""Weights of a row that are looked at first, and that are not zero: fewer are whole numbers of something by chance."""
+WHOLE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -66,12 +75,37 @@ class WeightSpec:
         axis = self.axis
         peak = w.max(axis=tuple(i for i in range(w.ndim) if i != axis), initial=0.0) if axis is not None else np.array([whole])
         peak = np.where(peak < whole * 1e-6, whole, peak)
-        scales: Array = (peak / self.most).astype(np.float32)
+        rows = np.moveaxis(w, axis, 0).reshape(len(peak), -1) if axis is not None else w.reshape(1, -1)
+        scales: Array = (peak / _largest_codes(rows, peak, self.most)).astype(np.float32)
         return scales
 
     def quant(self, scales: Array) -> Quant:
         """The parameters of weights with these scales."""
         return Quant.of(scales, 0, self.axis or 0)
+
+
+def _largest_codes(rows: Array, peak: Array, most: int) -> Array:
+    """The code of the largest weight of each row: `most`, or less where that makes whole numbers of all of its weights."""
+    found = np.full(len(rows), most)
+    if most > FINEST or not rows.size:
+        return found
+    unit = rows[:, :FEW] / peak[:, None]
+    waiting = np.flatnonzero(np.count_nonzero(rows, axis=1) >= FEWEST)
+    for code in range(most, 1, -1):
+        likely = waiting[_whole(unit[waiting] * code)]
+        if likely.size:
+            fits = likely[_whole(rows[likely] / peak[likely, None] * code)]
+            found[fits] = code
+            waiting = np.setdiff1d(waiting, fits, assume_unique=True)
+            if not waiting.size:
+                break
+    return found
+
+
+def _whole(codes: Array) -> Array:
+    """Rows of whole numbers, but for the error of float32."""
+    near: Array = (np.abs(codes - np.rint(codes)) <= WHOLE).all(axis=1)
+    return near
 
 
 INT8_WEIGHTS = WeightSpec()

@@ -22,7 +22,7 @@ from fullint.model.ir import Array, Graph, Model, Op, Quant, Tensor, Uses, const
 from fullint.model.numerics import activation_params, as_activation, dequantize, quantize, round_half_away
 from fullint.model.ranges import Range
 from fullint.ops import ROWS, Role
-from fullint.ops.make import make_op
+from fullint.ops.make import ACTIVATIONS, CLAMPS, make_op
 from fullint.reporting import Change
 
 Pinned = dict[Tensor, tuple[Quant, str]]
@@ -180,13 +180,17 @@ def _move_constants(graph: Graph) -> None:
 
 
 def _upwards(graph: Graph, pinned: Pinned) -> None:
-    """Give a tensor that is only moved (TRANSPOSE, RESHAPE, …) the parameters of the result, which avoids a requantize."""
+    """Give a tensor that is only moved (TRANSPOSE, …) or cut off (RELU, …) the parameters of the result: no requantize is needed.
+
+    Cut off by those of the result first, by RELU then, or the other way round: that is the same.
+    """
     uses = Uses(graph)
     for op in reversed(graph.ops):
         row = ROWS.get(op.kind)
         if row is None or not op.outputs or op.outputs[0] not in pinned:
             continue
-        moved = [t for i, t in enumerate(op.inputs) if t is not None and row.role(i) is Role.SAME and t.buffer is None]
+        passed = [t for i, t in enumerate(op.inputs) if row.role(i) is Role.SAME or ACTIVATIONS.get(op.kind) in CLAMPS]
+        moved = [t for t in passed if t is not None and t.buffer is None]
         if len(moved) == 1 and moved[0].is_float and uses.only_reader(moved[0]) is op:
             pinned.setdefault(moved[0], pinned[op.outputs[0]])
 
