@@ -15,6 +15,7 @@ import pytest
 from conftest import run
 
 from fullint import frontends, quantize
+from fullint.calibration.samples.first import first_sample
 from fullint.cli import main
 from fullint.errors import ConversionError, ModelFormatError, SetupError, UsageError
 from fullint.frontends import conversion as conversion_module
@@ -22,7 +23,7 @@ from fullint.frontends import environments, formats, kept
 from fullint.frontends.environments import Environment
 from fullint.frontends.formats import FRAMEWORKS, Framework, framework_of, split
 from fullint.frontends.report import Conversion
-from fullint.frontends.workers.worker_protocol import Refused, called, sentence
+from fullint.frontends.workers.worker_protocol import Refused, called, drawn, given, sentence
 from fullint.model.ir import NUMPY_TYPES, twin
 from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder
@@ -211,6 +212,9 @@ def main():
     here = pathlib.Path(__file__).parent
     made = here / str(asked['attempt'])
     print('line of the tool', flush=True)
+    given = pathlib.Path(asked['folder'], 'given.npz')
+    if given.exists():
+        shutil.copy(given, here / 'given.npz')
     if (here / 'dies').exists():
         os._exit(9)
     if not made.exists():
@@ -352,6 +356,52 @@ def test_a_tool_that_dies_shows_its_last_lines(convert, tmp_path: Path) -> None:
 )
 def test_the_informative_lines_of_a_message(message: str, said: str) -> None:
     assert sentence(ValueError(message)) == said
+
+
+def test_results_are_compared_on_the_first_sample(convert, tmp_path: Path) -> None:
+    """By name or position, as the worker then finds it; where it does not fit, it is a random one."""
+    data = network()
+    convert((data, *original(data)))
+    shutil.rmtree(tmp_path / "environments" / "converted")
+    samples = [{"vector": np.full((1, 6), float(i)), "picture": np.ones((1, 3, 8, 8))} for i in range(5, 25)]
+    quantize(tmp_path / "model.keras", samples, min_sqnr=-100.0)
+    shutil.move(tmp_path / "workers" / "given.npz", tmp_path / "given.npz")
+    found = given(tmp_path)
+    assert set(found) == {"vector", "picture"} and found["vector"].tolist() == [[5.0] * 6]
+    picture, vector, other = drawn(
+        [((1, 3, 8, 8), "float32"), ((1, 6), "float32"), ((1, 6), "int64")], ["picture", "vector", "other"], found
+    )
+    assert (picture == 1).all() and (vector == 5).all() and set(other.reshape(-1)) <= {0, 1}
+    (by_place,) = drawn([((2, 3), "int64")], ["x"], {"0": np.arange(6)})
+    assert by_place.tolist() == [[0, 1, 2], [3, 4, 5]]
+    for misfit in (np.arange(5), np.linspace(0, 1, 6)):
+        (random,) = drawn([((2, 3), "int64")], ["x"], {"0": misfit})
+        assert set(random.reshape(-1)) <= {0, 1}
+
+
+def test_the_first_sample_of_every_source(tmp_path: Path) -> None:
+    rows = np.arange(12, dtype=np.float32).reshape(3, 4)
+    np.savez(tmp_path / "a.npz", x=rows, y=rows + 1)
+    np.save(tmp_path / "a.npy", rows)
+    (tmp_path / "rep.py").write_text(
+        "import numpy as np\ndef gen():\n    yield [np.arange(4)]\ndef bad():\n    raise KeyError('x')\n"
+    )
+    first = rows[0].tolist()
+    for source, names in (
+        (tmp_path / "a.npz", {"x", "y"}),
+        (f"{tmp_path / 'a.npz'}:x", {"x"}),
+        (str(tmp_path / "a.npy"), {"0"}),
+        (f"{tmp_path / 'rep.py'}:gen", {"0"}),
+        (rows, {"0"}),
+        ({"x": rows}, {"x"}),
+        ([rows[0]], {"0"}),
+        ([[rows[0], rows[1]]], {"0", "1"}),
+        (lambda: iter([{"x": rows[0]}]), {"x"}),
+    ):
+        found = first_sample(source)
+        assert set(found) == names and found[min(names)].reshape(-1).tolist() == first
+    for nothing in (None, iter([rows]), [], "nowhere.npz", tmp_path, 42, f"{tmp_path / 'rep.py'}:bad", [["text"]]):
+        assert first_sample(nothing) == {}
 
 
 def test_what_was_converted_is_kept_by_its_content(convert, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fullint.calibration.samples.first import first_sample
 from fullint.compat.attribute_types import ConverterAttributes
 from fullint.compat.attributes import ATTRIBUTES, INT16_OPS, OWN, TargetSpec, check, name_of, names_of, no_attribute
 from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure, SamplesError, UsageError
@@ -193,7 +194,7 @@ class TFLiteConverter(ConverterAttributes):
         worker.reshape(chosen, {n or "": list(s) for n, s in options.shapes.items()})
         self._close(chosen.specs)
         try:
-            made = worker.convert(chosen, self.batch, settings)
+            made = worker.convert(chosen, self.batch, settings, first_sample(_plain(self.representative_dataset)))
         except Exception as e:  # TensorFlow raises errors of any type
             raise ConversionError(f"TensorFlow cannot convert the model to a float .tflite: {sentence(e)}") from e
         original = Original(made.inputs, made.outputs, made.sample, made.expected)

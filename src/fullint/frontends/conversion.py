@@ -3,7 +3,8 @@
     model -> worker, in its environment -> float .tflite -> original names, order and layout -> compared with the framework
 
 Converters rename, reorder and transpose inputs and outputs. What they did is measured, not assumed: the worker also runs the
-original on one random sample, and the `.tflite` must give the same results on LiteRT, in the original order and layout.
+original on one sample, the user's first or a random one, and the `.tflite` must give the same results on LiteRT, in the original
+order and layout.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from fullint.calibration.samples.first import FirstSample
 from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure, UsageError
 from fullint.frontends.environments import Environment, find, log_file, tail
 from fullint.frontends.formats import Framework, framework_of, split
@@ -74,8 +77,9 @@ def convert_with(
     batch: int,
     shapes: Mapping[str | None, tuple[int, ...]],
     progress: Progress | None = None,
+    sample: FirstSample | None = None,
 ) -> Converted:
-    """`convert` for a known framework."""
+    """`convert` for a known framework; results are compared on a sample, where there is one."""
     path, _ = split(model)
     if not Path(path).exists():
         raise ModelFormatError(f"{path}: cannot be read: No such file or directory")
@@ -89,7 +93,7 @@ def convert_with(
     if framework.second is not None and second is not None:
         ways += [_Way(framework.second, second, i) for i in range(framework.second.attempts)]
     with temporary_folder() as folder, _kept_log(framework, folder) as log:
-        made = _nearest(ways, folder, (model, batch, shapes))
+        made = _nearest(ways, folder, _Asked(model, batch, shapes, sample or {}))
     said = [w for m, w in made if m is None]
     best = max((m for m, _ in made if m is not None), key=lambda m: m[0].nearness, default=None)
     missing = framework.second if second is None else None
@@ -112,6 +116,16 @@ class _Way:
     attempt: int
 
 
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What is to be converted, and the sample to compare results on, by name or position."""
+
+    model: str | Path
+    batch: int
+    shapes: Mapping[str | None, tuple[int, ...]]
+    sample: FirstSample
+
+
 _Made = tuple[tuple[Matched, Conversion] | None, str]
 """(The matched model and how it was made, "") or (None, why it failed)."""
 
@@ -126,9 +140,7 @@ def _second(framework: Framework) -> Environment | None:
         return None
 
 
-def _nearest(
-    ways: Sequence[_Way], folder: Path, asked: tuple[str | Path, int, Mapping[str | None, tuple[int, ...]]]
-) -> list[_Made]:
+def _nearest(ways: Sequence[_Way], folder: Path, asked: _Asked) -> list[_Made]:
     """What the ways make of a model: the first by itself, the others side by side, until one has the same results."""
     made: list[_Made] = []
     groups = [ways[:1], *(ways[i : i + SIDE_BY_SIDE] for i in range(1, len(ways), SIDE_BY_SIDE))]
@@ -139,7 +151,7 @@ def _nearest(
                 ended = [w for w, process in running.items() if process.poll() is not None]
                 for w in ended:
                     code = running.pop(w).returncode
-                    made.append(_result(w, folder / f"{ways.index(w)}", asked[0], code))
+                    made.append(_result(w, folder / f"{ways.index(w)}", asked.model, code))
                     if made[-1][0] is not None and made[-1][0][0].nearness >= SURE:
                         return made
                 if not ended:
@@ -151,7 +163,7 @@ def other(made: Matched, framework: Framework, model: object) -> str:
     """The message for a float model that computes something else than the original."""
     return (
         f"the float model that {framework.tool} made from {model} computes something else: {made.nearness:.1f} dB against "
-        f"{framework.title} on a random sample"
+        f"{framework.title} on one sample"
     )
 
 
@@ -171,22 +183,22 @@ def _kept_log(framework: Framework, folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _started(
-    way: _Way, folder: Path, asked: tuple[str | Path, int, Mapping[str | None, tuple[int, ...]]]
-) -> Iterator[subprocess.Popen[bytes]]:
+def _started(way: _Way, folder: Path, asked: _Asked) -> Iterator[subprocess.Popen[bytes]]:
     """The worker of a way, running."""
     folder.mkdir()
-    model, batch, shapes = asked
-    path, function = split(model)
+    path, function = split(asked.model)
     request = {
         "model": str(Path(path).absolute()),
         "function": function,
         "folder": str(folder),
-        "batch": batch,
-        "shapes": {n or "": list(s) for n, s in shapes.items()},
+        "batch": asked.batch,
+        "shapes": {n or "": list(s) for n, s in asked.shapes.items()},
         "attempt": way.attempt,
     }
     (folder / "request.json").write_text(json.dumps(request))
+    if asked.sample:
+        named: dict[str, Any] = {f"given {n}": a for n, a in asked.sample.items()}  # so that no name is one of savez's options
+        np.savez(folder / "given.npz", **named)
     command = [way.where.python, str(WORKERS / way.framework.worker), str(folder / "request.json")]
     with open(folder.with_suffix(".log"), "wb") as out, supervised(command, out, cwd=folder, temporary=folder) as process:
         yield process

@@ -19,7 +19,7 @@ class Conversion(Report):
         versions: versions of the converter and its main dependencies.
         python: path of the Python interpreter it ran in.
         attempt: which of the converter's ways was used, from 0.
-        sqnr_db: mean SQNR of the float outputs against the framework on one random sample, in dB; None if nothing could be
+        sqnr_db: mean SQNR of the float outputs against the framework on one sample, in dB; None if nothing could be
             compared.
         equal: share of equal elements of the other outputs, 0 to 1.
         log: path of the converter's log.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from fullint.calibration.samples.first import first_sample
 from fullint.calibration.signatures import Entry, view
 from fullint.errors import UsageError
 from fullint.frontends import Converted, convert_with, framework_of
@@ -88,7 +89,8 @@ def _convert(bench: Workbench, request: Request) -> Converted | None:
     if framework is None:
         return None
     with bench.stage("convert"):
-        return convert_with(str(given), framework, options.batch, options.shapes, bench.progress)
+        sample = first_sample(request.samples)
+        return convert_with(str(given), framework, options.batch, options.shapes, bench.progress, sample)
 
 
 def _entries(bench: Workbench, model: Model, source: Source, *, rewritten: bool) -> tuple[Entry, ...]:

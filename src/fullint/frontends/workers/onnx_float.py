@@ -129,7 +129,9 @@ def main() -> None:
         if node.op_type in UNCONVERTIBLE:
             raise worker_protocol.Refused(f'{node.op_type} "{node.output[0]}" is {UNCONVERTIBLE[node.op_type]}')
     shapes = shapes_of(model, asked)
-    sample = dict(zip(shapes, worker_protocol.drawn(list(shapes.values())), strict=True))
+    sample = dict(
+        zip(shapes, worker_protocol.drawn(list(shapes.values()), list(shapes), worker_protocol.given(folder)), strict=True)
+    )
     try:
         session = onnxruntime.InferenceSession(asked["model"], providers=["CPUExecutionProvider"])
         names = [o.name for o in session.get_outputs()]

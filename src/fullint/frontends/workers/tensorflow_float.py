@@ -53,7 +53,7 @@ class Floated:
     Attributes:
         data: the bytes of the `.tflite`.
         inputs, outputs: (the original name, the name in the signature), in the original order.
-        sample, expected: one random sample and the framework's outputs for it.
+        sample, expected: one sample and the framework's outputs for it.
         versions: package -> version.
     """
 
@@ -225,13 +225,16 @@ def _sizes(data: bytes) -> tuple[list[int], list[int]]:
     return taken, given
 
 
-def convert(endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | None = None) -> Floated:
+def convert(
+    endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | None = None, given: Mapping[str, Any] | None = None
+) -> Floated:
     """Convert a function to a float `.tflite`; operators without a builtin become Flex or custom operators.
 
     Args:
         endpoint: the function to convert.
         batch: size for a dynamic first dimension.
         settings: attributes of TensorFlow's converter, such as allow_custom_ops.
+        given: the user's first sample, if any, by input name or position.
     """
     import numpy as np
     import tensorflow as tf
@@ -239,7 +242,7 @@ def convert(endpoint: Endpoint, batch: int = 1, settings: Mapping[str, Any] | No
     specs = [_fixed(s, batch) for s in endpoint.specs]
     function = tf.function(endpoint.call, autograph=False).get_concrete_function(*specs)
     outputs = list(function.structured_outputs)
-    sample = drawn([(s.shape, s.dtype.as_numpy_dtype) for s in specs])
+    sample = drawn([(s.shape, s.dtype.as_numpy_dtype) for s in specs], [s.name for s in specs], given)
     before = [(v, v.numpy()) for v in function.variables]
     values = function(*map(tf.constant, sample))
     expected = [np.asarray(values[n]) for n in outputs]
@@ -351,7 +354,7 @@ def main() -> None:
     folder = Path(asked["folder"])
     endpoint = _load(asked)
     reshape(endpoint, asked["shapes"])
-    made = convert(endpoint, asked["batch"])
+    made = convert(endpoint, asked["batch"], given=worker_protocol.given(folder))
     (folder / "0.tflite").write_bytes(made.data)
     worker_protocol.write(folder, (made.inputs, made.outputs), (made.sample, made.expected), made.versions)
 

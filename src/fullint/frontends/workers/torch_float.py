@@ -113,7 +113,8 @@ def main() -> None:
     asked = worker_protocol.request()
     folder = Path(asked["folder"])
     module, example, names = load(asked)
-    values = worker_protocol.drawn([(x.shape, "float32" if x.is_floating_point() else "int64") for x in example])
+    shapes = [(x.shape, "float32" if x.is_floating_point() else "int64") for x in example]
+    values = worker_protocol.drawn(shapes, names, worker_protocol.given(folder))
     sample = tuple(torch.from_numpy(v).to(x.dtype) for v, x in zip(values, example, strict=True))
     with torch.no_grad():
         made = module(*sample)

@@ -80,13 +80,36 @@ def shape_of(shapes: Mapping[str, Sequence[int]], name: str, only: bool) -> Sequ
     return shapes.get(name, shapes.get("") if only else None)
 
 
-def drawn(shapes: Sequence[tuple[Sequence[int], str]]) -> list[Any]:
-    """A random sample: standard normal values; 0 or 1 for integers, which are valid indices of every embedding."""
+def given(folder: Path) -> dict[str, Any]:
+    """The user's first sample, as far as there is one: arrays by input name, or by position."""
+    import numpy as np
+
+    path = folder / "given.npz"
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as z:
+        return {n.partition(" ")[2]: z[n] for n in z.files}
+
+
+def drawn(
+    shapes: Sequence[tuple[Sequence[int], str]], names: Sequence[str] = (), sample: Mapping[str, Any] | None = None
+) -> list[Any]:
+    """The arrays to compare results on: the user's sample, where it fits, else random.
+
+    Random are standard normal values; 0 or 1 for integers, which are valid indices of every embedding.
+    """
     import numpy as np
 
     rng = np.random.default_rng(0)
-    kinds = [(tuple(shape), np.dtype(dtype)) for shape, dtype in shapes]
-    return [(rng.normal(size=s) if d.kind == "f" else rng.integers(0, 2, s)).astype(d) for s, d in kinds]
+    found = []
+    for i, (shape, dtype) in enumerate(shapes):
+        size, kind = tuple(shape), np.dtype(dtype)
+        value = (rng.normal(size=size) if kind.kind == "f" else rng.integers(0, 2, size)).astype(kind)
+        own = (sample or {}).get(names[i] if i < len(names) else "", (sample or {}).get(str(i)))
+        if own is not None and own.size == value.size and (kind.kind == "f" or own.dtype.kind != "f"):
+            value = own.reshape(size).astype(kind)
+        found.append(value)
+    return found
 
 
 def write(

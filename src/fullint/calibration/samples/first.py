@@ -1,0 +1,64 @@
+"""The first sample of a source, before the inputs of the model are known: a front end compares its model on it.
+
+A source that can be read only once is left alone. What is wrong with samples is said when all are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fullint.calibration.samples.arrays_in_files import NpyRows, open_npz
+from fullint.calibration.samples.python_file import from_function
+from fullint.errors import SamplesError
+from fullint.model.ir import Array
+
+FirstSample = dict[str, Array]
+"""Arrays by input name, or by position: "0", "1"."""
+
+
+def first_sample(source: Any) -> FirstSample:
+    """The first sample of samples given as a path, arrays, a list or a function; empty where there is none to be had."""
+    try:
+        found = _first(source)
+        named = found if isinstance(found, Mapping) else dict(enumerate(found if isinstance(found, list | tuple) else [found]))
+        arrays = {str(n): np.asarray(v) for n, v in named.items() if v is not None}
+    except (SamplesError, ValueError, TypeError, IndexError, StopIteration, OSError):
+        return {}
+    return {n: a for n, a in arrays.items() if a.dtype.kind in "fiub"}
+
+
+def _first(source: Any) -> Any:
+    if isinstance(source, str | Path):
+        return _of_path(str(source))
+    if isinstance(source, np.ndarray):
+        return source[0]
+    if isinstance(source, Mapping):
+        return {n: v[0] for n, v in source.items()}
+    if callable(source):
+        source = source()
+    elif isinstance(source, Iterator):
+        return None  # it could not be read again
+    return next(iter(source)) if source is not None else None
+
+
+def _of_path(path: str) -> Any:
+    where, name = Path(path), ""
+    file, _, after = path.rpartition(":")
+    if not where.exists() and file.endswith((".py", ".npz")):
+        where, name = Path(file), after
+    if where.suffix == ".py":
+        return next(iter(from_function(where, name)()))
+    if where.suffix == ".npy":
+        return _row(NpyRows(where))
+    if where.suffix == ".npz":
+        return {n: _row(rows) for n, rows in open_npz(where).items() if name in ("", n)}
+    return None
+
+
+def _row(rows: Sequence[Array] | Any) -> Array:
+    first: Array = next(iter(rows))
+    return first
