@@ -58,7 +58,7 @@ test-keras-command: .venv/dev
 	$(BIN)/python -m pytest -q -s frontend_tests/test_keras_command.py frontend_tests/test_keras_2.py
 
 test-keras-drop-in: .venv/dev .venv-keras/dev
-	$(KERAS_BIN)/python -m pytest -q -s -W default frontend_tests/test_keras.py frontend_tests/test_notebooks.py -k "not pytorch and not onnx"
+	$(KERAS_BIN)/python -m pytest -q -s -W default frontend_tests/test_keras.py frontend_tests/test_scripts.py frontend_tests/test_notebooks.py -k "not pytorch and not onnx"
 
 test-torch: .venv/dev
 	$(BIN)/fullint setup torch
@@ -86,6 +86,7 @@ $(BIN)/fullint: pyproject.toml
 .venv-keras/dev: pyproject.toml
 	$(PYTHON) -m venv .venv-keras
 	$(KERAS_BIN)/python -m pip install -q --disable-pip-version-check -e ".[keras,frontend-tests]"
+	$(KERAS_BIN)/python -m pip install -q --disable-pip-version-check --no-deps tf_keras
 	@touch .venv-keras/dev
 
 clean:

@@ -10,7 +10,7 @@ from op_examples import EXAMPLES, codes
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.statistics import Measured
 from fullint.errors import RuntimeFailure
-from fullint.model.ir import Model, Quant, constant, twin
+from fullint.model.ir import Model, Op, Quant, constant, twin
 from fullint.model.numerics import representable
 from fullint.model.ranges import Range
 from fullint.model.tflite import schema
@@ -132,6 +132,28 @@ def test_the_least_scale_is_one_that_kernels_take(kind: str, dtype: str) -> None
         run(integer, integer_inputs(integer, values), kernels)
     raised = row.least_scale([1.0, 1.0], dtype == "int16") > 0
     assert [kind in note for note in assignment.notes] == [True] * raised
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.25])
+@pytest.mark.parametrize("kind", [k for k, row in ROWS.items() if row.least_input(Op(k, [], [])) > 0])
+def test_the_least_input_scale_is_one_that_kernels_take(kind: str, beta: float) -> None:
+    """An input that hardly differs gets the smallest steps that every kernel set runs; on smaller ones one of them aborts."""
+    g = Builder()
+    x = g.input(2, 6)
+    g.output(g.op(kind, x, **({"beta": beta} if kind == "SOFTMAX" else {})))
+    model = g.model()
+    needed = ROWS[kind].least_input(model.main.ops[0])
+    assignment = assign(model, Measured({x: Range(-1e-12, 1e-12)}))
+    integer = emit(model, assignment).model
+    own = float(integer.main.inputs[0].quant.scale[0])
+    assert needed < own < 1.01 * needed and kind in assignment.notes[0]
+    codes_of_row = np.arange(12, dtype=np.int8).reshape(2, 6)
+    for kernels in KERNEL_SETS:
+        run(integer, [codes_of_row], kernels)
+    integer.main.inputs[0].quant = Quant.of(0.99 * needed, 0)
+    assert any("the kernel needs more than" in p for p in contract_problems(integer))
+    with pytest.raises(RuntimeFailure, match="crashed"):
+        run(integer, [codes_of_row], "reference")
 
 
 @pytest.mark.parametrize(("low", "says"), [(-1e30, "a mask of -1e38"), (-999.0, "its operands nearly cancel")])

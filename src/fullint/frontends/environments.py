@@ -183,6 +183,7 @@ def _install(
     steps = (
         ("create", [base, "-m", "venv", str(folder)]),
         ("install", [python, "-m", "pip", "install", *options, *framework.requirements]),
+        *([("install", [python, "-m", "pip", "install", *options, "--no-deps", *framework.alone])] if framework.alone else []),
         ("check", [python, "-c", f"import {', '.join(framework.modules)}"]),
     )
     with open(log, "w") as out:
@@ -192,7 +193,7 @@ def _install(
             if run_supervised(command, out, temporary=folder):
                 said = f"{tail(log)}\n  complete log: {log}"
                 raise SetupError(f"the environment for {framework.title} cannot be created ({name} failed):\n{said}")
-    (folder / READY).write_text("\n".join(framework.requirements) + "\n")
+    (folder / READY).write_text("\n".join(framework.packages) + "\n")
 
 
 def _rename(made: Path, folder: Path) -> None:
@@ -216,7 +217,7 @@ def tail(log: Path, lines: int = _TAIL) -> str:
 
 def folder_of(framework: Framework) -> Path:
     """Folder of the environment; it depends on the required versions, so that a newer fullint creates its own."""
-    text = "\n".join((*framework.requirements, f"{sys.version_info[0]}.{sys.version_info[1]}"))
+    text = "\n".join((*framework.packages, f"{sys.version_info[0]}.{sys.version_info[1]}"))
     return root() / "environments" / f"{framework.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 

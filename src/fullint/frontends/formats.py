@@ -30,6 +30,7 @@ class Framework:
         worker: the script in `workers`.
         modules: modules that must be importable.
         requirements: packages that `fullint setup` installs, in versions tested together.
+        alone: packages that it installs without what they ask for, since they ask for another TensorFlow than is there.
         attempts: number of ways the worker can convert; the first with correct results is used.
         imports: modules whose import shows that a Python file belongs to this framework.
         python: the oldest Python that its packages ask for; an older one that they were tested with gets them all the same.
@@ -44,8 +45,14 @@ class Framework:
     requirements: tuple[str, ...]
     attempts: int = 1
     imports: frozenset[str] = frozenset()
+    alone: tuple[str, ...] = ()
     python: tuple[int, int] = (3, 10)
     second: Framework | None = None
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """All that is installed, with versions."""
+        return (*self.requirements, *self.alone)
 
 
 _X86_LINUX = 'platform_system == "Linux" and platform_machine == "x86_64"'
@@ -68,12 +75,8 @@ FRAMEWORKS: dict[str, Framework] = {
             "TensorFlow's converter",
             "tensorflow_float.py",
             ("tensorflow",),
-            (
-                f"tensorflow-cpu==2.21.0; {_X86_LINUX}",
-                f"tensorflow==2.21.0; {_ELSE}",
-                "tf_keras==2.21.0",
-                "tensorflow-model-optimization==0.8.1",
-            ),
+            (f"tensorflow-cpu==2.21.0; {_X86_LINUX}", f"tensorflow==2.21.0; {_ELSE}", "dm-tree==0.1.10"),
+            alone=("tf_keras==2.21.0", "tensorflow-model-optimization==0.8.1"),
             imports=frozenset({"tensorflow", "keras", "tf_keras"}),
         ),
         Framework(

@@ -138,6 +138,7 @@ class OpRow:
         refuses: operator -> why it cannot be int8, or None.
         limits: integer operator -> why the kernel would reject its inputs' scales, or None.
         least_scale: what the output's scale must exceed, given those of the operands; the kernel rejects others, or aborts.
+        least_input: operator -> what the scale of its first input must exceed, with int8 activations.
         saturates: absolute input value beyond which the output changes by less than half a step; larger values are clipped.
         int16_saturates: the same for an int16 output, whose steps are finer.
         steps: largest difference, in output steps, between the int8 kernel and the rounded float result.
@@ -169,6 +170,7 @@ class OpRow:
     refuses: Callable[[Op], str | None] = lambda op: None
     limits: Callable[[Op], str | None] = lambda op: None
     least_scale: LeastScale = lambda scales, wide: 0.0
+    least_input: Callable[[Op], float] = lambda op: 0.0
     saturates: float | None = None
     int16_saturates: float | None = None
     steps: int = 1
@@ -202,6 +204,9 @@ class OpRow:
         least = self.least_scale(scales, is_wide(op)) if out is not None and scales else 0.0
         if out is not None and least > 0 and not out > least:
             return f"the scale of its output is {out:.3g}; with those of its inputs, the kernel needs more than {least:.3g}"
+        given, needed = plain_scale(op.input(0)), 0.0 if is_wide(op) else self.least_input(op)
+        if given is not None and needed > 0 and not given > needed:
+            return f"the scale of its input is {given:.3g}; the kernel needs more than {needed:.3g}"
         return self.limits(op)
 
     def scaled(self, index: int) -> bool:

@@ -68,6 +68,15 @@ def _fixed(kind: str, scale: float, zero: int, source: str, **more: object) -> O
     return OpRow(kind, (Role.OWN,), (Fixed(scale, zero),), 2, source, because, **more)  # type: ignore[arg-type]
 
 
+def _softmax_steps(op: Op) -> float:
+    """What the scale of its input must exceed: beta * scale * 2^26 has to be more than 1; exp of smaller differences is 1.
+
+    Source: kernels/internal/quantization_util.cc, PreprocessSoftmaxScaling, with 5 integer bits.
+    """
+    beta = float(op.options.get("beta", 1.0) or 1.0)
+    return 2.0**-26 / beta if beta > 0 else 0.0
+
+
 def _many_classes(op: Op) -> bool:
     x = op.input(0)
     return x is not None and bool(x.shape) and x.shape[-1] >= 512
@@ -150,6 +159,7 @@ ROWS = (
         -128,
         "kernels/activations.cc",
         converts_types=True,  # int8 input with int16 output is also supported
+        least_input=_softmax_steps,
         faults={
             "reference": Fault(
                 "the reference kernel aborts the process where the sum of exp(x - max) reaches about 512",
@@ -157,7 +167,7 @@ ROWS = (
             )
         },
     ),
-    _fixed("LOG_SOFTMAX", 16 / 256, 127, "kernels/activations.cc"),
+    _fixed("LOG_SOFTMAX", 16 / 256, 127, "kernels/activations.cc", least_input=_softmax_steps),
     OpRow(
         "LOOKUP",
         (Role.OWN,),

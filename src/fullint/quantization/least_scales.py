@@ -6,11 +6,13 @@
 A result that small beside its operands is a cancellation: it is less than a two-thousandth of an operand's step, so nothing
 of it is left in integers whatever its scale. Where a mask, not a cancellation, makes an operand large, the result is not
 small; only the part of it that readers can tell apart is (`useful_ranges`). Then its scale stays, and the operator is refused.
+
+SOFTMAX needs input steps above 2^-26: a network that is not trained, or vanishes, has smaller ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,9 +50,15 @@ def raise_scales(
     """
     operands = _Operands(groups, constants, types)
     before: dict[Op, float] = {}
+    inputs: dict[Op, float] = {}
     for _ in range(SWEEPS):
         raised = 0
         for op in ops:
+            needed = operands.least_input(op)
+            if needed is not None and (x := op.input(0)) is not None:
+                inputs.setdefault(op, float(groups.params(x).scale[0]))
+                _widen(groups, x, needed * ROOM, types.of(op))
+                raised += 1
             least = operands.least(op)
             if least is None or _scale_of(measured.get(op.outputs[0], Range(0.0, 0.0)), types.of(op)) > least:
                 continue
@@ -59,6 +67,20 @@ def raise_scales(
             raised += 1
         if not raised:
             break
+    return (*_raised_inputs(groups, inputs), *_raised_outputs(groups, before))
+
+
+def _raised_inputs(groups: TensorGroups, before: Mapping[Op, float]) -> Iterator[str]:
+    for op, own in before.items():
+        x = op.inputs[0]
+        assert x is not None
+        yield (
+            f'{op.kind} "{op.output_name}": its input hardly differs from a constant; input scale raised from {own:.3g} to '
+            f"{float(groups.params(x).scale[0]):.3g}, the least that the kernel takes"
+        )
+
+
+def _raised_outputs(groups: TensorGroups, before: Mapping[Op, float]) -> tuple[str, ...]:
     return tuple(
         f'{op.kind} "{op.output_name}": its operands cancel to less than their own rounding; output scale raised from {own:.3g}'
         f" to {float(groups.params(op.outputs[0]).scale[0]):.3g}, the least that the kernel takes"
@@ -94,6 +116,14 @@ class _Operands:
         scales = [s for s in found if s is not None]
         least = row.least_scale(scales, self.types.of(op) == "int16") if scales else 0.0
         return None if float(self.groups.params(out).scale[0]) > least else least
+
+    def least_input(self, op: Op) -> float | None:
+        """What the scale of an operator's first input has to exceed, where it does not, and can be changed."""
+        row, x = ROWS.get(op.kind), op.input(0)
+        if row is None or x is None or x.is_constant or x.dtype != "float32" or self.groups.root(x) in self.groups.fixed:
+            return None
+        needed = row.least_input(op) if self.types.of(op) == "int8" else 0.0
+        return needed if needed > 0 and not float(self.groups.params(x).scale[0]) > needed else None
 
     def scale(self, op: Op, row: OpRow, index: int, t: Tensor) -> float | None:
         """The scale of one operand; None for what has any."""

@@ -202,7 +202,7 @@ def _as_tensorflow_orders(endpoint: Endpoint, outputs: Sequence[str]) -> Endpoin
     concrete = tf.function(lambda **inputs: sizes(inputs)).get_concrete_function(**specs)
     with tempfile.TemporaryDirectory(prefix="fullint-") as folder, _quiet():
         tf.saved_model.save(tf.Module(), folder, signatures={endpoint.key: concrete})
-        data = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[endpoint.key]).convert()
+        data = _tensorflows_converter().from_saved_model(folder, signature_keys=[endpoint.key]).convert()
     taken, given = _sizes(data)
     found = [names[size - 1] for size in taken]
     order = [sorted(outputs)[size - 1] for size in given]
@@ -214,6 +214,13 @@ def _as_tensorflow_orders(endpoint: Endpoint, outputs: Sequence[str]) -> Endpoin
         return {n: made[n] for n in order}
 
     return replace(endpoint, specs=[by_name[n] for n in found], call=call)
+
+
+def _tensorflows_converter() -> Any:
+    """What tf.lite.TFLiteConverter is before a script puts fullint's in its place."""
+    from tensorflow.lite.python.lite import TFLiteConverterV2
+
+    return TFLiteConverterV2
 
 
 def _sizes(data: bytes) -> tuple[list[int], list[int]]:
@@ -283,7 +290,7 @@ def _converted(endpoint: Endpoint, function: Any, specs: Sequence[Any], settings
         try:
             with tempfile.TemporaryDirectory(prefix="fullint-") as folder, _quiet():
                 tf.saved_model.save(holder, folder, signatures={endpoint.key: converted})
-                converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[endpoint.key])
+                converter = _tensorflows_converter().from_saved_model(folder, signature_keys=[endpoint.key])
                 converter.target_spec.supported_ops = supported
                 for name, value in {**settings, **({"allow_custom_ops": True} if custom else {})}.items():
                     setattr(converter, name, value)
