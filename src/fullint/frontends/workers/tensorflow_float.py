@@ -279,15 +279,19 @@ def _converted(endpoint: Endpoint, function: Any, specs: Sequence[Any], settings
     import tensorflow as tf
 
     builtins, flex = [tf.lite.OpsSet.TFLITE_BUILTINS], [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+
+    def closed() -> Any:
+        batch = int(specs[0].shape[0] or 1) if specs and specs[0].shape.rank else 1
+        return tf.function(with_closed_lists(function, batch), autograph=False).get_concrete_function(*specs)
+
+    ways: list[tuple[Callable[[], Any], list[Any], bool]] = [(lambda: function, builtins, False)]
+    ways += [(closed, builtins, False)] if has_tensor_lists(function) else []
+    ways += [(lambda: function, flex, False), (lambda: function, flex, True)]
     said: list[Exception] = []
-    ways: list[tuple[Any, list[Any], bool]] = [(function, builtins, False)]
-    if has_tensor_lists(function):
-        closed = with_closed_lists(function, int(specs[0].shape[0] or 1) if specs and specs[0].shape.rank else 1)
-        ways.append((tf.function(closed, autograph=False).get_concrete_function(*specs), builtins, False))
-    for converted, supported, custom in (*ways, (function, flex, False), (function, flex, True)):
-        holder = tf.Module()
-        holder.keeps = [endpoint.keeps, converted]
+    for make, supported, custom in ways:
         try:
+            converted, holder = make(), tf.Module()
+            holder.keeps = [endpoint.keeps, converted]
             with tempfile.TemporaryDirectory(prefix="fullint-") as folder, _quiet():
                 tf.saved_model.save(holder, folder, signatures={endpoint.key: converted})
                 converter = _tensorflows_converter().from_saved_model(folder, signature_keys=[endpoint.key])
@@ -313,14 +317,14 @@ def _fixed(spec: Any, batch: int) -> Any:
 
 
 def _named(outputs: Any, names: Sequence[str], tree: Any = None) -> dict[str, Any]:
-    """Output name -> value, in order: keys of a dict, else these names; outputs without names get "output_0" and so on."""
+    """Output name -> value, in order; outputs without names get the keys of a dict, or "output_0" and so on."""
     import tensorflow as tf
 
     if isinstance(outputs, Mapping) and not names:
         return {str(k): v for k, v in outputs.items()}
     tree = tree or tf.nest
     flat = tree.flatten(outputs)
-    if isinstance(outputs, Mapping) and len(outputs) == len(flat):
+    if isinstance(outputs, Mapping) and len(outputs) == len(flat) != len(names):
         names = [str(k) for k in tree.flatten({k: k for k in outputs})]
     if len(names) != len(flat):
         names = [f"output_{i}" for i in range(len(flat))]
