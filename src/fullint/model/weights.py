@@ -18,7 +18,8 @@ FINEST = 127
 """Codes beyond which no steps are looked for."""
 FEW, FEWEST = 24, 6
 """Weights of a row that are looked at first, and that are not zero: fewer are whole numbers of something by chance."""
-WHOLE = 1e-4
+NEAR_WHOLE = 1e-4
+"""What a code may differ from a whole number."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _largest_codes(rows: Array, peak: Array, most: int) -> Array:
 
 def _whole(codes: Array) -> Array:
     """Rows of whole numbers, but for the error of float32."""
-    near: Array = (np.abs(codes - np.rint(codes)) <= WHOLE).all(axis=1)
+    near: Array = (np.abs(codes - np.rint(codes)) <= NEAR_WHOLE).all(axis=1)
     return near
 
 
