@@ -27,8 +27,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = """
  1 model/weights.py (numerics assign): The largest weight of each channel is cut off by a step.
-- scales: Array = (peak / self.most).astype(np.float32)
-+ scales: Array = (peak / 128).astype(np.float32)
+- scales: Array = (peak / _largest_codes(rows, peak, self.most)).astype(np.float32)
++ scales: Array = (peak / (1 + _largest_codes(rows, peak, self.most))).astype(np.float32)
  2 model/numerics.py (assign): A large bias passes what int32 holds, and is cut off.
 - BIAS_MAX = 2**30
 + BIAS_MAX = 2**32
@@ -128,7 +128,7 @@ TABLE = """
 34 repairing/lift.py (lift repair): The zero point of a bias is left out when it is read as numbers.
 - real: Array = ((flat.astype("float64") - zero) * scale.astype("float64")).astype("float32")
 + real: Array = (flat.astype("float64") * scale.astype("float64")).astype("float32")
-35 repairing/ranges.py (repair): One QUANTIZE behind a value decides its range, though others read more of it.
+35 quantization/given_ranges.py (repair): One QUANTIZE behind a value decides its range, though others read more of it.
 - if first is not None and all(a is not None
 + if first is not None and any(a is not None
 36 repairing/interval_bounds.py (repair): The lower bound of a weighted sum is too high, and what lies below it is cut off.
