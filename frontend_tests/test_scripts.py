@@ -4,6 +4,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from fullint import audit
 from fullint.model.census import count_float
@@ -18,6 +19,7 @@ def test_there_are_thirty() -> None:
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.stem)
 def test_it_runs(path: Path) -> None:
+    tf.keras.utils.set_random_seed(0)  # the scripts, as people write them, do not
     made = runpy.run_path(str(path), run_name="__main__")
     data, converter = made["tflite_model"], next(v for n, v in made.items() if n in ("converter", "conv"))
     model = read_bytes(data)
