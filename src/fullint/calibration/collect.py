@@ -156,7 +156,7 @@ class Collector:
     ) -> None:
         self.model, self.tensors, self.by_channel = model, tensors, by_channel
         self.worker, self.threads = worker, threads
-        self.methods, self.states, self.rounding = methods or {}, state_tensors(model), rounding or {}
+        self.methods, self.states, self.rounding = methods or {}, state_tensors(model), rounding
         self.probes: list[Probe] = []
         self.numbers: list[int] = []
         self.called: dict[int, int] = {}

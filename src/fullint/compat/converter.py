@@ -20,9 +20,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from fullint.calibration.samples.first import first_sample
+from fullint.calibration.samples.first import FirstSample, first_sample
 from fullint.compat.attribute_types import ConverterAttributes
 from fullint.compat.attributes import ATTRIBUTES, INT16_OPS, OWN, TargetSpec, check, name_of, names_of, no_attribute
 from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure, SamplesError, UsageError
@@ -133,7 +131,6 @@ class TFLiteConverter(ConverterAttributes):
         """
         options = self._options()
         samples = self.representative_dataset
-        samples = getattr(samples, "input_gen", samples)
         data, made = self._source(self)
         if samples is None and not rounds_values(read_model(data)):
             raise UsageError(
@@ -192,9 +189,10 @@ class TFLiteConverter(ConverterAttributes):
         except Exception as e:
             raise ConversionError(f"TensorFlow cannot read the model: {sentence(e)}") from e
         worker.reshape(chosen, {n or "": list(s) for n, s in options.shapes.items()})
-        self._close(chosen.specs)
+        first = first_sample(_plain(self.representative_dataset))
+        _close(chosen.specs, first)
         try:
-            made = worker.convert(chosen, self.batch, settings, first_sample(_plain(self.representative_dataset)))
+            made = worker.convert(chosen, self.batch, settings, first)
         except Exception as e:  # TensorFlow raises errors of any type
             raise ConversionError(f"TensorFlow cannot convert the model to a float .tflite: {sentence(e)}") from e
         original = Original(made.inputs, made.outputs, made.sample, made.expected)
@@ -207,35 +205,21 @@ class TFLiteConverter(ConverterAttributes):
         facts = Conversion("keras", FRAMEWORKS["keras"].tool, made.versions, "this process", 0, done.sqnr_db, done.equal, "")
         return done.model, facts
 
-    def _close(self, specs: list[Any]) -> None:
-        """Set dynamic dimensions other than the batch to the size in the first sample, as TensorFlow's calibration does."""
-        if all(None not in list(s.shape)[1:] for s in specs):
-            return
-        shapes = _shapes(self.representative_dataset, [s.name for s in specs])
-        for i, s in enumerate(specs):
-            given = shapes.get(s.name, ())
-            given = (1, *given) if len(given) == len(s.shape) - 1 else given  # a sample without a batch dimension
-            if None in list(s.shape)[1:] and len(given) == len(s.shape):
-                sizes = [n if k == 0 or n is not None else given[k] for k, n in enumerate(s.shape)]
-                specs[i] = type(s)(sizes, s.dtype, name=s.name)
 
-
-def _shapes(samples: Any, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Input name -> its shape in the first sample; empty for samples that can be read only once."""
-    samples = getattr(samples, "input_gen", samples)
-    if callable(samples):
-        samples = samples()
-    elif samples is None or iter(samples) is samples:
-        return {}
-    first: Any = next(iter(samples if samples is not None else ()), ())
-    if isinstance(first, Mapping):
-        return {n: np.shape(first[n]) for n in names if n in first}
-    given = first if isinstance(first, list | tuple) else [first]
-    return {n: np.shape(a) for n, a in zip(names, given, strict=True)} if len(given) == len(names) else {}
+def _close(specs: list[Any], first: FirstSample) -> None:
+    """Set dynamic dimensions other than the batch to the size in the first sample, as TensorFlow's calibration does."""
+    for i, s in enumerate(specs):
+        own = first.get(s.name, first.get(str(i)))
+        given = () if own is None else own.shape
+        given = (1, *given) if len(given) == len(s.shape) - 1 else given  # a sample without a batch dimension
+        if None in list(s.shape)[1:] and len(given) == len(s.shape):
+            sizes = [n if k == 0 or n is not None else given[k] for k, n in enumerate(s.shape)]
+            specs[i] = type(s)(sizes, s.dtype, name=s.name)
 
 
 def _plain(samples: Any) -> Any:
-    """Samples with tensors converted to arrays; also accepts TensorFlow's (signature key, sample) pairs."""
+    """Samples with tensors converted to arrays; also TensorFlow's RepresentativeDataset, and (signature key, sample) pairs."""
+    samples = getattr(samples, "input_gen", samples)
     if not callable(samples):
         return samples
 

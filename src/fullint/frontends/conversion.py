@@ -23,7 +23,7 @@ import numpy as np
 from fullint.calibration.samples.first import FirstSample
 from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure, UsageError
 from fullint.frontends.environments import Environment, find, log_file, tail
-from fullint.frontends.formats import Framework, framework_of, split
+from fullint.frontends.formats import WORKERS, Framework, framework_of, split
 from fullint.frontends.kept import keep, kept, key_of
 from fullint.frontends.match_interface import SAME, SURE, Matched, Original, match_interface
 from fullint.frontends.report import Conversion
@@ -32,7 +32,6 @@ from fullint.reporting import ModelResult
 from fullint.runtime.supervised import supervised
 from fullint.temporary import beside, temporary_folder
 
-WORKERS = Path(__file__).parent / "workers"
 SIDE_BY_SIDE = 2
 """Ways that run at a time."""
 LOOK_EVERY = 0.05
@@ -93,7 +92,7 @@ def convert_with(
     if framework.second is not None and second is not None:
         ways += [_Way(framework.second, second, i) for i in range(framework.second.attempts)]
     with temporary_folder() as folder, _kept_log(framework, folder) as log:
-        made = _nearest(ways, folder, _Asked(model, batch, shapes, sample or {}))
+        made = _nearest(ways, folder, _Asked(model, batch, shapes, sample or {}, log))
     said = [w for m, w in made if m is None]
     best = max((m for m, _ in made if m is not None), key=lambda m: m[0].nearness, default=None)
     missing = framework.second if second is None else None
@@ -118,12 +117,13 @@ class _Way:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """What is to be converted, and the sample to compare results on, by name or position."""
+    """What is to be converted, the sample to compare results on, by name or position, and where the log will be."""
 
     model: str | Path
     batch: int
     shapes: Mapping[str | None, tuple[int, ...]]
     sample: FirstSample
+    log: Path
 
 
 _Made = tuple[tuple[Matched, Conversion] | None, str]
@@ -143,15 +143,16 @@ def _second(framework: Framework) -> Environment | None:
 def _nearest(ways: Sequence[_Way], folder: Path, asked: _Asked) -> list[_Made]:
     """What the ways make of a model: the first by itself, the others side by side, until one has the same results."""
     made: list[_Made] = []
+    places = {w: folder / str(i) for i, w in enumerate(ways)}
     groups = [ways[:1], *(ways[i : i + SIDE_BY_SIDE] for i in range(1, len(ways), SIDE_BY_SIDE))]
     for group in groups:
         with contextlib.ExitStack() as stack:
-            running = {w: stack.enter_context(_started(w, folder / f"{ways.index(w)}", asked)) for w in group}
+            running = {w: stack.enter_context(_started(w, places[w], asked)) for w in group}
             while running:
                 ended = [w for w, process in running.items() if process.poll() is not None]
                 for w in ended:
                     code = running.pop(w).returncode
-                    made.append(_result(w, folder / f"{ways.index(w)}", asked.model, code))
+                    made.append(_result(w, places[w], asked, code))
                     if made[-1][0] is not None and made[-1][0][0].nearness >= SURE:
                         return made
                 if not ended:
@@ -204,10 +205,10 @@ def _started(way: _Way, folder: Path, asked: _Asked) -> Iterator[subprocess.Pope
         yield process
 
 
-def _result(way: _Way, folder: Path, model: str | Path, code: int) -> _Made:
+def _result(way: _Way, folder: Path, asked: _Asked, code: int) -> _Made:
     """What a worker that has ended has made."""
     if (folder / "refused.txt").exists():
-        raise ConversionError(f"{model}: {(folder / 'refused.txt').read_text()}")
+        raise ConversionError(f"{asked.model}: {(folder / 'refused.txt').read_text()}")
     if code or not (folder / "facts.json").exists():
         if (folder / "failed.txt").exists():
             return None, (folder / "failed.txt").read_text()
@@ -220,4 +221,4 @@ def _result(way: _Way, folder: Path, model: str | Path, code: int) -> _Made:
     except (ModelFormatError, RuntimeFailure) as e:
         return None, str(e)
     how = (way.framework.name, way.framework.tool, facts["versions"], way.where.python, way.attempt)
-    return (done, Conversion(*how, done.sqnr_db, done.equal, str(log_file(way.framework.name)))), ""
+    return (done, Conversion(*how, done.sqnr_db, done.equal, str(asked.log))), ""

@@ -18,6 +18,9 @@ from fullint.errors import UsageError
 from fullint.files import check_name, unreadable
 from fullint.model.tflite import is_tflite
 
+WORKERS = Path(__file__).parent / "workers"
+"""The scripts that run in the environments."""
+
 
 @dataclass(frozen=True)
 class Framework:

@@ -13,10 +13,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from importlib.metadata import distributions
 from pathlib import Path
 
 from fullint.files import write_atomically
 from fullint.frontends.environments import Environment, root
+from fullint.frontends.formats import WORKERS
 from fullint.frontends.report import Conversion
 from fullint.version import __version__
 
@@ -40,11 +42,16 @@ def key_of(
             return None
         digest.update(f"{path.relative_to(model) if path != model else path.suffix} {len(data)} ".encode())
         digest.update(data)
-    workers = Path(__file__).parent / "workers"
-    code = [(p.name, hashlib.sha256(p.read_bytes()).hexdigest()) for p in sorted(workers.glob("*.py"))]
+    code = [(p.name, hashlib.sha256(p.read_bytes()).hexdigest()) for p in sorted(WORKERS.glob("*.py"))]
     sizes = [batch, *sorted((n or "", *map(int, s)) for n, s in shapes.items())]
-    digest.update(repr((where.framework, where.python, second and second.python, sizes, __version__, code)).encode())
+    tools = [(e.framework, e.python, _own_packages() if not e.folder else ()) for e in (where, second) if e is not None]
+    digest.update(repr((tools, sizes, __version__, code)).encode())
     return digest.hexdigest()[:40]
+
+
+def _own_packages() -> tuple[str, ...]:
+    """What this Python has installed: unlike a front end's environment, it may change under its name."""
+    return tuple(sorted(f"{d.name}=={d.version}" for d in distributions()))
 
 
 def kept(key: str | None) -> tuple[bytes, Conversion] | None:

@@ -21,7 +21,7 @@ Rounding = Mapping[Tensor, tuple[Quant, str]]
 """Float tensor -> parameters and type that it is rounded to when it is made."""
 
 
-def as_trained(model: Model, rounding: Rounding) -> Model:
+def as_trained(model: Model, rounding: Rounding | None) -> Model:
     """A model whose tensors, the same objects, hold the rounded values; the same model where nothing is rounded."""
     if not rounding:
         return model

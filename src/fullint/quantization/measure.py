@@ -55,7 +55,7 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
     with bench.stage("calibrate"):
         found = [s for s in streams(model.main) if prepared.pinned.keys().isdisjoint(s.tensors)]
         by_channel = {t for s in found for t in s.tensors if t.shape[-1] == s.channels}
-        keep = sample_count(model, operators_to_refine(model.main, prepared.effort))
+        keep = sample_count(model, operators_to_refine(model.main, prepared.effort, prepared.pinned))
         ends_float = options.float_ends
         measured = observed_tensors(model, ends_float)
         methods, idle = methods_for(model, measured, prepared.ranges, prepared.is_wide, options.activations)

@@ -59,13 +59,20 @@ def heads(graph: Graph) -> list[Op]:
     return [op for op in weighted(graph) if op in found and not op.options.get("fused_activation_function")]
 
 
-def operators_to_refine(graph: Graph, effort: Callable[[Op], str]) -> list[Op]:
-    """Those of the main float graph: all, but of those whose effort is fast, the last ones only."""
+def operators_to_refine(graph: Graph, effort: Callable[[Op], str], rounding: Rounding | None = None) -> list[Op]:
+    """Those of the main float graph: all, but of those whose effort is fast, the last ones only; none that were trained for it.
+
+    Args:
+        graph: the main one.
+        effort: of an operator.
+        rounding: how the model was trained to round.
+    """
     last = {*heads(graph)}
-    return [op for op in weighted(graph) if op in last or effort(op) != "fast"]
+    chosen = [op for op in weighted(graph) if op in last or effort(op) != "fast"]
+    return _without_trained(graph, chosen, rounding) if rounding else chosen
 
 
-def without_trained(graph: Graph, chosen: Sequence[Op], rounding: Rounding) -> list[Op]:
+def _without_trained(graph: Graph, chosen: Sequence[Op], rounding: Rounding) -> list[Op]:
     """Those whose weights or data were not trained to be rounded; the others compute what they did in training, to a step.
 
     Their mean error is that of ties and of single steps, which samples differ in: to take it back would add to it.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from fullint.errors import RuntimeFailure, VerificationError
 from fullint.quantization.emit import Emitted
-from fullint.quantization.pairs import operators_to_refine, pairs, staying, without_trained
+from fullint.quantization.pairs import operators_to_refine, pairs, staying
 from fullint.quantization.refine import Refined, carried_over, refine
 from fullint.quantization.side_by_side import SteppedModel
 from fullint.quantization.stage_values import Calibrated
@@ -36,8 +36,8 @@ def refined_weights(
     """
     model, samples = calibrated.model, calibrated.refining
     loaded = calibrated.prepared.loaded
-    chosen = operators_to_refine(model.main, calibrated.prepared.effort)
-    found = pairs(model, emitted, without_trained(model.main, chosen, calibrated.prepared.pinned))
+    rounding = calibrated.prepared.pinned
+    found = pairs(model, emitted, operators_to_refine(model.main, calibrated.prepared.effort, rounding))
     if len(samples) < 2 or not found:
         return ()
     carried = carried_over(found, known)
@@ -52,7 +52,7 @@ def refined_weights(
     threads = max(1, loaded.options.workers // 2)
     second = bench.second_worker()
     try:
-        exact = SteppedModel(model, [p.exact for p in found], bench.worker, given, threads, calibrated.prepared.pinned)
+        exact = SteppedModel(model, [p.exact for p in found], bench.worker, given, threads, rounding)
         integer = SteppedModel(emitted.model, [p.integer for p in found], second, codes, threads)
         return tuple(refine(found, exact, integer, len(samples), stay, lambda i, n: bench.progress("refine", i, n)))
     except RuntimeFailure as e:

@@ -23,7 +23,7 @@ from fullint.quantization.report_document import quantize_document
 from fullint.quantization.stage_values import Calibrated, Loaded, MixedReport, Source, TriedForm, Written
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import SCHEMA_VERSION, Change, ModelResult, Report
-from fullint.runtime.litert_release import untested
+from fullint.runtime.litert_release import PACKAGE, untested
 from fullint.verification.contract import contract_problems
 from fullint.verification.report import Certificate
 from fullint.version import __version__
@@ -261,7 +261,7 @@ def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": sys.version.split()[0]}
-    for package in ("ai-edge-litert", "numpy"):
+    for package in (PACKAGE, "numpy"):
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found

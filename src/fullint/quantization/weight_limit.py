@@ -85,7 +85,7 @@ def weights_limit(
         return None
     forms = [model, with_rounded_weights(model, assignment)]
     forms += [with_rounded_weights(model, assignment, refined)] if any(r.rounded is not None for r in refined) else []
-    reference, *others = (outputs_of(worker, as_trained(form, rounding or {}), samples) for form in forms)
+    reference, *others = (outputs_of(worker, as_trained(form, rounding), samples) for form in forms)
     found = [_sqnr(reference, other, len(model.main.outputs)) for other in others]
     return max((db for db in found if db is not None), default=None)
 

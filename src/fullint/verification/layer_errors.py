@@ -86,7 +86,7 @@ def _said(noise: float) -> str:
 def _all_values(
     model: Model, tensors: Sequence[Tensor], sample: Sequence[Array], rounding: Rounding | None = None
 ) -> list[Array]:
-    with model_file(as_trained(with_outputs(model, tensors), rounding or {})) as path, WorkerProcess() as worker:
+    with model_file(as_trained(with_outputs(model, tensors), rounding)) as path, WorkerProcess() as worker:
         worker.call(Open(path, "xnnpack", 1))
         values: list[Array] = worker.call(Run(list(sample)))
         return values

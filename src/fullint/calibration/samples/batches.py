@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fullint.calibration.samples.slots import Slot
+from fullint.calibration.samples.slots import Slot, has_arrays
 from fullint.calibration.samples.sources import RawSamples
 
 
@@ -72,9 +72,7 @@ def _rows(given: tuple[int, ...], slot: Slot) -> bool:
 
 
 def _values(item: Any, inputs: Sequence[Slot]) -> list[Any]:
-    """The arrays of an item, as `stream` takes them."""
+    """The arrays of an item."""
     if isinstance(item, Mapping):
         return list(item.values())
-    if isinstance(item, list | tuple) and not (len(inputs) == 1 and len(item) != 1):
-        return list(item)
-    return [item]
+    return list(item) if has_arrays(item, inputs) else [item]

@@ -5,7 +5,7 @@ A source that can be read only once is left alone. What is wrong with samples is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from fullint.calibration.samples.arrays_in_files import NpyRows, open_npz
 from fullint.calibration.samples.python_file import from_function
+from fullint.calibration.samples.sources import parted
 from fullint.errors import SamplesError
 from fullint.model.ir import Array
 
@@ -46,19 +47,11 @@ def _first(source: Any) -> Any:
 
 
 def _of_path(path: str) -> Any:
-    where, name = Path(path), ""
-    file, _, after = path.rpartition(":")
-    if not where.exists() and file.endswith((".py", ".npz")):
-        where, name = Path(file), after
-    if where.suffix == ".py":
+    where, name = parted(path)
+    if where.suffix == ".py" and name is not None:
         return next(iter(from_function(where, name)()))
     if where.suffix == ".npy":
-        return _row(NpyRows(where))
+        return next(iter(NpyRows(where)))
     if where.suffix == ".npz":
-        return {n: _row(rows) for n, rows in open_npz(where).items() if name in ("", n)}
+        return {n: next(iter(rows)) for n, rows in open_npz(where).items() if name in (None, n)}
     return None
-
-
-def _row(rows: Sequence[Array] | Any) -> Array:
-    first: Array = next(iter(rows))
-    return first

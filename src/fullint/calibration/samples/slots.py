@@ -110,3 +110,8 @@ def _quant(t: Tensor) -> Quant | None:
 
 def _squeezed(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(n for n in shape if n != 1)
+
+
+def has_arrays(item: Any, inputs: Sequence[Slot]) -> bool:
+    """Whether a sample is a list with an array for each input, and not itself the array of the only one."""
+    return isinstance(item, list | tuple) and not (len(inputs) == 1 and len(item) != 1)

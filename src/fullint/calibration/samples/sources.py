@@ -78,10 +78,7 @@ def from_anywhere(source: Any, inputs: Sequence[Slot], images: ImageOptions, lab
 
 def _from_path(path: str, inputs: Sequence[Slot], images: ImageOptions, labels: Any) -> RawSamples:
     check_name(path)
-    where, name = Path(path), None
-    file, _, after = path.rpartition(":")
-    if not where.exists() and file.endswith((".py", ".npz")) and after:
-        where, name = Path(file), after
+    where, name = parted(path)
     if name is not None and where.suffix == ".py":
         return RawSamples(from_function(where, name)())
     if not where.exists():
@@ -95,6 +92,14 @@ def _from_path(path: str, inputs: Sequence[Slot], images: ImageOptions, labels: 
     if where.suffix == ".npz":
         return _from_npz(where, inputs, labels, name)
     raise SamplesError(f"{path}: not a source of samples; give a .npz, a .npy, a folder of images or file.py:function")
+
+
+def parted(path: str) -> tuple[Path, str | None]:
+    """(file, name) of FILE.py:NAME and FILE.npz:NAME; (path, None) of what is there, and of all others."""
+    file, _, name = path.rpartition(":")
+    if not Path(path).exists() and file.endswith((".py", ".npz")) and name:
+        return Path(file), name
+    return Path(path), None
 
 
 def _from_folder(folder: Path, inputs: Sequence[Slot], images: ImageOptions) -> RawSamples:

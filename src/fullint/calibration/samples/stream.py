@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fullint.calibration.samples.batches import taken_apart
-from fullint.calibration.samples.slots import ImageOptions, Slot
+from fullint.calibration.samples.slots import ImageOptions, Slot, has_arrays
 from fullint.calibration.samples.sources import from_anywhere
 from fullint.errors import SamplesError
 from fullint.model.ir import NUMPY_TYPES, Array
@@ -200,7 +200,7 @@ def _in_order(item: Any, inputs: Sequence[Slot], index: int) -> list[Any]:
     """One sample's values in graph input order."""
     if isinstance(item, Mapping):
         return [_named(item, slot, index) for slot in inputs]
-    if isinstance(item, list | tuple) and not (len(inputs) == 1 and len(item) != 1):
+    if has_arrays(item, inputs):
         if len(item) != len(inputs):
             raise SamplesError(f"sample {index}: has {len(item)} arrays, but the model has {len(inputs)} inputs")
         return list(item)

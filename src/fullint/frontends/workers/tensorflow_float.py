@@ -279,30 +279,41 @@ def _converted(endpoint: Endpoint, function: Any, specs: Sequence[Any], settings
     import tensorflow as tf
 
     builtins, flex = [tf.lite.OpsSet.TFLITE_BUILTINS], [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
-
-    def closed() -> Any:
-        batch = int(specs[0].shape[0] or 1) if specs and specs[0].shape.rank else 1
-        return tf.function(with_closed_lists(function, batch), autograph=False).get_concrete_function(*specs)
-
-    ways: list[tuple[Callable[[], Any], list[Any], bool]] = [(lambda: function, builtins, False)]
-    ways += [(closed, builtins, False)] if has_tensor_lists(function) else []
-    ways += [(lambda: function, flex, False), (lambda: function, flex, True)]
     said: list[Exception] = []
-    for make, supported, custom in ways:
-        try:
-            converted, holder = make(), tf.Module()
-            holder.keeps = [endpoint.keeps, converted]
-            with tempfile.TemporaryDirectory(prefix="fullint-") as folder, _quiet():
-                tf.saved_model.save(holder, folder, signatures={endpoint.key: converted})
-                converter = _tensorflows_converter().from_saved_model(folder, signature_keys=[endpoint.key])
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(_saved(endpoint, function))
+
+        def closed() -> str:
+            batch = int(specs[0].shape[0] or 1) if specs and specs[0].shape.rank else 1
+            other = tf.function(with_closed_lists(function, batch), autograph=False).get_concrete_function(*specs)
+            return stack.enter_context(_saved(endpoint, other))
+
+        ways: list[tuple[Callable[[], str], list[Any], bool]] = [(lambda: folder, builtins, False)]
+        ways += [(closed, builtins, False)] if has_tensor_lists(function) else []
+        ways += [(lambda: folder, flex, False), (lambda: folder, flex, True)]
+        for where, supported, custom in ways:
+            try:
+                converter = _tensorflows_converter().from_saved_model(where(), signature_keys=[endpoint.key])
                 converter.target_spec.supported_ops = supported
                 for name, value in {**settings, **({"allow_custom_ops": True} if custom else {})}.items():
                     setattr(converter, name, value)
                 data: bytes = converter.convert()
                 return data
-        except Exception as e:  # of any type; the next way may work
-            said.append(e)
+            except Exception as e:  # of any type; the next way may work
+                said.append(e)
     raise said[0]
+
+
+@contextlib.contextmanager
+def _saved(endpoint: Endpoint, function: Any) -> Iterator[str]:
+    """Folder of a SavedModel with a function under the endpoint's key, for as long as the context lasts."""
+    import tensorflow as tf
+
+    holder = tf.Module()
+    holder.keeps = [endpoint.keeps, function]
+    with tempfile.TemporaryDirectory(prefix="fullint-") as folder, _quiet():
+        tf.saved_model.save(holder, folder, signatures={endpoint.key: function})
+        yield folder
 
 
 def _fixed(spec: Any, batch: int) -> Any:
