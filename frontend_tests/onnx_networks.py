@@ -56,6 +56,32 @@ def unconvertible(path: Path) -> None:
     written(path, [node], ({"x": [1, 2, 3]}, {"y": [1, 1, 2, 4]}), {})
 
 
+def branching(path: Path, by: str) -> None:
+    """A branch: by a size of the input, as scripted networks of PyTorch have them, or by a value that comes at run time."""
+    rng = np.random.default_rng(0)
+    weights = numpy_helper.from_array(rng.normal(0, 0.3, (8, 8)).astype(np.float32))
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, None)
+    dense = [helper.make_node("Constant", [], ["w"], value=weights), helper.make_node("MatMul", ["h", "w"], ["out"])]
+    branches = {
+        "then_branch": helper.make_graph(dense, "dense", [], [out]),
+        "else_branch": helper.make_graph([helper.make_node("Identity", ["h"], ["out"])], "same", [], [out]),
+    }
+    how = {
+        "size": [
+            helper.make_node("Shape", ["x"], ["sizes"]),
+            helper.make_node("Gather", ["sizes", "one"], ["size"]),
+            helper.make_node("Equal", ["size", "eight"], ["is"]),
+        ],
+        "value": [
+            helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+            helper.make_node("Greater", ["sum", "zero"], ["is"]),
+        ],
+    }[by]
+    nodes = [helper.make_node("Tanh", ["x"], ["h"]), *how, helper.make_node("If", ["is"], ["y"], **branches)]
+    given = {"one": np.array(1, np.int64), "eight": np.array(8, np.int64), "zero": np.array(0, np.float32)}
+    written(path, nodes, ({"x": ["batch", 8]}, {"y": ["batch", 8]}), given)
+
+
 def written(path: Path, nodes: list, ends: tuple[dict, dict], given: dict) -> None:
     inputs, outputs = ([helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in e.items()] for e in ends)
     graph = helper.make_graph(
@@ -73,6 +99,8 @@ def main(folder: Path) -> None:
     quantized(folder / "quantized.onnx")
     handed_on(folder / "handed_on.onnx")
     unconvertible(folder / "unconvertible.onnx")
+    branching(folder / "by_size.onnx", "size")
+    branching(folder / "by_value.onnx", "value")
 
 
 if __name__ == "__main__":

@@ -57,8 +57,7 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 import tensorflow as tf
 from tensorflow_float import SERVING, convert, of_saved_model
-endpoint = of_saved_model(sys.argv[2])
-names = [n for n, _ in convert(endpoint).outputs]
+names = [n for n, _ in convert(of_saved_model(sys.argv[2])).checks[SERVING].outputs]
 data = tf.lite.TFLiteConverter.from_saved_model(sys.argv[2]).convert()
 from tensorflow.lite.python import schema_py_generated as schema
 graph = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0)).subgraphs[0]

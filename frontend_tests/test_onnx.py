@@ -83,6 +83,18 @@ def test_what_cannot_be_converted_is_named(small_files: Path) -> None:
     assert 'DynamicQuantizeLSTM "y"' in failed["message"]
 
 
+def test_a_branch_by_sizes_is_decided(small_files: Path) -> None:
+    """ONNX Runtime cannot save such a network when it has folded the branch."""
+    report, _ = quantize("by_size.onnx", small_files, "--synthetic")
+    assert report["certificate"]["sqnr_db"] > 30 and report["operators"] == 2
+
+
+def test_a_branch_by_values_is_refused(small_files: Path) -> None:
+    """onnx2tf leaves it to an operator that nothing computes, without a word."""
+    failed = fullint("convert", "by_value.onnx", "-o", "x.tflite", folder=small_files, status=2)
+    assert 'If "y" has no counterpart in TFLite' in failed["message"] and "export the network without it" in failed["message"]
+
+
 def test_a_second_quantize_converts_nothing(small_files: Path) -> None:
     first, _ = quantize("square.onnx", small_files, "--synthetic", "--batch", "1")
     again, _ = quantize("square.onnx", small_files, "--synthetic", "--batch", "1")

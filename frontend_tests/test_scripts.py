@@ -23,7 +23,7 @@ def test_it_runs(path: Path) -> None:
     made = runpy.run_path(str(path), run_name="__main__")
     data, converter = made["tflite_model"], next(v for n, v in made.items() if n in ("converter", "conv"))
     model = read_bytes(data)
-    ends = {t for t in (*model.main.inputs, *model.main.outputs) if t.is_float}
+    ends = {t for g in model.entries for t in (*g.inputs, *g.outputs) if t.is_float}
     borders = [op for _, op in model.ops() if op.kind in ("QUANTIZE", "DEQUANTIZE") and not ends.isdisjoint(op.values())]
     assert converter.report.float_operators == count_float(model) == len(borders)
     assert converter.report.certificate.sqnr_db > 15

@@ -62,3 +62,12 @@ def test_parameters_of_pt2e_are_honoured(torch_files: Path, form: str) -> None:
 def test_a_module_alone_is_refused(torch_files: Path) -> None:
     failed = fullint("convert", f"{HERE / 'torch_networks.py'}:alone", "-o", "x.tflite", folder=torch_files, status=2)
     assert "return (module, (example_input, ...))" in failed["message"]
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "vit_small"])
+def test_networks_of_torchvision(tmp_path: Path, name: str) -> None:
+    """torchvision is there, also where its compiled operators are for another PyTorch; attention and GELU are recognised."""
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "noise.npy", rng.normal(size=(8, 3, 224, 224)).astype(np.float32))
+    report, _ = quantize(f"{HERE / 'torchvision_networks.py'}:{name}", tmp_path, "-c", "noise.npy", "--effort", "fast")
+    assert report["certificate"]["sqnr_db"] > 10

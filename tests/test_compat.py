@@ -1,8 +1,10 @@
 """The drop-in converter without TensorFlow: every attribute honoured or refused, misspelt ones an error."""
 
 import ast
+import csv
 import enum
 import inspect
+import io
 import re
 import subprocess
 import sys
@@ -13,7 +15,8 @@ import numpy as np
 import pytest
 
 from fullint import NotIntegerError, SamplesError, UsageError
-from fullint.compat import OpsSet, Optimize, TargetSpec, TFLiteConverter
+from fullint.calibration.samples.first import first_sample
+from fullint.compat import OpsSet, Optimize, QuantizationDebugger, QuantizationDebugOptions, TargetSpec, TFLiteConverter
 from fullint.compat.attribute_types import ConverterAttributes
 from fullint.compat.attributes import ATTRIBUTES, OWN, TARGET_ATTRIBUTES
 from fullint.model.tflite import read_bytes
@@ -230,6 +233,24 @@ def test_a_float_model_is_not_made_in_silence() -> None:
         c.convert()
 
 
+@pytest.mark.parametrize("error", [KeyError, ValueError, TypeError, StopAsyncIteration, IndexError])
+def test_what_a_generator_raises_comes_with_its_own_traceback(error: type[Exception]) -> None:
+    def load(name: str) -> np.ndarray:
+        raise error(name)
+
+    def dataset():
+        yield [np.zeros((1, 8, 8, 3), np.float32)]
+        yield [load("picture 2")]
+
+    c = converter()
+    c.representative_dataset = dataset
+    with pytest.raises(error, match="picture 2") as raised:
+        c.convert()
+    assert [t.name for t in raised.traceback][-2:] == ["dataset", "load"]
+    with pytest.raises(error, match="first"):
+        first_sample(lambda: (load("first") for _ in range(1)))
+
+
 def test_what_cannot_be_integer_raises_the_audit() -> None:
     g = Builder()
     g.output(g.op("CUSTOM", g.conv(g.input(1, 4, 4, 2), 3), shape=(1, 4, 4, 3)))
@@ -348,3 +369,46 @@ def test_samples_with_the_key_of_a_signature() -> None:
     c = converter()
     c.representative_dataset = lambda: (("serving_default", {"image": s[0]}) for s in samples())
     assert c.convert() == converter().convert()
+
+
+def test_the_debugger_says_where_error_comes_from() -> None:
+    """The guide's recipe: statistics as a table, the worst layers stay float."""
+    c = converter()
+    debugger = QuantizationDebugger(converter=c, debug_dataset=samples)
+    debugger.run()
+    table = io.StringIO()
+    debugger.layer_statistics_dump(table)
+    rows = list(csv.DictReader(io.StringIO(table.getvalue())))
+    assert [r["op_name"] for r in rows] == ["QUANTIZE", "CONV_2D", "RESHAPE", "FULLY_CONNECTED"]
+    for row in rows:
+        square, mean, deviation = (float(row[n]) for n in ("mean_squared_error", "mean_error", "stddev"))
+        assert np.isclose(square, mean**2 + deviation**2) and float(row["max_abs_error"]) ** 2 >= square > 0
+        assert 0.1 < np.sqrt(square) / float(row["scale"]) < 0.7  # rounding alone: 1 / sqrt(12), or twice that
+    assert int(rows[1]["num_elements"]) == 8 * 8 * 6
+    main = read_bytes(debugger.get_nondebug_quantized_model()).main
+    (conv,) = [op for op in main.ops if op.kind == "CONV_2D"]
+    assert (
+        main.tensors[int(rows[1]["tensor_idx"])] is conv.outputs[0] and float(rows[1]["scale"]) == conv.outputs[0].quant.scale[0]
+    )
+    assert debugger.layer_statistics[rows[1]["tensor_name"]]["stddev"] == float(rows[1]["stddev"])
+    assert debugger.model_statistics["sqnr_db"] > 30
+    debugger.options = QuantizationDebugOptions(denylisted_nodes=[rows[1]["tensor_name"]])
+    kept = read_bytes(debugger.get_nondebug_quantized_model()).main
+    assert [op.outputs[0].dtype for op in kept.ops if op.kind == "CONV_2D"] == ["float32"]
+    assert c.keep_float is None
+
+
+def test_the_debugger_compares_two_files(tmp_path: Path) -> None:
+    (tmp_path / "float.tflite").write_bytes(network())
+    (tmp_path / "integer.tflite").write_bytes(converter().convert())
+    debugger = QuantizationDebugger(str(tmp_path / "integer.tflite"), None, str(tmp_path / "float.tflite"), None, samples)
+    with pytest.raises(UsageError, match=r"call run\(\) first"):
+        debugger.report.ranked  # noqa: B018
+    debugger.run()
+    assert len(debugger.layer_statistics) >= 3
+    with pytest.raises(UsageError, match="need the converter"):
+        debugger.options = QuantizationDebugOptions(denylisted_ops=["CONV_2D"])
+    with pytest.raises(UsageError, match="functions of arrays are not supported"):
+        QuantizationDebugOptions(layer_debug_metrics={"mine": len})
+    with pytest.raises(UsageError, match="give converter, or"):
+        QuantizationDebugger(debug_dataset=samples)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fullint.comparing.report import OwnError
 from fullint.model.ir import Array, Tensor
 from fullint.model.numerics import RANGES
 from fullint.verification.metrics import decibels
@@ -90,6 +91,15 @@ class Sums:
         """Mean error of the whole run as a share of the values' root mean square."""
         rms = math.sqrt(float(self.ff.sum()) / max(self.count * self.channels, 1))
         return float((self.q - self.f).sum()) / max(self.count * self.channels, 1) / rms if rms > 0 else 0.0
+
+    def own_error(self) -> OwnError | None:
+        """The error of the group alone."""
+        n = self.alone * self.channels
+        if not n:
+            return None
+        mean = float(self.a.sum()) / n - float(self.f.sum()) / max(self.count * self.channels, 1)
+        square = float(self.added.sum()) / n
+        return OwnError(mean, math.sqrt(max(square - mean**2, 0.0)), self.largest_added, square)
 
     @property
     def explainable(self) -> Array:

@@ -47,8 +47,9 @@ def ranked(
     suspected = {t: n for n, t in enumerate(left)}
     pairs.sort(key=lambda p: _key(found[p[1]], suspected.get(p[1]), effects.worst(p[1]), undone=effects.undone(p[1])))
     place = {op: i for i, op in enumerate(integer.ops)}
+    places = {t: i for i, t in enumerate(integer.tensors)}
     return [
-        _row(place, g, t, matching, found, effects, suspect=t in suspected, explained=i < EXPLAINED)
+        _row(place, places, g, t, matching, found, effects, suspect=t in suspected, explained=i < EXPLAINED)
         for i, (g, t) in enumerate(pairs)
     ]
 
@@ -73,6 +74,7 @@ def _key(m: MeasuredActivation, suspected: int | None, effect: float | None, *, 
 
 def _row(
     place: Mapping[Op, int],
+    places: Mapping[Tensor, int],
     group: OperatorGroup,
     t: Tensor,
     matching: Matching,
@@ -84,6 +86,7 @@ def _row(
 ) -> ComparedOperator:
     m, op = found[t], group.last
     s, codes = m.sums, m.codes
+    grid = _grid(t)
     inherited = [found[x].sums.sqnr for x in group.takes if x in found]
     what, fix = (UNDONE, "") if effects.undone(t) else cause(m) if suspect or (explained and s.alone) else ("", "")
     return ComparedOperator(
@@ -108,7 +111,18 @@ def _row(
         suspect=suspect,
         cause=what,
         fix=fix,
+        elements=t.size,
+        own_error=s.own_error(),
+        tensor=places[t],
+        scale=grid[0] if grid else None,
+        zero_point=grid[1] if grid else None,
     )
+
+
+def _grid(t: Tensor) -> tuple[float, int] | None:
+    """The scale and zero point of an activation."""
+    q = t.quant
+    return (float(q.scale[0]), int(q.zero_point[0])) if q is not None and q.scale.size == 1 else None
 
 
 def _rounded(value: float | None) -> float | None:

@@ -32,6 +32,21 @@ class ComparedOutput:
 
 
 @dataclass(frozen=True)
+class OwnError:
+    """The error of an operator's result where it gets exact inputs, over all elements and samples, in real units.
+
+    Attributes:
+        mean, stddev, largest: of the error.
+        mean_square: of the error.
+    """
+
+    mean: float
+    stddev: float
+    largest: float
+    mean_square: float
+
+
+@dataclass(frozen=True)
 class ComparedOperator:
     """Operators of the integer model that are compared as one, by the last of them.
 
@@ -56,6 +71,10 @@ class ComparedOperator:
         suspect: whether its own error is more than rounding.
         cause: what its error looks like, where it is suspect or among the worst; else "".
         fix: what to do about it, or "".
+        elements: values of its result, per sample.
+        own_error: its own error; None where it could not be run alone.
+        tensor: index of its result among the tensors of the integer model's graph.
+        scale, zero_point: of its result; None where it has none, or one per channel.
     """
 
     index: int
@@ -79,6 +98,11 @@ class ComparedOperator:
     suspect: bool
     cause: str
     fix: str
+    elements: int = 0
+    own_error: OwnError | None = None
+    tensor: int = -1
+    scale: float | None = None
+    zero_point: int | None = None
 
 
 @dataclass(frozen=True)

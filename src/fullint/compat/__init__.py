@@ -7,5 +7,6 @@ that do not import TensorFlow.
 
 from fullint.compat.attributes import OpsSet, Optimize, TargetSpec
 from fullint.compat.converter import TFLiteConverter
+from fullint.compat.debugger import QuantizationDebugger, QuantizationDebugOptions
 
-__all__ = ["OpsSet", "Optimize", "TFLiteConverter", "TargetSpec"]
+__all__ = ["OpsSet", "Optimize", "QuantizationDebugOptions", "QuantizationDebugger", "TFLiteConverter", "TargetSpec"]

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fullint.calibration.samples.first import FirstSample, first_sample
+from fullint.calibration.signatures import key_of
 from fullint.compat.attribute_types import ConverterAttributes
 from fullint.compat.attributes import ATTRIBUTES, INT16_OPS, OWN, TargetSpec, check, name_of, names_of, no_attribute
 from fullint.errors import ConversionError, ModelFormatError, RuntimeFailure, SamplesError, UsageError
 from fullint.frontends.conversion import other
 from fullint.frontends.formats import FRAMEWORKS
-from fullint.frontends.match_interface import SAME, Original, match_interface
+from fullint.frontends.match_interface import SAME, Original, match_signatures
 from fullint.frontends.report import Conversion
 from fullint.frontends.workers.worker_protocol import sentence
 from fullint.model.tflite import read_model
@@ -63,9 +64,9 @@ class TFLiteConverter(ConverterAttributes):
         """Convert a Keras model, of Keras 3 or Keras 2 (tf_keras)."""
 
         def source(converter: TFLiteConverter) -> FloatModel:
-            from fullint.frontends.workers.tensorflow_float import of_keras
+            from fullint.frontends.workers.tensorflow_endpoints import of_keras
 
-            return converter._floated(lambda: of_keras(model))
+            return converter._floated(lambda: [of_keras(model)])
 
         return cls(source)
 
@@ -73,12 +74,15 @@ class TFLiteConverter(ConverterAttributes):
     def from_saved_model(
         cls, saved_model_dir: str | Path, signature_keys: Sequence[str] | None = None, tags: Iterable[str] | None = None
     ) -> TFLiteConverter:
-        """Convert one signature of a SavedModel folder."""
+        """Convert signatures of a SavedModel folder: the ones with these keys, else serving_default, else all.
+
+        With several, samples are (key, sample) pairs.
+        """
         if isinstance(signature_keys, str):
-            raise UsageError(f"signature_keys must be a list with one key, not {signature_keys!r}")
+            raise UsageError(f"signature_keys must be a list of keys, not {signature_keys!r}")
 
         def source(converter: TFLiteConverter) -> FloatModel:
-            from fullint.frontends.workers.tensorflow_float import of_saved_model
+            from fullint.frontends.workers.tensorflow_endpoints import of_saved_model
 
             return converter._floated(lambda: of_saved_model(saved_model_dir, signature_keys, tags))
 
@@ -93,11 +97,11 @@ class TFLiteConverter(ConverterAttributes):
             raise UsageError("funcs[0] is not a concrete function: call get_concrete_function(...) on the tf.function")
 
         def source(converter: TFLiteConverter) -> FloatModel:
-            from fullint.frontends.workers.tensorflow_float import of_function
+            from fullint.frontends.workers.tensorflow_endpoints import of_function
 
             endpoint = of_function(funcs[0])
             endpoint.keeps = [endpoint.keeps, trackable_obj] if trackable_obj is not None else endpoint.keeps
-            return converter._floated(lambda: endpoint)
+            return converter._floated(lambda: [endpoint])
 
         return cls(source)
 
@@ -137,7 +141,7 @@ class TFLiteConverter(ConverterAttributes):
                 "representative_dataset is not set, which means integer weights with float arithmetic: "
                 "set it, an all-integer model needs samples, unless it was trained with quantization"
             )
-        result: Result = quantize(data, _plain(samples), **options)
+        result: Result = quantize(data, _by_signature(samples, data), **options)
         self._set.update(report=result.report, conversion=made, float_model=data)
         return result.model
 
@@ -171,7 +175,7 @@ class TFLiteConverter(ConverterAttributes):
             "dense_per_tensor": bool(self._experimental_disable_per_channel_quantization_for_dense_layers),
         }
 
-    def _floated(self, endpoint: Callable[[], Any]) -> FloatModel:
+    def _floated(self, endpoints: Callable[[], list[Any]]) -> FloatModel:
         """Make the float model with TensorFlow, in this process, and check its results against TensorFlow's."""
         try:
             import tensorflow  # noqa: F401
@@ -183,21 +187,23 @@ class TFLiteConverter(ConverterAttributes):
         try:
             options = ModelOptions(b"", batch=self.batch, shape=self.shape)
             options.check()
-            chosen = endpoint()
+            chosen = endpoints()
         except UsageError:
             raise
         except Exception as e:
             raise ConversionError(f"TensorFlow cannot read the model: {sentence(e)}") from e
-        worker.reshape(chosen, {n or "": list(s) for n, s in options.shapes.items()})
-        first = first_sample(_plain(self.representative_dataset))
-        _close(chosen.specs, first)
+        firsts = []
+        for one in chosen:
+            worker.reshape(one, {n or "": list(s) for n, s in options.shapes.items()})
+            firsts.append(first_sample(plain_samples(self.representative_dataset, one.key if len(chosen) > 1 else None)))
+            _close(one.specs, firsts[-1])
         try:
-            made = worker.convert(chosen, self.batch, settings, first)
+            made = worker.convert(chosen, self.batch, settings, firsts)
         except Exception as e:  # TensorFlow raises errors of any type
             raise ConversionError(f"TensorFlow cannot convert the model to a float .tflite: {sentence(e)}") from e
-        original = Original(made.inputs, made.outputs, made.sample, made.expected)
+        checks = {k: Original(c.inputs, c.outputs, c.sample, c.expected) for k, c in made.checks.items()}
         try:
-            done = match_interface(made.data, original)
+            done = match_signatures(made.data, checks)
         except (ModelFormatError, RuntimeFailure) as e:
             raise ConversionError(str(e)) from e
         if done.nearness < SAME:
@@ -217,8 +223,22 @@ def _close(specs: list[Any], first: FirstSample) -> None:
             specs[i] = type(s)(sizes, s.dtype, name=s.name)
 
 
-def _plain(samples: Any) -> Any:
-    """Samples with tensors converted to arrays; also TensorFlow's RepresentativeDataset, and (signature key, sample) pairs."""
+def _by_signature(samples: Any, data: str | Path | bytes) -> Any:
+    """The samples, by key where the float model has several signatures with graphs of their own."""
+    entries = read_model(data)
+    keys = [key_of(entries, graph) for graph in entries.entries]
+    if len(keys) < 2 or isinstance(samples, Mapping) or samples is None:
+        return plain_samples(samples)
+    return {key: plain_samples(samples, key) for key in keys}
+
+
+def plain_samples(samples: Any, key: str | None = None) -> Any:
+    """Samples with tensors converted to arrays; also TensorFlow's RepresentativeDataset, and (signature key, sample) pairs.
+
+    Args:
+        samples: as the user gives them.
+        key: of the signature whose samples are wanted, where there are several.
+    """
     samples = getattr(samples, "input_gen", samples)
     if not callable(samples):
         return samples
@@ -229,7 +249,11 @@ def _plain(samples: Any) -> Any:
             raise SamplesError(f"representative_dataset returns {type(given).__name__}; it must yield samples one by one")
         for sample in given:
             if isinstance(sample, tuple) and len(sample) == 2 and isinstance(sample[0], str):
-                sample = sample[1]
+                own, sample = sample
+                if key is not None and own != key:
+                    continue
+            elif key is not None:
+                raise SamplesError(f'a sample of no signature: the model has several, so give ("{key}", sample) pairs')
             if isinstance(sample, Mapping):
                 yield {k: _array(v) for k, v in sample.items()}
             elif isinstance(sample, list | tuple):

@@ -88,7 +88,7 @@ FRAMEWORKS: dict[str, Framework] = {
             "litert-torch",
             "torch_float.py",
             ("torch", "litert_torch"),
-            ("torch==2.13.0", "litert-torch==0.10.0"),
+            ("torch==2.13.0", "torchvision==0.28.0", "torchaudio==2.11.0", "litert-torch==0.10.0"),
             imports=frozenset({"torch", "torchvision", "torchaudio"}),
         ),
         Framework(

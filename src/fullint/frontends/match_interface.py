@@ -11,11 +11,12 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fullint.calibration.signatures import view
 from fullint.errors import ModelFormatError
 from fullint.model.ir import Array, Model, Signature, Tensor, constant, twin
 from fullint.model.tflite import read_model, write_model
@@ -30,6 +31,8 @@ from fullint.verification.metrics import Score, mean_sqnr
 SURE, SAME = 60.0, 25.0
 """dB between the framework and the float `.tflite`: from `SURE` on it is the same network; below `SAME` it computes something
 else."""
+PLACEHOLDER = "ONNX_"
+"""Of the names of custom operators that onnx2tf puts where it has no conversion."""
 _EQUAL = 0.99
 _MOST_AXES = 5
 _WEIRD = 1e30
@@ -86,6 +89,19 @@ def match_interface(data: bytes, original: Original) -> Matched:
     return max(plain, _match_interface(data, original, moved=True), key=lambda f: f.nearness)
 
 
+def match_signatures(data: bytes, originals: Mapping[str, Original]) -> Matched:
+    """`match_interface` for each signature, by key; the SQNR is that of the worst, and the first is the main graph."""
+    found: list[Matched] = []
+    for key in [*originals, *list(originals)[:1]]:
+        model = read_model(data)
+        graph = next((s.graph for s in model.signatures if s.key == key), model.main)
+        data = write_model(view(model, graph)) if graph is not model.main else data
+        if len(found) < len(originals):
+            found.append(match_interface(data, originals[key]))
+            data = found[-1].model
+    return replace(min(found, key=lambda m: m.nearness), model=data)
+
+
 def _ambiguous(shape: tuple[int, ...]) -> bool:
     return len(shape) >= 3 and shape == _channels_last(shape)
 
@@ -96,6 +112,7 @@ def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _match_interface(data: bytes, original: Original, *, moved: bool) -> Matched:
     model = read_model(data)
+    _without_placeholders(model)
     check_readable(model, scales=False)
     without_custom(model)
     make_runnable(model)
@@ -119,6 +136,17 @@ def _match_interface(data: bytes, original: Original, *, moved: bool) -> Matched
     _name(model, [t for t, _ in ends], [n for _, n in ends])
     _sign(model, inputs, outputs, original)
     return Matched(write_model(model), *(_compared(original.expected, made) if made is not None else (None, None)))
+
+
+def _without_placeholders(model: Model) -> None:
+    """Refuse what a converter leaves to an operator that exists nowhere."""
+    for _, op in model.ops():
+        if (op.custom_code or "").startswith(PLACEHOLDER):
+            kind = (op.custom_code or "").removeprefix(PLACEHOLDER).lower().capitalize()
+            raise ModelFormatError(
+                f'{kind} "{op.outputs[0].name}" has no counterpart in TFLite, and was left to an operator that nothing computes, '
+                f"{op.custom_code}; export the network without it: where it is a branch, with the branch that is used alone"
+            )
 
 
 def _in_order(model: Model, names: Sequence[str], ends: Sequence[Tensor], what: str) -> list[Tensor]:

@@ -5,7 +5,7 @@ A source that can be read only once is left alone. What is wrong with samples is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,15 @@ FirstSample = dict[str, Array]
 
 
 def first_sample(source: Any) -> FirstSample:
-    """The first sample of samples given as a path, arrays, a list or a function; empty where there is none to be had."""
+    """The first sample of samples given as a path, arrays, a list or a function; empty where there is none to be had.
+
+    What a function of the user raises is raised.
+    """
+    if isinstance(source, Iterator):
+        return {}  # it could not be read again
+    if callable(source):
+        source = source()
+        source = [next(iter(source), None)] if isinstance(source, Iterable) else None
     try:
         found = _first(source)
         named = found if isinstance(found, Mapping) else dict(enumerate(found if isinstance(found, list | tuple) else [found]))
@@ -39,10 +47,6 @@ def _first(source: Any) -> Any:
         return source[0]
     if isinstance(source, Mapping):
         return {n: v[0] for n, v in source.items()}
-    if callable(source):
-        source = source()
-    elif isinstance(source, Iterator):
-        return None  # it could not be read again
     return next(iter(source)) if source is not None else None
 
 

@@ -86,13 +86,25 @@ def closed(model: Any, shapes: Mapping[str, tuple[list[int], str]], folder: Path
 
 
 def folded(path: str, folder: Path) -> str:
-    """Save the model with its constants folded, since onnx2tf mishandles computed shapes; returns the path."""
+    """Save the model with its constants folded, since onnx2tf mishandles computed shapes; returns the path.
+
+    ONNX Runtime folds more than onnxscript, but cannot save some networks whose branches it has folded away: those are
+    folded by onnxscript first.
+    """
+    import onnx
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(folder / "folded.onnx")
-    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    try:
+        onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except onnxruntime.capi.onnxruntime_pybind11_state.Fail:
+        from onnxscript import optimizer
+
+        before = str(folder / "optimized.onnx")
+        onnx.save(optimizer.optimize(onnx.load(path)), before)
+        onnxruntime.InferenceSession(before, options, providers=["CPUExecutionProvider"])
     return str(folder / "folded.onnx")
 
 

@@ -9,6 +9,8 @@ Inputs and outputs keep PyTorch's layout (NCHW); litert-torch moves axes inside 
 
 from __future__ import annotations
 
+import re
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,11 +24,11 @@ def load(asked: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...], list[str]]:
         Refused: litert-torch cannot convert it in this form.
     """
     import torch
-    from worker_protocol import Refused, called
+    from worker_protocol import Refused
 
     path = asked["model"]
     if asked["function"]:
-        made = called(path, asked["function"])
+        made = _called(path, asked["function"])
     elif zipfile.is_zipfile(path):
         made = torch.export.load(path)
     else:
@@ -48,6 +50,33 @@ def load(asked: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...], list[str]]:
         raise Refused(f"the program has keyword inputs ({', '.join(kwargs)}): export it with positional inputs only")
     values = _sized(made, torch.utils._pytree.tree_leaves(args), asked)
     return _unfolded(made.module()), tuple(values), [str(n) for n in made.graph_signature.user_inputs]
+
+
+UNDECLARED = re.compile(r"operator torchvision::(\w+) does not exist")
+MOST_UNDECLARED = 20
+
+
+def _called(path: str, function: str) -> Any:
+    """The result of the user's function, also where torchvision was compiled for another torch than is there.
+
+    A torchvision for CUDA beside a torch for the CPU, or the reverse, loads no library of its own and is not importable,
+    since it describes operators that nobody declared. They are declared, without code: most networks use none of them, and
+    one that does (`nms`, `roi_align`) fails by its name.
+    """
+    import torch
+    from worker_protocol import called
+
+    for _ in range(MOST_UNDECLARED):
+        try:
+            return called(path, function)
+        except RuntimeError as e:
+            missing = UNDECLARED.search(str(e))
+            if missing is None:
+                raise
+            torch.library.define(f"torchvision::{missing[1]}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            for name in [n for n in sys.modules if n.partition(".")[0] not in sys.modules]:
+                del sys.modules[name]  # a part of a package whose import failed
+    return called(path, function)
 
 
 def _unfolded(module: Any) -> Any:
