@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,7 @@ COUNT = 16
 """Samples to calibrate on, and as many to compare on."""
 RATE = 16000
 PACKAGED, TORCHVISION = HERE / "packaged_networks.py", HERE.parent / "frontend_tests" / "torchvision_networks.py"
+INT16 = "--activations int16"
 Samples = list[dict[str, np.ndarray]]
 Run = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
 
@@ -356,7 +358,12 @@ def row(network: Network, work: Path) -> dict[str, object]:
         converting, converted = command("convert", model, "-o", str(folder / "float.tflite"), *network.options)
         if "message" in converted:
             return {"name": network.name, "converting": converting, "why": converted["message"][:600]}
-    seconds, report = command("quantize", model, "-c", str(folder / "calibration.npz"), "-o", str(out), *network.options)
+    words = ("quantize", model, "-c", str(folder / "calibration.npz"), "-o", str(out), "--force", *network.options)
+    seconds, report = command(*words)
+    said = report.get("message", "") + " ".join(map(str, report.get("warnings", ())))
+    int16 = bool(re.search(f"{INT16}: [0-9.]+ dB", said.partition("no help")[0]))
+    if int16:  # the run has said that it helps
+        seconds, report = command(*words, *INT16.split())
     if "operators" not in report:
         return {"name": network.name, "converting": converting, "seconds": seconds, "why": report.get("message", "")[:600]}
     return {
@@ -366,6 +373,7 @@ def row(network: Network, work: Path) -> dict[str, object]:
         "seconds": seconds,
         "converted_db": converted.get("sqnr_db"),
         "operators": report["operators"],
+        "activations": "int16" if int16 else "int8",
         "float": report["float_operators"],
         "certificate": report["certificate"]["sqnr_db"],
         "warnings": [w.get("text", w) if isinstance(w, dict) else w for w in report.get("warnings", [])][:3],

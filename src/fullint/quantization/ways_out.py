@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from fullint.documents import many
 from fullint.errors import FullintError
 from fullint.model.ir import Array, Graph, Op, Uses
 from fullint.ops import has_int16, traits_of
@@ -33,7 +34,8 @@ NOTHING_LEFT = 200.0
 HELPS_DB = 3.0
 """A way that gives less than this more does not help."""
 INT16_MACS = 400_000_000
-"""Multiply-accumulates that are spent on trying a whole network in int16, which LiteRT computes slowly."""
+"""Multiply-accumulates that are spent on trying a whole network in int16, which LiteRT computes slowly: on fewer samples, where
+a network has many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +50,16 @@ class Way:
 
 @dataclass(frozen=True)
 class Tried:
-    """What a way gave, in dB, and whether that helps."""
+    """What a way gave, in dB, whether that helps, and on how many samples that was seen, where on fewer than the others."""
 
     option: str
     figure: float
     helps: bool
+    fewer: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.option}: {self.figure:.1f} dB" if self.figure < NOTHING_LEFT else f"{self.option}: all parts kept"
+        gave = f"{self.figure:.1f} dB" if self.figure < NOTHING_LEFT else "all parts kept"
+        return f"{self.option}: {gave}" + (f" on {many(self.fewer, 'sample')}" if self.fewer is not None else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,11 +111,13 @@ def _tried(
     """What each way gives, best first; it helps where that is clearly more than now, and more than `least`."""
     found = []
     for way in ways:
+        samples = way.samples or needed.samples
         try:
-            gives = figure(figures_of(bench, way.make(), way.samples or needed.samples, needed.written.refined))
+            gives = figure(figures_of(bench, way.make(), samples, needed.written.refined))
         except FullintError:
             continue  # it is no way for this model
-        found.append(Tried(way.option, gives, gives > max(now + HELPS_DB, least)))
+        fewer = len(samples) if len(samples) < len(needed.samples) else None
+        found.append(Tried(way.option, gives, gives > max(now + HELPS_DB, least), fewer))
     return sorted(found, key=lambda t: -t.figure)
 
 
@@ -143,9 +149,9 @@ def _for_outputs(bench: Workbench, needed: Needed, lost: Sequence[LostAt]) -> It
     if len(worst) > 1:
         yield from _named(calibrated, _from(calibrated, worst))
     one_entry = len(loaded.entries) == 1 and loaded.request.can_split and loaded.options.batch == 1
-    work = total_macs(calibrated.model) * len(needed.samples)
-    if loaded.options.activations == "int8" and one_entry and work <= INT16_MACS:
-        yield Way("--activations int16", lambda: _in_int16(bench, calibrated, needed.given))
+    fit = min(len(needed.samples), INT16_MACS // max(total_macs(calibrated.model), 1))
+    if loaded.options.activations == "int8" and one_entry and fit:
+        yield Way("--activations int16", lambda: _in_int16(bench, calibrated, needed.given), needed.samples[:fit])
 
 
 def _named(calibrated: Calibrated, ops: Sequence[Op]) -> Iterator[Way]:
