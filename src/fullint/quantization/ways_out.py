@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from fullint.documents import many
 from fullint.errors import FullintError
@@ -84,7 +85,7 @@ def ways_for_parts(bench: Workbench, needed: Needed, certificate: Certificate) -
     if not needed.samples or not bad:
         return []
     now = min(p.spread_db for p in bad)
-    ways = _for_parts(calibrated, {p.operator for p in bad if p.operator >= 0})
+    ways = chain(_for_parts(calibrated, {p.operator for p in bad if p.operator >= 0}), _all_in_int16(bench, needed))
     return _tried(bench, ways, needed, now, lambda f: f.worst_part, WEAK_DB)
 
 
@@ -148,6 +149,13 @@ def _for_outputs(bench: Workbench, needed: Needed, lost: Sequence[LostAt]) -> It
     yield from _named(calibrated, _from(calibrated, worst[:1]))
     if len(worst) > 1:
         yield from _named(calibrated, _from(calibrated, worst))
+    yield from _all_in_int16(bench, needed)
+
+
+def _all_in_int16(bench: Workbench, needed: Needed) -> Iterator[Way]:
+    """The whole network with 16-bit activations, where it has 8-bit ones."""
+    calibrated = needed.written.assigned.given
+    loaded = calibrated.prepared.loaded
     one_entry = len(loaded.entries) == 1 and loaded.request.can_split and loaded.options.batch == 1
     fit = min(len(needed.samples), INT16_MACS // max(total_macs(calibrated.model), 1))
     if loaded.options.activations == "int8" and one_entry and fit:
