@@ -1,6 +1,7 @@
 """Networks that other packages ship, and torchvision's, through `fullint quantize`: seconds, operators, SQNR.
 
-    python benchmarks/frontends.py --work DIR [--only NAME ...]
+    python benchmarks/frontends.py --work DIR [--only NAME ...] > rows.jsonl
+    python benchmarks/frontends.py --table rows.jsonl
 
 The packages are downloaded by pip into DIR, without what they depend on; the networks of PyTorch are built by
 packaged_networks.py and frontend_tests/torchvision_networks.py. Every network is quantized by the command, from nothing
@@ -31,7 +32,8 @@ COUNT = 16
 """Samples to calibrate on, and as many to compare on."""
 RATE = 16000
 PACKAGED, TORCHVISION = HERE / "packaged_networks.py", HERE.parent / "frontend_tests" / "torchvision_networks.py"
-INT16 = "--activations int16"
+WAYS = ("--split-outputs", "--activations int16")
+"""What the command is run with again where a run has said that it helps."""
 Samples = list[dict[str, np.ndarray]]
 Run = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
 
@@ -185,7 +187,7 @@ def mels(rng: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:
     return (power @ np.clip(np.minimum(up, down), 0, None).T / 50)[None].astype(np.float32)
 
 
-def drawn(network: Network, names: list[str], seed: int) -> Iterator[dict[str, np.ndarray]]:
+def drawn(network: Network, names: list[str], seed: int, folder: Path) -> Iterator[dict[str, np.ndarray]]:
     """Inputs of a network, one sample at a time, in the names that it has."""
     kind, size = network.inputs
     rng = np.random.default_rng(seed)
@@ -196,11 +198,12 @@ def drawn(network: Network, names: list[str], seed: int) -> Iterator[dict[str, n
             found = {"input": chunk[None], **{n: np.zeros(s, np.float32) for n, s in state.items()}}
             yield {**found, **({"sr": np.array(RATE, np.int64)} if "sr" in names else {})}
         return
+    pages = iter(np.load(folder / f"text_{seed}.npy") if kind.startswith("text") else ())
     makers: dict[str, Callable[[], np.ndarray]] = {
         "scenes": lambda: scenes(rng, size),
         "scenes01": lambda: (scenes(rng, size) / 4 + 0.5).clip(0, 1),
-        "text": lambda: text(rng, size),
-        "text255": lambda: (text(rng, size) + 1) * 127.5,
+        "text": lambda: next(pages),
+        "text255": lambda: (next(pages) + 1) * 127.5,
         "music": lambda: sound(rng, size[0], 22050)[None, :, None],
         "files": lambda: content(rng, size[0]),
         "mels": lambda: mels(rng, size),
@@ -266,7 +269,7 @@ def inside(network: Network, path: str, folder: Path) -> None:
         kept: Samples = []
         results: list[list[np.ndarray]] = []
         fed: dict[str, np.ndarray] = {}
-        for x in drawn(network, inputs, seed):
+        for x in drawn(network, inputs, seed, folder):
             sample = {**x, **fed}
             kept.append(sample)
             results.append(run(sample))
@@ -287,22 +290,32 @@ def result_sqnr(made: Path, folder: Path) -> list[float]:
     interpreter = Interpreter(str(made), num_threads=2)
     interpreter.allocate_tensors()
     ins, outs = interpreter.get_input_details(), interpreter.get_output_details()
-    signal, error = np.zeros(len(outs)), np.zeros(len(outs))
     for k in range(COUNT):
         with np.load(folder / f"fresh_{k}.npz") as z:
             values = [z[f"arr_{i}"] for i in range(len(z.files))]
-        expected = values[-len(outs) :]
-        left = values[: -len(outs)]
+        left, expected = values[: len(ins)], values[len(ins) :]
+        if k == 0:
+            signal, error = np.zeros(len(expected)), np.zeros(len(expected))
         for d in ins:
             i = next(i for i, v in enumerate(left) if v.size == int(np.prod(d["shape"])))
             interpreter.set_tensor(d["index"], codes(left.pop(i), d))
         interpreter.invoke()
-        found = [reals(interpreter.get_tensor(o["index"]), o) for o in outs]
+        found = joined([reals(interpreter.get_tensor(o["index"]), o) for o in outs], expected[0].shape, len(expected))
         for j, reference in enumerate(expected):
-            i = min((i for i in range(len(outs)) if found[i].size == reference.size), key=lambda i: abs(i - j))
+            i = min((i for i in range(len(found)) if found[i].size == reference.size), key=lambda i: abs(i - j))
             signal[j] += (reference.astype(np.float64) ** 2).sum()
             error[j] += ((found[i].reshape(reference.shape) - reference) ** 2).sum()
     return [round(float(10 * np.log10(s / max(e, 1e-30))), 1) for s, e in zip(signal, error, strict=True)]
+
+
+def joined(parts: list[np.ndarray], shape: tuple[int, ...], count: int) -> list[np.ndarray]:
+    """The outputs; parts that were split off the only one are put together again."""
+    if len(parts) == count:
+        return parts
+    for axis in range(len(shape)):
+        if all(p.ndim == len(shape) and np.delete(p.shape, axis).tolist() == np.delete(shape, axis).tolist() for p in parts):
+            return [np.concatenate(parts, axis)]
+    raise ValueError(f"{len(parts)} parts, of which none become {shape}")
 
 
 def codes(value: np.ndarray, detail: dict) -> np.ndarray:
@@ -343,6 +356,9 @@ def row(network: Network, work: Path) -> dict[str, object]:
     folder = work / "runs" / network.name.replace(" ", "_")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    for seed in (1, 2) if network.inputs[0].startswith("text") else ():  # here, where Pillow is
+        rng = np.random.default_rng(seed)
+        np.save(folder / f"text_{seed}.npy", [text(rng, network.inputs[1]) for _ in range(COUNT)])
     os.environ["FULLINT_PACKAGES"] = str(work / "packages")
     name = framework(network)
     python = frontends.find(frontends.FRAMEWORKS[name]).python if name else sys.executable
@@ -361,9 +377,9 @@ def row(network: Network, work: Path) -> dict[str, object]:
     words = ("quantize", model, "-c", str(folder / "calibration.npz"), "-o", str(out), "--force", *network.options)
     seconds, report = command(*words)
     said = report.get("message", "") + " ".join(map(str, report.get("warnings", ())))
-    int16 = bool(re.search(f"{INT16}: [0-9.]+ dB", said.partition("no help")[0]))
-    if int16:  # the run has said that it helps
-        seconds, report = command(*words, *INT16.split())
+    helps = [w for w in WAYS if re.search(rf"{w}: ([0-9.]+ dB|all parts)", said.partition("no help")[0])]
+    if helps:  # the run has said so
+        seconds, report = command(*words, *(part for w in helps for part in w.split()))
     if "operators" not in report:
         return {"name": network.name, "converting": converting, "seconds": seconds, "why": report.get("message", "")[:600]}
     return {
@@ -373,7 +389,7 @@ def row(network: Network, work: Path) -> dict[str, object]:
         "seconds": seconds,
         "converted_db": converted.get("sqnr_db"),
         "operators": report["operators"],
-        "activations": "int16" if int16 else "int8",
+        "with": " ".join(helps),
         "float": report["float_operators"],
         "certificate": report["certificate"]["sqnr_db"],
         "warnings": [w.get("text", w) if isinstance(w, dict) else w for w in report.get("warnings", [])][:3],
@@ -388,12 +404,29 @@ def command(*words: str) -> tuple[float, dict[str, Any]]:
     return round(time.perf_counter() - start, 1), json.loads(done.stdout)
 
 
+def table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """The rows in Markdown; of two with the same name the later counts."""
+    yield "| network | converted s | whole s | operators | with | worst output, fresh samples |"
+    yield "|---|---|---|---|---|---|"
+    for r in {r["name"]: r for r in rows}.values():
+        name = r["name"] if r.get("trained", True) else f"{r['name']} (random weights)"
+        if "operators" in r:
+            assert r["float"] == 0
+            yield f"| {name} | {r['converting']} | {r['seconds']} | {r['operators']} | {r['with']} | {min(r['fresh'])} dB |"
+        else:
+            yield f"| {name} | {r.get('converting', '')} | {r.get('seconds', '')} | | | {' '.join(r['why'].split())} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, help="folder for packages, samples and results")
     parser.add_argument("--only", nargs="*", help="names of networks; all by default")
     parser.add_argument("--inside", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--table", type=Path, help="print rows of before as a table")
     asked = parser.parse_args()
+    if asked.table:
+        print("\n".join(table([json.loads(line) for line in asked.table.read_text().splitlines()])))
+        return
     by_name = {n.name: n for n in NETWORKS}
     if asked.inside:
         name, path, folder = asked.inside

@@ -18,7 +18,7 @@ from fullint.auditing import inspect as inspection
 from fullint.cli import main
 from fullint.comparing import report as comparing
 from fullint.deployment import benchmark as bench
-from fullint.deployment import delegates
+from fullint.deployment import partition as partitions
 from fullint.deployment.logs import analysis
 from fullint.frontends.report import Conversion
 from fullint.quantization.pipeline import QUANTIZE
@@ -212,8 +212,8 @@ def test_generated_pages_are_fresh() -> None:
         fullint.RepairReport,
         fullint.RepairPlan,
         fullint.PartitionReport,
-        delegates.Partition,
-        delegates.Refusal,
+        partitions.Partition,
+        partitions.Refusal,
         fullint.LogReport,
         analysis.DelegateTime,
         analysis.FloatPart,

@@ -11,10 +11,11 @@ import pytest
 from conftest import CORPUS, corpus, quantized
 from half import Half
 
-from fullint.deployment.delegates import conditions, edgetpu, nnapi, partition
-from fullint.deployment.delegates.partitioner import subsets
-from fullint.deployment.delegates.taken import verdicts
-from fullint.deployment.delegates.xnnpack import TABLE
+from fullint.delegates import conditions, edgetpu, nnapi
+from fullint.delegates.partitioner import subsets
+from fullint.delegates.taken import verdicts
+from fullint.delegates.xnnpack import TABLE
+from fullint.deployment.partition import partition
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Model, Op, Quant, Tensor
 from fullint.model.tflite import read_bytes, read_model

@@ -134,7 +134,7 @@ TABLE = """
 36 repairing/interval_bounds.py (repair): The lower bound of a weighted sum is too high, and what lies below it is cut off.
 - float((up * low + down * high + bias).min())
 + float((up * low + down * low + bias).min())
-37 deployment/delegates/xnnpack.py (partition): A MUL of small scales, which XNNPACK takes, is said to be refused.
+37 delegates/xnnpack.py (partition): A MUL of small scales, which XNNPACK takes, is said to be refused.
 - Ratio((0, 1), 1 / 65536, 256)
 + Ratio((0, 1), 1 / 1024, 256)
 38 deployment/logs/analysis.py (logs): A kernel of a log is told to hold more float operators than it has.

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from fullint.auditing.inspect import inspect
     from fullint.comparing.pipeline import CompareReport, compare
     from fullint.deployment.benchmark import BenchmarkReport, benchmark
-    from fullint.deployment.delegates import PartitionReport, partition
     from fullint.deployment.logs import LogReport, readlog
+    from fullint.deployment.partition import PartitionReport, partition
     from fullint.errors import (
         AccuracyError,
         Blocker,
@@ -50,8 +50,8 @@ _HOMES = {
     "compare": "comparing.pipeline",
     "CompareReport": "comparing.pipeline",
     "Finding": "auditing.audit",
-    "partition": "deployment.delegates",
-    "PartitionReport": "deployment.delegates",
+    "partition": "deployment.partition",
+    "PartitionReport": "deployment.partition",
     "readlog": "deployment.logs",
     "LogReport": "deployment.logs",
     "Recipe": "options.recipes",

@@ -17,7 +17,7 @@ class TargetName(click.ParamType):  # type: ignore[type-arg]
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click asks so
         """All of them, as they are written."""
-        from fullint.deployment.delegates.targets import DELEGATES
+        from fullint.delegates.targets import DELEGATES
 
         return "|".join(target.usage for target in DELEGATES.values())
 
@@ -51,7 +51,7 @@ def partition(
       fullint partition half.tflite --target nnapi --after repair
     """
     with errors(as_json):
-        from fullint.deployment.delegates import partition as run
+        from fullint.deployment.partition import partition as run
 
         present(
             run(model, target, after=after, samples=samples, worker_memory=worker_memory, worker_seconds=worker_seconds), as_json

@@ -3,7 +3,7 @@
 x [N,H,W,C] --AVERAGE_POOL_2D, H x W--> y [N,1,1,C]        =>        x --MEAN, axes 1 and 2, keep_dims--> y
 
 The kernels of AVERAGE_POOL_2D do not rescale, so its result has the steps of what it averages, although its range is much
-narrower. MEAN rescales. Every target that takes the one takes the other (`deployment/delegates`; Vela and the Edge TPU
+narrower. MEAN rescales. Every target that takes the one takes the other (`delegates`; Vela and the Edge TPU
 compiler document MEAN over height and width).
 """
 

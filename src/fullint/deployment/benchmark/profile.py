@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from fullint.delegates import xnnpack
+from fullint.delegates.partitioner import Subset
+from fullint.delegates.xnnpack_kernels import KERNEL_NAMES, MOVES
 from fullint.deployment.benchmark.report import OperatorTime
-from fullint.deployment.delegates import xnnpack
-from fullint.deployment.delegates.partition import ask
-from fullint.deployment.delegates.partitioner import Subset
-from fullint.deployment.delegates.xnnpack_kernels import KERNEL_NAMES, MOVES
+from fullint.deployment.partition import ask
 from fullint.model.ir import Model, Op
 from fullint.ops.macs import macs
 from fullint.runtime.litert_c_api import DELEGATE_OPERATOR, DELEGATE_PROFILED

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from fullint.delegates import nnapi, xnnpack
 from fullint.deployment.benchmark.report_document import benchmark_document
-from fullint.deployment.delegates import nnapi, xnnpack
 from fullint.deployment.logs.record import INIT, INTERNAL, RUN, SIMULATED, BenchLog, Delegate, Section, Stat, rows_of
 from fullint.documents import Document
 from fullint.reporting import Report

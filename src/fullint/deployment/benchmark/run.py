@@ -6,11 +6,11 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from fullint.delegates import nnapi
 from fullint.deployment.benchmark.report import BenchmarkReport, ModelTiming
 from fullint.deployment.benchmark.session import TURNS, TimedModel, compared
 from fullint.deployment.benchmark.settings import Settings
 from fullint.deployment.benchmark.simulate import device_commands
-from fullint.deployment.delegates import nnapi
 from fullint.deployment.logs.record import SIMULATED
 from fullint.errors import DelegationError, UsageError
 from fullint.limits import limited

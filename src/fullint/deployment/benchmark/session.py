@@ -20,7 +20,7 @@ from fullint.deployment.benchmark.profile import EventRow, join
 from fullint.deployment.benchmark.report import Comparison, ModelTiming, OperatorChange, OperatorTime, timing_stats
 from fullint.deployment.benchmark.settings import Settings
 from fullint.deployment.benchmark.simulate import Simulation, simulation
-from fullint.deployment.delegates.partition import PartitionReport, cut
+from fullint.deployment.partition import PartitionReport, cut
 from fullint.errors import ModelFormatError, RuntimeFailure
 from fullint.limits import limits
 from fullint.model.ir import NUMPY_TYPES, Array, Model

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fullint.delegates import nnapi
+from fullint.delegates.partitioner import Subset
+from fullint.delegates.targets import DELEGATES
 from fullint.deployment.benchmark.profile import EventRow, join
 from fullint.deployment.benchmark.report import OperatorTime
-from fullint.deployment.delegates import nnapi
-from fullint.deployment.delegates.partition import PartitionReport, ask, cut
-from fullint.deployment.delegates.partitioner import Subset
-from fullint.deployment.delegates.targets import DELEGATES
 from fullint.deployment.logs.record import SIMULATED
+from fullint.deployment.partition import PartitionReport, ask, cut
 from fullint.errors import UsageError
 from fullint.model.ir import Array, Graph, Model, Tensor
 from fullint.runtime.messages import Open, Run

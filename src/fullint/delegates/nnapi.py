@@ -11,7 +11,7 @@ it, to the CPU. `always` expresses this; `integer_only=False` stands for no sele
 
 from __future__ import annotations
 
-from fullint.deployment.delegates.conditions import (
+from fullint.delegates.conditions import (
     OUT,
     Condition,
     Custom,
@@ -26,9 +26,9 @@ from fullint.deployment.delegates.conditions import (
     Version,
     When,
 )
-from fullint.deployment.delegates.table import AcceptanceTable, Row
-from fullint.deployment.delegates.taken import verdicts
-from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
+from fullint.delegates.table import AcceptanceTable, Row
+from fullint.delegates.taken import verdicts
+from fullint.delegates.target import DelegateTarget, TargetAnswer
 from fullint.errors import UsageError
 from fullint.model.ir import Model, Op, Tensor
 from fullint.ops.make import ACTIVATIONS

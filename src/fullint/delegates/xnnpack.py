@@ -7,7 +7,7 @@ that operator is accepted if all its readers are.
 
 from __future__ import annotations
 
-from fullint.deployment.delegates.conditions import (
+from fullint.delegates.conditions import (
     OUT,
     Count,
     Custom,
@@ -29,9 +29,9 @@ from fullint.deployment.delegates.conditions import (
     quantized,
     ratio,
 )
-from fullint.deployment.delegates.table import AcceptanceTable, Row
-from fullint.deployment.delegates.taken import verdicts
-from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
+from fullint.delegates.table import AcceptanceTable, Row
+from fullint.delegates.taken import verdicts
+from fullint.delegates.target import DelegateTarget, TargetAnswer
 from fullint.model.ir import Model, Op, Tensor
 from fullint.ops.make import ACTIVATIONS
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
-from fullint.deployment.delegates.conditions import Condition
+from fullint.delegates.conditions import Condition
 from fullint.model.ir import Op, Tensor
 
 

@@ -10,7 +10,7 @@ from fullint.documents import Block, Document, Line, Table, cut, many, size, som
 from fullint.documents.wording import MOST_ROWS
 
 if TYPE_CHECKING:
-    from fullint.deployment.delegates.partition import Partition, PartitionReport
+    from fullint.deployment.partition import Partition, PartitionReport
 
 
 def partition_document(report: PartitionReport) -> Document:

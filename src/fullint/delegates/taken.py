@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from fullint.deployment.delegates.table import AcceptanceTable
+from fullint.delegates.table import AcceptanceTable
 from fullint.model.ir import Graph, Op, Tensor, Uses
 
 

@@ -6,10 +6,10 @@ from LiteRT's: no operator with float data and integer weights (hybrid), no spar
 
 from __future__ import annotations
 
-from fullint.deployment.delegates.conditions import Condition, Custom
-from fullint.deployment.delegates.table import AcceptanceTable, Row
-from fullint.deployment.delegates.taken import verdicts
-from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
+from fullint.delegates.conditions import Condition, Custom
+from fullint.delegates.table import AcceptanceTable, Row
+from fullint.delegates.taken import verdicts
+from fullint.delegates.target import DelegateTarget, TargetAnswer
 from fullint.model.ir import Model, Op
 
 _SOURCE = "tflite-micro, tensorflow/lite/micro/micro_mutable_op_resolver.h"

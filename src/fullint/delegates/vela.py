@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 
-from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
+from fullint.delegates.target import DelegateTarget, TargetAnswer
 from fullint.errors import RuntimeFailure, UsageError
 from fullint.model.ir import Model, Op
 from fullint.model.tflite import write_model

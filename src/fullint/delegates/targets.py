@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fullint.deployment.delegates import edgetpu, nnapi, tflm, vela, xnnpack
-from fullint.deployment.delegates.target import DelegateTarget
+from fullint.delegates import edgetpu, nnapi, tflm, vela, xnnpack
+from fullint.delegates.target import DelegateTarget
 
 DELEGATES: dict[str, DelegateTarget] = {
     target.name: target

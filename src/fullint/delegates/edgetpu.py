@@ -7,10 +7,10 @@ the graph once: all operators from the first unsupported one on run on the CPU (
 
 from __future__ import annotations
 
-from fullint.deployment.delegates.conditions import Condition, Custom, Never, Option, Static, Values
-from fullint.deployment.delegates.table import AcceptanceTable, Row
-from fullint.deployment.delegates.taken import verdicts
-from fullint.deployment.delegates.target import DelegateTarget, TargetAnswer
+from fullint.delegates.conditions import Condition, Custom, Never, Option, Static, Values
+from fullint.delegates.table import AcceptanceTable, Row
+from fullint.delegates.taken import verdicts
+from fullint.delegates.target import DelegateTarget, TargetAnswer
 from fullint.model.ir import Graph, Model, Op, Tensor
 from fullint.ops.make import ACTIVATIONS
 from fullint.ops.releases import release_of

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fullint.auditing.audit import read_for_audit
-from fullint.deployment.delegates.partition_document import partition_document
-from fullint.deployment.delegates.partitioner import Subset, subsets
-from fullint.deployment.delegates.target import TargetAnswer
-from fullint.deployment.delegates.targets import DELEGATES
+from fullint.delegates.partitioner import Subset, subsets
+from fullint.delegates.target import TargetAnswer
+from fullint.delegates.targets import DELEGATES
+from fullint.deployment.partition_document import partition_document
 from fullint.documents import Document
 from fullint.errors import UsageError
 from fullint.model.ir import NUMPY_TYPES, Graph, Model, Tensor
