@@ -73,14 +73,16 @@ class Blocker:
 
 
 class NotIntegerError(FullintError):
-    """Some operators cannot be made integer; `blockers` lists them."""
+    """Some operators cannot be made integer, or not in a form that the target runs; `blockers` lists them."""
 
     exit_code = 1
 
-    def __init__(self, blockers: Sequence[Blocker]) -> None:
+    def __init__(self, blockers: Sequence[Blocker], target: str = "") -> None:
         self.blockers = tuple(blockers)
         count = len(self.blockers)
         head = f"{count} operator{'s' if count != 1 else ''} cannot be made integer"
+        if target:
+            head += f" in a form that {target} runs, which runs a model as a whole or not at all"
         super().__init__("\n".join([head, *(f"  {b}" for b in self.blockers)]))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from fullint.model.ir import Model, Op
+from fullint.model.ir import Array, Model, Op
+from fullint.passes.target_forms import Lacks
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,36 @@ class TargetAnswer:
 
 
 @dataclass(frozen=True)
+class Software:
+    """The software of a target, which says more than a table.
+
+    Attributes:
+        extra: of fullint, that installs it.
+        package: on the package index.
+        licence: of the package.
+        installed: whether it is there.
+    """
+
+    extra: str
+    package: str
+    licence: str
+    installed: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class OwnRun:
+    """What a target's own kernels made of a model.
+
+    Attributes:
+        why: why it did not run, "" where it did.
+        outputs: for each output [samples, ...].
+    """
+
+    why: str
+    outputs: Sequence[Array] = ()
+
+
+@dataclass(frozen=True)
 class DelegateTarget:
     """A target of `partition`.
 
@@ -32,12 +63,22 @@ class DelegateTarget:
         answer: (model, the text after the colon or "") -> the verdict; raises UsageError if the text is invalid.
         detail: placeholder for the text after a colon, "" if there is none.
         node: the runtime's name for its nodes, "" if it creates none.
+        software: what answers for it, where it is installed; None where there is nothing but a table.
+        run: (model, for each input [samples, ...]) -> what its own kernels make of it, where they can be had.
+        tabled: whether there is a table where the software is not installed.
+        whole: whether one refused operator stops the whole model.
+        lacks: operator -> types of activations that its kernel does not take.
     """
 
     name: str
     answer: Callable[[Model, str], TargetAnswer]
     detail: str = ""
     node: str = ""
+    software: Software | None = None
+    run: Callable[[Model, Sequence[Array]], OwnRun] | None = None
+    tabled: bool = True
+    whole: bool = False
+    lacks: Lacks = field(default_factory=dict)
 
     @property
     def usage(self) -> str:

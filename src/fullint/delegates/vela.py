@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 
-from fullint.delegates.target import DelegateTarget, TargetAnswer
+from fullint.delegates.target import DelegateTarget, Software, TargetAnswer
 from fullint.errors import RuntimeFailure, UsageError
 from fullint.model.ir import Model, Op
 from fullint.model.tflite import write_model
@@ -48,7 +48,7 @@ def verdicts(model: Model, config: str) -> dict[Op, str | None]:
     """
     if config not in CONFIGS:
         raise UsageError(f'ethos-u:CONFIG must be one of {", ".join(CONFIGS)}, not "{config}"')
-    if importlib.util.find_spec("ethosu") is None:
+    if not _installed():
         raise UsageError('Vela is not installed: pip install "fullint[ethos-u]"')
     ops = model.main.ops
 
@@ -97,4 +97,10 @@ def _answer(model: Model, detail: str) -> TargetAnswer:
     return TargetAnswer(f"ethos-u:{config}", source(), reasons)
 
 
-TARGET = DelegateTarget("ethos-u", _answer, "CONFIG")
+def _installed() -> bool:
+    return importlib.util.find_spec("ethosu") is not None
+
+
+TARGET = DelegateTarget(
+    "ethos-u", _answer, "CONFIG", software=Software("ethos-u", "ethos-u-vela", "Apache-2.0", _installed), tabled=False
+)

@@ -102,6 +102,7 @@ def prepare(
     evaluate: Evaluate,
     lookups: bool = True,
     wide: bool = False,
+    forms: tuple[RewriteRule, ...] = (),
     check: Callable[[Model], None] = check_structure,
 ) -> list[Change]:
     """Run all passes in place; the structure is checked after each pass that changed something.
@@ -111,6 +112,7 @@ def prepare(
         evaluate: runs a model without inputs and returns its outputs.
         lookups: whether the target runs look-up tables; if not, only operators without a kernel become one.
         wide: whether activations are int16.
+        forms: rules for what the target has no kernel for.
         check: raises an error if the structure is broken.
     """
     changes = sweep(model, inline_composite)
@@ -122,7 +124,7 @@ def prepare(
     check(model)
     if wide:
         changes += _all(model, WIDE, check)
-    changes += _all(model, LAST, check)
+    changes += _all(model, (*forms, *LAST), check)
     return changes + drop_unused(model)
 
 

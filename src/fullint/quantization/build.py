@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from fullint.calibration.signatures import view
+from fullint.delegates.targets import lacks_of
 from fullint.errors import NotIntegerError
 from fullint.model.ir import Array, Buffer, Graph, Tensor
 from fullint.model.tflite import write_model
 from fullint.model.tflite.packed_files import with_packed_files
+from fullint.passes.byte_tables import with_byte_tables
 from fullint.quantization.decide import refusal
 from fullint.quantization.emit import emit
 from fullint.quantization.io_types import set_io
@@ -52,6 +54,7 @@ def build(bench: Workbench, assigned: Assigned, known: Sequence[Refined] = ()) -
             outputs = {n for o, n in zip(old.outputs, new.outputs, strict=True) if o.is_float and not n.is_float}
             outputs -= _of_named(calibrated, old, new)
             set_io(view(emitted.model, new), options.io_types, inputs, outputs)
+        changes += tuple(with_byte_tables(emitted.model, lacks_of(options.target)))
         places = emitted.places()
         if options.synthetic:
             emitted.model.metadata.append((UNCALIBRATED_KEY, Buffer.of(_ascii("synthetic samples"))))

@@ -20,6 +20,7 @@ from fullint.model.ir import Array
 from fullint.model.tflite import read_model, write_model
 from fullint.quantization.causes import FoundCauses
 from fullint.quantization.float_tail import outputs_kept_apart, where_integers_end
+from fullint.quantization.on_target import on_its_kernels
 from fullint.quantization.questions import Judged, accuracy, question
 from fullint.quantization.range_effect import ranges_report
 from fullint.quantization.readings import TRIED
@@ -74,6 +75,8 @@ def certify(bench: Workbench, written: Written) -> Result:
     with bench.trials("ranges") if calibrated.narrowed else contextlib.nullcontext():
         ranges = ranges_report(bench, written, compared.judged.samples)
     certificate = compared.certificate
+    own = on_its_kernels(bench, written, compared.judged.samples)
+    certificate = replace(certificate, kernel_sets=(*certificate.kernel_sets, *own))
     if calibrated.samples:
         certificate = replace(certificate, accuracy=accuracy(compared.judged, calibrated.samples[0], certificate.samples))
     decides = compared.corrected if compared.corrected is not None and loaded.on_purpose else certificate

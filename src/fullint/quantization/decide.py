@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fullint.calibration.signatures import with_graph
+from fullint.delegates.targets import lacks_of
 from fullint.errors import Blocker, NotIntegerError
 from fullint.model.ir import Op, Tensor
 from fullint.ops import ROWS, has_int16
+from fullint.passes.target_forms import Lacks
 from fullint.quantization.assign import assign
 from fullint.quantization.assignment import Granularity
 from fullint.quantization.feasibility import clamps_by_type, scale_blockers
@@ -80,9 +82,8 @@ def _types(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str], tuple[Cha
         changes += [Change("widen", op.origin, op.kind, op.output_name, "computes in int16, as asked") for op in named]
         return calibrated, {**wide, **named}, tuple(changes)
     model = calibrated.model
-    narrow = {
-        op: "int8" for _, op in model.ops() if (row := ROWS.get(op.kind)) is not None and not row.int16 and not op.keep_float
-    }
+    lacks = lacks_of(calibrated.prepared.loaded.options.target)
+    narrow = {op: "int8" for _, op in model.ops() if op.kind in ROWS and not _takes_int16(op, lacks) and not op.keep_float}
     return calibrated, {**narrow, **dict.fromkeys(_refused(calibrated), "int8")}, ()
 
 
@@ -109,11 +110,17 @@ def _with_wide_squares(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str
     wide = wide_operators(model, measured.ranges)
     done = squares_apart(model.main, wide, measured.ranges)
     kinds = {new: kind for op, kind in wide.items() for new in done.made_by.get(op, (op,))}
-    kinds = {op: kind for op, kind in kinds.items() if has_int16(op)}
+    lacks = lacks_of(calibrated.prepared.loaded.options.target)
+    kinds = {op: kind for op, kind in kinds.items() if _takes_int16(op, lacks)}
     if not done.made_by:
         return calibrated, kinds
     measured = replace(measured, ranges={**measured.ranges, **done.ranges})
     return replace(calibrated, model=with_graph(model, model.main, done.graph), measured=measured), kinds
+
+
+def _takes_int16(op: Op, lacks: Lacks) -> bool:
+    """Whether the target has a kernel that computes an operator in int16."""
+    return has_int16(op) and "int16" not in lacks.get(op.kind, ())
 
 
 def _named(calibrated: Calibrated) -> dict[Op, str]:

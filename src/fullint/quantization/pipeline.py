@@ -18,6 +18,7 @@ from fullint.quantization.decide import decide
 from fullint.quantization.load import hand_on_integer, load, require_float, split
 from fullint.quantization.measure import calibrate, equalize
 from fullint.quantization.mixed import mix
+from fullint.quantization.on_target import require_target
 from fullint.quantization.plan import Plan
 from fullint.quantization.prepare import prepare, require_feasible, require_samples
 from fullint.quantization.report import Result
@@ -34,7 +35,7 @@ Stage = Callable[[Workbench, Any], Any]
 
 DECIDE: tuple[Stage, ...] = (require_samples, prepare, require_feasible, calibrate, equalize, mix, decide)
 """From a float model to the parameters of all its tensors."""
-QUANTIZE: tuple[Stage, ...] = (load, hand_on_integer, split, *DECIDE, build, search, certify)
+QUANTIZE: tuple[Stage, ...] = (load, hand_on_integer, split, *DECIDE, build, search, require_target, certify)
 PLAN: tuple[Stage, ...] = (load, require_float, split, *DECIDE)
 
 

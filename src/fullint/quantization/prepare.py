@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from fullint.calibration.samples import WAYS
+from fullint.delegates.targets import lacks_of
 from fullint.errors import NotIntegerError, UsageError
 from fullint.model.ir import Model
 from fullint.model.subgraphs import LOOKUP, copy_model
@@ -16,6 +17,7 @@ from fullint.passes.input_ids import ids_as_integers
 from fullint.passes.named_operators import keep_in_float
 from fullint.passes.qat_params import apply_qat_params, forget_float_params, rounds_values
 from fullint.passes.static_shapes import densify, fix_batch, fold_constants, forget_signatures
+from fullint.passes.target_forms import forms_without
 from fullint.quantization.feasibility import blockers, clamps_by_type, reads_of_nothing, without_int16
 from fullint.quantization.operator_settings import NOTHING, asked_for
 from fullint.quantization.range_selection import select_ranges
@@ -68,7 +70,8 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
         ids = ids_as_integers(model)
         changes += ids
         check_structure(model)
-        changes += run_passes(model, bench.evaluate, target.lookups, wide=options.activations == "int16")
+        forms = forms_without(lacks_of(target.name), options.activations)
+        changes += run_passes(model, bench.evaluate, target.lookups, wide=options.activations == "int16", forms=forms)
         # each loop has its own copies of its graphs by now, in another order
         settings = asked.settings(model)
     behind = " behind a CAST, since float32 is asked for" if options.io_types[0] == "float32" else ""

@@ -27,14 +27,14 @@ from fullint.quantization.variants import in_float, in_int16, with_main
 from fullint.quantization.workbench import Workbench
 from fullint.verification.kernel_outputs import as_read
 from fullint.verification.layer_errors import LostAt
-from fullint.verification.part_scores import WEAK_DB
+from fullint.verification.part_scores import LOST_DB, WEAK_DB
 from fullint.verification.report import Certificate
 
 NOTHING_LEFT = 200.0
 """What a result has whose parts are all equal, or as near as kernels' scales allow."""
 HELPS_DB = 3.0
 """A way that gives less than this more does not help."""
-INT16_MACS = 400_000_000
+INT16_MACS = 1_000_000_000
 """Multiply-accumulates that are spent on trying a whole network in int16, which LiteRT computes slowly: on fewer samples, where
 a network has many."""
 
@@ -86,7 +86,8 @@ def ways_for_parts(bench: Workbench, needed: Needed, certificate: Certificate) -
         return []
     now = min(p.spread_db for p in bad)
     ways = chain(_for_parts(calibrated, {p.operator for p in bad if p.operator >= 0}), _all_in_int16(bench, needed))
-    return _tried(bench, ways, needed, now, lambda f: f.worst_part, WEAK_DB)
+    least = LOST_DB if any(p.status == "lost" for p in bad) else WEAK_DB  # what is lost stops the run
+    return _tried(bench, ways, needed, now, lambda f: f.worst_part, least)
 
 
 def ways_for_outputs(bench: Workbench, needed: Needed, lost: Sequence[LostAt], now: float) -> list[Tried]:

@@ -26,6 +26,7 @@ from fullint.quantization.certify import certify
 from fullint.quantization.decide import decide
 from fullint.quantization.load import load, require_float
 from fullint.quantization.measure import open_all
+from fullint.quantization.on_target import require_target
 from fullint.quantization.pipeline import DECIDE, Stage, run
 from fullint.quantization.prepare import prepare, require_feasible
 from fullint.quantization.report import Result, given_bytes, report_unchanged
@@ -122,7 +123,7 @@ def quantize_hybrid(bench: Workbench, loaded: Loaded) -> Loaded | Result:
     value: Any = replace(
         loaded, request=Request(options), options=options, reference="the given model", assumptions=(SMALL_WEIGHTS,)
     )
-    stages: tuple[Stage, ...] = (*DECIDE, build, search, certify)
+    stages: tuple[Stage, ...] = (*DECIDE, build, search, require_target, certify)
     for stage in stages:
         value = stage(bench, value)
     result: Result = value
@@ -158,7 +159,7 @@ def hand_on_sound(bench: Workbench, selected: Selected) -> Selected | Result:
 
 DECIDE_REPAIR: tuple[Stage, ...] = (prepare, require_feasible, find_ranges, decide)
 """The stages from `Selected` to the parameters of all tensors."""
-MEND: tuple[Stage, ...] = (select, require_mendable, hand_on_sound, *DECIDE_REPAIR, build, search, certify)
+MEND: tuple[Stage, ...] = (select, require_mendable, hand_on_sound, *DECIDE_REPAIR, build, search, require_target, certify)
 REPAIR: tuple[Stage, ...] = (load, quantize_hybrid, *MEND)
 REPAIR_PLAN: tuple[Stage, ...] = (load, require_activations, select, require_mendable, require_float, *DECIDE_REPAIR)
 

@@ -10,11 +10,12 @@ class KernelSet:
     """The result on one of LiteRT's kernel sets.
 
     Attributes:
-        name: "xnnpack", "builtin" or "reference".
+        name: "xnnpack", "builtin", "reference", or a target that runs on a PC ("tflm").
         status: "ran", "absent" (it lacks an operator) or "faulty" (one of its kernels has a known fault).
         samples: number of samples it ran.
         sqnr_db: mean SQNR of the outputs against the reference, in dB, on those samples.
-        disagreement_steps: largest difference from XNNPACK's outputs, in output steps.
+        disagreement_steps: largest difference from XNNPACK's outputs, in output steps; of a target, from the reference
+            kernels' outputs.
         facts: what is known about its kernels for the operators of this model.
     """
 

@@ -59,5 +59,6 @@ def _figures(o: OutputQuality) -> Iterator[str]:
 def _of_kernels(k: KernelSet) -> str:
     if k.status != "ran":
         return "; ".join(k.facts)
-    apart = f", at most {many(k.disagreement_steps or 0, 'step')} from XNNPACK" if k.name != "xnnpack" else ""
+    beside = {"xnnpack": "", "builtin": "XNNPACK", "reference": "XNNPACK"}.get(k.name, "the reference kernels")
+    apart = f", at most {many(k.disagreement_steps or 0, 'step')} from {beside}" if beside else ""
     return many(k.samples, "sample") + apart

@@ -1,0 +1,145 @@
+"""Results for a target run there: forms that it has kernels for, its own software as a judge, its refusals by name."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import calibrate, evaluate, run
+from op_examples import EXAMPLES
+
+import fullint
+from fullint.calibration.observed import observed_tensors
+from fullint.delegates import tflm, tflm_software
+from fullint.delegates.targets import DELEGATES
+from fullint.errors import RuntimeFailure
+from fullint.model.ir import Model
+from fullint.model.ranges import Range
+from fullint.model.tflite import read_bytes
+from fullint.ops import ROWS
+from fullint.ops.builder import Builder
+from fullint.passes.byte_tables import with_byte_tables
+from fullint.quantization.assign import assign
+from fullint.quantization.emit import emit
+from fullint.quantization.lookup_tables import compute_tables
+from fullint.verification.kernel_outputs import integer_inputs
+
+micro = pytest.mark.skipif(not tflm_software.installed(), reason="needs tflite-micro")
+FINITE = {"RSQRT": Range(0.0, 8.0), "LOG": Range(-5.0, 2.0)}
+TFLMS_OWN = {("RSQRT", "int16"): 600, ("SOFTMAX", "int16"): 3, ("LOGISTIC", "int16"): 3, ("TANH", "int16"): 3}
+"""Steps of 65536 that its kernels are from LiteRT's, which look values up in tables of 512 entries."""
+UNSEEN = {("LOG", "int8"), ("UNIDIRECTIONAL_SEQUENCE_LSTM", "int8")}
+"""The first has no range at 0, the second keeps more tensors than TensorFlow Lite Micro takes."""
+
+
+def integer_example(kind: str, dtype: str) -> tuple[Model, list[np.ndarray]]:
+    """The example of a row in integers, and its inputs."""
+    g = Builder()
+    values = EXAMPLES[kind](g)
+    model = g.model()
+    tensors = list(model.main.inputs) if kind in FINITE else observed_tensors(model)
+    stats = calibrate(model, tensors, values)
+    ranges = {**stats.ranges} | ({model.main.outputs[0]: FINITE[kind]} if kind in FINITE else {})
+    assignment = assign(model, replace(stats.measured, ranges=ranges), inputs=dtype)
+    assignment = replace(assignment, tables=compute_tables(model, assignment, evaluate))
+    made = emit(model, assignment).model
+    return made, integer_inputs(made, values)
+
+
+PAIRS = [(k, t) for k, row in ROWS.items() for t in ("int8", "int16") if t == "int8" or row.int16]
+
+
+@micro
+@pytest.mark.parametrize(("kind", "dtype"), [p for p in PAIRS if p not in UNSEEN])
+def test_the_table_says_what_tensorflow_lite_micro_does(kind: str, dtype: str) -> None:
+    """Rows that are not in `LACKS` run there with LiteRT's results; those that are do not, or compute something else."""
+    model, inputs = integer_example(kind, dtype)
+    with_byte_tables(model, {})
+    found = tflm_software.run(model, [x[None] for x in inputs])
+    try:
+        expected = run(model, inputs, "reference")
+    except RuntimeFailure:
+        expected = run(model, inputs, "builtin")
+    far = [int(np.abs(a.astype(np.int64) - b[0].astype(np.int64)).max()) for a, b in zip(expected, found.outputs, strict=False)]
+    same = not found.why and max(far) <= TFLMS_OWN.get((kind, dtype), 2)
+    registered = all(op.kind in tflm.KNOWN for op in model.main.ops)
+    lacking = kind if kind in ROWS and kind != "LOOKUP" else "GATHER"
+    assert same == (registered and dtype not in tflm.LACKS.get(lacking, ())), (found.why, far)
+
+
+def floats(*shape: int, count: int = 24, low: float = -3.0, high: float = 3.0) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.uniform(low, high, shape).astype(np.float32) for _ in range(count)]
+
+
+def chain(g: Builder, kind: str) -> None:
+    x = g.conv(g.input(1, 4, 4, 4))
+    if kind == "RELU6":
+        x = g.op("RELU6", g.op("TANH", x))
+    elif kind == "TILE":
+        x = g.op("TILE", x, g.const(np.int32([1, 2, 1, 3])), shape=(1, 8, 4, 12))
+    elif kind == "SELECT":
+        x = g.op("SELECT", g.op("GREATER", x, g.const(np.float32(0)), dtype="bool"), x, g.op("MUL", x, g.const(np.float32(0.1))))
+    else:
+        x = g.op(kind, g.op("ABS", x) if kind in ("SQRT", "LOG", "RSQRT") else x)
+    g.output(x)
+
+
+@micro
+@pytest.mark.parametrize("activations", ["int8", "int16"])
+@pytest.mark.parametrize("kind", ["EXP", "SQRT", "GELU", "RELU6", "TILE", "SELECT", "HARD_SWISH", "ELU", "SIN", "FLOOR"])
+def test_what_tensorflow_lite_micro_lacks_is_written_with_what_it_has(g: Builder, kind: str, activations: str) -> None:
+    chain(g, kind)
+    data = g.bytes()
+    result = fullint.quantize(data, floats(1, 4, 4, 4), target="tflm", activations=activations)
+    (own,) = [s for s in result.report.certificate.kernel_sets if s.name == "tflm"]
+    assert own.status == "ran" and own.samples == 4 and own.disagreement_steps <= 2
+    elsewhere = fullint.quantize(data, floats(1, 4, 4, 4), activations=activations)
+    assert result.report.certificate.sqnr_db > elsewhere.report.certificate.sqnr_db - 1
+    assert not any(why for why in DELEGATES["tflm"].answer(read_bytes(result.model), "").reasons.values())
+    (ran,) = tflm_software.run_models([result.model], least=True)
+    assert ran.arena > 0
+
+
+@micro
+def test_its_refusal_is_an_error_that_names_the_operator(g: Builder) -> None:
+    x = g.dense(g.input(1, 16), 12)
+    values, places = g.op("TOPK_V2", x, g.const(np.int32(3)), shape=(1, 3), outputs=2)
+    places.dtype = "int32"
+    g.output(values, places)
+    with pytest.raises(fullint.NotIntegerError, match="in a form that tflm runs") as refused:
+        fullint.quantize(g.bytes(), floats(1, 16), target="tflm")
+    (blocker,) = refused.value.blockers
+    assert (blocker.kind, blocker.output) == ("TOPK_V2", values.name)
+    assert "TensorFlow Lite Micro" in blocker.cause and "does not have TOPK_V2" in blocker.cause
+
+
+@micro
+def test_tables_of_bytes_are_exact(g: Builder) -> None:
+    g.output(g.op("SIN", g.input(1, 256)))
+    result = fullint.quantize(g.bytes(), floats(1, 256, count=40), activations="int16")
+    model = read_bytes(result.model)
+    apart = read_bytes(result.model)
+    assert with_byte_tables(apart, tflm.LACKS)
+    codes = np.linspace(-32768, 32767, 256).astype(np.int16).reshape(1, 256)
+    (whole,), (bytes_,) = (run(m, [codes], "reference") for m in (model, apart))
+    assert np.array_equal(whole, bytes_)
+    assert np.array_equal(tflm_software.run(apart, [codes[None]]).outputs[0][0], whole)
+
+
+@micro
+def test_a_model_that_ends_the_process_takes_nothing_down() -> None:
+    found = tflm_software.run_models([b"junk" * 40, fullint.quantize(_dense(), floats(1, 8)).model, b""])
+    assert [bool(r.why) for r in found] == [True, False, True]
+
+
+def _dense() -> bytes:
+    g = Builder(seed=3)
+    g.output(g.dense(g.input(1, 8), 4))
+    return g.bytes()
+
+
+def test_what_stays_on_the_cpu_is_a_warning(g: Builder) -> None:
+    g.output(g.op("GELU", g.conv(g.input(1, 8, 8, 4))))
+    result = fullint.quantize(g.bytes(), floats(1, 8, 8, 4), target="edgetpu")
+    (said,) = [w for w in result.report.warnings if w.startswith("edgetpu leaves")]
+    assert "op 1 GELU" in said and "does not support GELU" in said
