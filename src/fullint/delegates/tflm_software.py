@@ -24,6 +24,7 @@ from fullint.delegates import tflm_program
 from fullint.delegates.target import OwnRun
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import NUMPY_TYPES, Array, Graph, Model, Op, Tensor
+from fullint.model.subgraphs import below
 from fullint.model.tflite import write_model
 from fullint.runtime.supervised import run_supervised
 from fullint.temporary import temporary_folder
@@ -177,7 +178,7 @@ def _alone(model: Model, op: Op) -> Model:
     inputs = [t for t in op.inputs if t is not None and not t.is_constant]
     graph = Graph("alone", [], list(dict.fromkeys(inputs)), list(op.outputs), [op])
     graph.sync_tensors()
-    return Model([graph, *model.graphs[1:]], version=model.version)
+    return Model(below(graph), version=model.version)
 
 
 def _zeros(graph: Graph) -> list[Array] | None:

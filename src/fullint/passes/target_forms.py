@@ -3,6 +3,7 @@
 EXP(x), GELU(x), RELU_N1_TO_1(x)   =>   LOOKUP(x)
 SELECT(c, a, b)                    =>   SELECT_V2(c, a, b)
 RELU6(x)                           =>   MINIMUM(RELU(x), 6)
+GREATER_EQUAL(a, b)                =>   LOGICAL_NOT(GREATER(b, a))
 TILE([a, b], (2, 3))               =>   RESHAPE [1, a, 1, b] -> BROADCAST_TO [2, a, 3, b] -> RESHAPE [2 a, 3 b]
 
 What a target lacks is a fact of the target (`delegates`): operator -> the types of activations that its kernel does not take.
@@ -37,7 +38,8 @@ def forms_without(lacks: Lacks, dtype: str) -> tuple[RewriteRule, ...]:
 
     def only(kind: str, write: Callable[[Op], Rewrite | None]) -> RewriteRule:
         def rule(op: Op, uses: Uses) -> Rewrite | None:
-            return write(op) if op.kind == kind and not op.keep_float else None
+            reals = any(t is not None and t.is_float for t in op.inputs)
+            return write(op) if op.kind == kind and (reals or kind == "SELECT") and not op.keep_float else None
 
         return rule
 
@@ -91,9 +93,49 @@ def _tile_as_broadcast(op: Op) -> Rewrite | None:
     return Rewrite((op,), new, "the target has no TILE: written as RESHAPE, BROADCAST_TO, RESHAPE")
 
 
+def _less(op: Op) -> Rewrite:
+    return _compared(op, (make_op("GREATER", [op.inputs[1], op.inputs[0]], op.outputs),))
+
+
+def _less_equal(op: Op) -> Rewrite:
+    above = twin(op.outputs[0], f"{op.outputs[0].name}/greater")
+    return _compared(op, (make_op("GREATER", op.inputs, [above]), make_op("LOGICAL_NOT", [above], op.outputs)))
+
+
+def _greater_equal(op: Op) -> Rewrite:
+    below = twin(op.outputs[0], f"{op.outputs[0].name}/less")
+    return _compared(op, (make_op("GREATER", [op.inputs[1], op.inputs[0]], [below]), make_op("LOGICAL_NOT", [below], op.outputs)))
+
+
+def _not_equal(op: Op) -> Rewrite:
+    return _compared(op, _apart(op, op.outputs[0]))
+
+
+def _equal(op: Op) -> Rewrite:
+    other = twin(op.outputs[0], f"{op.outputs[0].name}/apart")
+    return _compared(op, (*_apart(op, other), make_op("LOGICAL_NOT", [other], op.outputs)))
+
+
+def _apart(op: Op, out: Tensor) -> tuple[Op, ...]:
+    """Whether one is greater than the other, either way."""
+    a, b = op.inputs[:2]
+    above, below = twin(out, f"{out.name}/greater"), twin(out, f"{out.name}/less")
+    both = make_op("LOGICAL_OR", [above, below], [out])
+    return make_op("GREATER", [a, b], [above]), make_op("GREATER", [b, a], [below]), both
+
+
+def _compared(op: Op, new: tuple[Op, ...]) -> Rewrite:
+    return Rewrite((op,), new, f"the target has no kernel for {op.kind} of this type: written with GREATER")
+
+
 _WITH_FORMS: Mapping[str, Callable[[Op], Rewrite | None]] = {
     "SELECT": _select_v2,
     "RELU6": _relu6_apart,
     "TILE": _tile_as_broadcast,
+    "LESS": _less,
+    "LESS_EQUAL": _less_equal,
+    "GREATER_EQUAL": _greater_equal,
+    "EQUAL": _equal,
+    "NOT_EQUAL": _not_equal,
 }
 """Operators that are written with others."""

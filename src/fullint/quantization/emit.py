@@ -290,7 +290,7 @@ class _Emitter:
         known = self.out.assignment.intermediates.get(op)
         if not known:
             return op.intermediates
-        return [Tensor(f"{op.outputs[0].name}/intermediate{i}", (), e.dtype, quant=e.quant) for i, e in enumerate(known)]
+        return [Tensor(f"{op.outputs[0].name}/intermediate{i}", (0,), e.dtype, quant=e.quant) for i, e in enumerate(known)]
 
 
 def _true_zero_bias(op: Op, data: int, weight: int, bias: int) -> None:
