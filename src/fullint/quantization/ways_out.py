@@ -86,7 +86,7 @@ def ways_for_parts(bench: Workbench, needed: Needed, certificate: Certificate) -
         return []
     now = min(p.spread_db for p in bad)
     ways = chain(_for_parts(calibrated, {p.operator for p in bad if p.operator >= 0}), _all_in_int16(bench, needed))
-    least = LOST_DB if any(p.status == "lost" for p in bad) else WEAK_DB  # what is lost stops the run
+    least = WEAK_DB if all(p.status == "weak" for p in bad) else LOST_DB  # what is lost stops the run
     return _tried(bench, ways, needed, now, lambda f: f.worst_part, least)
 
 
