@@ -1,6 +1,11 @@
 """Results for a target run there: forms that it has kernels for, its own software as a judge, its refusals by name."""
 
+import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,3 +154,86 @@ def test_what_stays_on_the_cpu_is_a_warning(g: Builder) -> None:
     result = fullint.quantize(g.bytes(), floats(1, 8, 8, 4), target="edgetpu")
     (said,) = [w for w in result.report.warnings if w.startswith("edgetpu leaves")]
     assert "op 1 GELU" in said and "does not support GELU" in said
+
+
+def deep() -> bytes:
+    g = Builder(seed=5)
+    x = g.conv(g.input(1, 16, 16, 3, name="picture */ \\"), 8, activation="RELU")
+    x = g.op("MUL", x, g.op("TANH", x))
+    g.output(g.op("SOFTMAX", g.dense(g.reshape(g.depthwise(x), 1, -1), 5), beta=1.0))
+    return g.bytes()
+
+
+@micro
+def test_the_arena_that_is_said_is_the_smallest() -> None:
+    result = fullint.quantize(deep(), floats(1, 16, 16, 3), target="tflm", min_sqnr=0)
+    found = fullint.inspect(result.model, target="tflm").micro
+    assert found is not None and found.flash == len(result.model)
+    assert found.arena >= found.persistent + found.activations
+    assert [fits(result.model, found.arena), fits(result.model, int(found.arena * 0.9))] == [True, False]
+    assert found.resolver == (
+        "AddConv2D()",
+        "AddDepthwiseConv2D()",
+        "AddFullyConnected()",
+        "AddMul()",
+        "AddReshape()",
+        "AddSoftmax()",
+        "AddTanh()",
+    )
+    main = read_bytes(result.model).main
+    assert main.ops[found.peak].kind == "MUL" and [t.bytes for t in found.alive] == [2048] * 3
+    (own,) = [s for s in result.report.certificate.kernel_sets if s.name == "tflm"]
+    assert own.facts == (f"arena {found.arena:,} B on a 64-bit host, less where pointers are shorter",)
+
+
+def fits(model: bytes, arena: int) -> bool:
+    script = "import sys; from tflite_micro.python.tflite_micro import runtime as r; r.Interpreter.from_bytes"
+    call = f"{script}(sys.stdin.buffer.read(), arena_size={arena})"
+    done = subprocess.run([sys.executable, "-c", call], input=model, capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@micro
+@pytest.mark.parametrize("command", ["quantize", "repair"])
+def test_c_sources_have_the_model_and_what_it_needs(tmp_path: Path, command: str) -> None:
+    (tmp_path / "float.tflite").write_bytes(deep())
+    np.save(tmp_path / "samples.npy", np.concatenate(floats(1, 16, 16, 3)))
+    half = fullint.quantize(deep(), floats(1, 16, 16, 3), keep_float="TANH", min_sqnr=0).model
+    (tmp_path / "half.tflite").write_bytes(half)
+    given = ["float.tflite", "-c", "samples.npy"] if command == "quantize" else ["half.tflite", "-c", "samples.npy"]
+    words = [command, *given, "-o", "out.tflite", "--target", "tflm", "--c-array", "net", "--min-sqnr", "0"]
+    run_command = [sys.executable, "-m", "fullint", *words]
+    subprocess.run(run_command, cwd=tmp_path, check=True, capture_output=True)
+    again = subprocess.run(run_command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert again.returncode == 2 and "--force" in again.stderr
+    made = (tmp_path / "out.tflite").read_bytes()
+    header = (tmp_path / "net.h").read_text()
+    assert f"#define NET_ARENA_BYTES {fullint.inspect(made, target='tflm').micro.arena}" in header
+    assert "(resolver).AddDepthwiseConv2D();" in header and "#define NET_OUTPUT_0_SCALE 0.00390625f" in header
+    code = bytes(int(b, 16) for b in re.findall("0x[0-9a-f]{2}", (tmp_path / "net.cc").read_text()))
+    assert code == made
+    program = """#include <stdio.h>
+    #include "net.h"
+    int main() { printf("%u %d %d", net_len, NET_OPERATORS, NET_INPUT_0_ZERO_POINT); return (unsigned long)net % 16; }"""
+    (tmp_path / "main.cc").write_text(program)
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc")
+    subprocess.run("gcc -Wall -Werror main.cc net.cc -lstdc++ -o main".split(), cwd=tmp_path, check=True)
+    said = subprocess.run([str(tmp_path / "main")], capture_output=True, text=True, check=True).stdout.split()
+    main = read_bytes(made).main
+    assert said == [str(len(made)), str(len({op.kind for op in main.ops})), str(main.inputs[0].quant.zero_point[0])]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--target", "tflm", "--c-array", "1st"], "is no name in C"),
+        (["--target", "tflm", "--c-array", "net.cc"], "is no name in C"),
+        (["--c-array", "net"], "add --target tflm"),
+        (["--target", "tflm", "--c-array", "nowhere/net"], "no such folder"),
+    ],
+)
+def test_names_of_sources_are_looked_at_before_the_work(tmp_path: Path, words: list[str], says: str) -> None:
+    command = [sys.executable, "-m", "fullint", "quantize", "missing.tflite", "--synthetic", "-o", "o.tflite", *words]
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.returncode == 2 and says in done.stderr

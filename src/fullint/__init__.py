@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fullint.auditing.inspect import inspect
     from fullint.comparing.pipeline import CompareReport, compare
     from fullint.deployment.benchmark import BenchmarkReport, benchmark
+    from fullint.deployment.c_array import write_c_array
     from fullint.deployment.logs import LogReport, readlog
     from fullint.deployment.partition import PartitionReport, partition
     from fullint.errors import (
@@ -72,6 +73,7 @@ _HOMES = {
     "sensitivity": "sensitivities.pipeline",
     "SensitivityReport": "sensitivities.pipeline",
     "read_model": "model.tflite",
+    "write_c_array": "deployment.c_array",
     "write_model": "model.tflite",
     "AccuracyError": "errors",
     "Blocker": "errors",
@@ -133,6 +135,7 @@ __all__ = [
     "repair_plan",
     "sensitivity",
     "setup",
+    "write_c_array",
     "write_model",
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fullint.auditing.report_document import inspection_document
 from fullint.auditing.snippets import write_snippet
@@ -13,10 +14,13 @@ from fullint.model.ir import Model, Op, Tensor
 from fullint.model.tflite import read_model
 from fullint.ops.macs import macs
 from fullint.ops.structure import check_readable
-from fullint.options.choices import SNIPPET_LANGUAGES
+from fullint.options.choices import MEASURED, SNIPPET_LANGUAGES
 from fullint.options.of_samples import one_of
 from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.runtime.damaged_models import diagnosing
+
+if TYPE_CHECKING:
+    from fullint.delegates.micro_memory import MicroMemory
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,11 @@ class SignatureInfo:
 
 @dataclass(frozen=True, repr=False)
 class Inspection(Report):
-    """The result of `inspect`; sizes are in bytes. `snippet` is the text of a source file, "" if none was asked for."""
+    """The result of `inspect`; sizes are in bytes.
+
+    `snippet` is the text of a source file, "" if none was asked for; `micro` what the model takes on a microcontroller, None if
+    that was not asked for.
+    """
 
     schema_version: int
     file: str
@@ -76,6 +84,7 @@ class Inspection(Report):
     subgraphs: int
     operator_list: tuple[OperatorInfo, ...]
     snippet: str = ""
+    micro: MicroMemory | None = None
 
     def rows(self) -> tuple[OperatorInfo, ...]:
         """The operators."""
@@ -87,20 +96,23 @@ class Inspection(Report):
 
 
 @diagnosing
-def inspect(model: str | Path | bytes, snippet: str | None = None) -> Inspection:
+def inspect(model: str | Path | bytes, snippet: str | None = None, target: str | None = None) -> Inspection:
     """Read a model and describe its contents.
 
     Args:
         model: path or bytes of a `.tflite`.
         snippet: write code that quantizes the inputs and reads the outputs, in "python", "cpp", "c" (for microcontrollers)
             or "kotlin".
+        target: "tflm" to measure what it takes on a microcontroller, with TensorFlow Lite Micro's allocator.
 
     Raises:
         ModelFormatError: it is not a readable TFLite model.
-        UsageError: there is no snippet in this language, or none for such inputs and outputs.
+        UsageError: there is no snippet in this language, or none for such inputs and outputs; nothing measures the target.
     """
     if snippet is not None:
         one_of("snippet", snippet, SNIPPET_LANGUAGES)
+    if target is not None:
+        one_of("target", target, MEASURED)
     read = read_model(model)
     check_readable(read)
     size = len(model) if isinstance(model, bytes) else Path(model).stat().st_size
@@ -129,7 +141,14 @@ def inspect(model: str | Path | bytes, snippet: str | None = None) -> Inspection
         subgraphs=len(read.graphs),
         operator_list=operators,
         snippet=write_snippet(read.main, snippet, file) if snippet is not None else "",
+        micro=_micro(model) if target is not None else None,
     )
+
+
+def _micro(model: str | Path | bytes) -> MicroMemory:
+    from fullint.delegates.micro_memory import micro_memory
+
+    return micro_memory(model if isinstance(model, bytes) else Path(model).read_bytes())
 
 
 def _operator(model: Model, graph: int, op: Op) -> OperatorInfo:

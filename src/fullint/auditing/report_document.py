@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fullint.auditing.audit import AuditReport, FileAudit, Finding
     from fullint.auditing.explain import RulePage
     from fullint.auditing.inspect import Inspection
+    from fullint.delegates.micro_memory import MicroMemory
 
 
 def audit_document(report: AuditReport) -> Document:
@@ -85,6 +86,10 @@ def _code_line(line: str) -> Line:
     return Line(line[2 * depth :], depth=depth)
 
 
+MOST_ALIVE = 4
+"""Tensors of the peak that are named."""
+
+
 def _of_inspection(found: Inspection) -> Iterator[Block]:
     counts = f"{many(found.operators, 'operator')}, {found.float_operators} of them float"
     macs = f"{found.macs / 1e6:.2f} M MACs, {many(found.subgraphs, 'subgraph')}"
@@ -97,6 +102,8 @@ def _of_inspection(found: Inspection) -> Iterator[Block]:
     for s in found.signatures:
         ins, outs = (", ".join(str(n) for n, _ in pairs) for pairs in (s.inputs, s.outputs))
         yield Line(f"signature {s.key}: {ins} -> {outs}", depth=1)
+    if found.micro is not None:
+        yield from _of_memory(found.micro)
     columns = ("op", "kind", "version", "types", "output", "shape", "MACs", "constants")
     rows = []
     for o in found.operator_list:
@@ -105,6 +112,17 @@ def _of_inspection(found: Inspection) -> Iterator[Block]:
         macs = f"{o.macs:,}" if o.macs else ""
         rows.append((index, o.kind, str(o.version), o.dtypes, o.output, shape, macs, size(o.constant_bytes)))
     yield Table(columns, tuple(rows))
+
+
+def _of_memory(m: MicroMemory) -> Iterator[Block]:
+    arena = f"{m.persistent:,} B persistent, {m.activations:,} B activations and scratch buffers"
+    yield Line(f"arena {m.arena:,} B on a 64-bit host ({arena}), less where pointers are shorter; {m.source}", depth=1)
+    shown = ", ".join(f'"{cut(t.name)}" {t.bytes:,} B' for t in m.alive[:MOST_ALIVE])
+    more = f" and {len(m.alive) - MOST_ALIVE} more" if len(m.alive) > MOST_ALIVE else ""
+    yield Line(f"most is alive at op {m.peak}: {shown}{more}", depth=1)
+    yield Line(f"flash {m.flash:,} B", depth=1)
+    yield Line(f"tflite::MicroMutableOpResolver<{len(m.resolver)}> resolver;", depth=1)
+    yield from (Line(f"resolver.{line};", depth=1) for line in m.resolver)
 
 
 def rules_document(rules: Sequence[RulePage]) -> Document:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import check_output, errors, present, progress
+from fullint.cli.shell import check_c_array, check_output, errors, present, progress
 from fullint.errors import UsageError
 from fullint.files import write_atomically
 from fullint.options import RepairOptions
@@ -75,9 +75,12 @@ def explain(rule: str | None, as_json: bool) -> None:
 @option.output
 @option.of(RepairOptions)
 @click.option("--dry-run", is_flag=True, help="Print what would be fixed and what would be left as it is; write nothing.")
+@option.c_array
 @option.force
 @option.output_forms("Print the report as JSON.")
-def repair(model: str, output: str | None, dry_run: bool, force: bool, as_json: bool, **options: Any) -> None:
+def repair(
+    model: str, output: str | None, dry_run: bool, c_array: str | None, force: bool, as_json: bool, **options: Any
+) -> None:
     """Make a half-quantized or faulty MODEL all integer; samples (-c) are needed only for ranges the file does not give.
 
     \b
@@ -85,6 +88,7 @@ def repair(model: str, output: str | None, dry_run: bool, force: bool, as_json: 
       fullint repair half.tflite -o repaired.tflite
     """
     with errors(as_json), progress() as bar:
+        from fullint.deployment.c_array import write_c_array
         from fullint.repairing.pipeline import repair as run
         from fullint.repairing.pipeline import repair_plan
 
@@ -94,7 +98,10 @@ def repair(model: str, output: str | None, dry_run: bool, force: bool, as_json: 
         if output is None:
             raise UsageError("where should the result go? give -o FILE (or --dry-run)")
         check_output(output, force)
+        check_c_array(c_array, options["target"], force)
         target = Path(output).absolute()
         done = run(model, progress=bar, **options)
         write_atomically(target, done.model, over=force)
+        if c_array is not None:
+            write_c_array(done.model, c_array, force=force)
         present(done.report, as_json)

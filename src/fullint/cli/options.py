@@ -55,6 +55,11 @@ def stacked(*decorators: Decorator) -> Decorator:
 model = click.argument("model", type=click.Path())
 output = click.option("-o", "--output", type=click.Path(dir_okay=False), help="Where to write the result.")
 force = click.option("--force", is_flag=True, help="Overwrite the output.")
+c_array = click.option(
+    "--c-array",
+    metavar="NAME",
+    help="With --target tflm: write NAME.cc and NAME.h, too, with the model, its arena, operators and quantization.",
+)
 force_again = click.option("--force", is_flag=True, help="Create it again if it exists.")
 
 

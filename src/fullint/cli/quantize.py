@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import check_output, errors, present, progress
+from fullint.cli.shell import check_c_array, check_output, errors, present, progress
 from fullint.errors import UsageError
 from fullint.files import write_atomically
 from fullint.options import QuantizeOptions
-from fullint.options.choices import SNIPPET_LANGUAGES
+from fullint.options.choices import MEASURED, SNIPPET_LANGUAGES
 
 
 @click.command()
@@ -20,9 +20,10 @@ from fullint.options.choices import SNIPPET_LANGUAGES
 @option.output
 @option.of(QuantizeOptions)
 @click.option("--plan", is_flag=True, help="Print the scale and zero point of every tensor and write nothing.")
+@option.c_array
 @option.force
 @option.output_forms("Print the report as JSON.")
-def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: bool, **options: Any) -> None:
+def quantize(model: str, output: str | None, plan: bool, c_array: str | None, force: bool, as_json: bool, **options: Any) -> None:
     """Make MODEL all integer: int8 operators, int32 biases, verified and executed.
 
     MODEL is a .tflite; or a .keras, .h5, .onnx or .pt2 file, a SavedModel folder, or module.py:function, which other
@@ -33,6 +34,7 @@ def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: b
       fullint quantize model.tflite -c samples.npz -o model_int8.tflite
     """
     with errors(as_json), progress() as bar:
+        from fullint.deployment.c_array import write_c_array
         from fullint.quantization import pipeline
 
         if plan:
@@ -41,9 +43,12 @@ def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: b
         if output is None:
             raise UsageError("where should the result go? give -o FILE (or --plan)")
         check_output(output, force, model)
+        check_c_array(c_array, options["target"], force)
         target = Path(output).absolute()
         result = pipeline.quantize(model, progress=bar, **options)
         write_atomically(target, result.model, over=force)
+        if c_array is not None:
+            write_c_array(result.model, c_array, force=force)
         present(result.report, as_json)
 
 
@@ -54,8 +59,13 @@ def quantize(model: str, output: str | None, plan: bool, force: bool, as_json: b
     type=click.Choice(SNIPPET_LANGUAGES),
     help="Print only code that quantizes the inputs and reads the outputs, with the file's numbers. c: for microcontrollers.",
 )
+@click.option(
+    "--target",
+    type=click.Choice(MEASURED),
+    help="Measure what it takes there, too: arena, flash, and the operators to register.",
+)
 @option.output_forms("Print everything as JSON.")
-def inspect(model: str, snippet: str | None, as_json: bool) -> None:
+def inspect(model: str, snippet: str | None, target: str | None, as_json: bool) -> None:
     """Show what is in MODEL: operators, types, sizes, MACs, signatures. Nothing is run.
 
     \b
@@ -65,7 +75,7 @@ def inspect(model: str, snippet: str | None, as_json: bool) -> None:
     with errors(as_json):
         from fullint.auditing import inspect as inspection
 
-        present(inspection.inspect(model, snippet), as_json)
+        present(inspection.inspect(model, snippet, target), as_json)
 
 
 @click.command()

@@ -41,6 +41,22 @@ ASKED = "fullint.renderings"
 """Where a command's context holds the files that renderings go to, by the name of the rendering."""
 
 
+MICRO = "tflm"
+"""The target that C sources are for."""
+
+
+def check_c_array(name: str | None, target: str, force: bool) -> None:
+    """Find out before the work whether the sources can be written."""
+    if name is None:
+        return
+    if target != MICRO:
+        raise UsageError(f"c_array: sources are for microcontrollers: add --target {MICRO}")
+    from fullint.deployment.c_array import paths
+
+    for path in paths(name):
+        check_output(str(path), force)
+
+
 def check_output(path: str, force: bool, source: str | None = None) -> None:
     """Find out before the work, not after it, that the result has no place to go: not over a framework's model, for one."""
     if source is not None and not source.endswith(".tflite") and _same(source, path):

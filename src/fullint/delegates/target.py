@@ -48,10 +48,12 @@ class OwnRun:
     Attributes:
         why: why it did not run, "" where it did.
         outputs: for each output [samples, ...].
+        notes: what else it says, in sentences.
     """
 
     why: str
     outputs: Sequence[Array] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

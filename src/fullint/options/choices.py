@@ -31,6 +31,10 @@ ACTIVATION_TYPES = ("int8", "int16")
 EFFORTS = ("fast", "balanced", "best")
 WEIGHTS = ("auto", "per-channel", "per-tensor")
 FRAMEWORK_NAMES = ("auto", "keras", "torch", "onnx")
+MEASURED = ("tflm",)
+"""Targets that `inspect` measures memory for."""
+MEASURED = ("tflm",)
+"""Targets that `inspect` measures memory for."""
 SNIPPET_LANGUAGES = ("python", "cpp", "c", "kotlin")
 
 MOST_DB, ACCURACY = 100, "accuracy"

@@ -87,8 +87,8 @@ def on_its_kernels(bench: Workbench, written: Written, samples: Sequence[Sequenc
         steps = 0
         for i, expected in enumerate(_by_litert(bench, written, few)):
             steps = max(steps, largest_steps(expected, [o[i] for o in found.outputs]))
-    facts = (f"farther than {TOO_FAR} steps from LiteRT's reference kernels",) if steps > TOO_FAR else ()
-    return (KernelSet(target.name, "ran", len(few), None, steps, facts),)
+    far = (f"farther than {TOO_FAR} steps from LiteRT's reference kernels",) if steps > TOO_FAR else ()
+    return (KernelSet(target.name, "ran", len(few), None, steps, (*found.notes, *far)),)
 
 
 def _by_litert(bench: Workbench, written: Written, samples: Sequence[list[Array]]) -> list[list[Array]]:
