@@ -14,7 +14,7 @@ from fullint.model.ir import Model, Op, Tensor
 from fullint.model.tflite import read_model
 from fullint.ops.macs import macs
 from fullint.ops.structure import check_readable
-from fullint.options.choices import MEASURED, SNIPPET_LANGUAGES
+from fullint.options.choices import MEMORY_TARGETS, SNIPPET_LANGUAGES
 from fullint.options.of_samples import one_of
 from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.runtime.damaged_models import diagnosing
@@ -112,7 +112,7 @@ def inspect(model: str | Path | bytes, snippet: str | None = None, target: str |
     if snippet is not None:
         one_of("snippet", snippet, SNIPPET_LANGUAGES)
     if target is not None:
-        one_of("target", target, MEASURED)
+        one_of("target", target, MEMORY_TARGETS)
     read = read_model(model)
     check_readable(read)
     size = len(model) if isinstance(model, bytes) else Path(model).stat().st_size

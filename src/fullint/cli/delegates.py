@@ -31,8 +31,8 @@ class TargetName(click.ParamType):  # type: ignore[type-arg]
     type=TargetName(),
     help="The delegate, or the device's compiler.",
 )
-@click.option("--after", type=click.Choice(["repair"]), help="Show the cut of the repaired model, too.")
-@option.samples("Samples for the repair, where it needs some; as in quantize.")
+@click.option("--after", type=click.Choice(["quantize", "repair"]), help="Show the cut of what that makes of it, too.")
+@option.samples("Samples for --after, where it needs some; as in quantize.")
 @option.of_workers
 @option.output_forms("Print everything as JSON.")
 def partition(

@@ -12,7 +12,7 @@ from fullint.cli.shell import check_c_array, check_output, errors, present, prog
 from fullint.errors import UsageError
 from fullint.files import write_atomically
 from fullint.options import QuantizeOptions
-from fullint.options.choices import MEASURED, SNIPPET_LANGUAGES
+from fullint.options.choices import MEMORY_TARGETS, SNIPPET_LANGUAGES
 
 
 @click.command()
@@ -61,7 +61,7 @@ def quantize(model: str, output: str | None, plan: bool, c_array: str | None, fo
 )
 @click.option(
     "--target",
-    type=click.Choice(MEASURED),
+    type=click.Choice(MEMORY_TARGETS),
     help="Measure what it takes there, too: arena, flash, and the operators to register.",
 )
 @option.output_forms("Print everything as JSON.")

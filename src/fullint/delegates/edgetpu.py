@@ -57,6 +57,21 @@ def _no_batch(op: Op) -> str | None:
     return "it reduces the batch" if rank == 4 and 0 in [a % rank for a in axes.array.reshape(-1).tolist()] else None
 
 
+def _depth(op: Op) -> str | None:
+    x = op.input(0)
+    depth = x.shape[-1] if x is not None and x.shape else 0
+    return f"it has {depth} channels, and the compiler takes multiples of 4" if depth % 4 else None
+
+
+def _moves(op: Op) -> str | None:
+    """Not in the documented table, and refused in the compiler's reports, but where nothing moves."""
+    x, order = op.input(0), op.input(1)
+    if x is None or order is None or order.buffer is None:
+        return None
+    long = [a for a in order.array.reshape(-1).tolist() if x.shape[a] > 1]
+    return "it moves axes, which the compiler refuses" if long != sorted(long) else None
+
+
 def _no_batch_pad(op: Op) -> str | None:
     t = op.input(1)
     return "it pads the batch" if t is not None and t.buffer is not None and len(t.shape) == 2 and t.array[0].any() else None
@@ -106,7 +121,7 @@ _KNOWN: dict[str, tuple[Condition, ...]] = {
     "LOGISTIC": (),
     "MAXIMUM": (),
     "MAX_POOL_2D": (_PLAIN,),
-    "MEAN": (Static((1,)), Custom(_no_batch)),
+    "MEAN": (Static((1,)), Custom(_no_batch), Custom(_depth)),
     "MINIMUM": (),
     "MUL": (),
     "PACK": (Option("axis", (1, 2, 3, -1, -2), "it packs along the batch"),),
@@ -137,7 +152,7 @@ _KNOWN: dict[str, tuple[Condition, ...]] = {
     "SUB": (),
     "SUM": (Static((1,)), Custom(_no_batch)),
     "TANH": (),
-    "TRANSPOSE": (Static((1,)),),
+    "TRANSPOSE": (Static((1,)), Custom(_moves)),
     "TRANSPOSE_CONV": (Static((0, 1)),),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (),
     "DEQUANTIZE": (Never("its output is float"),),
@@ -146,6 +161,9 @@ _KNOWN: dict[str, tuple[Condition, ...]] = {
 TABLE = AcceptanceTable(
     "edgetpu", _SOURCE, tuple(_row(k, *c) for k, c in _KNOWN.items()), (Custom(_eight_bits), Custom(_old_enough))
 )
+
+
+FOLLOWS = "it follows an unsupported operator, and the compiler maps a single subgraph only"
 
 
 def cut_once(graph: Graph, verdict: dict[Op, str | None]) -> dict[Op, str | None]:
@@ -157,7 +175,7 @@ def cut_once(graph: Graph, verdict: dict[Op, str | None]) -> dict[Op, str | None
         if verdict[op] is not None or behind:
             after.update(op.outputs)
         if verdict[op] is None and behind:
-            found[op] = "it follows an unsupported operator, and the compiler maps a single subgraph only"
+            found[op] = FOLLOWS
     return found
 
 

@@ -14,7 +14,7 @@ from fullint.errors import UsageError
 from fullint.model.ir import NUMPY_TYPES, Graph, Model, Op, Tensor
 from fullint.model.tflite import read_model
 
-METHODS = {
+RESOLVER_METHODS = {
     "BATCH_MATMUL": "BatchMatMul",
     "CUMSUM": "CumSum",
     "PADV2": "PadV2",
@@ -88,7 +88,7 @@ def resolver_lines(model: Model) -> Iterator[str]:
     """A line for each operator that the model needs, as MicroMutableOpResolver has them."""
     for kind in sorted({op.kind for _, op in model.ops()}):
         words = [w if w == "2D" else w.capitalize() for w in kind.split("_")]
-        yield f"Add{METHODS.get(kind, ''.join(words))}()"
+        yield f"Add{RESOLVER_METHODS.get(kind, ''.join(words))}()"
 
 
 def peak_of(graph: Graph) -> tuple[int, list[Tensor]]:

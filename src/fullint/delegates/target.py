@@ -17,11 +17,18 @@ class TargetAnswer:
         name: the target with its level or configuration.
         source: where the verdict comes from.
         reasons: operator -> why the target does not accept it, or None if it does.
+        own: whether its own software said so, and not a table.
     """
 
     name: str
     source: str
     reasons: Mapping[Op, str | None]
+    own: bool = False
+
+    @property
+    def speaker(self) -> str:
+        """Who says so."""
+        return self.source if self.own else f"fullint's table ({self.source})"
 
 
 @dataclass(frozen=True)

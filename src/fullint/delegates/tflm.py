@@ -79,10 +79,10 @@ TABLE = AcceptanceTable("tflm", _SOURCE, tuple(Row(kind, _OWN.get(kind, ()), f"A
 def _answer(model: Model, detail: str) -> TargetAnswer:
     by_table = verdicts(model.main, TABLE)
     if not tflm_software.installed():
-        return TargetAnswer("tflm", f"fullint's table ({TABLE.source})", by_table)
+        return TargetAnswer("tflm", TABLE.source, by_table)
     refused = tflm_software.verdicts(model)
     wrong = {op: why for op, why in by_table.items() if why is not None and op.kind in ("SUM", "RELU6")}
-    return TargetAnswer("tflm", tflm_software.source(), {op: why or wrong.get(op) for op, why in refused.items()})
+    return TargetAnswer("tflm", tflm_software.source(), {op: why or wrong.get(op) for op, why in refused.items()}, own=True)
 
 
 TARGET = DelegateTarget(

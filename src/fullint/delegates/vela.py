@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 from fullint.delegates.target import DelegateTarget, Software, TargetAnswer
+from fullint.documents import cut
 from fullint.errors import RuntimeFailure, UsageError
 from fullint.model.ir import Model, Op
 from fullint.model.tflite import write_model
@@ -29,7 +30,7 @@ CONFIGS = tuple(
 )
 PATIENCE = 300.0
 _WARNING = re.compile(
-    r"Warning \(supported operators\) operator: \w+, ofm: 'fullint_op(\d+)'\n+Reason: (.*(?:\n(?!Warning|\s*$).*)*)"
+    r"Warning \(supported operators\) operator: \w+, ofm: 'fullint_op(\d+)'\n+Reason: (.*(?:\n(?!Warning|[ \t]*\n|[ \t]*\Z).*)*)"
 )
 _MARK = re.compile(r"fullint_op(\d+)(?:_act)?")
 
@@ -53,7 +54,7 @@ def verdicts(model: Model, config: str) -> dict[Op, str | None]:
     ops = model.main.ops
 
     def name(m: re.Match[str]) -> str:
-        return f'"{ops[int(m[1])].output_name}"'
+        return f'"{cut(ops[int(m[1])].output_name)}"'
 
     found = _WARNING.findall(_run(_named(model), config))
     reasons = {int(i): _MARK.sub(name, " ".join(why.split())) for i, why in found}
@@ -94,7 +95,7 @@ def _run(data: bytes, config: str) -> str:
 def _answer(model: Model, detail: str) -> TargetAnswer:
     config = detail or DEFAULT
     reasons = verdicts(model, config)
-    return TargetAnswer(f"ethos-u:{config}", source(), reasons)
+    return TargetAnswer(f"ethos-u:{config}", source(), reasons, own=True)
 
 
 def _installed() -> bool:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fullint.auditing.audit import read_for_audit
+from fullint.delegates.edgetpu import FOLLOWS
 from fullint.delegates.partitioner import Subset, subsets
 from fullint.delegates.target import TargetAnswer
 from fullint.delegates.targets import DELEGATES
 from fullint.deployment.partition_document import partition_document
 from fullint.documents import Document
 from fullint.errors import UsageError
-from fullint.model.ir import NUMPY_TYPES, Graph, Model, Tensor
+from fullint.model.ir import NUMPY_TYPES, Graph, Model, Op, Tensor
 from fullint.ops.macs import macs
 from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.runtime.damaged_models import diagnosing
+from fullint.targets import TARGETS
+
+AFTER = {"quantize": "quantized", "repair": "repaired"}
+"""What can be done before a second look, and what the model is then called."""
+LEAST_CUT, MOST_TRIED = 3, 60
+"""Partitions that are too many to be one operator's matter of course, and refused operators that are tried one by one."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,23 @@ class Partition:
     crossing_bytes: int
 
 
+@dataclass(frozen=True)
+class OneCut:
+    """An operator that alone cuts the graph, and how it would be cut if the delegate accepted it.
+
+    Attributes:
+        index, kind, output: of the operator.
+        partitions: number of partitions without it.
+        kernels: number of delegated partitions without it.
+    """
+
+    index: int
+    kind: str
+    output: str
+    partitions: int
+    kernels: int
+
+
 @dataclass(frozen=True, repr=False)
 class PartitionReport(Report):
     """The result of `partition`.
@@ -79,7 +104,8 @@ class PartitionReport(Report):
         taken_macs_share: the share of multiply-accumulates that is delegated, 0 to 1.
         pieces: the partitions, in order of execution.
         refused: the operators that are not delegated, and why.
-        after: the same report for the repaired model, if requested.
+        after: the same report for the quantized or repaired model, if requested.
+        one_cut: the operator that alone cuts the graph most, None where none does.
     """
 
     schema_version: int
@@ -96,6 +122,7 @@ class PartitionReport(Report):
     pieces: tuple[Partition, ...]
     refused: tuple[Refusal, ...]
     after: PartitionReport | None = None
+    one_cut: OneCut | None = None
 
     def rows(self) -> tuple[Refusal, ...]:
         """The operators that are not delegated, and why."""
@@ -123,27 +150,43 @@ def partition(
         target: name of a target (`delegates.targets`), such as "xnnpack", "nnapi[:LEVEL]" (API level, 30 by default) or
             "ethos-u[:CONFIG]" (an accelerator configuration of Arm's Vela, "ethos-u55-128" by default; needs the package
             ethos-u-vela).
-        after: "repair" to also partition the repaired model.
-        samples: samples for the repair, if it needs them.
+        after: "quantize" or "repair" to also partition what that makes of the model for the target.
+        samples: samples for it, if it needs them.
         worker_memory, worker_seconds: limits of each process that runs a model, in GB and seconds of one run; as in
             `quantize`.
 
     Raises:
         ModelFormatError, UsageError: the file is not a model; the target is unknown.
     """
-    if after not in (None, "repair"):
-        raise UsageError(f'after must be "repair", not "{after}"')
+    if after not in (None, *AFTER):
+        raise UsageError(f'after must be {" or ".join(AFTER)}, not "{after}"')
     if samples is not None and after is None:
-        raise UsageError('samples are only used to repair the model: add after="repair" (--after repair), or give no samples')
+        raise UsageError('samples are only used with after="quantize" or "repair" (--after): add it, or give no samples')
     read = read_for_audit(model)
     name = "" if isinstance(model, bytes) else str(model)
     later = None
+    if after is not None:
+        where = target.partition(":")[0]
+        made = _made(after)(
+            model,
+            samples,
+            target=where if where in TARGETS else "litert",
+            worker_memory=worker_memory,
+            worker_seconds=worker_seconds,
+        )
+        later = cut(read_for_audit(made.model), target, f"{name} {AFTER[after]}")
+    return cut(read, target, name, later)
+
+
+def _made(after: str) -> Callable[..., Any]:
+    """What makes the other model."""
     if after == "repair":
         from fullint.repairing.pipeline import repair
 
-        repaired = repair(model, samples, worker_memory=worker_memory, worker_seconds=worker_seconds)
-        later = cut(read_for_audit(repaired.model), target, f"{name} repaired")
-    return cut(read, target, name, later)
+        return repair
+    from fullint.quantization.pipeline import quantize
+
+    return quantize
 
 
 def cut(model: Model, target: str, name: str = "", after: PartitionReport | None = None) -> PartitionReport:
@@ -161,7 +204,7 @@ def cut(model: Model, target: str, name: str = "", after: PartitionReport | None
         SCHEMA_VERSION,
         name,
         asked,
-        answer.source,
+        answer.speaker,
         len(graph.ops),
         taken,
         len(found),
@@ -176,7 +219,26 @@ def cut(model: Model, target: str, name: str = "", after: PartitionReport | None
             if why is not None
         ),
         after,
+        _one_cut(graph, verdict, len(found)),
     )
+
+
+def _one_cut(graph: Graph, verdict: Mapping[Op, str | None], partitions: int) -> OneCut | None:
+    """The one refused operator without which there are the fewest partitions; None where more than one has to go."""
+    taken = [op for op, why in verdict.items() if why is None]
+    refused = [op for op, why in verdict.items() if why is not None and why != FOLLOWS]
+    behind = [op for op, why in verdict.items() if why == FOLLOWS]
+    if partitions < LEAST_CUT or len(refused) > MOST_TRIED:
+        return None
+    best: tuple[Op, list[Subset]] | None = None
+    for op in refused:
+        found = subsets(graph, [*taken, op, *(behind if len(refused) == 1 else ())])
+        if len(found) < (len(best[1]) if best is not None else partitions - 1):
+            best = op, found
+    if best is None:
+        return None
+    op, found = best
+    return OneCut(op.origin, op.custom_code or op.kind, op.output_name, len(found), sum(s.taken for s in found))
 
 
 def ask(model: Model, target: str) -> tuple[TargetAnswer, list[Subset]]:

@@ -31,9 +31,9 @@ ACTIVATION_TYPES = ("int8", "int16")
 EFFORTS = ("fast", "balanced", "best")
 WEIGHTS = ("auto", "per-channel", "per-tensor")
 FRAMEWORK_NAMES = ("auto", "keras", "torch", "onnx")
-MEASURED = ("tflm",)
+MEMORY_TARGETS = ("tflm",)
 """Targets that `inspect` measures memory for."""
-MEASURED = ("tflm",)
+MEMORY_TARGETS = ("tflm",)
 """Targets that `inspect` measures memory for."""
 SNIPPET_LANGUAGES = ("python", "cpp", "c", "kotlin")
 

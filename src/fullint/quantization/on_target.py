@@ -51,7 +51,7 @@ def require_target(bench: Workbench, written: Written) -> Written:
         answer = target.answer(written.emitted.model, "")
     refused = {op: why for op, why in answer.reasons.items() if why is not None}
     if refused and target.whole:
-        raise NotIntegerError([_blocker(op, why, answer.source) for op, why in refused.items()], target.name)
+        raise NotIntegerError([_blocker(op, why, answer.speaker) for op, why in refused.items()], target.name)
     if not refused:
         return written
     named = "; ".join(
@@ -59,7 +59,7 @@ def require_target(bench: Workbench, written: Written) -> Written:
     )
     more = f"; and {len(refused) - NAMED_ONES} more" if len(refused) > NAMED_ONES else ""
     share = f"{many(len(refused), 'operator')} of {len(answer.reasons)}"
-    rest = f"{target.name} leaves {share} to the CPU ({answer.source}): {named}{more}"
+    rest = f"{target.name} leaves {share} to the CPU ({answer.speaker}): {named}{more}"
     return replace(written, warnings=(*written.warnings, rest))
 
 
