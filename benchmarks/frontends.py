@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-COUNT = 16
+COUNT = 48
 """Samples to calibrate on, and as many to compare on."""
 RATE = 16000
 PACKAGED, TORCHVISION = HERE / "packaged_networks.py", HERE.parent / "frontend_tests" / "torchvision_networks.py"
@@ -192,7 +192,7 @@ def drawn(network: Network, names: list[str], seed: int, folder: Path) -> Iterat
     kind, size = network.inputs
     rng = np.random.default_rng(seed)
     if kind.startswith("voice"):
-        chunks = sound(rng, size[0] * COUNT * 4, RATE).reshape(-1, size[0])
+        chunks = sound(rng, size[0] * COUNT * 8, RATE).reshape(-1, size[0])
         state = {"h": (1, 1, 128), "c": (1, 1, 128)} if "cell" in kind else {"state": (2, 1, 128)}
         for chunk in chunks:
             found = {"input": chunk[None], **{n: np.zeros(s, np.float32) for n, s in state.items()}}

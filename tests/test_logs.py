@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from half import Half
 
 from fullint.deployment.logs import BenchLog, Delegate, Section, Stat, format_log, parse_log, readlog
 from fullint.deployment.logs.analysis import _by_kernel
-from fullint.deployment.logs.record import INIT, INTERNAL, RUN, LogRow, rows_of
+from fullint.deployment.logs.record import INIT, INTERNAL, RUN, DelegateSaid, LogRow, rows_of
 from fullint.errors import LogFormatError
 
 SAMPLE = BenchLog(
@@ -22,6 +23,7 @@ SAMPLE = BenchLog(
         "kernels.",
     ),
     delegates=(Delegate("TfLiteXNNPackDelegate", 5, 3, 7, 0),),
+    said=(DelegateSaid("XNNPACK", "part", 5, 7, 2, 3),),
     model_mb=1.25,
     init_ms=12.5,
     init_us=12500.0,
@@ -103,7 +105,7 @@ def test_the_older_form() -> None:
     [
         ("    0.061\t 61.000%", "    x.061\t 61.000%", "line 7: expected a number"),
         ("\t        1\t[z]:1", "", "line 8: the table has 9 columns"),
-        ("[avg ms]", "[avg]", "line 6: expected the header of a profile"),
+        ("[avg ms]\t     [%]", "[avg]\t     [?]", "line 6: expected the header of a profile"),
         ("Init: 1234", "Init: many", 'line 3: "Init: many" is not a timing'),
     ],
 )
@@ -211,3 +213,191 @@ def test_float_operators_of_each_kernel() -> None:
     assert _by_kernel(rows) == (1, 2, 3)
     assert _by_kernel(rows[:1]) == (1, 1)
     assert _by_kernel([]) == ()
+
+
+GPU_REFUSES = """INFO: Created TensorFlow Lite delegate for GPU.
+ERROR: Following operations are not supported by GPU delegate:
+CONV_2D: OP is supported, but tensor type isn't matched!
+SOFTMAX: OP is supported, but tensor type isn't matched!
+No operations will run on the GPU, and all 9 operations will run on the CPU.
+"""
+TAKEN_BACK = """STARTING!
+Num threads: [2]
+INFO: Created TensorFlow Lite delegate for NNAPI.
+WARNING: Operator HARD_SWISH (v1) refused by NNAPI delegate: Unsupported operation type.
+VERBOSE: Replacing 88 node(s) with delegate (TfLiteNnapiDelegate) node, yielding 9 partitions.
+ERROR: Node number 113 (TfLiteNnapiDelegate) failed to prepare.
+ERROR: Restored original execution plan after delegate application failure.
+INFO: Created TensorFlow Lite XNNPACK delegate for CPU.
+VERBOSE: Replacing 101 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 3 partitions.
+count=50 first=42011 curr=41766 min=41390 max=43120 avg=41880.6 std=310 median=41900
+Inference timings in us: Init: 96200, First inference: 46110, Warmup (avg): 42230.1, Inference (avg): 41880.6
+"""
+LOGCAT = {
+    "today": "05-31 10:38:42.583 22206 22206 {level} tflite  : {line}",
+    "old": "2020-09-28 16:25:40.111 11580-11580/org.tensorflow.lite.benchmark {level}/tflite: {line}",
+}
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "some.log"
+    path.write_text(text)
+    return path
+
+
+def test_what_a_gpu_refuses(tmp_path: Path) -> None:
+    report = readlog(written(tmp_path, GPU_REFUSES))
+    (gpu,) = report.said
+    assert (gpu.name, gpu.status, gpu.nodes, gpu.of) == ("GPU", "none", 0, 9)
+    assert [x.kind for x in gpu.refused] == ["CONV_2D", "SOFTMAX"]
+    assert not report.profile and report.total_ms == 0 and "no times" in str(report)
+
+
+@pytest.mark.parametrize("form", LOGCAT)
+def test_lines_of_logcat(tmp_path: Path, form: str) -> None:
+    """The same as without what logcat puts before them."""
+    lines = []
+    for line in TAKEN_BACK.splitlines():
+        word, _, said = line.partition(": ")
+        bare = said if word in ("INFO", "ERROR", "WARNING", "VERBOSE") else line
+        lines.append(LOGCAT[form].format(level=word[0] if bare is not line else "I", line=bare))
+    plain, prefixed = (readlog(written(tmp_path, text)) for text in (TAKEN_BACK, "\n".join(lines) + "\n"))
+    assert prefixed == plain
+
+
+def test_a_delegate_that_was_taken_back_has_no_time(tmp_path: Path) -> None:
+    report = readlog(written(tmp_path, TAKEN_BACK))
+    nnapi, xnnpack = report.said
+    assert (nnapi.name, nnapi.status, nnapi.nodes, nnapi.partitions) == ("NNAPI", "taken back", 88, 9)
+    assert nnapi.errors == ("Node number 113 (TfLiteNnapiDelegate) failed to prepare.",)
+    assert [(x.kind, x.reason) for x in nnapi.refused] == [("HARD_SWISH", "Unsupported operation type.")]
+    assert (xnnpack.status, xnnpack.nodes, xnnpack.partitions) == ("part", 101, 3)
+    assert "NNAPI was taken back before the runs: all times are without it" in report.warnings
+    t = report.timing
+    assert (t.init_ms, t.first_ms, t.mean_ms, t.median_ms, t.threads) == (96.2, 46.11, 41.881, 41.9, 2)
+
+
+def test_several_runs_in_one_file(tmp_path: Path) -> None:
+    once = readlog(written(tmp_path, TAKEN_BACK))
+    twice = readlog(written(tmp_path, TAKEN_BACK + TAKEN_BACK.replace("41880.6", "50000.0")))
+    (other,) = twice.others
+    assert (twice.total_ms, other.total_ms) == (once.total_ms, 50.0) and "run 2 in the same file" in str(twice)
+
+
+EDGETPU = """Edge TPU Compiler version 16.0.384591198
+Input model: net.tflite
+On-chip memory used for caching model parameters: 2.00KiB
+Total number of operations: 5
+
+Operator                       Count      Status
+
+TRANSPOSE                      2          Operation not supported
+PAD                            1          Mapped to Edge TPU
+CONV_2D                        2          More than one subgraph is not supported
+"""
+VELA = """
+Network summary for net
+Accelerator configuration               Ethos_U55_128
+Total SRAM used                                 21.67 KiB
+CPU operators = 1 (25.0%)
+NPU operators = 3 (75.0%)
+"""
+
+
+def test_reports_of_compilers(tmp_path: Path) -> None:
+    found = readlog(written(tmp_path, EDGETPU)).compiler
+    assert (found.compiler, found.taken, found.operators) == ("edgetpu_compiler 16.0.384591198", 1, 5)
+    assert [(k.kind, k.count) for k in found.causes] == [("TRANSPOSE", 2)]
+    assert ("On-chip memory used for caching model parameters", "2.00KiB") in found.figures
+    found = readlog(written(tmp_path, VELA)).compiler
+    assert (found.compiler, found.taken, found.operators) == ("Vela", 3, 4)
+    assert ("Total SRAM used", "21.67 KiB") in found.figures
+
+
+def test_what_is_damaged_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    text = format_log(SAMPLE)
+    huge = text.replace("count=50 first=710", f"count={'9' * 500} first=710")
+    report = readlog(written(tmp_path, huge))
+    assert any("is damaged" in w and "statistics of the runs" in w for w in report.warnings)
+    assert report.total_ms == readlog(written(tmp_path, text)).total_ms
+    cut = text.replace("node(s) with delegate (TfLiteXNNPackDelegate)", "node(s) with delegate TfLiteXNNPackDelegate)")
+    assert any("what a delegate took" in w for w in readlog(written(tmp_path, cut)).warnings)
+    column = text.replace("[mem KB]", "[mem?KB]", 1)
+    assert any("the name of a column" in w for w in readlog(written(tmp_path, column)).warnings)
+
+
+@pytest.mark.alone
+def test_noise_ends_quickly(tmp_path: Path) -> None:
+    """100 MB that are no log, and the same around one."""
+    noise = (b"x" * 79 + b"\n") * 600_000
+    path = tmp_path / "noise.log"
+    path.write_bytes(noise + noise)
+    start = time.process_time()
+    with pytest.raises(LogFormatError, match="not a log of benchmark_model"):
+        readlog(path)
+    path.write_bytes(noise + TAKEN_BACK.encode() + noise[:40_000_000])
+    assert readlog(path).said[0].status == "taken back"
+    assert time.process_time() - start < 4
+
+
+EXPECTED = {
+    "gpu_type": lambda r: r.said[0].status == "none" and r.said[0].of == 31 and len(r.said[0].refused) == 5 and not r.total_ms,
+    "gpu_none": lambda r: r.said[0].status == "none" and r.said[0].kernels == 0 and r.total_ms == 701.234 and not r.profile,
+    "gpu_verbose": lambda r: (
+        (r.said[0].nodes, r.said[0].of, r.said[0].kernels, r.partitions) == (16, 182, 1, 2)
+        and {x.kind for x in r.said[0].refused} == {"EXPAND_DIMS", "GELU"}
+        and (r.timing.mean_ms, r.timing.median_ms) == (78.331, 78.3)
+    ),
+    "logcat_gpu": lambda r: (
+        (r.said[0].nodes, r.said[0].of, r.said[0].kernels, r.partitions) == (294, 306, 6, 13)
+        and {x.kind for x in r.said[0].refused} == {"LEAKY_RELU", "UNPACK"}
+    ),
+    "android_oneline": lambda r: (
+        (r.said[0].nodes, r.partitions, r.timing.init_ms, r.timing.warmup_ms, r.timing.mean_ms, r.timing.memory_mb)
+        == (61, 5, 838.811, 239.907, 246.387, 495.105)
+    ),
+    "nnapi_taken_back": lambda r: (
+        (r.said[0].status, r.said[0].nodes, r.said[0].partitions) == ("taken back", 88, 9)
+        and {x.kind for x in r.said[0].refused} == {"RESIZE_BILINEAR", "HARD_SWISH"}
+        and (r.said[1].name, r.said[1].nodes, r.partitions) == ("XNNPACK", 101, 3)
+    ),
+    "external_vx": lambda r: (r.said[0].status, round(r.timing.first_ms), r.timing.mean_ms) == ("whole", 4612, 60.201),
+    "pi_profile": lambda r: (
+        (r.said[0].name, r.said[0].status, r.timing.threads) == ("XNNPACK", "created", 4)
+        and (r.kinds[0].kind, r.kinds[0].operators, round(100 * r.kinds[0].share, 1)) == ("CONV_2D", 3, 87.4)
+        and (r.slowest[0], round(100 * r.slowest[3], 1)) == (3, 54.9)
+        and round(100 * sum(k.share for k in r.kinds if "QUANTIZE" in k.kind), 1) == 1.7
+        and r.float_part is None
+    ),
+    "hexagon": lambda r: (
+        [(d.name, d.nodes) for d in r.said] == [("HEXAGON", 19), ("XNNPACK", 24)]
+        and (r.said[0].of, r.said[0].kernels, r.partitions) == (43, 17, 34)
+    ),
+    "edgetpu_compiler": lambda r: (r.compiler.taken, r.compiler.operators, r.compiler.causes[0].kind) == (2, 155, "TRANSPOSE"),
+    "vela_summary": lambda r: (
+        (r.compiler.taken, r.compiler.operators) == (39, 39)
+        and {("Total SRAM used", "21.67 KiB"), ("Total Off-chip Flash used", "30.38 KiB")} <= set(r.compiler.figures)
+    ),
+    "adb": lambda r: (r.nodes, r.partitions, len(r.others)) == (216, 7, 0),
+    "ansi": lambda r: (r.nodes, r.partitions, len(r.others)) == (216, 7, 0),
+    "double": lambda r: (r.nodes, [o.nodes for o in r.others]) == (216, [216]),
+    "hugeint": lambda r: r.nodes == 216 and any("line 24 is damaged" in w for w in r.warnings),
+    "f003": lambda r: any("is damaged" in w for w in r.warnings),
+    "f036": lambda r: any("line 13 is damaged" in w for w in r.warnings),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_what_a_person_reads_from_logs_of_others(name: str) -> None:
+    path = Path(CORPUS) / "cases" / "logs" / f"{name}.log" if CORPUS else None
+    if path is None or not path.exists():
+        pytest.skip("no corpus")
+    assert EXPECTED[name](readlog(path))
+
+
+def test_a_log_whose_lines_are_shuffled_is_refused() -> None:
+    path = Path(CORPUS) / "cases" / "logs" / "f178.log" if CORPUS else None
+    if path is None or not path.exists():
+        pytest.skip("no corpus")
+    with pytest.raises(LogFormatError, match="line 92"):
+        readlog(path)

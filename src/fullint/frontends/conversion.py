@@ -10,6 +10,7 @@ order and layout.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import subprocess
 import time
@@ -144,8 +145,13 @@ def _nearest(ways: Sequence[_Way], folder: Path, asked: _Asked) -> list[_Made]:
     """What the ways make of a model: the first by itself, the others side by side, until one has the same results."""
     made: list[_Made] = []
     places = {w: folder / str(i) for i, w in enumerate(ways)}
-    groups = [ways[:1], *(ways[i : i + SIDE_BY_SIDE] for i in range(1, len(ways), SIDE_BY_SIDE))]
+    groups = [ways[:1]]
+    for _, own in itertools.groupby(ways[1:], key=lambda w: w.framework.name):
+        several = list(own)
+        groups += [several[i : i + SIDE_BY_SIDE] for i in range(0, len(several), SIDE_BY_SIDE)]
     for group in groups:
+        if group[0].framework is not ways[0].framework and any(m is not None and m[0].nearness >= SAME for m, _ in made):
+            return made  # the second tool is for what the first makes something else of
         with contextlib.ExitStack() as stack:
             running = {w: stack.enter_context(_started(w, places[w], asked)) for w in group}
             while running:

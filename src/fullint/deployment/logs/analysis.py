@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fullint.deployment.logs.read import read_log
-from fullint.deployment.logs.record import INIT, INTERNAL, RUN, BenchLog, LogRow, Section
+from fullint.deployment.logs.compilers import CompilerReport, compiler_report
+from fullint.deployment.logs.read import parse_runs, read_text
+from fullint.deployment.logs.record import INIT, INTERNAL, RUN, BenchLog, DelegateSaid, LogRow, Section
 from fullint.deployment.logs.report_document import log_document
 from fullint.documents import Document
+from fullint.errors import LogFormatError
 from fullint.model.census import is_float_op
 from fullint.model.ir import Model, Op, Uses
 from fullint.model.tflite import read_model
@@ -85,6 +87,36 @@ class Bound:
 
 
 @dataclass(frozen=True)
+class KindTime:
+    """Operators of a kind that the runtime runs itself, by the profile.
+
+    Attributes:
+        kind: TFLite's name.
+        operators: how many.
+        ms: their time per run, in milliseconds.
+        share: share of a run, 0 to 1.
+    """
+
+    kind: str
+    operators: int
+    ms: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What the tool measured, in milliseconds; None where the log does not say."""
+
+    init_ms: float | None
+    first_ms: float | None
+    warmup_ms: float | None
+    mean_ms: float | None
+    median_ms: float | None
+    threads: int | None
+    memory_mb: float | None
+
+
+@dataclass(frozen=True)
 class Joined:
     """One row of the log and the model's operators it stands for."""
 
@@ -111,6 +143,13 @@ class LogReport(Report):
         bound: what an all-integer model can gain, None if the log does not show it.
         joined: rows matched with operators of the model.
         warnings: limits of what the log shows.
+        profile: whether the log has a profile of the runs; without one `total_ms` is the tool's own mean.
+        said: what delegates say of themselves: what they took and refused, and whether it was taken back.
+        timing: what the tool measured, None for a compiler's report.
+        kinds: operators that the runtime runs itself, by kind, the slowest first.
+        slowest: (node, kind, milliseconds, share) of the slowest of them; None where there is none.
+        compiler: the report of a compiler, where it is one and no log.
+        others: the other runs in the same file.
     """
 
     schema_version: int
@@ -127,6 +166,13 @@ class LogReport(Report):
     bound: Bound | None
     joined: tuple[Joined, ...] = ()
     warnings: tuple[str, ...] = field(default_factory=tuple)
+    profile: bool = True
+    said: tuple[DelegateSaid, ...] = ()
+    timing: Timing | None = None
+    kinds: tuple[KindTime, ...] = ()
+    slowest: tuple[int, str, float, float] | None = None
+    compiler: CompilerReport | None = None
+    others: tuple[LogReport, ...] = ()
 
     def rows(self) -> tuple[DelegateTime, ...]:
         """The time per delegate."""
@@ -141,19 +187,50 @@ class LogReport(Report):
 def readlog(log: str | Path, model: str | Path | bytes | None = None) -> LogReport:
     """Read a `benchmark_model` log: where the time goes, and what an all-integer model can gain.
 
+    Also what delegates print without it, the report of edgetpu_compiler, and Vela's summary.
+
     Args:
-        log: path of the log, in the old or the new format.
+        log: path of the log, in the old or the new format, with or without what logcat puts before each line.
         model: the model that was measured, to name the operators of each row.
 
     Raises:
         LogFormatError: it is not a log of benchmark_model, or broken; the message gives the line number.
         ModelFormatError: the model cannot be read.
     """
-    record = read_log(log)
+    text = read_text(log)
+    name = str(log)
     read = read_model(model) if model is not None else None
     if read is not None:
         check_readable(read, scales=False)
-    return analyse(record, str(log), read, str(model) if isinstance(model, str | Path) else None)
+    if (compiler := compiler_report(text)) is not None:
+        return _of_compiler(name, compiler)
+    try:
+        records = parse_runs(text)
+    except LogFormatError as e:
+        raise LogFormatError(f"{log}: {e}") from e
+    model_name = str(model) if isinstance(model, str | Path) else None
+    first, *others = [analyse(record, name, read, model_name) for record in records]
+    return replace(first, others=tuple(others))
+
+
+def _of_compiler(name: str, compiler: CompilerReport) -> LogReport:
+    """The report of a compiler, which has no times."""
+    return LogReport(
+        SCHEMA_VERSION,
+        name,
+        None,
+        "",
+        False,
+        compiler.operators,
+        None,
+        0.0,
+        None,
+        (),
+        None,
+        None,
+        profile=False,
+        compiler=compiler,
+    )
 
 
 def analyse(record: BenchLog, name: str = "", model: Model | None = None, model_name: str | None = None) -> LogReport:
@@ -178,8 +255,55 @@ def analyse(record: BenchLog, name: str = "", model: Model | None = None, model_
         float_part=part,
         bound=_bound(total, spent, part) if part is not None and total > spent > 0 else None,
         joined=tuple(_joined(run, model)) if run is not None and model is not None and not _other(record, run, model) else (),
-        warnings=tuple(_warnings(record, run, delegates, model)),
+        warnings=(*_warnings(record, run, delegates, model), *record.unread),
+        profile=run is not None,
+        said=record.said,
+        timing=_timing(record),
+        kinds=_kinds(run, total),
+        slowest=_slowest(run, total),
     )
+
+
+def _timing(record: BenchLog) -> Timing:
+    named = dict(record.parameters)
+    threads = next((named[n] for n in ("Num threads", "#threads used for CPU inference") if n in named), "")
+    runs = record.runs.values if record.runs is not None else {}
+    return Timing(
+        init_ms=_ms(record.init_us),
+        first_ms=_ms(record.first_us),
+        warmup_ms=_ms(record.warmup_us),
+        mean_ms=_ms(record.inference_us),
+        median_ms=_ms(runs.get("median")),
+        threads=int(threads) if threads.isdecimal() else None,
+        memory_mb=record.memory_mb if record.memory_mb is not None else record.peak_mb,
+    )
+
+
+def _ms(us: float | None) -> float | None:
+    return None if us is None else round(us / 1e3, 3)
+
+
+def _own_rows(run: Section | None) -> list[LogRow]:
+    """Rows of operators that the runtime runs itself."""
+    return [r for r in run.rows if "Delegate" not in r.node_type] if run is not None else []
+
+
+def _kinds(run: Section | None, total: float) -> tuple[KindTime, ...]:
+    found: dict[str, list[LogRow]] = {}
+    for r in _own_rows(run):
+        found.setdefault(r.node_type, []).append(r)
+    times = [
+        KindTime(kind, len(rows), round(ms := sum(r.run_ms for r in rows), 3), round(ms / total, 4) if total else 0.0)
+        for kind, rows in found.items()
+    ]
+    return tuple(sorted(times, key=lambda k: -k.ms))
+
+
+def _slowest(run: Section | None, total: float) -> tuple[int, str, float, float] | None:
+    row = max(_own_rows(run), key=lambda r: r.run_ms, default=None)
+    if row is None or not total:
+        return None
+    return row.node, row.node_type, round(row.run_ms, 3), round(row.run_ms / total, 4)
 
 
 def _nodes(record: BenchLog, run: Section | None) -> int | None:
@@ -304,6 +428,8 @@ def _warnings(record: BenchLog, run: Section | None, delegates: Sequence[Delegat
         )
     if run is None:
         found.append("the log has no profile of the runs: run benchmark_model with --enable_op_profiling=true")
+    for name in (d.name for d in record.said if d.status == "taken back"):
+        found.append(f"{name} was taken back before the runs: all times are without it")
     for d in delegates:
         if not d.inside:
             found.append(f"the log does not show the operators inside {d.name}, only one row per kernel")

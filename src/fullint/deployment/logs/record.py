@@ -101,6 +101,40 @@ class Delegate:
 
 
 @dataclass(frozen=True)
+class RefusedKind:
+    """Operators of a kind that a delegate refused, in its own words."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DelegateSaid:
+    """What a log says of one delegate.
+
+    Attributes:
+        name: "GPU", "NNAPI", "XNNPACK", "HEXAGON", "EXTERNAL" or its own name.
+        status: "whole" (it runs the whole graph), "part", "none" (it took nothing), "taken back" (it failed to prepare, and the
+            graph is as before), or "created" where nothing else is said.
+        nodes: operators it took, None if the log does not say.
+        of: operators of the graph, None if the log does not say.
+        kernels: its kernels, None if the log does not say.
+        partitions: of the graph with it, None if the log does not say.
+        refused: what it refused.
+        errors: what went wrong, as printed.
+    """
+
+    name: str
+    status: str = "created"
+    nodes: int | None = None
+    of: int | None = None
+    kernels: int | None = None
+    partitions: int | None = None
+    refused: tuple[RefusedKind, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class BenchLog:
     """The log of one run of the tool.
 
@@ -114,6 +148,8 @@ class BenchLog:
         memory_init_mb, memory_mb, peak_mb: memory footprints in MB.
         sections: the profiles.
         simulated: whether the delegate was simulated on the host.
+        said: what delegates say of themselves.
+        unread: lines that should say something and are damaged, each with its number.
     """
 
     parameters: tuple[tuple[str, str], ...] = ()
@@ -133,6 +169,8 @@ class BenchLog:
     peak_mb: float | None = None
     sections: tuple[Section, ...] = ()
     simulated: bool = False
+    said: tuple[DelegateSaid, ...] = ()
+    unread: tuple[str, ...] = ()
 
     def section(self, kind: str) -> Section | None:
         """The first section of a kind, or None."""
