@@ -6,13 +6,15 @@
 # make test-keras       the drop-in converter and Keras, environments from nothing
 # make test-torch       the same for PyTorch
 # make test-onnx        the same for ONNX (exported by PyTorch)
+# make test-tflm        results for TensorFlow Lite Micro, on its own kernels
+# make test-ethos-u     results for an Ethos-U, by Vela
 
 PYTHON ?= python3
 BIN := .venv/bin
 KERAS_BIN := .venv-keras/bin
 export FULLINT_ENVIRONMENTS ?= $(CURDIR)/.environments
 
-.PHONY: demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-keras-command test-keras-drop-in test-torch test-onnx test-frontends clean
+.PHONY: demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-keras-command test-keras-drop-in test-torch test-onnx test-torch-core test-onnx-core test-tflm test-ethos-u test-frontends clean
 
 demo: $(BIN)/fullint
 	$(BIN)/fullint demo
@@ -73,6 +75,22 @@ test-onnx: .venv/dev
 	$(BIN)/python -m pytest -q -s -W default frontend_tests/test_onnx.py frontend_tests/test_notebooks.py -k onnx
 
 test-frontends: test-keras test-torch test-onnx
+
+# what is most used of PyTorch and ONNX, beside Keras in the gate
+test-torch-core: .venv/dev
+	$(BIN)/fullint setup torch
+	$(BIN)/python -m pytest -q -s -W default frontend_tests/test_torch.py -k "a_cnn or function or mobilenet"
+
+test-onnx-core: .venv/dev
+	$(BIN)/fullint setup onnx
+	$(BIN)/python -m pytest -q -s -W default frontend_tests/test_onnx.py -k "not a_cnn and not encoder"
+
+# targets by their own software
+test-tflm: .venv/dev
+	$(BIN)/python -m pytest -q tests/test_targets.py
+
+test-ethos-u: .venv/dev
+	$(BIN)/python -m pytest -q tests/test_partition.py tests/test_targets.py -k "vela or ethos or Vela"
 
 $(BIN)/fullint: pyproject.toml
 	$(PYTHON) -m venv .venv

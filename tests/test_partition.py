@@ -20,6 +20,7 @@ from fullint.errors import RuntimeFailure
 from fullint.model.ir import Model, Op, Quant, Tensor
 from fullint.model.tflite import read_bytes, read_model
 from fullint.ops.builder import Builder
+from fullint.quantization.pipeline import quantize
 from fullint.repairing.pipeline import repair
 from fullint.runtime.messages import DelegateNodes
 from fullint.runtime.process import WorkerProcess, model_file
@@ -317,3 +318,70 @@ def test_scales_at_the_edge_of_what_xnnpack_takes(kind: str, bound: float, share
         assert kernels(model) == runtime_kernels(path, model)
     inside = (share > 1) == (bound < 1)
     assert bool(kernels(model)) == inside
+
+
+def test_limits_of_layout_and_depth_on_the_edge_tpu() -> None:
+    def why(make: object) -> str | None:
+        g = Half()
+        g.output(make(g))
+        return edgetpu.TABLE.no(g.model().main.ops[-1])
+
+    def transposed(g: Half, *order: int) -> object:
+        shape = (1, 6, 1, 4)
+        return g.int_op(
+            "TRANSPOSE", g.coded(*shape), g.const(order, "int32"), shape=tuple(shape[a] for a in order), scale=0.1, zero=0
+        )
+
+    def mean(g: Half, depth: int) -> object:
+        return g.int_op("MEAN", g.coded(1, 6, 6, depth), g.const([1, 2], "int32"), shape=(1, depth), scale=0.1, zero=0)
+
+    assert "moves axes" in why(lambda g: transposed(g, 0, 3, 1, 2))
+    assert why(lambda g: transposed(g, 0, 2, 1, 3)) is None  # only an axis of size 1 moves
+    assert "30 channels" in why(lambda g: mean(g, 30)) and why(lambda g: mean(g, 32)) is None
+
+
+def test_the_operator_that_alone_cuts_is_named() -> None:
+    g = Builder()
+    x = g.conv(g.input(1, 8, 8, 4))
+    x = g.op("GELU", x)
+    g.output(g.conv(x))
+    made = quantize(g.bytes(), [np.random.default_rng(i).normal(size=(1, 8, 8, 4)).astype(np.float32) for i in range(30)]).model
+    report = partition(made, "nnapi")
+    assert (report.partitions, report.kernels, len(report.refused)) == (3, 2, 1)
+    one = report.one_cut
+    assert (one.kind, one.partitions, one.kernels) == ("GELU", 1, 1)
+    assert "alone cuts the graph" in str(report) and "without it 1 partition, 1 by the delegate" in str(report)
+    assert report.source.startswith("fullint's table (LiteRT")
+
+
+def test_refusals_with_one_reason_stand_together_and_fit_a_terminal() -> None:
+    g = Half()
+    x = g.coded(1, 6, 6, 4)
+    for _ in range(4):
+        x = g.int_conv(g.sandwich(x))
+    g.output(x)
+    report = partition(g.bytes(), "nnapi")
+    assert len(report.refused) == 12
+    text = str(report)
+    lines = [line for line in text.splitlines() if "not taken" in line]
+    assert len(lines) < len(report.refused)
+    body = text.splitlines()[1:]
+    assert max(len(line) for line in body) <= 80
+
+
+def test_what_quantize_would_make_of_it() -> None:
+    g = Builder()
+    g.output(g.conv(g.op("EXP", g.conv(g.input(1, 8, 8, 4)))))
+    samples = [np.random.default_rng(i).normal(size=(1, 8, 8, 4)).astype(np.float32) for i in range(30)]
+    after = partition(g.bytes(), "tflm", after="quantize", samples=samples).after
+    assert after is not None and after.refused == () and after.partitions == 1
+
+
+@pytest.mark.skipif(not VELA, reason="needs Vela")
+def test_velas_reasons_end_where_they_end() -> None:
+    g = Half()
+    g.output(g.dequantize(g.int_conv(g.coded(1, 6, 6, 4))))
+    report = partition(g.bytes(), "ethos-u")
+    (refused,) = report.refused
+    assert len(refused.reason) < 200 and "Network summary" not in refused.reason
+    assert report.source.startswith("Arm Vela")

@@ -54,7 +54,7 @@ def _cut(r: PartitionReport) -> Iterator[Block]:
         one = r.one_cut
         yield Line(f'op {one.index} {one.kind} "{cut(one.output, NAME)}" alone cuts the graph:', depth=1)
         yield Line(f"without it {many(one.partitions, 'partition')}, {one.kernels} by the delegate", depth=3)
-    yield Line(f"says {r.source}", depth=1)
+    yield from (Line(text, depth=1) for text in wrap(f"says {r.source}", WIDTH))
 
 
 def _by_reason(refused: Sequence[Refusal]) -> list[tuple[str, list[Refusal]]]:

@@ -33,8 +33,6 @@ WEIGHTS = ("auto", "per-channel", "per-tensor")
 FRAMEWORK_NAMES = ("auto", "keras", "torch", "onnx")
 MEMORY_TARGETS = ("tflm",)
 """Targets that `inspect` measures memory for."""
-MEMORY_TARGETS = ("tflm",)
-"""Targets that `inspect` measures memory for."""
 SNIPPET_LANGUAGES = ("python", "cpp", "c", "kotlin")
 
 MOST_DB, ACCURACY = 100, "accuracy"

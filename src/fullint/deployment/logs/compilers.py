@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 MAPPED = "Mapped to Edge TPU"
-FOLLOWS = "More than one subgraph is not supported"
+BEHIND = "More than one subgraph is not supported"
 _EDGETPU = re.compile(r"Edge TPU Compiler version (\S+)")
 _EDGETPU_ROW = re.compile(r"^([A-Z][A-Z0-9_]+)\s+(\d{1,9})\s+(\S.*?)\s*$", re.MULTILINE)
 _EDGETPU_FACT = re.compile(
@@ -63,7 +63,7 @@ def compiler_report(text: str) -> CompilerReport | None:
         rows = [CompiledKind(kind, int(count), status) for kind, count, status in _EDGETPU_ROW.findall(text)]
         total = _TOTAL.search(text)
         taken = sum(r.count for r in rows if r.status == MAPPED)
-        causes = [r for r in rows if r.status not in (MAPPED, FOLLOWS)]
+        causes = [r for r in rows if r.status not in (MAPPED, BEHIND)]
         figures = tuple((label, value) for label, value in _EDGETPU_FACT.findall(text))
         every = int(total[1]) if total is not None else sum(r.count for r in rows)
         return CompilerReport(f"edgetpu_compiler {m[1]}", taken, every, tuple(rows), tuple(causes), figures)

@@ -10,6 +10,7 @@ Restored original execution plan after delegate application …       the runtim
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from fullint.deployment.logs.record import Delegate, DelegateSaid, RefusedKind
@@ -55,7 +56,7 @@ class DelegateLines:
     def replaced(self, d: Delegate) -> None:
         """The runtime has given nodes to a delegate."""
         status = "whole" if d.partitions == 1 or d.nodes == d.of else "part" if d.nodes else "none"
-        self._set(_family(d.name), status=status, nodes=d.nodes, of=d.of, partitions=d.partitions)
+        self._set(_family(d.name), {"status": status, "nodes": d.nodes, "of": d.of, "partitions": d.partitions})
 
     def line(self, text: str) -> bool:
         """Take in a line; whether it was one of a delegate."""
@@ -70,19 +71,20 @@ class DelegateLines:
     def _taken(self, text: str) -> bool:
         if (m := _GPU_SPLIT.search(text)) is not None:
             taken, left = int(m[1] or 0), int(m[2])
-            self._set(GPU, status="part" if taken and left else "whole" if taken else "none", nodes=taken, of=taken + left)
+            status = "part" if taken and left else "whole" if taken else "none"
+            self._set(GPU, {"status": status, "nodes": taken, "of": taken + left})
         elif (m := _REFUSED.search(text)) is not None:
             self._refuse(_family(m[3]), m[1], m[4])
         elif (m := _HEXAGON.search(text)) is not None:
-            self._set(HEXAGON, status="part", nodes=int(m[1]), of=int(m[2]), kernels=int(m[3]))
+            self._set(HEXAGON, {"status": "part", "nodes": int(m[1]), "of": int(m[2]), "kernels": int(m[3])})
         elif (m := _APPLIED.search(text)) is not None:
-            kernels = {"kernels": int(m[3])} if m[3] else {}
-            self._set(_family(m[1]), status="whole" if m[2] == "completely" else "part", **kernels)
+            status = "whole" if m[2] == "completely" else "part"
+            self._set(_family(m[1]), {"status": status, "kernels": int(m[3]) if m[3] else None})
         elif (m := _UNUSED.search(text)) is not None:
-            self._set(_family(m[1]), status="none", kernels=0)
+            self._set(_family(m[1]), {"status": "none", "kernels": 0})
         elif (m := _CREATED.search(text)) is not None:
             name = _family(next(g for g in (m[1], m[2], m[3], m[4]) if g))
-            self._set(name if name != "CPU" else XNNPACK)
+            self._set(name if name != "CPU" else XNNPACK, {})
         else:
             return False
         return True
@@ -110,7 +112,7 @@ class DelegateLines:
             self.said[name] = replace(self.said[name], errors=(*self.said[name].errors, *self.errors))
         return tuple(self.said.values())
 
-    def _set(self, name: str, **facts: object) -> None:
+    def _set(self, name: str, facts: Mapping[str, object]) -> None:
         known = self.said.get(name, DelegateSaid(name))
         if known.status == "taken back":
             known = DelegateSaid(name)

@@ -11,9 +11,9 @@ from fullint.documents import Block, Document, Fact, Line, Table, cut, many
 from fullint.documents.wording import MOST_ROWS
 
 if TYPE_CHECKING:
-    from fullint.deployment.logs.analysis import LogReport
     from fullint.deployment.logs.compilers import CompilerReport
     from fullint.deployment.logs.record import DelegateSaid
+    from fullint.deployment.logs.report import LogReport
 
 MOST_KINDS, MOST_ERRORS = 8, 3
 """Kinds of operators, and errors of a delegate, that are shown."""
