@@ -303,6 +303,19 @@ def test_a_maximum_over_another_axis_is_no_part_of_a_softmax(g: Builder) -> None
     assert "SUB" in kinds and "REDUCE_MAX" in kinds
 
 
+@pytest.mark.parametrize("lowest", [-np.inf, 0.0])
+def test_a_softmax_whose_reductions_drop_their_axis(g: Builder, lowest: float) -> None:
+    """As JAX writes it: the maximum of minus infinity and the largest is the largest; of 0 and the largest it is not."""
+    x = g.input(3, 5)
+    axis, column = g.const(np.int32([1])), g.const(np.int32([3, 1]))
+    largest = g.op("MAXIMUM", g.const(np.full(1, lowest, np.float32)), g.op("REDUCE_MAX", x, axis, shape=(3,)))
+    e = g.op("EXP", g.op("SUB", x, g.op("RESHAPE", largest, column, shape=(3, 1))))
+    total = g.op("RESHAPE", g.op("SUM", e, axis, shape=(3,)), column, shape=(3, 1))
+    g.output(g.op("DIV", e, total))
+    kinds, _ = prepared(g)
+    assert kinds == (["SOFTMAX"] if lowest else ["REDUCE_MAX", "MAXIMUM", "RESHAPE", "SUB", "SOFTMAX"])
+
+
 POOLS = [
     ("VALID", (6, 4), (6, 4)),
     ("VALID", (6, 4), (1, 1)),

@@ -33,9 +33,10 @@ def partition_document(report: PartitionReport) -> Document:
 
 
 def _cut(r: PartitionReport) -> Iterator[Block]:
-    yield Line(f"{r.model or 'model'}, target {r.target}: {r.line}", "title")
-    kernels = f"{many(r.kernels, 'kernel')} of the delegate, {100 * r.taken_macs_share:.1f} % of the multiply-accumulates"
-    yield Line(f"{kernels}; {size(r.crossing_bytes)} cross the borders in a run", depth=1)
+    yield Line(f"{r.model or 'model'}, target {r.target}:", "title")
+    yield from (Line(text, depth=1) for text in wrap(r.line, WIDTH))
+    kernels = f"{many(r.kernels, 'kernel')} of the delegate, {100 * r.taken_macs_share:.1f} % of the MACs"
+    yield Line(f"{kernels}; {size(r.crossing_bytes)} cross the borders", depth=1)
     if len(r.pieces) > 1:
         columns = ("partition", "runs on", "operators", "kinds", "MACs", "in", "out")
         yield Table(columns, tuple(_row(i, p) for i, p in enumerate(r.pieces[:MOST_ROWS])))
@@ -83,4 +84,4 @@ def _few(numbers: Sequence[int]) -> str:
 
 def _row(index: int, p: Partition) -> tuple[str, ...]:
     where, macs = "delegate" if p.taken else "CPU", f"{100 * p.macs_share:.1f} %"
-    return str(index), where, str(len(p.operators)), some(p.kinds, 3), macs, str(len(p.inputs)), str(len(p.outputs))
+    return str(index), where, str(len(p.operators)), some(p.kinds, 2), macs, str(len(p.inputs)), str(len(p.outputs))

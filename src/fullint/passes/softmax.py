@@ -4,15 +4,20 @@
     e = EXP(x);                            DIV(e, SUM(e, axis))          =>    SOFTMAX(x)
 
 One kernel with a fixed output scale replaces five operators whose intermediate values each need a range. An axis other
-than the last is transposed there and back.
+than the last is transposed there and back. Reductions may drop their axis, and a RESHAPE bring it back (JAX, ONNX).
 """
 
 from __future__ import annotations
+
+import numpy as np
 
 from fullint.model.ir import Op, Tensor, Uses
 from fullint.ops.make import make_op
 from fullint.passes.engine import Rewrite, private
 from fullint.passes.last_axis import along
+
+MINUS_INFINITY = np.finfo(np.float32).min
+"""Minus infinity, or what stands for it."""
 
 
 def softmax_as_itself(op: Op, uses: Uses) -> Rewrite | None:
@@ -26,15 +31,15 @@ def softmax_as_itself(op: Op, uses: Uses) -> Rewrite | None:
         or op.options.get("fused_activation_function")
     ):
         return None
-    exp, summed = uses.producer.get(e), uses.producer.get(total)
+    exp, (summed, behind) = uses.producer.get(e), _reduction(total, uses)
     if exp is None or summed is None or exp.kind != "EXP" or summed.kind != "SUM" or summed.inputs[0] is not e:
         return None
     axis = _axis(summed, e)
     shifted = exp.inputs[0]
-    if axis is None or shifted is None or not summed.options.get("keep_dims"):
+    if axis is None or shifted is None or not _spreads(total, e, axis):
         return None
     x, before = _unshifted(shifted, axis, uses)
-    gone = private(op, [summed, exp, *before], uses)
+    gone = private(op, [*behind, summed, exp, *before], uses)
     new = along(x, op.outputs[0], axis, lambda a, b: [make_op("SOFTMAX", [a], [b], beta=1.0)])
     return Rewrite((*gone, op), tuple(new), "EXP, SUM, DIV recognised as SOFTMAX")
 
@@ -52,9 +57,30 @@ def _unshifted(t: Tensor, axis: int, uses: Uses) -> tuple[Tensor, list[Op]]:
     if sub is None or sub.kind != "SUB" or sub.options.get("fused_activation_function"):
         return t, []
     x, top = sub.input(0), sub.input(1)
-    largest = uses.producer.get(top) if top is not None else None
-    if x is None or top is None or largest is None or largest.kind != "REDUCE_MAX" or largest.inputs[0] is not x:
+    if x is None or top is None:
         return t, []
-    if _axis(largest, x) != axis or not largest.options.get("keep_dims"):
+    largest, behind = _reduction(top, uses)
+    if largest is None or largest.kind != "REDUCE_MAX" or largest.inputs[0] is not x:
         return t, []
-    return x, [sub, largest]
+    if _axis(largest, x) != axis or not _spreads(top, x, axis):
+        return t, []
+    return x, [sub, *behind, largest]
+
+
+def _reduction(t: Tensor, uses: Uses) -> tuple[Op | None, list[Op]]:
+    """What reduces, and the operators behind it that keep its values: a RESHAPE, a MAXIMUM with minus infinity."""
+    behind: list[Op] = []
+    op = uses.producer.get(t)
+    while op is not None and op.kind in ("RESHAPE", "MAXIMUM"):
+        data = [x for x in op.inputs if x is not None and not x.is_constant]
+        lowest = all((x.array <= MINUS_INFINITY).all() for x in op.inputs if x is not None and x.buffer is not None)
+        if len(data) != 1 or (op.kind == "MAXIMUM" and not lowest):
+            break
+        behind.append(op)
+        op = uses.producer.get(data[0])
+    return op, behind
+
+
+def _spreads(reduced: Tensor, x: Tensor, axis: int) -> bool:
+    """Whether a reduced tensor has its axis still, with size 1, so that it spreads over it."""
+    return reduced.shape == (*x.shape[:axis], 1, *x.shape[axis + 1 :])
