@@ -376,7 +376,9 @@ def row(network: Network, work: Path) -> dict[str, object]:
     seconds, report = command(*words)
     said = report.get("message", "") + " ".join(map(str, report.get("warnings", ())))
     helps = [w for w in WAYS if re.search(rf"{w}: ([0-9.]+ dB|all parts)", said.partition("no help")[0])]
-    if helps:  # the run has said so
+    unasked = not helps and "operators" not in report and "lost" in said
+    helps = [WAYS[-1]] if unasked else helps
+    if helps:  # the run has said so, or there is nothing else to try
         seconds, report = command(*words, *(part for w in helps for part in w.split()))
     if "operators" not in report:
         return {"name": network.name, "converting": converting, "seconds": seconds, "why": report.get("message", "")[:600]}
@@ -387,7 +389,7 @@ def row(network: Network, work: Path) -> dict[str, object]:
         "seconds": seconds,
         "converted_db": converted.get("sqnr_db"),
         "operators": report["operators"],
-        "with": " ".join(helps),
+        "with": " ".join(helps) + (" (not named by the run)" if unasked else ""),
         "float": report["float_operators"],
         "certificate": report["certificate"]["sqnr_db"],
         "warnings": [w.get("text", w) if isinstance(w, dict) else w for w in report.get("warnings", [])][:3],
