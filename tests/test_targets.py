@@ -237,3 +237,25 @@ def test_names_of_sources_are_looked_at_before_the_work(tmp_path: Path, words: l
     command = [sys.executable, "-m", "fullint", "quantize", "missing.tflite", "--synthetic", "-o", "o.tflite", *words]
     done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
     assert done.returncode == 2 and says in done.stderr
+
+
+@micro
+def test_several_targets_are_all_satisfied(g: Builder) -> None:
+    """Look-ups run on TensorFlow Lite Micro, and are left to the CPU by Vela; the warning is Vela's."""
+    g.output(g.dense(g.reshape(g.op("EXP", g.conv(g.input(1, 8, 8, 4))), 1, -1), 5))
+    result = fullint.quantize(g.bytes(), floats(1, 8, 8, 4), target="tflm,ethos-u:ethos-u55-64")
+    assert [s.name for s in result.report.certificate.kernel_sets][-1] == "tflm"
+    left = [w for w in result.report.warnings if w.startswith("ethos-u leaves")]
+    assert len(left) == (1 if DELEGATES["ethos-u"].software.installed() else 0)
+    report = fullint.partition(result.model, "tflm,edgetpu")
+    assert (report.target, [o.target for o in report.others]) == ("tflm", ["edgetpu"]) and report.refused == ()
+    assert "target edgetpu" in str(report)
+
+
+@pytest.mark.parametrize("target", ["tpu", "tflm,", "tflm,tpu", ""])
+def test_unknown_targets_are_refused(g: Builder, target: str) -> None:
+    g.output(g.conv(g.input(1, 8, 8, 4)))
+    with pytest.raises(fullint.UsageError, match="target must be one of litert, tflm, ethos-u, edgetpu"):
+        fullint.quantize(g.bytes(), floats(1, 8, 8, 4), target=target)
+    with pytest.raises(fullint.UsageError, match="target must be one of"):
+        fullint.audit(g.bytes(), target=target)

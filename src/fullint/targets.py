@@ -7,7 +7,10 @@ says that they will not run on the accelerator.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from fullint.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,40 @@ TARGETS: dict[str, Target] = {
         ),
     )
 }
+
+
+def names_of_targets(text: str) -> tuple[str, ...]:
+    """The targets of a text such as "tflm,ethos-u:ethos-u65-256", each as it is written.
+
+    Raises:
+        UsageError: one of them is unknown, or there is none.
+    """
+    names = tuple(part.strip() for part in text.split(","))
+    unknown = [n for n in names if n.partition(":")[0] not in TARGETS]
+    if unknown:
+        raise UsageError(f'target must be one of {", ".join(TARGETS)}, or several joined by commas, not "{text}"')
+    return names
+
+
+def target_of(text: str) -> Target:
+    """A target, or several as one: what all of them have."""
+    found = [TARGETS[name.partition(":")[0]] for name in names_of_targets(text)]
+    return found[0] if len(found) == 1 else _all_of(text, found)
+
+
+def _all_of(text: str, found: Sequence[Target]) -> Target:
+    lacking = [t for t in found if not t.lookups]
+    return Target(
+        name=text,
+        lookups=not lacking,
+        why="; ".join(t.why for t in lacking or found),
+        source="; ".join(t.source for t in found),
+        wide_streams=all(t.wide_streams for t in found),
+        int16=all(t.int16 for t in found),
+        int16_factor=max(t.int16_factor for t in found),
+        runtime=min((t.runtime for t in found if t.runtime), default="", key=_release),
+    )
+
+
+def _release(text: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in text.split("."))

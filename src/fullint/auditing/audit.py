@@ -32,7 +32,7 @@ from fullint.ops.structure import check_readable
 from fullint.options import numbers
 from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.runtime.damaged_models import diagnosing
-from fullint.targets import TARGETS
+from fullint.targets import target_of
 from fullint.version import __version__
 
 SUFFIXES = (".tflite", ".lite", ".litert")
@@ -143,8 +143,8 @@ def audit(
     Args:
         models: paths or bytes of `.tflite` files, or folders to search for them.
         rule: names of the rules to apply, as a sequence or joined by commas; all by default.
-        target: where the models will run: "litert", "tflm", "ethos-u" or "edgetpu" (its compiler accepts old operator
-            versions only).
+        target: where the models will run: "litert", "tflm", "ethos-u", "edgetpu" or several joined by commas (the Edge TPU's
+            compiler accepts old operator versions only).
         runtime: release of the runtime, such as "2.5.0": operator versions that are newer are reported. Defaults to the
             release of the target, if the target checks versions.
         samples: to run one model on, as in `quantize`: shows which values saturate, and in which operator that starts.
@@ -159,9 +159,7 @@ def audit(
         SamplesError: the samples do not fit.
     """
     chosen = chosen_rules(rule)
-    if target not in TARGETS:
-        raise UsageError(f'target must be one of {", ".join(TARGETS)}, not "{target}"')
-    release = _release(runtime if runtime is not None else TARGETS[target].runtime or None)
+    release = _release(runtime if runtime is not None else target_of(target).runtime or None)
     sources = list(dict.fromkeys(source for model in models for source in _sources(model)))
     if not sources:
         raise UsageError(f"no model found: give files, or folders that contain some ({', '.join(SUFFIXES)})")

@@ -49,7 +49,7 @@ def check_c_array(name: str | None, target: str, force: bool) -> None:
     """Find out before the work whether the sources can be written."""
     if name is None:
         return
-    if target != MICRO:
+    if MICRO not in target.split(","):
         raise UsageError(f"c_array: sources are for microcontrollers: add --target {MICRO}")
     from fullint.deployment.c_array import paths
 

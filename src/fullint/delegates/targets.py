@@ -5,6 +5,7 @@ from __future__ import annotations
 from fullint.delegates import edgetpu, nnapi, tflm, vela, xnnpack
 from fullint.delegates.target import DelegateTarget
 from fullint.passes.target_forms import Lacks
+from fullint.targets import names_of_targets
 
 DELEGATES: dict[str, DelegateTarget] = {
     target.name: target
@@ -19,6 +20,15 @@ DELEGATES: dict[str, DelegateTarget] = {
 
 
 def lacks_of(target: str) -> Lacks:
-    """Operator -> types of activations that the kernel of a target of `--target` does not take."""
-    known = DELEGATES.get(target)
-    return known.lacks if known is not None else {}
+    """Operator -> types of activations that the kernel of one of the targets of `--target` does not take."""
+    found: dict[str, frozenset[str]] = {}
+    for known, _ in judges_of(target):
+        for kind, types in known.lacks.items():
+            found[kind] = found.get(kind, frozenset()) | types
+    return found
+
+
+def judges_of(target: str) -> list[tuple[DelegateTarget, str]]:
+    """The targets of `--target` that answer for themselves, with what is asked of them (a configuration); LiteRT is none."""
+    parts = (name.partition(":") for name in names_of_targets(target))
+    return [(DELEGATES[name], detail) for name, _, detail in parts if name in DELEGATES]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,7 @@ class PartitionReport(Report):
         refused: the operators that are not delegated, and why.
         after: the same report for the quantized or repaired model, if requested.
         one_cut: the operator that alone cuts the graph most, None where none does.
+        others: the same for further targets, where several were asked for.
     """
 
     schema_version: int
@@ -123,6 +124,7 @@ class PartitionReport(Report):
     refused: tuple[Refusal, ...]
     after: PartitionReport | None = None
     one_cut: OneCut | None = None
+    others: tuple[PartitionReport, ...] = ()
 
     def rows(self) -> tuple[Refusal, ...]:
         """The operators that are not delegated, and why."""
@@ -149,7 +151,7 @@ def partition(
         model: path or bytes of a `.tflite`.
         target: name of a target (`delegates.targets`), such as "xnnpack", "nnapi[:LEVEL]" (API level, 30 by default) or
             "ethos-u[:CONFIG]" (an accelerator configuration of Arm's Vela, "ethos-u55-128" by default; needs the package
-            ethos-u-vela).
+            ethos-u-vela); several joined by commas.
         after: "quantize" or "repair" to also partition what that makes of the model for the target.
         samples: samples for it, if it needs them.
         worker_memory, worker_seconds: limits of each process that runs a model, in GB and seconds of one run; as in
@@ -164,18 +166,21 @@ def partition(
         raise UsageError('samples are only used with after="quantize" or "repair" (--after): add it, or give no samples')
     read = read_for_audit(model)
     name = "" if isinstance(model, bytes) else str(model)
-    later = None
-    if after is not None:
-        where = target.partition(":")[0]
-        made = _made(after)(
-            model,
-            samples,
-            target=where if where in TARGETS else "litert",
-            worker_memory=worker_memory,
-            worker_seconds=worker_seconds,
-        )
-        later = cut(read_for_audit(made.model), target, f"{name} {AFTER[after]}")
-    return cut(read, target, name, later)
+    found = []
+    for one in target.split(","):
+        later = None
+        if after is not None:
+            where = one.partition(":")[0]
+            made = _made(after)(
+                model,
+                samples,
+                target=one if where in TARGETS else "litert",
+                worker_memory=worker_memory,
+                worker_seconds=worker_seconds,
+            )
+            later = cut(read_for_audit(made.model), one, f"{name} {AFTER[after]}")
+        found.append(cut(read, one, name, later))
+    return replace(found[0], others=tuple(found[1:]))
 
 
 def _made(after: str) -> Callable[..., Any]:

@@ -23,13 +23,20 @@ NAMES = re.compile(r'"([^"]*)"')
 
 def partition_document(report: PartitionReport) -> Document:
     """How the graph is cut, before and after the repair if that was asked for."""
+    blocks = list(_of_target(report))
+    for other in report.others:
+        blocks += [Line(""), *_of_target(other)]
+    return Document(tuple(blocks))
+
+
+def _of_target(report: PartitionReport) -> list[Block]:
     blocks = list(_cut(report))
     after = report.after
     if after is not None:
         blocks += [Line(""), *_cut(after), Line("")]
         before = f"{many(report.partitions, 'partition')} ({report.kernels} by the delegate)"
         blocks.append(Line(f"{before} become {after.partitions} ({after.kernels})"))
-    return Document(tuple(blocks))
+    return blocks
 
 
 def _cut(r: PartitionReport) -> Iterator[Block]:

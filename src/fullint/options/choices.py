@@ -24,7 +24,7 @@ from fullint.options.of_ranges import RangeChoice, parse_ranges
 from fullint.options.of_samples import SAMPLES_SPELLING, ModelOptions, SampleOptions, is_default, numbers, one_of
 from fullint.options.recipes import Recipe, RecipeRule, RecipeSource, recipe_of
 from fullint.options.toml_tables import require_known
-from fullint.targets import TARGETS
+from fullint.targets import TARGETS, names_of_targets, target_of
 
 IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
 ACTIVATION_TYPES = ("int8", "int16")
@@ -95,7 +95,14 @@ class RunOptions(SampleOptions):
             metavar="TYPE[,TYPE]",
         ),
     )
-    target: str = field(default="litert", metadata=said("Where the result is to run.", choices=tuple(TARGETS), converter=True))
+    target: str = field(
+        default="litert",
+        metadata=said(
+            "Where the result is to run; several joined by commas: on all of them.",
+            metavar=f"{'|'.join(TARGETS)}[,...]",
+            converter=True,
+        ),
+    )
     threads: int | None = field(
         default=None,
         metadata=said(
@@ -144,7 +151,7 @@ class RunOptions(SampleOptions):
         given = self.io.split(",") if isinstance(self.io, str) else []
         if len(given) not in (1, 2) or not {*given} <= {*IO_TYPES}:
             raise UsageError(f'io must be one of {", ".join(IO_TYPES)}, or two of them (inputs,outputs), not "{self.io}"')
-        one_of("target", self.target, tuple(TARGETS))
+        names_of_targets(self.target)
         one_of("effort", self.effort, EFFORTS)
         for name in ("keep_float", "int16"):
             k = getattr(self, name)
@@ -246,7 +253,7 @@ class QuantizeOptions(RunOptions):
             raise UsageError(f"mixed must be a number of dB from 0 to {MOST_DB}, or {ACCURACY}, not {self.mixed!r}")
         if self.activations != "int8":
             raise UsageError("mixed chooses operators for int16 among those in int8: leave activations at int8")
-        if not TARGETS[self.target].int16:
+        if not target_of(self.target).int16:
             raise UsageError(f"mixed: {self.target} does not run operators in int16")
 
     @property

@@ -21,7 +21,7 @@ from fullint.quantization.stage_values import Assigned, Calibrated
 from fullint.quantization.wide_streams import wide_streams
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
-from fullint.targets import TARGETS
+from fullint.targets import target_of
 
 GIVE_SAMPLES = "give samples, to run the given model on: -c DATA"
 
@@ -93,7 +93,7 @@ def _with_wide_streams(calibrated: Calibrated) -> tuple[Calibrated, dict[Op, str
     Where the file has parameters of its own, these are kept, and with them the types.
     """
     prepared = calibrated.prepared
-    if not TARGETS[prepared.loaded.options.target].wide_streams or prepared.pinned or calibrated.bounded:
+    if not target_of(prepared.loaded.options.target).wide_streams or prepared.pinned or calibrated.bounded:
         return calibrated, {}
     model, measured = calibrated.model, calibrated.measured
     done = wide_streams(model.main, measured.ranges)

@@ -31,7 +31,7 @@ from fullint.quantization.latency import latency_ratio
 from fullint.quantization.stage_values import Calibrated, MixedReport, MixedStep, Written
 from fullint.quantization.variants import could_be_int16, in_int16
 from fullint.quantization.workbench import Workbench
-from fullint.targets import TARGETS
+from fullint.targets import target_of
 from fullint.verification.report import Accuracy
 
 FEWEST_JUDGES, MOST_JUDGES = 8, 256
@@ -80,7 +80,7 @@ def would_reach(bench: Workbench, calibrated: Calibrated, missing_db: float) -> 
     """
     options = calibrated.prepared.loaded.options
     work = total_macs(calibrated.model) * MOST_JUDGES * TRIALS
-    possible = options.activations == "int8" and TARGETS[options.target].int16 and not calibrated.prepared.pinned
+    possible = options.activations == "int8" and target_of(options.target).int16 and not calibrated.prepared.pinned
     if options.mixed is not None or not possible or work > ADVICE_MACS:
         return ""
     try:
@@ -136,7 +136,7 @@ class _Choice:
         options = calibrated.prepared.loaded.options
         assigned = decide(bench, calibrated)
         self.decided = assigned.calibrated
-        self.factor = TARGETS[options.target].int16_factor
+        self.factor = target_of(options.target).int16_factor
         self.on_litert = options.target == "litert"
         written = build(bench, assigned)
         self.base = self.now = self._seen(frozenset(), written)

@@ -8,14 +8,14 @@ a warning, where the rest runs on the CPU
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from fullint.calibration.collect import has_state
 from fullint.delegates.target import DelegateTarget
-from fullint.delegates.targets import DELEGATES
+from fullint.delegates.targets import judges_of
 from fullint.documents import many
 from fullint.errors import Blocker, NotIntegerError, RuntimeFailure, VerificationError
 from fullint.model.ir import Array, Op
@@ -35,32 +35,33 @@ WAY_OUT = "replace it in the network, or cut the model before it"
 
 
 def require_target(bench: Workbench, written: Written) -> Written:
-    """The result, with what the target leaves to the CPU as a warning.
+    """The result, with what its targets leave to the CPU as warnings.
 
     Raises:
-        NotIntegerError: the target refuses an operator, and with it the whole model.
+        NotIntegerError: a target refuses an operator, and with it the whole model.
     """
-    target = _target(written)
-    if target is None:
-        return written
+    said: list[str] = []
+    for target, detail in _judges(written):
+        said += _asked(bench, written, target, detail)
+    return replace(written, warnings=(*written.warnings, *said)) if said else written
+
+
+def _asked(bench: Workbench, written: Written, target: DelegateTarget, detail: str) -> Iterator[str]:
     if not target.tabled and not (target.software is not None and target.software.installed()):
         assert target.software is not None
-        said = f'what {target.name} takes was not asked: pip install "fullint[{target.software.extra}]"'
-        return replace(written, warnings=(*written.warnings, said))
+        yield f'what {target.name} takes was not asked: pip install "fullint[{target.software.extra}]"'
+        return
     with bench.stage("target"):
-        answer = target.answer(written.emitted.model, "")
+        answer = target.answer(written.emitted.model, detail)
     refused = {op: why for op, why in answer.reasons.items() if why is not None}
     if refused and target.whole:
         raise NotIntegerError([_blocker(op, why, answer.speaker) for op, why in refused.items()], target.name)
-    if not refused:
-        return written
-    named = "; ".join(
-        f'op {op.origin} {op.kind} "{op.output_name}": {why}' for op, why in itertools.islice(refused.items(), NAMED_ONES)
-    )
-    more = f"; and {len(refused) - NAMED_ONES} more" if len(refused) > NAMED_ONES else ""
-    share = f"{many(len(refused), 'operator')} of {len(answer.reasons)}"
-    rest = f"{target.name} leaves {share} to the CPU ({answer.speaker}): {named}{more}"
-    return replace(written, warnings=(*written.warnings, rest))
+    if refused:
+        first = itertools.islice(refused.items(), NAMED_ONES)
+        named = "; ".join(f'op {op.origin} {op.kind} "{op.output_name}": {why}' for op, why in first)
+        more = f"; and {len(refused) - NAMED_ONES} more" if len(refused) > NAMED_ONES else ""
+        share = f"{many(len(refused), 'operator')} of {len(answer.reasons)}"
+        yield f"{target.name} leaves {share} to the CPU ({answer.speaker}): {named}{more}"
 
 
 def on_its_kernels(bench: Workbench, written: Written, samples: Sequence[Sequence[Array]]) -> tuple[KernelSet, ...]:
@@ -74,9 +75,12 @@ def on_its_kernels(bench: Workbench, written: Written, samples: Sequence[Sequenc
     Raises:
         VerificationError: they do not run it, or compute something else.
     """
-    target = _target(written)
-    if target is None or target.run is None or target.software is None or not target.software.installed():
-        return ()
+    found = [t for t, _ in _judges(written) if t.run is not None and t.software is not None and t.software.installed()]
+    return tuple(_kernel_set(bench, written, samples, t) for t in found)
+
+
+def _kernel_set(bench: Workbench, written: Written, samples: Sequence[Sequence[Array]], target: DelegateTarget) -> KernelSet:
+    assert target.run is not None
     calibrated = written.assigned.calibrated
     model, given = written.emitted.model, calibrated.prepared.loaded.entries[0].inputs
     few = [integer_inputs(model, s, given) for s in samples[: 1 if has_state(calibrated.model) else SAMPLES]]
@@ -88,7 +92,7 @@ def on_its_kernels(bench: Workbench, written: Written, samples: Sequence[Sequenc
         for i, expected in enumerate(_by_litert(bench, written, few)):
             steps = max(steps, largest_steps(expected, [o[i] for o in found.outputs]))
     far = (f"farther than {TOO_FAR} steps from LiteRT's reference kernels",) if steps > TOO_FAR else ()
-    return (KernelSet(target.name, "ran", len(few), None, steps, (*found.notes, *far)),)
+    return KernelSet(target.name, "ran", len(few), None, steps, (*found.notes, *far))
 
 
 def _by_litert(bench: Workbench, written: Written, samples: Sequence[list[Array]]) -> list[list[Array]]:
@@ -104,9 +108,9 @@ def _by_litert(bench: Workbench, written: Written, samples: Sequence[list[Array]
     return [bench.worker.call(Run(sample)) for sample in samples]
 
 
-def _target(written: Written) -> DelegateTarget | None:
-    """The target, where it is another than LiteRT, which the certificate speaks of."""
-    return DELEGATES.get(written.assigned.calibrated.prepared.loaded.options.target)
+def _judges(written: Written) -> list[tuple[DelegateTarget, str]]:
+    """The targets, but LiteRT, which the certificate speaks of."""
+    return judges_of(written.assigned.calibrated.prepared.loaded.options.target)
 
 
 def _blocker(op: Op, why: str, source: str) -> Blocker:

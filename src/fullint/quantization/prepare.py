@@ -24,7 +24,7 @@ from fullint.quantization.range_selection import select_ranges
 from fullint.quantization.stage_values import Loaded, Prepared
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
-from fullint.targets import TARGETS, Target
+from fullint.targets import Target, target_of
 
 
 def require_samples(bench: Workbench, loaded: Loaded) -> Loaded:
@@ -44,7 +44,7 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
         UsageError: an option names an operator or input that is not there.
         NotIntegerError: a variable is read that nothing gives a value.
     """
-    options, target = loaded.options, TARGETS[loaded.options.target]
+    options, target = loaded.options, target_of(loaded.options.target)
     undefined = reads_of_nothing(loaded.model)
     if undefined:
         raise NotIntegerError(undefined)

@@ -36,7 +36,7 @@ from fullint.runtime.damaged_models import diagnosing
 from fullint.sensitivities.report import Remedy, SensitivityReport, UnitCost
 from fullint.sensitivities.trials import Outcome, Trials, Variant
 from fullint.sensitivities.units import Unit, units_of
-from fullint.targets import TARGETS
+from fullint.targets import target_of
 from fullint.verification.metrics import decibels
 from fullint.version import __version__
 
@@ -99,7 +99,7 @@ class _Search:
             raise UsageError("sensitivity: the model has no float output, in which noise could be measured")
         self.bench, self.calibrated, self.options, self.judges = bench, calibrated, options, judges
         self.end = math.inf if options.budget is None else start + options.budget
-        self.factor = TARGETS[options.target].int16_factor
+        self.factor = target_of(options.target).int16_factor
         self.ops = could_be_float(calibrated)
         self.costs = [_Cost(unit, {}) for unit in units_of(self.ops, str(options.by))]
         self.notes: list[str] = []
@@ -178,7 +178,7 @@ class _Search:
 
     def _ways(self, unit: Unit) -> list[str]:
         wide = any(map(has_int16, unit.ops))
-        possible = wide and self.options.activations == "int8" and TARGETS[self.options.target].int16
+        possible = wide and self.options.activations == "int8" and target_of(self.options.target).int16
         return [ALONE, FLOAT, *([INT16] if possible else [])]
 
     def _as(self, unit: Unit, how: str) -> Calibrated:
