@@ -8,13 +8,14 @@
 # make test-onnx        the same for ONNX (exported by PyTorch)
 # make test-tflm        results for TensorFlow Lite Micro, on its own kernels
 # make test-ethos-u     results for an Ethos-U, by Vela
+# make test-qualcomm    results for Qualcomm's HTP, by LiteRT's plugin and QNN
 
 PYTHON ?= python3
 BIN := .venv/bin
 KERAS_BIN := .venv-keras/bin
 export FULLINT_ENVIRONMENTS ?= $(CURDIR)/.environments
 
-.PHONY: demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-keras-command test-keras-drop-in test-torch test-onnx test-torch-core test-onnx-core test-tflm test-ethos-u test-frontends clean
+.PHONY: demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-keras-command test-keras-drop-in test-torch test-onnx test-torch-core test-onnx-core test-tflm test-ethos-u test-qualcomm test-frontends clean
 
 demo: $(BIN)/fullint
 	$(BIN)/fullint demo
@@ -88,6 +89,10 @@ test-onnx-core: .venv/dev
 # targets by their own software
 test-tflm: .venv/dev
 	$(BIN)/python -m pytest -q tests/test_targets.py
+
+test-qualcomm: .venv/dev
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[qualcomm]"
+	$(BIN)/python -m pytest -q tests/test_targets.py -k "qualcomm or qnn"
 
 test-ethos-u: .venv/dev
 	$(BIN)/python -m pytest -q tests/test_partition.py tests/test_targets.py -k "vela or ethos or Vela"

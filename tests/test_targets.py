@@ -14,7 +14,7 @@ from op_examples import EXAMPLES
 
 import fullint
 from fullint.calibration.observed import observed_tensors
-from fullint.delegates import tflm, tflm_software
+from fullint.delegates import qualcomm, tflm, tflm_software
 from fullint.delegates.targets import DELEGATES
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Model
@@ -255,7 +255,41 @@ def test_several_targets_are_all_satisfied(g: Builder) -> None:
 @pytest.mark.parametrize("target", ["tpu", "tflm,", "tflm,tpu", ""])
 def test_unknown_targets_are_refused(g: Builder, target: str) -> None:
     g.output(g.conv(g.input(1, 8, 8, 4)))
-    with pytest.raises(fullint.UsageError, match="target must be one of litert, tflm, ethos-u, edgetpu"):
+    with pytest.raises(fullint.UsageError, match="target must be one of litert, tflm, ethos-u, edgetpu, qualcomm"):
         fullint.quantize(g.bytes(), floats(1, 8, 8, 4), target=target)
     with pytest.raises(fullint.UsageError, match="target must be one of"):
         fullint.audit(g.bytes(), target=target)
+
+
+QNN_SAYS = """INFO: [qnn_manager.cc:200] Loaded qnn shared library
+QNN op validation failed: 'ElementWiseUnary_2' (type=ElementWiseUnary, operation=Exp)
+    [0] name="0_litert_1" dtype=QNN_DATATYPE_SFIXED_POINT_8 dims=[1,8,8,8] per-tensor-quant
+LiteRT Op #1 'Exp' (code=47) is not supported in Qualcomm Compiler.
+     0.0ms [ ERROR ]   <E> failed 3110
+     0.0ms [ ERROR ]   <E> Unsupported input/output datatypes requested for the HTP Op 'LogSoftmax'
+QNN op validation failed: 'LogSoftmax_6' (type=LogSoftmax)
+LiteRT Op #5 'LogSoftmax' (code=50) is not supported in Qualcomm Compiler.
+INFO: Partitioned subgraph<0>, selected 4 ops, from a total of 6 ops. resulted in 2 partitions.
+"""
+
+
+def test_what_qnn_says() -> None:
+    assert qualcomm.reasons_of(QNN_SAYS) == {
+        1: "its validator refuses type=ElementWiseUnary, operation=Exp of SFIXED_POINT_8",
+        5: "Unsupported input/output datatypes requested for the HTP Op 'LogSoftmax'",
+    }
+
+
+@pytest.mark.skipif(not DELEGATES["qualcomm"].software.installed(), reason="needs onnxruntime-qnn")
+def test_qualcomms_compiler_answers(g: Builder) -> None:
+    """EXP as an operator is refused; with --target qualcomm it is a look-up, which is taken."""
+    g.output(g.dense(g.reshape(g.op("EXP", g.conv(g.input(1, 8, 8, 4))), 1, -1), 5))
+    plain = fullint.quantize(g.bytes(), floats(1, 8, 8, 4))
+    report = fullint.partition(plain.model, "qualcomm")
+    assert [x.kind for x in report.refused] == ["EXP"] and report.source.startswith("QNN (onnxruntime-qnn")
+    assert (report.target, report.one_cut.partitions) == ("qualcomm:SM8750", 1)
+    made = fullint.quantize(g.bytes(), floats(1, 8, 8, 4), target="qualcomm")
+    assert not [w for w in made.report.warnings if "qualcomm" in w]
+    assert fullint.partition(made.model, "qualcomm:SM8650").refused == ()
+    with pytest.raises(fullint.UsageError, match="the name of a chip"):
+        fullint.partition(plain.model, "qualcomm:../x")

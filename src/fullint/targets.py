@@ -59,6 +59,12 @@ TARGETS: dict[str, Target] = {
             int16=False,
             runtime="2.8.0",
         ),
+        Target(
+            "qualcomm",
+            True,
+            "its compiler takes CAST, ADD and GATHER",
+            "answers of LiteRT's compiler plugin with QNN 2.51 for SM8750",
+        ),
     )
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fullint.delegates import edgetpu, nnapi, tflm, vela, xnnpack
+from fullint.delegates import edgetpu, nnapi, qualcomm, tflm, vela, xnnpack
 from fullint.delegates.target import DelegateTarget
 from fullint.passes.target_forms import Lacks
 from fullint.targets import names_of_targets
@@ -15,6 +15,7 @@ DELEGATES: dict[str, DelegateTarget] = {
         edgetpu.TARGET,
         tflm.TARGET,
         vela.TARGET,
+        qualcomm.TARGET,
     )
 }
 
