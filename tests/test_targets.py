@@ -14,7 +14,7 @@ from op_examples import EXAMPLES
 
 import fullint
 from fullint.calibration.observed import observed_tensors
-from fullint.delegates import qualcomm, tflm, tflm_software
+from fullint.delegates import qualcomm, tflm, tflm_software, vela
 from fullint.delegates.targets import DELEGATES
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Model
@@ -293,3 +293,16 @@ def test_qualcomms_compiler_answers(g: Builder) -> None:
     assert fullint.partition(made.model, "qualcomm:SM8650").refused == ()
     with pytest.raises(fullint.UsageError, match="the name of a chip"):
         fullint.partition(plain.model, "qualcomm:../x")
+
+
+@pytest.mark.skipif(not DELEGATES["ethos-u"].software.installed(), reason="needs Vela")
+def test_a_compiler_that_fails_is_a_warning(g: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The result does not depend on it."""
+
+    def fail(model: Model, config: str) -> None:
+        raise RuntimeFailure("Vela failed on the model: KeyError: '0'")
+
+    monkeypatch.setattr(vela, "verdicts", fail)
+    g.output(g.conv(g.input(1, 8, 8, 4)))
+    result = fullint.quantize(g.bytes(), floats(1, 8, 8, 4), target="ethos-u")
+    assert "what ethos-u takes is not known: Vela failed on the model: KeyError: '0'" in result.report.warnings

@@ -51,8 +51,12 @@ def _asked(bench: Workbench, written: Written, target: DelegateTarget, detail: s
         assert target.software is not None
         yield f'what {target.name} takes was not asked: pip install "fullint[{target.software.extra}]"'
         return
-    with bench.stage("target"):
-        answer = target.answer(written.emitted.model, detail)
+    try:
+        with bench.stage("target"):
+            answer = target.answer(written.emitted.model, detail)
+    except RuntimeFailure as e:  # its software fails on the model, which the result does not depend on
+        yield f"what {target.name} takes is not known: {e}"
+        return
     refused = {op: why for op, why in answer.reasons.items() if why is not None}
     if refused and target.whole:
         raise NotIntegerError([_blocker(op, why, answer.speaker) for op, why in refused.items()], target.name)
