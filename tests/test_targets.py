@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import calibrate, evaluate, run
+from half import Half
 from op_examples import EXAMPLES
 
 import fullint
@@ -135,6 +136,16 @@ def test_tables_of_bytes_are_exact(g: Builder) -> None:
     (whole,), (bytes_,) = (run(m, [codes], "reference") for m in (model, apart))
     assert np.array_equal(whole, bytes_)
     assert np.array_equal(tflm_software.run(apart, [codes[None]]).outputs[0][0], whole)
+
+
+@micro
+def test_a_large_model_is_no_refusal() -> None:
+    """Activations of 72 MB: more than the arena that is tried first."""
+    g = Half()
+    x = g.coded(1, 2200, 2048, 8, scale=0.1, zero=0)
+    g.output(g.int_op("RELU", x, scale=0.1, zero=0))
+    (found,) = tflm_software.run_models([g.model()])
+    assert not found.why
 
 
 @micro

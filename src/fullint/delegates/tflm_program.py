@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ARENA = 64 << 20
-"""Bytes of the arena that models are tried in: one that is too small looks like a refusal."""
+ARENAS = (64 << 20, 1 << 30)
+"""Bytes of the arenas that models are tried in, one after the other: one that is too small looks like a refusal."""
 MARK = "=== fullint model"
 ALIGNMENT = 16
 """Of an arena, in bytes."""
@@ -48,9 +48,8 @@ def answer(runtime: Any, one: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     data = Path(one["model"]).read_bytes()
-    try:
-        interpreter = runtime.Interpreter.from_bytes(data, arena_size=ARENA)
-    except Exception:
+    interpreter = _loaded(runtime, data)
+    if interpreter is None:
         return {"step": "load"}
     if one["inputs"]:
         with np.load(one["inputs"]) as z:
@@ -69,6 +68,16 @@ def answer(runtime: Any, one: dict[str, Any]) -> dict[str, Any]:
         return {"step": ""}
     interpreter.print_allocations()
     return {"step": "", "arena": least(runtime, data)}
+
+
+def _loaded(runtime: Any, data: bytes) -> Any:
+    """The model in an arena that is large enough, or None."""
+    for arena in ARENAS:
+        try:
+            return runtime.Interpreter.from_bytes(data, arena_size=arena)
+        except Exception:
+            continue
+    return None
 
 
 def least(runtime: Any, data: bytes) -> int:
