@@ -16,7 +16,7 @@ from fullint.delegates.partitioner import subsets
 from fullint.delegates.taken import verdicts
 from fullint.delegates.xnnpack import TABLE
 from fullint.deployment.partition import partition
-from fullint.errors import RuntimeFailure
+from fullint.errors import RuntimeFailure, UsageError
 from fullint.model.ir import Model, Op, Quant, Tensor
 from fullint.model.tflite import read_bytes, read_model
 from fullint.ops.builder import Builder
@@ -385,3 +385,22 @@ def test_velas_reasons_end_where_they_end() -> None:
     (refused,) = report.refused
     assert len(refused.reason) < 200 and "Network summary" not in refused.reason
     assert report.source.startswith("Arm Vela")
+
+
+def test_rows_of_the_gpu() -> None:
+    """8-bit models unless it is said otherwise, four axes, one partition."""
+    g = Half()
+    x = g.int_conv(g.coded(1, 6, 6, 4))
+    x = g.int_conv(g.int_op("LOG_SOFTMAX", x, scale=0.1, zero=0))
+    g.output(g.int_conv(x))
+    report = partition(g.bytes(), "gpu")
+    assert [(x.index, x.kind) for x in report.refused] == [(0, "CONV_2D"), (1, "LOG_SOFTMAX")]
+    assert "largest partition" in report.refused[0].reason and "does not support LOG_SOFTMAX" in report.refused[1].reason
+    assert (report.kernels, report.line.count("TfLiteGpuDelegateV2")) == (1, 1)
+    assert all("is int8; supported: float32, float16" in x.reason for x in partition(g.bytes(), "gpu:float").refused[:1])
+    g = Half()
+    g.output(g.int_op("RELU", g.coded(1, 2, 3, 4, 5), scale=0.1, zero=0))
+    (refused,) = partition(g.bytes(), "gpu").refused
+    assert "has 5 axes; supported: up to 4" in refused.reason
+    with pytest.raises(UsageError, match='there is no "gpu:fast"'):
+        partition(g.bytes(), "gpu:fast")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fullint.delegates import edgetpu, nnapi, qualcomm, tflm, vela, xnnpack
+from fullint.delegates import edgetpu, gpu, nnapi, qualcomm, tflm, vela, xnnpack
 from fullint.delegates.target import DelegateTarget
 from fullint.passes.target_forms import Lacks
 from fullint.targets import names_of_targets
@@ -12,6 +12,7 @@ DELEGATES: dict[str, DelegateTarget] = {
     for target in (
         xnnpack.TARGET,
         nnapi.TARGET,
+        gpu.TARGET,
         edgetpu.TARGET,
         tflm.TARGET,
         vela.TARGET,
