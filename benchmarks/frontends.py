@@ -276,11 +276,11 @@ def inside(network: Network, path: str, folder: Path) -> None:
             fed = {to: results[-1][outputs.index(name)] for name, to in network.feedback}
         stride = max(1, len(kept) // COUNT)
         kept, results = kept[::stride], results[::stride]
-        np.savez(folder / f"{part}.npz", **{n: np.stack([s[n][0] if s[n].ndim else s[n] for s in kept]) for n in kept[0]})
-        if network.feedback:
-            np.savez(folder / f"{part}.npz", **{f"{n}": np.stack([s[n] for s in kept]) for n in kept[0]})
-        for k, sample in enumerate(kept):
-            np.savez(folder / f"{part}_{k}.npz", *sample.values(), *results[k])
+        if part == "calibration":
+            whole = bool(network.feedback)  # states have their own axes; a batch of 1 is left out elsewhere
+            np.savez(folder / "calibration.npz", **{n: np.stack([s[n] if whole else s[n][0] for s in kept]) for n in kept[0]})
+        for k, sample in enumerate(kept if part == "fresh" else ()):
+            np.savez(folder / f"fresh_{k}.npz", *sample.values(), *results[k])
 
 
 def result_sqnr(made: Path, folder: Path) -> list[float]:

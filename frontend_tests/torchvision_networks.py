@@ -1,13 +1,8 @@
 """Networks of torchvision with seeded random weights, for `torchvision_networks.py:NAME`: nothing is downloaded.
 
-    python torchvision_networks.py NAME SAMPLES.npy OUTPUTS.npz     PyTorch's own numbers
-
 Random batch norms would let activations grow or die from layer to layer, as in no trained network: statistics are those of
 a batch of noise, measured layer by layer as in training.
 """
-
-import sys
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -111,28 +106,3 @@ def ssdlite320_backbone():
     torch.manual_seed(0)
     detector = torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
     return settled(Pyramid(detector.backbone), 320)
-
-
-NETWORKS = (
-    mobilenet_v3_small,
-    shufflenet_v2_x0_5,
-    regnet_y_400mf,
-    efficientnet_b0,
-    convnext_tiny,
-    swin_t,
-    vit_small,
-    deeplabv3_mobilenet_v3_large,
-    ssdlite320_backbone,
-)
-
-
-def main(name: str, samples: Path, outputs: Path) -> None:
-    (made,) = (f for f in NETWORKS if f.__name__ == name)
-    module, _ = made()
-    with torch.no_grad():
-        found = module(torch.from_numpy(np.load(samples)))
-    np.savez(outputs, *[t.numpy() for t in (found if isinstance(found, tuple) else (found,))])
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -59,7 +59,6 @@ PAIRS = [(k, t) for k, row in ROWS.items() for t in ("int8", "int16") if t == "i
 def test_the_table_says_what_tensorflow_lite_micro_does(kind: str, dtype: str) -> None:
     """Rows that are not in `LACKS` run there with LiteRT's results; those that are do not, or compute something else."""
     model, inputs = integer_example(kind, dtype)
-    with_byte_tables(model, {})
     found = tflm_software.run(model, [x[None] for x in inputs])
     try:
         expected = run(model, inputs, "reference")
@@ -270,6 +269,13 @@ def test_unknown_targets_are_refused(g: Builder, target: str) -> None:
         fullint.quantize(g.bytes(), floats(1, 8, 8, 4), target=target)
     with pytest.raises(fullint.UsageError, match="target must be one of"):
         fullint.audit(g.bytes(), target=target)
+
+
+@pytest.mark.parametrize("target", ["tflm:x", "litert:x"])
+def test_a_configuration_of_a_target_without_any_is_refused(g: Builder, target: str) -> None:
+    g.output(g.conv(g.input(1, 8, 8, 4)))
+    with pytest.raises(fullint.UsageError, match="takes nothing after a colon"):
+        fullint.quantize(g.bytes(), floats(1, 8, 8, 4), target=target)
 
 
 QNN_SAYS = """INFO: [qnn_manager.cc:200] Loaded qnn shared library

@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import check_c_array, check_output, errors, present, progress
+from fullint.cli.shell import check_c_array, check_output, errors, present, progress, write_result
 from fullint.errors import UsageError
-from fullint.files import write_atomically
 from fullint.options import RepairOptions
 
 
@@ -88,7 +87,6 @@ def repair(
       fullint repair half.tflite -o repaired.tflite
     """
     with errors(as_json), progress() as bar:
-        from fullint.deployment.c_array import write_c_array
         from fullint.repairing.pipeline import repair as run
         from fullint.repairing.pipeline import repair_plan
 
@@ -101,7 +99,5 @@ def repair(
         check_c_array(c_array, options["target"], force)
         target = Path(output).absolute()
         done = run(model, progress=bar, **options)
-        write_atomically(target, done.model, over=force)
-        if c_array is not None:
-            write_c_array(done.model, c_array, force=force)
+        write_result(target, done.model, c_array, force=force)
         present(done.report, as_json)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import check_c_array, check_output, errors, present, progress
+from fullint.cli.shell import check_c_array, check_output, errors, present, progress, write_result
 from fullint.errors import UsageError
 from fullint.files import write_atomically
 from fullint.options import QuantizeOptions
@@ -34,7 +34,6 @@ def quantize(model: str, output: str | None, plan: bool, c_array: str | None, fo
       fullint quantize model.tflite -c samples.npz -o model_int8.tflite
     """
     with errors(as_json), progress() as bar:
-        from fullint.deployment.c_array import write_c_array
         from fullint.quantization import pipeline
 
         if plan:
@@ -46,9 +45,7 @@ def quantize(model: str, output: str | None, plan: bool, c_array: str | None, fo
         check_c_array(c_array, options["target"], force)
         target = Path(output).absolute()
         result = pipeline.quantize(model, progress=bar, **options)
-        write_atomically(target, result.model, over=force)
-        if c_array is not None:
-            write_c_array(result.model, c_array, force=force)
+        write_result(target, result.model, c_array, force=force)
         present(result.report, as_json)
 
 

@@ -22,6 +22,7 @@ import click
 
 from fullint.errors import AccuracyError, FullintError, NotIntegerError, OutputExistsError, UsageError
 from fullint.files import check_name, is_device, require_writable, write_atomically
+from fullint.options.choices import MEMORY_TARGETS
 from fullint.printable import shown, shown_json
 from fullint.temporary import remove_own
 
@@ -41,20 +42,25 @@ ASKED = "fullint.renderings"
 """Where a command's context holds the files that renderings go to, by the name of the rendering."""
 
 
-MICRO = "tflm"
-"""The target that C sources are for."""
-
-
 def check_c_array(name: str | None, target: str, force: bool) -> None:
     """Find out before the work whether the sources can be written."""
     if name is None:
         return
-    if MICRO not in target.split(","):
-        raise UsageError(f"c_array: sources are for microcontrollers: add --target {MICRO}")
+    if set(MEMORY_TARGETS).isdisjoint(target.split(",")):
+        raise UsageError(f"c_array: sources are for microcontrollers: add --target {MEMORY_TARGETS[0]}")
     from fullint.deployment.c_array import paths
 
     for path in paths(name):
         check_output(str(path), force)
+
+
+def write_result(path: Path, model: bytes, c_array: str | None, *, force: bool) -> None:
+    """Write a model, and its C sources where they are asked for."""
+    write_atomically(path, model, over=force)
+    if c_array is not None:
+        from fullint.deployment.c_array import write_c_array
+
+        write_c_array(model, c_array, force=force)
 
 
 def check_output(path: str, force: bool, source: str | None = None) -> None:

@@ -225,11 +225,11 @@ def _close(specs: list[Any], first: FirstSample) -> None:
 
 def _by_signature(samples: Any, data: str | Path | bytes) -> Any:
     """The samples, by key where the float model has several signatures with graphs of their own."""
-    entries = read_model(data)
-    keys = [key_of(entries, graph) for graph in entries.entries]
-    if len(keys) < 2 or isinstance(samples, Mapping) or samples is None:
+    if isinstance(samples, Mapping) or samples is None:
         return plain_samples(samples)
-    return {key: plain_samples(samples, key) for key in keys}
+    model = read_model(data)
+    keys = [key_of(model, graph) for graph in model.entries]
+    return {key: plain_samples(samples, key) for key in keys} if len(keys) > 1 else plain_samples(samples)
 
 
 def plain_samples(samples: Any, key: str | None = None) -> Any:

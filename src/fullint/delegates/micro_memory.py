@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fullint.delegates import tflm_software
 from fullint.errors import UsageError
-from fullint.model.ir import NUMPY_TYPES, Graph, Model, Op, Tensor
+from fullint.model.ir import Graph, Model, Tensor
 from fullint.model.tflite import read_model
 
 RESOLVER_METHODS = {
@@ -78,7 +78,7 @@ def micro_memory(data: bytes) -> MicroMemory:
         activations=found.allocations.get(HEAD, 0),
         flash=len(data),
         peak=peak,
-        alive=tuple(AliveTensor(t.name, tensor_bytes(t)) for t in sorted(alive, key=tensor_bytes, reverse=True)),
+        alive=tuple(AliveTensor(t.name, t.nbytes) for t in sorted(alive, key=lambda t: t.nbytes, reverse=True)),
         resolver=tuple(resolver_lines(model)),
         source=tflm_software.source(),
     )
@@ -98,20 +98,11 @@ def peak_of(graph: Graph) -> tuple[int, list[Tensor]]:
         for t in op.inputs:
             if t is not None and not t.is_constant:
                 last[t] = max(last.get(t, 0), i)
-    alive, best = {t for t in graph.inputs if t in last}, (0, list[Tensor]())
+    alive = {t for t in graph.inputs if t in last}
+    peak, most, largest = 0, list[Tensor](), 0
     for i, op in enumerate(graph.ops):
-        alive |= set(_made(op))
-        if sum(map(tensor_bytes, alive)) > sum(map(tensor_bytes, best[1])):
-            best = i, list(alive)
+        alive |= set(op.outputs)
+        if (total := sum(t.nbytes for t in alive)) > largest:
+            peak, most, largest = i, list(alive), total
         alive = {t for t in alive if last.get(t, -1) > i}
-    return best
-
-
-def _made(op: Op) -> list[Tensor]:
-    return [t for t in op.outputs if not t.is_constant]
-
-
-def tensor_bytes(t: Tensor) -> int:
-    """Bytes of a tensor's values."""
-    kind = NUMPY_TYPES.get(t.dtype)
-    return t.size * (kind(0).itemsize if kind is not None else 1)
+    return peak, most

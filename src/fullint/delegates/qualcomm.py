@@ -9,10 +9,8 @@ redistribution: it is never part of fullint.
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,12 +19,11 @@ from fullint.errors import RuntimeFailure, UsageError
 from fullint.model.ir import Model, Op
 from fullint.model.tflite import write_model
 from fullint.runtime.litert_release import PACKAGE as LITERT
-from fullint.runtime.supervised import run_supervised
+from fullint.runtime.supervised import said_by
 from fullint.temporary import temporary_folder
 
 USUAL_SOC = "SM8750"
 QNN, QNN_MODULE = "onnxruntime-qnn", "onnxruntime_qnn"
-COMPILER_PATIENCE = 300.0
 _SOC = re.compile(r"[A-Za-z0-9_]{2,20}")
 _UNSUPPORTED = re.compile(r"^LiteRT Op #(\d+) '(\w+)' \(code=\d+\) is not supported", re.MULTILINE)
 _FAILED = re.compile(r"^QNN op validation failed: '[^']*' \((.+)\)$", re.MULTILINE)
@@ -56,6 +53,8 @@ def _installed() -> bool:
 
 def source() -> str:
     """Names and versions of what answers."""
+    import importlib.metadata  # slow to import, and mostly not needed
+
     return f"QNN ({QNN} {importlib.metadata.version(QNN)}), by LiteRT's plugin"
 
 
@@ -79,7 +78,7 @@ def _run(data: bytes, soc: str) -> str:
     litert, qnn = _litert(), importlib.util.find_spec(QNN_MODULE)
     assert litert is not None and qnn is not None and qnn.submodule_search_locations
     libraries = Path(next(iter(qnn.submodule_search_locations)))
-    with temporary_folder() as folder, open(folder / "said", "w+", errors="replace") as said:
+    with temporary_folder() as folder:
         (folder / "model.tflite").write_bytes(data)
         stub = folder / "stub"
         stub.mkdir()
@@ -95,12 +94,7 @@ def _run(data: bytes, soc: str) -> str:
             f"--soc_model={soc}",
             f"--libs={_plugin(litert)}",
         ]
-        try:
-            run_supervised(command, said, temporary=folder, timeout=COMPILER_PATIENCE)
-        except subprocess.TimeoutExpired as e:
-            raise RuntimeFailure(f"Qualcomm's compiler did not finish within {COMPILER_PATIENCE:.0f} s") from e
-        said.seek(0)
-        return said.read()
+        return said_by("Qualcomm's compiler", command, folder)[1]
 
 
 def _answer(model: Model, detail: str) -> TargetAnswer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fullint.delegates import edgetpu, gpu, nnapi, qualcomm, tflm, vela, xnnpack
 from fullint.delegates.target import DelegateTarget
+from fullint.errors import UsageError
 from fullint.passes.target_forms import Lacks
 from fullint.targets import names_of_targets
 
@@ -31,6 +32,13 @@ def lacks_of(target: str) -> Lacks:
 
 
 def judges_of(target: str) -> list[tuple[DelegateTarget, str]]:
-    """The targets of `--target` that answer for themselves, with what is asked of them (a configuration); LiteRT is none."""
-    parts = (name.partition(":") for name in names_of_targets(target))
+    """The targets of `--target` that answer for themselves, with what is asked of them (a configuration); LiteRT is none.
+
+    Raises:
+        UsageError: a target is unknown, or has no configurations.
+    """
+    parts = [name.partition(":") for name in names_of_targets(target)]
+    for name, colon, _ in parts:
+        if colon and (name not in DELEGATES or not DELEGATES[name].detail):
+            raise UsageError(f"target: {name} takes nothing after a colon")
     return [(DELEGATES[name], detail) for name, _, detail in parts if name in DELEGATES]

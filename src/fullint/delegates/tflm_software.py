@@ -8,11 +8,9 @@ the first.
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,15 +20,13 @@ import numpy as np
 
 from fullint.delegates import tflm_program
 from fullint.delegates.target import OwnRun
-from fullint.errors import RuntimeFailure
 from fullint.model.ir import NUMPY_TYPES, Array, Graph, Model, Op, Tensor
 from fullint.model.subgraphs import below
 from fullint.model.tflite import write_model
-from fullint.runtime.supervised import run_supervised
+from fullint.runtime.supervised import said_by
 from fullint.temporary import temporary_folder
 
 MODULE, PACKAGE = "tflite_micro", "tflite-micro"
-MICRO_PATIENCE = 300.0
 CRASHED = "it ends the process"
 _MARK = re.compile(rf"^{tflm_program.MARK} (\w+)$", re.MULTILINE)
 _SAID = re.compile(
@@ -60,6 +56,8 @@ def installed() -> bool:
 
 def source() -> str:
     """Its name and version."""
+    import importlib.metadata  # slow to import, and mostly not needed
+
     return f"TensorFlow Lite Micro ({PACKAGE} {importlib.metadata.version(PACKAGE)})"
 
 
@@ -112,14 +110,8 @@ def _run(asked: list[dict[str, object]], folder: Path) -> list[MicroRun]:
         first = len(found)
         request.write_text(json.dumps({"models": asked, "first": first}))
         results.write_text("")
-        with open(folder / "said", "w+", errors="replace") as said:
-            command = [sys.executable, str(Path(tflm_program.__file__)), str(request)]
-            try:
-                run_supervised(command, said, temporary=folder, timeout=MICRO_PATIENCE)
-            except subprocess.TimeoutExpired as e:
-                raise RuntimeFailure(f"TensorFlow Lite Micro did not finish within {MICRO_PATIENCE:.0f} s") from e
-            said.seek(0)
-            text = said.read()
+        command = [sys.executable, str(Path(tflm_program.__file__)), str(request)]
+        _, text = said_by("TensorFlow Lite Micro", command, folder)
         said_of = _parts(text)
         for line in results.read_text().splitlines():
             one = json.loads(line)

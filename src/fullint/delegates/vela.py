@@ -8,10 +8,8 @@ Output tensors get unique names for this, so that each warning can be assigned t
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import re
-import subprocess
 import sys
 
 from fullint.delegates.target import DelegateTarget, Software, TargetAnswer
@@ -19,7 +17,7 @@ from fullint.documents import cut
 from fullint.errors import RuntimeFailure, UsageError
 from fullint.model.ir import Model, Op
 from fullint.model.tflite import write_model
-from fullint.runtime.supervised import run_supervised
+from fullint.runtime.supervised import said_by
 from fullint.temporary import temporary_folder
 
 DEFAULT = "ethos-u55-128"
@@ -28,7 +26,6 @@ CONFIGS = tuple(
     for family, sizes in (("u55", (32, 64, 128, 256)), ("u65", (256, 512)), ("u85", (128, 256, 512, 1024, 2048)))
     for macs in sizes
 )
-PATIENCE = 300.0
 _WARNING = re.compile(
     r"Warning \(supported operators\) operator: \w+, ofm: 'fullint_op(\d+)'\n+Reason: (.*(?:\n(?!Warning|[ \t]*\n|[ \t]*\Z).*)*)"
 )
@@ -37,6 +34,8 @@ _MARK = re.compile(r"fullint_op(\d+)(?:_act)?")
 
 def source() -> str:
     """Name and version of the installed Vela."""
+    import importlib.metadata  # slow to import, and mostly not needed
+
     return f"Arm Vela {importlib.metadata.version('ethos-u-vela')}"
 
 
@@ -75,17 +74,12 @@ def _named(model: Model) -> bytes:
 
 
 def _run(data: bytes, config: str) -> str:
-    with temporary_folder() as folder, open(folder / "said", "w+", errors="replace") as said:
+    with temporary_folder() as folder:
         path = folder / "model.tflite"
         path.write_bytes(data)
         vela = [sys.executable, "-c", "import sys; from ethosu.vela.vela import main; main(sys.argv[1:])"]
         command = [*vela, str(path), "--output-dir", str(folder), "--accelerator-config", config, "--show-cpu-operations"]
-        try:
-            code = run_supervised(command, said, temporary=folder, timeout=PATIENCE)
-        except subprocess.TimeoutExpired as e:
-            raise RuntimeFailure(f"Vela did not finish within {PATIENCE:.0f} s") from e
-        said.seek(0)
-        text = said.read()
+        code, text = said_by("Vela", command, folder)
     if code:
         last = text.strip().splitlines()[-1:] or ["no message"]
         raise RuntimeFailure(f"Vela failed on the model: {last[0]}")

@@ -16,7 +16,7 @@ from fullint.delegates.targets import DELEGATES
 from fullint.deployment.partition_document import partition_document
 from fullint.documents import Document
 from fullint.errors import UsageError
-from fullint.model.ir import NUMPY_TYPES, Graph, Model, Op, Tensor
+from fullint.model.ir import Graph, Model, Op, Tensor
 from fullint.ops.macs import macs
 from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.runtime.damaged_models import diagnosing
@@ -215,7 +215,7 @@ def cut(model: Model, target: str, name: str = "", after: PartitionReport | None
         len(found),
         kernels,
         said,
-        sum(_bytes(t) for t in _crossing(graph, found)),
+        sum(t.nbytes for t in _crossing(graph, found)),
         round(sum(macs(op) for op, why in verdict.items() if why is None) / total, 6),
         pieces,
         tuple(
@@ -270,7 +270,7 @@ def _piece(s: Subset, total: int) -> Partition:
         round(sum(macs(op) for op in s.ops) / total, 6),
         tuple(t.name for t in crossing),
         tuple(t.name for t in s.outputs),
-        sum(_bytes(t) for t in (*crossing, *s.outputs)),
+        sum(t.nbytes for t in (*crossing, *s.outputs)),
     )
 
 
@@ -278,8 +278,3 @@ def _crossing(graph: Graph, found: list[Subset]) -> list[Tensor]:
     """Tensors passed from one partition to another."""
     made = {t for op in graph.ops for t in op.outputs}
     return list(dict.fromkeys(t for s in found for t in s.inputs if t in made))
-
-
-def _bytes(t: Tensor) -> int:
-    kind = NUMPY_TYPES.get(t.dtype)
-    return t.size * (kind(0).itemsize if kind is not None else 1) if t.dtype != "bool" else t.size

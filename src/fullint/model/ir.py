@@ -129,6 +129,12 @@ class Tensor:
         return math.prod(self.shape)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of its values; of handles, one each."""
+        kind = NUMPY_TYPES.get(self.dtype)
+        return self.size * (kind(0).itemsize if kind is not None else 1)
+
+    @property
     def array(self) -> Array:
         """The constant's value with shape `shape` and type `dtype`, as a view that must not be written to."""
         if self.buffer is None:

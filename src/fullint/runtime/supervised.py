@@ -16,6 +16,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from fullint.errors import RuntimeFailure
+
+PROGRAM_PATIENCE = 300.0
+"""Seconds that a compiler, or another runtime, may take for a model."""
+
 _SUPERVISOR = """
 import os, shutil, signal, subprocess, sys, threading, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -89,3 +94,23 @@ def run_supervised(
     """
     with supervised(command, out, cwd=cwd, temporary=temporary) as process:
         return process.wait(timeout)
+
+
+def said_by(what: str, command: Sequence[str], folder: Path) -> tuple[int, str]:
+    """Run a program to its end: (its exit code, what it wrote).
+
+    Args:
+        what: names the program in error messages.
+        command: the program and its arguments.
+        folder: for its temporary files, and for what it writes.
+
+    Raises:
+        RuntimeFailure: it takes longer than `PROGRAM_PATIENCE`.
+    """
+    with open(folder / "said", "w+", errors="replace") as said:
+        try:
+            code = run_supervised(command, said, temporary=folder, timeout=PROGRAM_PATIENCE)
+        except subprocess.TimeoutExpired as e:
+            raise RuntimeFailure(f"{what} did not finish within {PROGRAM_PATIENCE:.0f} s") from e
+        said.seek(0)
+        return code, said.read()

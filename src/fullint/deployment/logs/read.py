@@ -135,19 +135,6 @@ def read_text(path: str | Path) -> str:
     return _decoded(data)
 
 
-def read_log(path: str | Path) -> BenchLog:
-    """Parse a log file; of several runs, the first.
-
-    Raises:
-        LogFormatError: as in `parse_log`, or the file cannot be read.
-    """
-    text = read_text(path)
-    try:
-        return parse_log(text)
-    except LogFormatError as e:
-        raise LogFormatError(f"{path}: {e}") from e
-
-
 class _Reader:
     """Parses a log in one pass over its lines."""
 
