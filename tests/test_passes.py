@@ -316,6 +316,16 @@ def test_a_softmax_whose_reductions_drop_their_axis(g: Builder, lowest: float) -
     assert kinds == (["SOFTMAX"] if lowest else ["REDUCE_MAX", "MAXIMUM", "RESHAPE", "SUB", "SOFTMAX"])
 
 
+def test_a_maximum_over_another_axis_of_a_square_is_no_part_of_a_softmax(g: Builder) -> None:
+    """A RESHAPE makes a column of it, which spreads as the right one would."""
+    x, column = g.input(4, 4), g.const(np.int32([4, 1]))
+    largest = g.op("RESHAPE", g.op("REDUCE_MAX", x, g.const(np.int32([0])), shape=(4,)), column, shape=(4, 1))
+    e = g.op("EXP", g.op("SUB", x, largest))
+    total = g.op("SUM", e, g.const(np.int32([1])), shape=(4, 1), keep_dims=True)
+    g.output(g.op("DIV", e, total))
+    assert prepared(g)[0] == ["REDUCE_MAX", "RESHAPE", "SUB", "SOFTMAX"]
+
+
 POOLS = [
     ("VALID", (6, 4), (6, 4)),
     ("VALID", (6, 4), (1, 1)),

@@ -60,8 +60,8 @@ TABLE = """
 - plain = not traits.effects and not traits.random and
 + plain = not traits.effects and
 12 passes/softmax.py (passes rewrites): A maximum over another axis, which does change the result, is left out.
-- if _axis(largest, x) != axis or not largest.options.get("keep_dims"):
-+ if not largest.options.get("keep_dims"):
+- if _axis(largest, x) != axis or not _spreads(top, x, axis):
++ if not _spreads(top, x, axis):
 13 passes/engine.py (engine keep_float passes): An operator that was to stay float is rewritten away, unless its rewrite ends with it.
 - next((o for o in verdict.old if o.keep_float), None)
 + next((o for o in verdict.old[-1:] if o.keep_float), None)
