@@ -352,6 +352,23 @@ def test_the_operator_that_alone_cuts_is_named() -> None:
     assert (one.kind, one.partitions, one.kernels) == ("GELU", 1, 1)
     assert "alone cuts the graph" in str(report) and "without it 1 partition, 1 by the delegate" in str(report)
     assert report.source.startswith("fullint's table (LiteRT")
+    assert partition(made, "litert") == partition(made, "xnnpack")
+
+
+@pytest.mark.parametrize("target", ["gpu", "edgetpu"])
+def test_the_operator_that_costs_a_delegate_of_one_partition_most_is_named(target: str) -> None:
+    """Without CUMSUM, two more operators run there; without FLOOR, which stands behind all of them, none."""
+    g = Half()
+    x = g.int_conv(g.coded(1, 6, 6, 4))
+    x = g.int_op("CUMSUM", x, g.const(1, "int32"), shape=(1, 6, 6, 4), scale=0.1, zero=0)
+    for _ in range(2):
+        x = g.int_conv(x)
+    g.output(g.int_op("CUMSUM", x, g.const(1, "int32"), shape=(1, 6, 6, 4), scale=0.1, zero=0))
+    report = partition(g.bytes(), target)
+    taken = 2 if target == "gpu" else 1
+    assert report.taken == taken and len(report.refused) == 5 - taken
+    one = report.one_cut
+    assert (one.index, one.kind, one.delegated, one.partitions, one.kernels) == (1, "CUMSUM", 4, 2, 1)
 
 
 def test_refusals_with_one_reason_stand_together_and_fit_a_terminal() -> None:

@@ -65,6 +65,12 @@ TARGETS: dict[str, Target] = {
             "its compiler takes CAST, ADD and GATHER",
             "answers of LiteRT's compiler plugin with QNN 2.51 for SM8750",
         ),
+        Target(
+            "openvino",
+            True,
+            "its plugin takes CAST, ADD and GATHER",
+            "LiteRT, vendors/intel_openvino/compiler/openvino_compiler_plugin.cc",
+        ),
     )
 }
 

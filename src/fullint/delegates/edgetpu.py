@@ -7,6 +7,8 @@ the graph once: all operators from the first unsupported one on run on the CPU (
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fullint.delegates.conditions import Condition, Custom, Never, Option, Static, Values
 from fullint.delegates.table import AcceptanceTable, Row
 from fullint.delegates.taken import verdicts
@@ -163,10 +165,10 @@ TABLE = AcceptanceTable(
 )
 
 
-FOLLOWS = "it follows an unsupported operator, and the compiler maps a single subgraph only"
+_FOLLOWS = "it follows an unsupported operator, and the compiler maps a single subgraph only"
 
 
-def cut_once(graph: Graph, verdict: dict[Op, str | None]) -> dict[Op, str | None]:
+def cut_once(graph: Graph, verdict: Mapping[Op, str | None]) -> dict[Op, str | None]:
     """Reject every operator that depends on a rejected one: it runs on the CPU too."""
     after: set[Tensor] = set()
     found = dict(verdict)
@@ -175,12 +177,15 @@ def cut_once(graph: Graph, verdict: dict[Op, str | None]) -> dict[Op, str | None
         if verdict[op] is not None or behind:
             after.update(op.outputs)
         if verdict[op] is None and behind:
-            found[op] = FOLLOWS
+            found[op] = _FOLLOWS
     return found
 
 
 def _answer(model: Model, detail: str) -> TargetAnswer:
-    return TargetAnswer("edgetpu", TABLE.source, cut_once(model.main, verdicts(model.main, TABLE)))
+    alone = verdicts(model.main, TABLE)
+    return TargetAnswer("edgetpu", TABLE.source, cut_once(model.main, alone), once=cut_once, alone=alone)
 
 
-TARGET = DelegateTarget("edgetpu", _answer, node="edgetpu-custom-op")
+LACKS = dict.fromkeys("DEPTH_TO_SPACE GATHER SPLIT_V POW".split(), frozenset({"int8"}))
+"""Not among the supported operations, and written with those that are."""
+TARGET = DelegateTarget("edgetpu", _answer, node="edgetpu-custom-op", lacks=LACKS)

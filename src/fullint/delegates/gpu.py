@@ -6,13 +6,15 @@ then computes in float. Of the partitions it takes the largest alone, unless it 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fullint.delegates.conditions import Condition, Custom, Static
 from fullint.delegates.partitioner import subsets
 from fullint.delegates.table import AcceptanceTable, Row
 from fullint.delegates.taken import verdicts
 from fullint.delegates.target import DelegateTarget, TargetAnswer
 from fullint.errors import UsageError
-from fullint.model.ir import Model, Op, Tensor
+from fullint.model.ir import Graph, Model, Op, Tensor
 
 _SOURCE = "LiteRT, tflite/delegates/gpu/common/model_builder.cc and tools/versioning/gpu_compatibility.cc"
 FLOAT_ONLY = "float"
@@ -112,11 +114,16 @@ def table(quantized: bool) -> AcceptanceTable:
 def _answer(model: Model, detail: str) -> TargetAnswer:
     if detail not in ("", FLOAT_ONLY):
         raise UsageError(f'gpu:{FLOAT_ONLY} means without quantized models; there is no "gpu:{detail}"')
-    found = verdicts(model.main, table(quantized=not detail))
-    pieces = [s for s in subsets(model.main, [op for op, why in found.items() if why is None]) if s.taken]
+    alone = verdicts(model.main, table(quantized=not detail))
+    name = f"gpu:{detail}" if detail else "gpu"
+    return TargetAnswer(name, _SOURCE, _largest(model.main, alone), once=_largest, alone=alone)
+
+
+def _largest(graph: Graph, verdict: Mapping[Op, str | None]) -> dict[Op, str | None]:
+    """Reject what is not in the largest partition."""
+    pieces = [s for s in subsets(graph, [op for op, why in verdict.items() if why is None]) if s.taken]
     largest = set(max(pieces, key=lambda s: len(s.ops)).ops) if pieces else set()
-    reasons = {op: why if why is not None or op in largest else _FOLLOWS for op, why in found.items()}
-    return TargetAnswer(f"gpu:{detail}" if detail else "gpu", _SOURCE, reasons)
+    return {op: why if why is not None or op in largest else _FOLLOWS for op, why in verdict.items()}
 
 
 TARGET = DelegateTarget("gpu", _answer, FLOAT_ONLY, node="TfLiteGpuDelegateV2")

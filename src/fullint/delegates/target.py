@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fullint.model.ir import Array, Model, Op
+from fullint.model.ir import Array, Graph, Model, Op
 from fullint.passes.target_forms import Lacks
+
+OneSubgraph = Callable[[Graph, Mapping[Op, str | None]], dict[Op, str | None]]
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,16 @@ class TargetAnswer:
         source: where the verdict comes from.
         reasons: operator -> why the target does not accept it, or None if it does.
         own: whether its own software said so, and not a table.
+        once: where it takes one partition only: (graph, what is said of each operator alone) -> what comes of it.
+        alone: what is said of each operator alone, where it takes one partition only.
     """
 
     name: str
     source: str
     reasons: Mapping[Op, str | None]
     own: bool = False
+    once: OneSubgraph | None = None
+    alone: Mapping[Op, str | None] = field(default_factory=dict)
 
     @property
     def speaker(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fullint.delegates import edgetpu, gpu, nnapi, qualcomm, tflm, vela, xnnpack
+from fullint.delegates import edgetpu, gpu, nnapi, openvino, qualcomm, tflm, vela, xnnpack
 from fullint.delegates.target import DelegateTarget
 from fullint.errors import UsageError
 from fullint.passes.target_forms import Lacks
@@ -18,6 +18,7 @@ DELEGATES: dict[str, DelegateTarget] = {
         tflm.TARGET,
         vela.TARGET,
         qualcomm.TARGET,
+        openvino.TARGET,
     )
 }
 

@@ -48,7 +48,9 @@ LACKS = {
     ),
     **dict.fromkeys("BATCH_TO_SPACE_ND SPACE_TO_BATCH_ND GATHER_ND EQUAL NOT_EQUAL LESS LESS_EQUAL GREATER_EQUAL".split(), _WIDE),
     **dict.fromkeys("MIRROR_PAD REDUCE_MAX REDUCE_MIN RESIZE_BILINEAR".split(), _WIDE),
+    **dict.fromkeys(("ARG_MAX", "ARG_MIN"), frozenset({"int64"})),
     "ONE_HOT": frozenset({"int8"}),
+    "SELECT_V2": frozenset({"int32"}),
     "SUM": frozenset({"int8"}),
     "GATHER": frozenset({"int16", "int32", "bool"}),
 }
@@ -62,6 +64,11 @@ def _type(op: Op) -> str | None:
     return "its kernel adds codes" if op.kind == "SUM" else f"its kernel does not take {x.dtype}"
 
 
+def _result_type(op: Op) -> str | None:
+    dtype = op.outputs[0].dtype
+    return f"its kernel has no {dtype} results" if dtype in LACKS[op.kind] else None
+
+
 def _relu6(op: Op) -> str | None:
     x, y = op.input(0), op.outputs[0]
     same = x is not None and x.quant is not None and x.quant.same_as(y.quant)
@@ -71,6 +78,7 @@ def _relu6(op: Op) -> str | None:
 _ALWAYS: tuple[Condition, ...] = (Custom(_hybrid), Custom(_sparse))
 _OWN: dict[str, tuple[Condition, ...]] = {
     **{kind: (Custom(_type),) for kind in KNOWN if kind in LACKS},
+    **{kind: (Custom(_result_type),) for kind in ("ARG_MAX", "ARG_MIN", "SELECT_V2")},
     "RELU6": (Custom(_relu6),),
 }
 TABLE = AcceptanceTable("tflm", _SOURCE, tuple(Row(kind, _OWN.get(kind, ()), f"Add… for {kind}") for kind in KNOWN), _ALWAYS)

@@ -31,6 +31,14 @@ _WARNING = re.compile(
 )
 _MARK = re.compile(r"fullint_op(\d+)(?:_act)?")
 
+LACKS = {
+    **dict.fromkeys("DEPTH_TO_SPACE SPACE_TO_DEPTH GATHER L2_NORMALIZATION POW".split(), frozenset({"int8", "int16"})),
+    "MEAN over depth": frozenset({"int8", "int16"}),
+    "HARD_SWISH": frozenset({"int16"}),
+    "ARG_MAX": frozenset({"int64"}),
+}
+"""Not among the supported operators of an Ethos-U55 and U65 (vela --supported-ops-report), and written with those that are."""
+
 
 def source() -> str:
     """Name and version of the installed Vela."""
@@ -78,7 +86,7 @@ def _run(data: bytes, config: str) -> str:
         path = folder / "model.tflite"
         path.write_bytes(data)
         vela = [sys.executable, "-c", "import sys; from ethosu.vela.vela import main; main(sys.argv[1:])"]
-        command = [*vela, str(path), "--output-dir", str(folder), "--accelerator-config", config, "--show-cpu-operations"]
+        command = [*vela, str(path), "--output-dir", str(folder), "--accelerator-config", config]
         code, text = said_by("Vela", command, folder)
     if code:
         last = text.strip().splitlines()[-1:] or ["no message"]
@@ -97,5 +105,10 @@ def _installed() -> bool:
 
 
 TARGET = DelegateTarget(
-    "ethos-u", _answer, "CONFIG", software=Software("ethos-u", "ethos-u-vela", "Apache-2.0", _installed), tabled=False
+    "ethos-u",
+    _answer,
+    "CONFIG",
+    software=Software("ethos-u", "ethos-u-vela", "Apache-2.0", _installed),
+    tabled=False,
+    lacks=LACKS,
 )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fullint.auditing.audit import read_for_audit
-from fullint.delegates.edgetpu import FOLLOWS
 from fullint.delegates.partitioner import Subset, subsets
 from fullint.delegates.target import TargetAnswer
 from fullint.delegates.targets import DELEGATES
@@ -24,6 +23,8 @@ from fullint.targets import TARGETS
 
 AFTER = {"quantize": "quantized", "repair": "repaired"}
 """What can be done before a second look, and what the model is then called."""
+LITERTS = {"litert": "xnnpack"}
+"""LiteRT takes every model whole; its delegate is what cuts the graph."""
 LEAST_CUT, MOST_TRIED = 3, 60
 """Partitions that are too many to be one operator's matter of course, and refused operators that are tried one by one."""
 
@@ -77,6 +78,7 @@ class OneCut:
         index, kind, output: of the operator.
         partitions: number of partitions without it.
         kernels: number of delegated partitions without it.
+        delegated: number of delegated operators without it.
     """
 
     index: int
@@ -84,6 +86,7 @@ class OneCut:
     output: str
     partitions: int
     kernels: int
+    delegated: int = 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -224,26 +227,34 @@ def cut(model: Model, target: str, name: str = "", after: PartitionReport | None
             if why is not None
         ),
         after,
-        _one_cut(graph, verdict, len(found)),
+        _one_cut(graph, answer, len(found)),
     )
 
 
-def _one_cut(graph: Graph, verdict: Mapping[Op, str | None], partitions: int) -> OneCut | None:
-    """The one refused operator without which there are the fewest partitions; None where more than one has to go."""
-    taken = [op for op, why in verdict.items() if why is None]
-    refused = [op for op, why in verdict.items() if why is not None and why != FOLLOWS]
-    behind = [op for op, why in verdict.items() if why == FOLLOWS]
-    if partitions < LEAST_CUT or len(refused) > MOST_TRIED:
+def _one_cut(graph: Graph, answer: TargetAnswer, partitions: int) -> OneCut | None:
+    """The refused operator without which the graph is cut least; None where more than one has to go.
+
+    That is, with the fewest partitions; where the target takes one partition only, with the most operators in it.
+    """
+    alone = answer.alone or answer.reasons
+    refused = [op for op, why in alone.items() if why is not None]
+    if (partitions < LEAST_CUT and not answer.once) or len(refused) > MOST_TRIED:
         return None
-    best: tuple[Op, list[Subset]] | None = None
+    now = sum(why is None for why in answer.reasons.values())
+    best, least = None, -now - 1 if answer.once else partitions - 1
     for op in refused:
-        found = subsets(graph, [*taken, op, *(behind if len(refused) == 1 else ())])
-        if len(found) < (len(best[1]) if best is not None else partitions - 1):
-            best = op, found
-    if best is None:
-        return None
-    op, found = best
-    return OneCut(op.origin, op.custom_code or op.kind, op.output_name, len(found), sum(s.taken for s in found))
+        verdict = {**alone, op: None}
+        verdict = answer.once(graph, verdict) if answer.once else verdict
+        taken = [each for each, why in verdict.items() if why is None]
+        found = subsets(graph, taken)
+        cost = -len(taken) if answer.once else len(found)
+        if cost < least:
+            best, least = OneCut(*_named(op), len(found), sum(s.taken for s in found), len(taken)), cost
+    return best
+
+
+def _named(op: Op) -> tuple[int, str, str]:
+    return op.origin, op.custom_code or op.kind, op.output_name
 
 
 def ask(model: Model, target: str) -> tuple[TargetAnswer, list[Subset]]:
@@ -253,7 +264,7 @@ def ask(model: Model, target: str) -> tuple[TargetAnswer, list[Subset]]:
         UsageError: the target is unknown.
     """
     name, _, detail = target.partition(":")
-    known = DELEGATES.get(name)
+    known = DELEGATES.get(LITERTS.get(name, name))
     if known is None or (detail and not known.detail):
         several = ", ".join(f"{t.name}:{t.detail}" for t in DELEGATES.values() if t.detail)
         raise UsageError(f'target must be one of {", ".join(DELEGATES)} ({several}), not "{target}"')

@@ -35,7 +35,7 @@ from fullint.passes.expand_constants import expand_dequantize, expand_hybrid, fi
 from fullint.passes.fold_affine import fold_affine_after, fold_mul_before
 from fullint.passes.fuse_activation import fuse_activation
 from fullint.passes.global_pool import whole_pool_as_mean
-from fullint.passes.int16_forms import difference_apart, prelu_apart, wide_lookup
+from fullint.passes.int16_forms import difference_apart, prelu_apart, wide_lookup, wide_lookup_lacking
 from fullint.passes.layers_apart import layers_apart
 from fullint.passes.lookup import collapse, collapse_lacking, recognise
 from fullint.passes.matmul import matmuls_as_dense
@@ -91,7 +91,7 @@ FOLDS: tuple[RewriteRule, ...] = (
 )
 """Before activations are fused, since a fused activation prevents folding; rewrites with other operators before chains are
 collapsed into look-ups."""
-WIDE: tuple[RewriteRule, ...] = (difference_apart, prelu_apart, wide_lookup)
+WIDE: tuple[RewriteRule, ...] = (difference_apart, prelu_apart)
 """For 16-bit activations only."""
 LAST: tuple[RewriteRule, ...] = (fuse_activation, bias_apart, bias_vector)
 """The bias last, since folds make and change it."""
@@ -119,11 +119,11 @@ def prepare(
     changes += own_subgraphs(model)
     changes += drop_unused(model)
     changes += _all(model, (*FIRST, matmuls_as_dense(), *FOLDS, layers_apart(evaluate)), check)
-    changes += _all(model, (collapse,) if lookups else (inverse_as_exp, collapse_lacking), check)
+    changes += _all(model, (collapse,) if lookups else (*forms, inverse_as_exp, collapse_lacking), check)
     changes += recognise(model, evaluate, lookups)
     check(model)
     if wide:
-        changes += _all(model, WIDE, check)
+        changes += _all(model, (*WIDE, wide_lookup if lookups else wide_lookup_lacking), check)
     changes += _all(model, (*forms, *LAST), check)
     return changes + drop_unused(model)
 

@@ -29,7 +29,7 @@ def with_byte_tables(model: Model, lacks: Lacks) -> list[Change]:
             return None
         return _two_bytes(op, table) if table.dtype == "int16" and table.quant is not None else _one_byte(op, table)
 
-    changes = sweep(model, apart) if missing else []
+    changes = sweep(model, apart) if missing and "int8" not in missing else []
     for graph in model.graphs if changes else ():
         graph.sync_tensors()
     return changes

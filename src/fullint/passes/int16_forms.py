@@ -11,6 +11,8 @@ MEAN(x, last axis)            =>   RESHAPE(AVERAGE_POOL_2D(RESHAPE(x)))
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from fullint.model.ir import Op, Tensor, Uses, constant, twin
@@ -52,10 +54,19 @@ def prelu_apart(op: Op, uses: Uses) -> Rewrite | None:
 
 def wide_lookup(op: Op, uses: Uses) -> Rewrite | None:
     """A function of one tensor without an accurate int16 kernel, as a look-up table."""
+    return _looked_up(op, COARSE)
+
+
+def wide_lookup_lacking(op: Op, uses: Uses) -> Rewrite | None:
+    """A function of one tensor without an int16 kernel, as a look-up table: for targets that run none."""
+    return _looked_up(op, ())
+
+
+def _looked_up(op: Op, coarse: Collection[str]) -> Rewrite | None:
     if not traits_of(op.kind).unary or op.kind in (LOOKUP, "CAST") or not op.outputs[0].is_float:
         return None
     row = ROWS.get(op.kind)
-    if row is None or (row.int16 and op.kind not in COARSE):
+    if row is None or (row.int16 and op.kind not in coarse):
         return None
     return Rewrite((op,), (as_lookup([op]),), f"{op.kind} has no accurate int16 kernel: written as a look-up table")
 

@@ -2,30 +2,30 @@
 
 EXP(x), GELU(x), RELU_N1_TO_1(x)   =>   LOOKUP(x)
 SELECT(c, a, b)                    =>   SELECT_V2(c, a, b)
-RELU6(x)                           =>   MINIMUM(RELU(x), 6)
 GREATER_EQUAL(a, b)                =>   LOGICAL_NOT(GREATER(b, a))
-TILE([a, b], (2, 3))               =>   RESHAPE [1, a, 1, b] -> BROADCAST_TO [2, a, 3, b] -> RESHAPE [2 a, 3 b]
 
-What a target lacks is a fact of the target (`delegates`): operator -> the types of activations that its kernel does not take.
+and those of `moving_forms`, `computing_forms` and `index_forms`. What a target lacks is a fact of the target (`delegates`):
+operator -> the types of activations that its kernel does not take.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
-from fullint.model.ir import Op, Tensor, Uses, constant, twin
+from fullint.model.ir import Op, Tensor, Uses, twin
 from fullint.model.subgraphs import LOOKUP
 from fullint.ops import traits_of
-from fullint.ops.make import make_op, make_reshape
+from fullint.ops.make import make_op
+from fullint.passes.computing_forms import COMPUTING_FORMS
 from fullint.passes.engine import Rewrite, RewriteRule
+from fullint.passes.index_forms import index_forms
 from fullint.passes.lookup import as_lookup
+from fullint.passes.moving_forms import MOVING_FORMS
 
 Lacks = Mapping[str, frozenset[str]]
-"""Operator -> the types of activations that a target's kernel does not take."""
-MOST_AXES = 5
-"""Of BROADCAST_TO, where a target has it (TensorFlow Lite Micro, kernels/broadcast_to.cc)."""
+"""Operator, or a form of one ("MEAN over depth") -> the types of activations that a target's kernel does not take."""
+_ANY_TYPE = frozenset(("SELECT", *MOVING_FORMS))
+"""Operators whose values need not be real numbers to be written in another form."""
 
 
 def forms_without(lacks: Lacks, dtype: str) -> tuple[RewriteRule, ...]:
@@ -36,10 +36,14 @@ def forms_without(lacks: Lacks, dtype: str) -> tuple[RewriteRule, ...]:
         dtype: the type of activations.
     """
 
-    def only(kind: str, write: Callable[[Op], Rewrite | None]) -> RewriteRule:
+    def only(form: str, write: Callable[[Op], Rewrite | None]) -> RewriteRule:
+        kind = form.partition(" ")[0]
+
         def rule(op: Op, uses: Uses) -> Rewrite | None:
+            if op.kind != kind or op.keep_float:
+                return None
             reals = any(t is not None and t.is_float for t in op.inputs)
-            return write(op) if op.kind == kind and (reals or kind == "SELECT") and not op.keep_float else None
+            return write(op) if reals or kind in _ANY_TYPE else None
 
         return rule
 
@@ -50,7 +54,7 @@ def forms_without(lacks: Lacks, dtype: str) -> tuple[RewriteRule, ...]:
         return Rewrite((op,), (as_lookup([op]),), f"the target has no {dtype} kernel for {op.kind}: written as a look-up table")
 
     rules = tuple(only(kind, write) for kind, write in _WITH_FORMS.items() if dtype in lacks.get(kind, ()))
-    return (*rules, table)
+    return (*rules, *index_forms(lacks), table)
 
 
 def _select_v2(op: Op) -> Rewrite | None:
@@ -59,38 +63,6 @@ def _select_v2(op: Op) -> Rewrite | None:
         return None  # SELECT spreads a vector over rows
     new = make_op("SELECT_V2", op.inputs, op.outputs)
     return Rewrite((op,), (new,), "the target has no SELECT: written as SELECT_V2")
-
-
-def _relu6_apart(op: Op) -> Rewrite | None:
-    x, out = op.input(0), op.outputs[0]
-    if x is None or not out.is_float:
-        return None
-    above = twin(out, f"{out.name}/above")
-    six = constant(f"{out.name}/six", np.float32(6))
-    new = (make_op("RELU", [x], [above]), make_op("MINIMUM", [above, six], [out]))
-    return Rewrite((op,), new, "the target's RELU6 changes no scale: written as RELU, MINIMUM")
-
-
-def _tile_as_broadcast(op: Op) -> Rewrite | None:
-    x, times, out = op.input(0), op.input(1), op.outputs[0]
-    if x is None or times is None or times.buffer is None or not all(x.shape):
-        return None
-    counts = [int(n) for n in times.array.reshape(-1)]
-    blocks: list[tuple[int, int]] = []  # (count, size): what follows an axis and is not repeated is part of its block
-    for size, count in zip(x.shape, counts, strict=True):
-        if count == 1 and blocks:
-            blocks[-1] = (blocks[-1][0], blocks[-1][1] * size)
-        else:
-            blocks.append((count, size))
-    before = [n for count, size in blocks for n in ((1, size) if count > 1 else (size,))]
-    after = [n for count, size in blocks for n in ((count, size) if count > 1 else (size,))]
-    if len(after) > MOST_AXES or 0 in counts:
-        return None
-    apart = Tensor(f"{out.name}/apart", tuple(before), x.dtype)
-    spread = Tensor(f"{out.name}/spread", tuple(after), x.dtype)
-    sizes = constant(f"{out.name}/sizes", np.array(after, np.int32))
-    new = (make_reshape(x, apart), make_op("BROADCAST_TO", [apart, sizes], [spread]), make_reshape(spread, out))
-    return Rewrite((op,), new, "the target has no TILE: written as RESHAPE, BROADCAST_TO, RESHAPE")
 
 
 def _less(op: Op) -> Rewrite:
@@ -130,8 +102,8 @@ def _compared(op: Op, new: tuple[Op, ...]) -> Rewrite:
 
 _WITH_FORMS: Mapping[str, Callable[[Op], Rewrite | None]] = {
     "SELECT": _select_v2,
-    "RELU6": _relu6_apart,
-    "TILE": _tile_as_broadcast,
+    **MOVING_FORMS,
+    **COMPUTING_FORMS,
     "LESS": _less,
     "LESS_EQUAL": _less_equal,
     "GREATER_EQUAL": _greater_equal,
