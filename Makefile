@@ -8,6 +8,7 @@
 # make test-onnx        the same for ONNX (exported by PyTorch)
 # make test-tflm        results for TensorFlow Lite Micro, on its own kernels
 # make test-ethos-u     results for an Ethos-U, by Vela
+# make test-openvino    results for Intel's NPU, by LiteRT's plugin and OpenVINO
 # make test-qualcomm    results for Qualcomm's HTP, by LiteRT's plugin and QNN
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ BIN := .venv/bin
 KERAS_BIN := .venv-keras/bin
 export FULLINT_ENVIRONMENTS ?= $(CURDIR)/.environments
 
-.PHONY: demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-keras-command test-keras-drop-in test-torch test-onnx test-torch-core test-onnx-core test-tflm test-ethos-u test-qualcomm test-frontends clean
+.PHONY: demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-keras-command test-keras-drop-in test-torch test-onnx test-torch-core test-onnx-core test-tflm test-ethos-u test-qualcomm test-openvino test-frontends clean
 
 demo: $(BIN)/fullint
 	$(BIN)/fullint demo
@@ -93,9 +94,14 @@ test-tflm: .venv/dev
 test-qualcomm: .venv/dev
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[qualcomm]"
 	$(BIN)/python -m pytest -q tests/test_targets.py -k "qualcomm or qnn"
+	$(BIN)/python -m pytest -q tests/test_forms.py -k qualcomm
+
+test-openvino: .venv/dev
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[openvino]"
+	$(BIN)/python -m pytest -q tests/test_targets.py tests/test_forms.py -k openvino
 
 test-ethos-u: .venv/dev
-	$(BIN)/python -m pytest -q tests/test_partition.py tests/test_targets.py -k "vela or ethos or Vela"
+	$(BIN)/python -m pytest -q tests/test_partition.py tests/test_targets.py tests/test_forms.py -k "vela or ethos or Vela"
 
 $(BIN)/fullint: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -169,7 +169,10 @@ def test_options_are_short_to_print() -> None:
     ("options", "says"),
     [
         ({"layout": "CHWN"}, "layout must be NHWC or NCHW"),
-        ({"target": "gpu"}, "target must be one of litert, tflm, ethos-u, edgetpu, qualcomm, or several joined by commas"),
+        (
+            {"target": "gpu"},
+            "target must be one of litert, tflm, ethos-u, edgetpu, qualcomm, openvino, or several joined by commas",
+        ),
         ({"activations": "int4"}, "activations must be int8 or int16"),
         ({"std": [1, 0, 1]}, "std must not be zero"),
         ({"mean": "dark"}, "numbers or sequences of numbers"),

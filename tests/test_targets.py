@@ -15,7 +15,9 @@ from op_examples import EXAMPLES
 
 import fullint
 from fullint.calibration.observed import observed_tensors
-from fullint.delegates import qualcomm, tflm, tflm_software, vela
+from fullint.delegates import openvino, qualcomm, tflm, tflm_software, vela
+from fullint.delegates.litert_plugin import Plugin
+from fullint.delegates.micro_kernels import optimized
 from fullint.delegates.targets import DELEGATES
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Model
@@ -265,7 +267,7 @@ def test_several_targets_are_all_satisfied(g: Builder) -> None:
 @pytest.mark.parametrize("target", ["tpu", "tflm,", "tflm,tpu", ""])
 def test_unknown_targets_are_refused(g: Builder, target: str) -> None:
     g.output(g.conv(g.input(1, 8, 8, 4)))
-    with pytest.raises(fullint.UsageError, match="target must be one of litert, tflm, ethos-u, edgetpu, qualcomm"):
+    with pytest.raises(fullint.UsageError, match="target must be one of litert, tflm, ethos-u, edgetpu, qualcomm, openvino"):
         fullint.quantize(g.bytes(), floats(1, 8, 8, 4), target=target)
     with pytest.raises(fullint.UsageError, match="target must be one of"):
         fullint.audit(g.bytes(), target=target)
@@ -310,6 +312,90 @@ def test_qualcomms_compiler_answers(g: Builder) -> None:
     assert fullint.partition(made.model, "qualcomm:SM8650").refused == ()
     with pytest.raises(fullint.UsageError, match="the name of a chip"):
         fullint.partition(plain.model, "qualcomm:../x")
+
+
+OPENVINO_SAYS = """INFO: [compiler_plugin.cc:524] Partition strategy: 0
+INFO: [openvino_compiler_plugin.cc:497] op type 111 is not supported
+INFO: [openvino_compiler_plugin.cc:497] op type 48 is not supported
+INFO: [compiler_plugin.cc:742] Partitioned subgraph<0>, selected 3 ops, from a total of 5 ops. resulted in 2 partitions.
+INFO: [openvino_compiler_plugin.cc:497] op type 119 is not supported
+"""
+
+
+def test_what_openvino_says(g: Builder) -> None:
+    """A kind is refused as a whole; of TOPK_V2, what has no constant number of values; other graphs do not count."""
+    x = g.op("ELU", g.input(1, 8))
+    places = g.input(dtype="int32")
+    first, _ = g.op("TOPK_V2", x, g.const(np.int32(3)), shape=(1, 3), outputs=2)
+    second, _ = g.op("TOPK_V2", x, places, shape=(1, 3), outputs=2)
+    g.output(first, second, g.op("RELU", x))
+    model = g.model()
+    said = {op.output_name: why for op, why in openvino.reasons_of(OPENVINO_SAYS, model).items()}
+    assert said == {x.name: "Intel's plugin takes no ELU", second.name: "Intel's plugin takes no TOPK_V2 of this form"}
+
+
+@pytest.mark.skipif(not DELEGATES["openvino"].software.installed(), reason="needs openvino")
+def test_openvinos_plugin_answers(g: Builder) -> None:
+    """ELU as an operator is refused; with --target openvino it is a look-up, which is taken."""
+    g.output(g.dense(g.reshape(g.op("ELU", g.conv(g.input(1, 8, 8, 4))), 1, -1), 5))
+    plain = fullint.quantize(g.bytes(), floats(1, 8, 8, 4))
+    report = fullint.partition(plain.model, "openvino")
+    assert [x.kind for x in report.refused] == ["ELU"] and report.source.startswith("OpenVINO (openvino 2026")
+    assert (report.target, report.one_cut.partitions) == ("openvino:PTL", 1)
+    made = fullint.quantize(g.bytes(), floats(1, 8, 8, 4), target="openvino")
+    assert not [w for w in made.report.warnings if "openvino" in w]
+    assert fullint.partition(made.model, "openvino:LNL").refused == ()
+    with pytest.raises(fullint.UsageError, match="the name of a chip"):
+        fullint.partition(plain.model, "openvino:../x")
+
+
+def test_a_release_that_the_plugin_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LiteRT's plugins load libraries of one release of the vendor's package."""
+    says = "└ Could not load shared library /x/libP.so: libopenvino.so.2631: cannot open shared object file: No such file."
+    monkeypatch.setattr(Plugin, "_run", lambda *_: says)
+    monkeypatch.setattr(Plugin, "installed", lambda _: True)
+    with pytest.raises(fullint.UsageError, match=r"needs libopenvino\.so\.2631, which this release of openvino has not"):
+        openvino.OPENVINO.said_of(b"", "PTL", "openvino")
+
+
+def slow_on(library: str, model: Model) -> dict[str, str]:
+    (found,) = [x for x in optimized(model) if x.library == library]
+    return {f"{x.kind} {x.index}": x.why for x in found.slow}
+
+
+def test_what_optimized_kernels_do_not_compute_is_named() -> None:
+    g = Half()
+    x = g.int_conv(g.coded(1, 8, 8, 4))
+    spread = g.int_op("MEAN", x, g.const([1, 2], "int32"), shape=(1, 1, 1, 4), keep_dims=True, scale=0.1, zero=0)
+    y = g.int_op("ADD", x, spread, scale=0.1, zero=0)
+    y = g.int_op("ADD", y, y, scale=0.1, zero=0)
+    y = g.int_op("MAX_POOL_2D", y, shape=(1, 4, 4, 4), stride_w=2, stride_h=2, filter_width=2, filter_height=2, scale=0.1, zero=0)
+    g.output(g.int_op("MAXIMUM", y, y, scale=0.1, zero=0))
+    model = g.model()
+    shapes = "its operands have different shapes: it runs in the reference kernel"
+    assert slow_on("CMSIS-NN", model) == {"MEAN 1": "CMSIS-NN has no kernel for it", "ADD 2": shapes}
+    nothing = "ESP-NN has no kernel for it"
+    assert slow_on("ESP-NN", model) == {"MEAN 1": nothing, "ADD 2": shapes, "MAXIMUM 5": nothing}
+    (arm, _) = optimized(model)
+    assert (arm.operators, arm.macs_share) == (4, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("filters", "dilation", "dtype", "arm", "esp"),
+    [
+        (1, 1, "int8", "", ""),
+        (2, 1, "int8", "2 filters per channel", ""),
+        (1, 2, "int8", "the fast kernels take no dilation", "it is dilated"),
+        (1, 1, "int16", "the plain kernel for int16", "int16 activations"),
+    ],
+)
+def test_limits_of_depthwise_convolutions(g: Builder, filters: int, dilation: int, dtype: str, arm: str, esp: str) -> None:
+    g.output(g.depthwise(g.input(1, 9, 9, 4), multiplier=filters))
+    g.graph.ops[-1].options.update(dilation_w_factor=dilation, dilation_h_factor=dilation)
+    model = read_bytes(fullint.quantize(g.bytes(), floats(1, 9, 9, 4), activations=dtype, min_sqnr=0).model)
+    for library, why in (("CMSIS-NN", arm), ("ESP-NN", esp)):
+        said = slow_on(library, model)
+        assert why in next(iter(said.values()), "") and bool(said) == bool(why), said
 
 
 @pytest.mark.skipif(not DELEGATES["ethos-u"].software.installed(), reason="needs Vela")

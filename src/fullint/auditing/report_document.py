@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fullint.documents import Block, Document, Line, Table, cut, many, size
+from fullint.documents import Block, Document, Line, Table, cut, many, size, some, spans
 from fullint.documents.wording import MOST_ROWS
 
 if TYPE_CHECKING:
     from fullint.auditing.audit import AuditReport, FileAudit, Finding
     from fullint.auditing.explain import RulePage
     from fullint.auditing.inspect import Inspection
+    from fullint.delegates.micro_kernels import OptimizedKernels, SlowOperator
     from fullint.delegates.micro_memory import MicroMemory
 
 
@@ -123,6 +124,20 @@ def _of_memory(m: MicroMemory) -> Iterator[Block]:
     yield Line(f"flash {m.flash:,} B", depth=1)
     yield Line(f"tflite::MicroMutableOpResolver<{len(m.resolver)}> resolver;", depth=1)
     yield from (Line(f"resolver.{line};", depth=1) for line in m.resolver)
+    for library in m.optimized:
+        yield from _of_library(library)
+
+
+def _of_library(library: OptimizedKernels) -> Iterator[Block]:
+    total = library.operators + len(library.slow)
+    share = f"{100 * library.macs_share:.1f} % of the MACs"
+    yield Line(f"{library.library}'s fastest kernels: {library.operators} of {many(total, 'operator')}, {share}", depth=1)
+    reasons: dict[str, list[SlowOperator]] = {}
+    for op in library.slow:
+        reasons.setdefault(op.why, []).append(op)
+    for why, ops in reasons.items():
+        kinds = some(Counter(op.kind for op in ops))
+        yield Line(f"not {kinds} (op {spans([op.index for op in ops])}): {why}", depth=2)
 
 
 def rules_document(rules: Sequence[RulePage]) -> Document:

@@ -186,6 +186,6 @@ def _answer(model: Model, detail: str) -> TargetAnswer:
     return TargetAnswer("edgetpu", TABLE.source, cut_once(model.main, alone), once=cut_once, alone=alone)
 
 
-LACKS = dict.fromkeys("DEPTH_TO_SPACE GATHER SPLIT_V POW".split(), frozenset({"int8"}))
+_LACKS = dict.fromkeys("DEPTH_TO_SPACE GATHER SPLIT_V POW".split(), frozenset({"int8"}))
 """Not among the supported operations, and written with those that are."""
-TARGET = DelegateTarget("edgetpu", _answer, node="edgetpu-custom-op", lacks=LACKS)
+TARGET = DelegateTarget("edgetpu", _answer, node="edgetpu-custom-op", lacks=_LACKS)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fullint.delegates import tflm_software
+from fullint.delegates.micro_kernels import OptimizedKernels, optimized
 from fullint.errors import UsageError
 from fullint.model.ir import Graph, Model, Tensor
 from fullint.model.tflite import read_model
@@ -47,6 +48,7 @@ class MicroMemory:
         alive: these, the largest first.
         resolver: the lines that register its operators.
         source: what measured.
+        optimized: what libraries of optimized kernels compute of it, by their tables.
     """
 
     arena: int
@@ -57,6 +59,7 @@ class MicroMemory:
     alive: tuple[AliveTensor, ...]
     resolver: tuple[str, ...]
     source: str
+    optimized: tuple[OptimizedKernels, ...] = ()
 
 
 def micro_memory(data: bytes) -> MicroMemory:
@@ -81,6 +84,7 @@ def micro_memory(data: bytes) -> MicroMemory:
         alive=tuple(AliveTensor(t.name, t.nbytes) for t in sorted(alive, key=lambda t: t.nbytes, reverse=True)),
         resolver=tuple(resolver_lines(model)),
         source=tflm_software.source(),
+        optimized=optimized(model),
     )
 
 

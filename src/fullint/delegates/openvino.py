@@ -16,11 +16,11 @@ from fullint.delegates.target import DelegateTarget, Software, TargetAnswer
 from fullint.model.ir import Model, Op
 from fullint.model.tflite import schema, write_model
 
-USUAL_SOC = "PTL"
+_USUAL_SOC = "PTL"
 OPENVINO = Plugin("intel_openvino", "IntelOpenVINO", "Intel's plugin", package="openvino", module="openvino", libraries="libs")
 _UNSUPPORTED = re.compile(r"op type (\d+) is not supported")
 _END_OF_MAIN = "Partitioned subgraph<0>"
-LACKS = dict.fromkeys(
+_LACKS = dict.fromkeys(
     "ELU RELU6 RELU_N1_TO_1 LOG_SOFTMAX REDUCE_PROD SPACE_TO_DEPTH SPLIT_V SQUEEZE".split(), frozenset({"int8", "int16"})
 )
 """Not in the plugin's list of kinds (LiteRT, vendors/intel_openvino/compiler/openvino_compiler_plugin.cc): other forms are."""
@@ -33,14 +33,16 @@ def reasons_of(text: str, model: Model) -> dict[Op, str]:
     found: dict[Op, str] = {}
     for kind, count in said.items():
         same = [op for op in model.main.ops if op.kind == kind]
+        form = ""
         if count < len(same):  # TOPK_V2, whose number of values has to be a constant
             same = [op for op in same if any(t is not None and t.buffer is None for t in op.inputs[1:])]
-        found.update((op, f"Intel's plugin takes no {kind}" + (" of this form" if count < len(same) else "")) for op in same)
+            form = " of this form"
+        found.update((op, f"Intel's plugin takes no {kind}{form}") for op in same)
     return found
 
 
 def _answer(model: Model, detail: str) -> TargetAnswer:
-    soc = detail or USUAL_SOC
+    soc = detail or _USUAL_SOC
     refused = reasons_of(OPENVINO.said_of(write_model(model), soc, "openvino"), model)
     reasons: dict[Op, str | None] = {op: refused.get(op) for op in model.main.ops}
     return TargetAnswer(f"openvino:{soc}", f"OpenVINO ({OPENVINO.source()}, by kind of operator)", reasons, own=True)
@@ -52,5 +54,5 @@ TARGET = DelegateTarget(
     "SOC",
     software=Software("openvino", OPENVINO.package, "Apache-2.0", OPENVINO.installed),
     tabled=False,
-    lacks=LACKS,
+    lacks=_LACKS,
 )

@@ -16,7 +16,7 @@ from fullint.delegates.target import DelegateTarget, Software, TargetAnswer
 from fullint.model.ir import Model, Op
 from fullint.model.tflite import write_model
 
-USUAL_SOC = "SM8750"
+_USUAL_SOC = "SM8750"
 QNN = Plugin(
     "qualcomm",
     "Qualcomm",
@@ -30,7 +30,7 @@ _FAILED = re.compile(r"^QNN op validation failed: '[^']*' \((.+)\)$", re.MULTILI
 _SAID = re.compile(r"<E> (.+)$", re.MULTILINE)
 _TYPE = re.compile(r"dtype=QNN_DATATYPE_(\w+)")
 _BOTH = frozenset({"int8", "int16"})
-LACKS = {"EXP": _BOTH, "REDUCE_PROD": _BOTH, "LOG_SOFTMAX": frozenset({"int8"})}
+_LACKS = {"EXP": _BOTH, "REDUCE_PROD": _BOTH, "LOG_SOFTMAX": frozenset({"int8"})}
 """Seen in the compiler's answers: look-ups and products are taken in their place."""
 
 
@@ -51,7 +51,7 @@ def reasons_of(text: str) -> dict[int, str]:
 
 
 def _answer(model: Model, detail: str) -> TargetAnswer:
-    soc = detail or USUAL_SOC
+    soc = detail or _USUAL_SOC
     refused = reasons_of(QNN.said_of(write_model(model), soc, "qualcomm"))
     reasons: dict[Op, str | None] = {op: refused.get(i) for i, op in enumerate(model.main.ops)}
     return TargetAnswer(f"qualcomm:{soc}", f"QNN ({QNN.source()})", reasons, own=True)
@@ -63,5 +63,5 @@ TARGET = DelegateTarget(
     "SOC",
     software=Software("qualcomm", QNN.package, "Qualcomm AI Stack License: development and benchmarking only", QNN.installed),
     tabled=False,
-    lacks=LACKS,
+    lacks=_LACKS,
 )

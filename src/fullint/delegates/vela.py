@@ -31,7 +31,7 @@ _WARNING = re.compile(
 )
 _MARK = re.compile(r"fullint_op(\d+)(?:_act)?")
 
-LACKS = {
+_LACKS = {
     **dict.fromkeys("DEPTH_TO_SPACE SPACE_TO_DEPTH GATHER L2_NORMALIZATION POW".split(), frozenset({"int8", "int16"})),
     "MEAN over depth": frozenset({"int8", "int16"}),
     "HARD_SWISH": frozenset({"int16"}),
@@ -110,5 +110,5 @@ TARGET = DelegateTarget(
     "CONFIG",
     software=Software("ethos-u", "ethos-u-vela", "Apache-2.0", _installed),
     tabled=False,
-    lacks=LACKS,
+    lacks=_LACKS,
 )

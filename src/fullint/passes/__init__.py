@@ -123,7 +123,7 @@ def prepare(
     changes += recognise(model, evaluate, lookups)
     check(model)
     if wide:
-        changes += _all(model, (*WIDE, wide_lookup if lookups else wide_lookup_lacking), check)
+        changes += _all(model, (*WIDE, wide_lookup) if lookups else (*WIDE, *forms, wide_lookup_lacking), check)
     changes += _all(model, (*forms, *LAST), check)
     return changes + drop_unused(model)
 
