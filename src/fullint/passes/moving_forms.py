@@ -21,7 +21,7 @@ from fullint.passes.engine import Rewrite
 
 MOST_AXES = 5
 """Of BROADCAST_TO, where a target has it (TensorFlow Lite Micro, kernels/broadcast_to.cc)."""
-MOST_RUNS = 16
+MOST_STRETCHES = 16
 """Of a GATHER, each of which is a copy."""
 
 
@@ -53,7 +53,7 @@ def _gather(op: Op) -> Rewrite | None:
     axis = int(op.options.get("axis") or 0) % len(x.shape)
     flat = indices.array.reshape(-1).astype(int)
     starts = np.flatnonzero(np.diff(flat, prepend=flat[0] - 2) != 1)
-    if len(starts) > MOST_RUNS or flat.min() < 0 or flat.max() >= x.shape[axis]:
+    if len(starts) > MOST_STRETCHES or flat.min() < 0 or flat.max() >= x.shape[axis]:
         return None
     ends = [*starts[1:], len(flat)]
     joined = Tensor(f"{out.name}/joined", (*x.shape[:axis], len(flat), *x.shape[axis + 1 :]), x.dtype)
