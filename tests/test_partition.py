@@ -421,3 +421,19 @@ def test_rows_of_the_gpu() -> None:
     assert "has 5 axes; supported: up to 4" in refused.reason
     with pytest.raises(UsageError, match='there is no "gpu:fast"'):
         partition(g.bytes(), "gpu:fast")
+
+
+@pytest.mark.parametrize(("scale", "level", "refused"), [(0.05, 28, True), (0.2, 28, False), (0.05, 29, False)])
+def test_nnapi_before_29_takes_no_multiplier_of_one_or_more(g: Builder, scale: float, level: int, refused: bool) -> None:
+    """Input scale 0.5 times weight scale 0.2 is 0.1: twice the output scale, or half of it."""
+    x = g.input(1, 6, 6, 4, dtype="uint8")
+    x.quant = Quant.of(0.5, 128)
+    w = g.const(np.full((4, 3, 3, 4), 130, np.uint8))
+    w.quant = Quant.of(0.2, 128)
+    b = g.const(np.zeros(4, np.int32))
+    b.quant = Quant.of(0.1, 0)
+    y = g.op("CONV_2D", x, w, b, shape=(1, 6, 6, 4), dtype="uint8", stride_w=1, stride_h=1)
+    y.quant = Quant.of(scale, 128)
+    g.output(y)
+    report = partition(g.bytes(), f"nnapi:{level}")
+    assert [("is not below the output scale" in x.reason) for x in report.refused] == [True] * refused
