@@ -26,6 +26,7 @@ class Target:
             able to change types between operators.
         int16: whether it has kernels for int16 activations.
         int16_factor: how many times as long they take there as in int8; 0: as long as LiteRT's kernels (`ops.kernel_times`).
+        wide_lookups: whether look-ups of 16-bit values run on the target, too.
         runtime: the newest release whose operator versions it supports, "" if it does not check versions.
     """
 
@@ -36,7 +37,12 @@ class Target:
     wide_streams: bool = False
     int16: bool = True
     int16_factor: float = 0.0
+    wide_lookups: bool = True
     runtime: str = ""
+
+    def looks_up(self, dtype: str) -> bool:
+        """Whether look-ups of values of a type run on the target."""
+        return self.lookups and (self.wide_lookups or dtype != "int16")
 
 
 TARGETS: dict[str, Target] = {
@@ -62,8 +68,9 @@ TARGETS: dict[str, Target] = {
         Target(
             "qualcomm",
             True,
-            "its compiler takes CAST, ADD and GATHER",
+            "its compiler takes no CAST from int16 to int32",
             "answers of LiteRT's compiler plugin with QNN 2.51 for SM8750",
+            wide_lookups=False,
         ),
         Target(
             "openvino",
@@ -95,15 +102,16 @@ def target_of(text: str) -> Target:
 
 
 def _all_of(text: str, found: Sequence[Target]) -> Target:
-    lacking = [t for t in found if not t.lookups]
+    lacking = [t for t in found if not (t.lookups and t.wide_lookups)]
     return Target(
         name=text,
-        lookups=not lacking,
+        lookups=all(t.lookups for t in found),
         why="; ".join(t.why for t in lacking or found),
         source="; ".join(t.source for t in found),
         wide_streams=all(t.wide_streams for t in found),
         int16=all(t.int16 for t in found),
         int16_factor=max(t.int16_factor for t in found),
+        wide_lookups=all(t.wide_lookups for t in found),
         runtime=min((t.runtime for t in found if t.runtime), default="", key=_release),
     )
 

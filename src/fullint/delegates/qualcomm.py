@@ -30,7 +30,11 @@ _FAILED = re.compile(r"^QNN op validation failed: '[^']*' \((.+)\)$", re.MULTILI
 _SAID = re.compile(r"<E> (.+)$", re.MULTILINE)
 _TYPE = re.compile(r"dtype=QNN_DATATYPE_(\w+)")
 _BOTH = frozenset({"int8", "int16"})
-_LACKS = {"EXP": _BOTH, "REDUCE_PROD": _BOTH, "LOG_SOFTMAX": frozenset({"int8"})}
+_LACKS = {
+    "EXP": _BOTH,
+    "REDUCE_PROD": _BOTH,
+    "LOG_SOFTMAX": frozenset({"int8"}),
+}
 """Seen in the compiler's answers: look-ups and products are taken in their place."""
 
 

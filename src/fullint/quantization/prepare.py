@@ -71,12 +71,14 @@ def prepare(bench: Workbench, loaded: Loaded) -> Prepared:
         changes += ids
         check_structure(model)
         forms = forms_without(lacks_of(target.name), options.activations)
-        changes += run_passes(model, bench.evaluate, target.lookups, wide=options.activations == "int16", forms=forms)
+        changes += run_passes(
+            model, bench.evaluate, target.looks_up(options.activations), wide=options.activations == "int16", forms=forms
+        )
         # each loop has its own copies of its graphs by now, in another order
         settings = asked.settings(model)
     behind = " behind a CAST, since float32 is asked for" if options.io_types[0] == "float32" else ""
     notes = tuple(f'input "{c.output}" {c.why}{behind}' for c in ids)
-    warnings = _warnings(model, target, loaded.packed.unreadable)
+    warnings = _warnings(model, target, options.activations, loaded.packed.unreadable)
     warnings += tuple(f"recipe: the model has no {item}, which a rule names" for item in asked.idle)
     asked_of = {(n, op): settings.get((n, op.origin), {}).get(op.kind, NOTHING) for n, op in model.ops()}
     clamped = [op for (_, op), s in asked_of.items() if s.symmetric and clamps_by_type(op)]
@@ -112,10 +114,10 @@ def _fix_shapes(bench: Workbench, loaded: Loaded, model: Model) -> list[Change]:
     return changes
 
 
-def _warnings(model: Model, target: Target, unreadable: str) -> tuple[str, ...]:
+def _warnings(model: Model, target: Target, activations: str, unreadable: str) -> tuple[str, ...]:
     said = (unreadable,) if unreadable else ()
     tables = [op for _, op in model.ops() if op.kind == LOOKUP]
-    if not tables or target.lookups:
+    if not tables or target.looks_up(activations):
         return said
     names = ", ".join(f'"{op.outputs[0].name}"' for op in tables[:3])
     return (
