@@ -8,6 +8,8 @@
 # make test-onnx        the same for ONNX (exported by PyTorch)
 # make test-tflm        results for TensorFlow Lite Micro, on its own kernels
 # make test-ethos-u     results for an Ethos-U, by Vela
+# make page             build the code of HTML pages (needs node); it is part of the repository
+# make test-page        HTML pages in Chromium (apt install chromium)
 # make test-openvino    results for Intel's NPU, by LiteRT's plugin and OpenVINO
 # make test-qualcomm    results for Qualcomm's HTP, by LiteRT's plugin and QNN
 
@@ -120,3 +122,10 @@ $(BIN)/fullint: pyproject.toml
 
 clean:
 	rm -rf .venv .venv-keras .environments build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# HTML pages
+page:
+	cd frontend && npm ci --silent && node build.mjs
+
+test-page: .venv/dev
+	$(BIN)/python -m pytest -q tests/test_page.py tests/test_page_in_chromium.py

@@ -39,6 +39,7 @@ ROOMS = (
     "comparing",
     "repairing",
     "deployment",
+    "pages",
     "compat",
     "demo",
     "cli",

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from fullint.model.tflite import read_model, write_model
     from fullint.ops.builder import Builder
     from fullint.options.recipes import Recipe, RecipeRule
+    from fullint.pages.page import Page, page
+    from fullint.pages.report_files import report
     from fullint.quantization.pipeline import Plan, Result, plan, quantize
     from fullint.repairing.pipeline import Repaired, RepairPlan, RepairReport, repair, repair_plan
     from fullint.sensitivities.pipeline import SensitivityReport, sensitivity
@@ -70,6 +72,9 @@ _HOMES = {
     "Plan": "quantization.pipeline",
     "quantize": "quantization.pipeline",
     "Result": "quantization.pipeline",
+    "Page": "pages.page",
+    "page": "pages.page",
+    "report": "pages.report_files",
     "sensitivity": "sensitivities.pipeline",
     "SensitivityReport": "sensitivities.pipeline",
     "read_model": "model.tflite",
@@ -104,6 +109,7 @@ __all__ = [
     "LogReport",
     "ModelFormatError",
     "NotIntegerError",
+    "Page",
     "PartitionReport",
     "Plan",
     "Recipe",
@@ -126,6 +132,7 @@ __all__ = [
     "convert",
     "explain",
     "inspect",
+    "page",
     "partition",
     "plan",
     "quantize",
@@ -133,6 +140,7 @@ __all__ = [
     "readlog",
     "repair",
     "repair_plan",
+    "report",
     "sensitivity",
     "setup",
     "write_c_array",

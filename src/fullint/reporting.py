@@ -32,9 +32,13 @@ class Report(ABC):
     def document(self) -> Document:
         """What the report says, to be rendered."""
 
-    def to_json(self) -> str:
-        """The report as JSON, indented."""
-        return to_json(self)
+    def to_json(self, document: Document | None = None) -> str:
+        """The report as JSON, indented.
+
+        Args:
+            document: to be part of it, as `document`: what `fullint report` makes a page of.
+        """
+        return to_json(self, document)
 
     def rows(self) -> Iterable[Any]:
         """The rows of the report's table, as dataclasses or dicts."""
@@ -56,6 +60,12 @@ class Report(ABC):
     def __str__(self) -> str:
         """The report as text, as the command prints it."""
         return render(self.document())
+
+    def _repr_html_(self) -> str:
+        """The report as notebooks show it."""
+        from fullint.documents.html import embedded  # not needed outside of notebooks
+
+        return embedded(self.document())
 
     def __repr__(self) -> str:
         """Its short fields, and how much the others hold."""
@@ -92,6 +102,10 @@ class ModelResult(ABC):
         """The report as text."""
         return str(self._report())
 
+    def _repr_html_(self) -> str:
+        """The report as notebooks show it."""
+        return self._report()._repr_html_()
+
     def __repr__(self) -> str:
         """Its size, and the report in short."""
         return f"{type(self).__name__}({len(self.model)} bytes, {self._report()!r})"
@@ -117,9 +131,10 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def to_json(report: Any) -> str:
-    """A report dataclass as indented JSON."""
-    return json_text(_finite(dataclasses.asdict(report)))
+def to_json(report: Any, document: Document | None = None) -> str:
+    """A report dataclass as indented JSON, with its document if one is given."""
+    more = {"document": document.plain()} if document is not None else {}
+    return json_text(_finite(dataclasses.asdict(report) | more))
 
 
 def json_text(body: Any) -> str:

@@ -13,6 +13,7 @@ from fullint.cli.compare import compare
 from fullint.cli.delegates import partition, readlog
 from fullint.cli.frontends import convert, setup
 from fullint.cli.quantize import demo, inspect, quantize
+from fullint.cli.report import report
 from fullint.cli.sensitivity import sensitivity
 from fullint.version import __version__
 
@@ -30,7 +31,7 @@ def main() -> None:
 
 for _command in (audit, benchmark, compare, convert, demo, explain, inspect, partition):
     main.add_command(_command)
-for _command in (quantize, readlog, repair, sensitivity, setup):
+for _command in (quantize, readlog, repair, report, sensitivity, setup):
     main.add_command(_command)
 
 __all__ = ["main"]

@@ -142,7 +142,7 @@ def benchmark(
         elif csv and not as_json:
             show(report.to_csv())
         else:
-            present(report, as_json)
+            present(report, as_json, models)
 
 
 def _spell(how: dict[str, Any], use_xnnpack: bool | None, use_nnapi: bool | None) -> None:

@@ -53,9 +53,8 @@ def partition(
     with errors(as_json):
         from fullint.deployment.partition import partition as run
 
-        present(
-            run(model, target, after=after, samples=samples, worker_memory=worker_memory, worker_seconds=worker_seconds), as_json
-        )
+        report = run(model, target, after=after, samples=samples, worker_memory=worker_memory, worker_seconds=worker_seconds)
+        present(report, as_json, (model,))
 
 
 @click.command()
@@ -72,4 +71,4 @@ def readlog(log: str, model: str | None, as_json: bool) -> None:
     with errors(as_json):
         from fullint.deployment.logs import readlog as run
 
-        present(run(log, model), as_json)
+        present(run(log, model), as_json, (model,) if model else ())

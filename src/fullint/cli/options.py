@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fullint.cli.shell import ASKED
+from fullint.cli.shell import ASKED, DETAILS
 from fullint.documents.renderings import RENDERINGS, Rendering
 from fullint.options import Flag, QuantizeOptions, flag_of
 
@@ -112,7 +112,15 @@ of_labels = _of_quantize("labels", "seed")
 def output_forms(text: str) -> Decorator:
     """--json, with its help, and a flag for each rendering that goes to a file."""
     as_json = click.option("--json", "as_json", is_flag=True, help=text)
-    return stacked(as_json, *(_rendering(name, rendering) for name, rendering in RENDERINGS.items()))
+    return stacked(as_json, _details(), *(_rendering(name, rendering) for name, rendering in RENDERINGS.items()))
+
+
+def _details() -> Decorator:
+    def ask(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+        context.meta[DETAILS] = wanted
+
+    text = "With --json: the whole document and the network, too, for fullint report."
+    return click.option("--details", is_flag=True, expose_value=False, callback=ask, help=text)
 
 
 def _rendering(name: str, rendering: Rendering) -> Decorator:

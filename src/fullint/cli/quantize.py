@@ -46,7 +46,7 @@ def quantize(model: str, output: str | None, plan: bool, c_array: str | None, fo
         target = Path(output).absolute()
         result = pipeline.quantize(model, progress=bar, **options)
         write_result(target, result.model, c_array, force=force)
-        present(result.report, as_json)
+        present(result.report, as_json, (model, result.model), options["samples"])
 
 
 @click.command()
@@ -72,7 +72,7 @@ def inspect(model: str, snippet: str | None, target: str | None, as_json: bool) 
     with errors(as_json):
         from fullint.auditing import inspect as inspection
 
-        present(inspection.inspect(model, snippet, target), as_json)
+        present(inspection.inspect(model, snippet, target), as_json, (model,))
 
 
 @click.command()

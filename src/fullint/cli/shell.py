@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -27,6 +27,8 @@ from fullint.printable import shown, shown_json
 from fullint.temporary import remove_own
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from fullint.options import Progress
     from fullint.reporting import Report
 
@@ -40,6 +42,8 @@ ENDING = ("SIGTERM", "SIGHUP")
 """Signals that end a command; what they leave behind is removed. SIGINT is Python's KeyboardInterrupt."""
 ASKED = "fullint.renderings"
 """Where a command's context holds the files that renderings go to, by the name of the rendering."""
+DETAILS = "fullint.details"
+"""Where it holds whether JSON is to have the document, too."""
 
 
 def check_c_array(name: str | None, target: str, force: bool) -> None:
@@ -89,18 +93,35 @@ def show(text: str) -> None:
     click.echo(text)
 
 
-def present(report: Report, as_json: bool) -> None:
-    """Print a report on standard output, as text or JSON, and write the renderings that were asked for to their files."""
+def present(report: Report, as_json: bool, models: Sequence[str | Path | bytes] = (), samples: Any = None) -> None:
+    """Print a report on standard output, as text or JSON, and write the renderings that were asked for to their files.
+
+    Args:
+        report: of the command.
+        as_json: whether it goes out as JSON.
+        models: those that it is about, for pictures of them.
+        samples: for histograms.
+    """
     from fullint.documents.renderings import RENDERINGS
     from fullint.documents.text import show as show_document
 
-    for name, path in _asked(click.get_current_context()).items():
-        over = bool(click.get_current_context().params.get("force"))
-        write_atomically(path, RENDERINGS[name].render(report.document()).encode(), over=over)
-    if as_json:
-        show(report.to_json())
+    context = click.get_current_context()
+    files, details = _asked(context), bool(context.meta.get(DETAILS))
+    if details and not as_json:
+        raise UsageError("details are for --json: add it (or --html FILE, which has them)")
+    if files or details:
+        from fullint.pages.page import pictured
+
+        document = pictured(report, models, samples)
     else:
-        show_document(report.document())
+        document = report.document()
+    for name, path in files.items():
+        over = bool(context.params.get("force"))
+        write_atomically(path, RENDERINGS[name].render(document).encode(), over=over)
+    if as_json:
+        show(report.to_json(document) if details else report.to_json())
+    else:
+        show_document(document)
 
 
 def _asked(context: click.Context) -> dict[str, str]:

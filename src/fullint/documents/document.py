@@ -8,7 +8,10 @@ CONV_2D  1.3
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fullint.documents.graph import Graph
 
 LINE_LEVELS = ("plain", "title", "heading", "note", "warning")
 """What a line is: running text, a title, a heading below it, or something the reader should know."""
@@ -60,7 +63,20 @@ class Table:
         assert all(len(row) == len(self.columns) for row in self.rows), self.columns
 
 
-Block = Line | Fact | Table
+@dataclass(frozen=True)
+class Picture:
+    """A small picture of a sample.
+
+    Attributes:
+        text: what it shows.
+        data: the picture as a data URI.
+    """
+
+    text: str
+    data: str
+
+
+Block = Line | Fact | Table | Graph | Picture
 
 
 @dataclass(frozen=True)
@@ -73,3 +89,7 @@ class Document:
     def of(cls, *blocks: Block) -> Document:
         """A document of these blocks."""
         return cls(blocks)
+
+    def plain(self) -> list[dict[str, Any]]:
+        """The blocks as plain values, each with its kind as "block"."""
+        return [{"block": type(b).__name__.lower(), **asdict(b)} for b in self.blocks]

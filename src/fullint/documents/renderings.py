@@ -1,6 +1,6 @@
 """The ways in which a document can be shown. A new one is a module beside `text` and a row here; no command changes.
 
-RENDERINGS["html"] = Rendering("Write the report as one HTML file.", html.render)         =>       --html FILE
+"html": Rendering("Write the report as one HTML file, too.", _html)         =>       --html FILE
 """
 
 from __future__ import annotations
@@ -24,5 +24,13 @@ class Rendering:
     render: Callable[[Document], str]
 
 
-RENDERINGS: dict[str, Rendering] = {}
+def _html(document: Document) -> str:
+    from fullint.documents.html import render  # slow to import, and mostly not needed
+
+    return render(document)
+
+
+RENDERINGS: dict[str, Rendering] = {
+    "html": Rendering("Write the report as one HTML page, too, with the network as a picture; it opens without a network.", _html)
+}
 """Renderings that commands write to files, by the name of their flag. (Text for terminals is `text`, and needs none.)"""

@@ -53,7 +53,7 @@ def _write(document: Document, out: Console) -> None:
             out.print(text)
         elif isinstance(block, Fact):
             out.print(Text(f"  {block.label:<{LABEL}} {shown(block.text)}"))
-        else:
+        elif isinstance(block, Table):
             _write_table(block, out)
 
 

@@ -41,8 +41,8 @@ class Plan(Report):
         """The tensors."""
         return [{"tensor": t.name, **_parameters(e)} for t, e in self.assignment.tensors().items()]
 
-    def to_json(self) -> str:
-        """The recipe, all encodings, the requantizes and the notes, as indented JSON."""
+    def to_json(self, document: Document | None = None) -> str:
+        """The recipe, all encodings, the requantizes and the notes, as indented JSON, with a document if one is given."""
         a = self.assignment
         operands = [
             {"op": op.origin, "kind": op.kind, "input": i, "axis": e.quant.axis, **_parameters(e)}
@@ -57,7 +57,7 @@ class Plan(Report):
             "operands": operands,
             "cuts": cuts,
             "notes": a.notes,
-        }
+        } | ({"document": document.plain()} if document is not None else {})
         return json_text(body)
 
 

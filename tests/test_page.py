@@ -1,0 +1,202 @@
+"""Reports as HTML pages: what is in them, and what a model's names cannot do there."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from half import Half
+
+import fullint
+from fullint.documents import Document, Fact, Line, Table
+from fullint.documents.html import render
+from fullint.errors import UsageError
+from fullint.ops.builder import Builder
+from fullint.pages.page import pictured
+
+HERE = Path(__file__).resolve().parent
+FRONTEND = HERE.parent / "frontend"
+OWN = HERE.parent / "src" / "fullint" / "documents" / "page"
+HOSTILE = "</script><script>window.hurt = 1</script>\"'`&<img src=x onerror=hurt()>\u202egnp.exe\u202c"
+
+
+def report_of(html: str) -> dict:
+    """The JSON of a page."""
+    found = re.search(r'<script type="application/json" id="report">(.*?)</script>', html, re.DOTALL)
+    return json.loads(found[1])
+
+
+def graphs_of(document: Document) -> list[dict]:
+    return [b for b in document.plain() if b["block"] == "graph"]
+
+
+def half() -> bytes:
+    g = Half()
+    x = g.int_conv(g.coded(1, 6, 6, 4))
+    g.output(g.int_conv(g.sandwich(x)))
+    return g.bytes()
+
+
+def test_a_document_is_in_the_page_as_it_is() -> None:
+    html = render(Document.of(Line("the <title>", "title"), Fact("operators", "12"), Table(("op", "ms"), (("CONV_2D", "1.3"),))))
+    (part,) = report_of(html)["parts"]
+    assert [b["block"] for b in part["blocks"]] == ["line", "fact", "table"] and part["blocks"][2]["rows"] == [["CONV_2D", "1.3"]]
+    assert "<title>the &lt;title&gt;</title>" in html and len(html) < 120_000
+
+
+def test_a_graph_shows_what_is_float_and_why() -> None:
+    data = half()
+    (graph,) = graphs_of(pictured(fullint.audit(data), [data]))
+    assert [n["type"] for n in graph["nodes"]] == ["int", "float", "float", "float", "int"]
+    conv = graph["nodes"][2]
+    assert (conv["kind"], conv["badge"], conv["index"]) == ("CONV_2D", "float32", 2)
+    assert conv["marks"] and any(label.startswith("error: ") for label, _ in conv["facts"])
+    assert {(e["source"], e["target"]) for e in graph["edges"]} == {(-1, 0), (0, 1), (1, 2), (2, 3), (3, 4)}
+
+
+def test_before_and_after_are_joined_by_operator() -> None:
+    data = half()
+    done = fullint.repair(data)
+    document = pictured(done.report, [data, done.model])
+    _, after = graphs_of(document)
+    assert [n["type"] for n in after["nodes"]] == ["int"] * 3
+    assert [n["twins"] for n in after["nodes"]] == [(0,), (2,), (4,)]
+    assert [m["name"] for m in after["measures"]][1].startswith("time on one core")
+    assert next(b for b in document.blocks if isinstance(b, Table)).title == "What was wrong, and is repaired"
+
+
+def test_ranges_have_histograms_of_the_samples() -> None:
+    g = Builder()
+    g.output(g.conv(g.input(1, 6, 6, 3), activation="RELU"))
+    rng = np.random.default_rng(0)
+    samples = [rng.normal(size=(1, 6, 6, 3)).astype(np.float32) for _ in range(30)]
+    data = g.bytes()
+    made = fullint.quantize(data, samples, min_sqnr=0)
+    _, after = graphs_of(pictured(made.report, [data, made.model], samples))
+    held = after["nodes"][0]["histogram"]
+    values = 16 * int(np.prod(fullint.read_model(made.model).main.outputs[0].shape))
+    assert sum(held["counts"]) == values and len(held["counts"]) == 32
+    assert held["low"] == 0 and 0.2 < held["clipped_low"] < 0.8  # RELU
+    assert "multiply-accumulates" in [m["name"] for m in after["measures"]]
+
+
+def test_comparisons_times_partitions_and_sensitivities_are_measures() -> None:
+    g = Builder()
+    x = g.op("GELU", g.conv(g.input(1, 6, 6, 3)))
+    g.output(g.dense(g.reshape(x, 1, -1), 4))
+    rng = np.random.default_rng(0)
+    samples = [rng.normal(size=(1, 6, 6, 3)).astype(np.float32) for _ in range(30)]
+    data = g.bytes()
+    made = fullint.quantize(data, samples, min_sqnr=0).model
+    _, after = graphs_of(pictured(fullint.compare(data, made, samples), [data, made]))
+    assert [m["name"] for m in after["measures"]][:2] == ["SQNR", "SQNR of what it adds itself"]
+    assert after["measures"][0]["low_is_bad"] and any(v is not None for v in after["measures"][0]["values"])
+    (cut,) = graphs_of(pictured(fullint.partition(made, "nnapi"), [made]))
+    assert [n["piece"] for n in cut["nodes"]].count(-1) == 1 and ["not taken"] in [list(n["marks"]) for n in cut["nodes"]]
+    (timed,) = graphs_of(pictured(fullint.benchmark(made, num_runs=5, warmup_runs=1, kernels="builtin"), [made]))
+    assert timed["measures"][0]["name"] == "time" and all(v is not None for v in timed["measures"][0]["values"])
+    (cost,) = graphs_of(pictured(fullint.sensitivity(data, samples), [data]))
+    assert cost["measures"][0]["name"] == "share of the outputs' noise"
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append(tag)
+
+
+def test_names_of_a_model_are_never_html() -> None:
+    g = Builder()
+    g.output(g.op("RELU", g.conv(g.input(1, 4, 4, 2)), name=HOSTILE + "x" * 100_000))
+    data = g.bytes()
+    html = fullint.page(fullint.audit(data), data).html
+    found = Tags()
+    found.feed(html)
+    assert found.tags.count("script") == 2 and "img" not in found.tags and len(html) < 400_000
+    names = [n["name"] for b in report_of(html)["parts"][0]["blocks"] if b["block"] == "graph" for n in b["nodes"]]
+    assert any(n.startswith(HOSTILE.partition("\u202e")[0]) for n in names) and max(map(len, names)) <= 400
+
+
+def test_a_page_runs_its_own_script_and_loads_nothing() -> None:
+    html = render(Document.of(Line("x")))
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1]
+    assert "default-src 'none'" in policy and "unsafe-eval" not in policy
+    assert re.search(r"script-src 'sha256-[\w+/=]{44}'$", policy)
+    code = (OWN / "page.js").read_text()
+    assert not re.search(
+        r"\b(fetch|XMLHttpRequest|WebSocket|importScripts|innerHTML|insertAdjacentHTML|document\.write)\b", own_code()
+    )
+    assert "</script" not in code.lower()
+
+
+def own_code() -> str:
+    return "\n".join(p.read_text() for p in (FRONTEND / "src").glob("*.js"))
+
+
+def command(*words: object, cwd: Path) -> subprocess.CompletedProcess:
+    call = [sys.executable, "-m", "fullint", *map(str, words)]
+    return subprocess.run(call, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_commands_write_pages_and_reports_are_joined(tmp_path: Path) -> None:
+    (tmp_path / "half.tflite").write_bytes(half())
+    first = command("audit", "half.tflite", "--json", "--details", "--html", "audit.html", cwd=tmp_path)
+    assert first.returncode == 1
+    (tmp_path / "a.json").write_text(first.stdout)
+    assert report_of((tmp_path / "audit.html").read_text())["parts"][0]["blocks"] == json.loads(first.stdout)["document"]
+    second = command("repair", "half.tflite", "-o", "r.tflite", "--json", "--details", cwd=tmp_path)
+    (tmp_path / "b.json").write_text(second.stdout)
+    done = command("report", "a.json", "b.json", "-o", "both.html", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "both.html: 2 reports\n")
+    parts = report_of((tmp_path / "both.html").read_text())["parts"]
+    assert [len([b for b in p["blocks"] if b["block"] == "graph"]) for p in parts] == [1, 2]
+    assert parts[0]["title"].startswith("a.json: ")
+    again = command("report", "a.json", "-o", "both.html", cwd=tmp_path)
+    assert again.returncode == 2 and "--force" in again.stderr
+    assert command("audit", "half.tflite", "--details", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "no report with a document"),
+        ('{"status": "quantized"}', "--json --details"),
+        ('{"document": 3}', "is damaged"),
+        ('{"document": [{"block": "script", "text": "x"}]}', "block 0 of its document is damaged"),
+        ('{"document": [{"block": "picture", "text": "x", "data": "https://example.com/x.png"}]}', "is damaged"),
+        ('{"document": [{"block": "table", "title": "", "columns": ["a"], "rows": [["1", "2"]]}]}', "is damaged"),
+        (
+            '{"document": [{"block": "graph", "title": "", "nodes": [], "edges": [{"source": 0, "target": 9}]}]}',
+            "is damaged",
+        ),
+    ],
+)
+def test_files_that_are_no_reports_are_refused(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(UsageError, match=re.escape(says)):
+        fullint.report(tmp_path / "x.json")
+    with pytest.raises(UsageError, match="cannot be read"):
+        fullint.report(tmp_path / "missing.json")
+
+
+def test_notebooks_show_the_same_document() -> None:
+    shown = fullint.audit(half())._repr_html_()
+    assert shown.startswith("<iframe") and "&lt;script&gt;" in shown and "<script" not in shown
+
+
+@pytest.mark.skipif(not (FRONTEND / "node_modules").is_dir() or shutil.which("node") is None, reason="needs node and npm ci")
+def test_the_bundle_is_built_from_the_sources(tmp_path: Path) -> None:
+    subprocess.run(["node", "build.mjs", str(tmp_path)], cwd=FRONTEND, check=True, capture_output=True)
+    for name in ("page.js", "page.css", "page_licences.txt"):
+        assert (tmp_path / name).read_bytes() == (OWN / name).read_bytes(), f"node build.mjs in frontend/ writes another {name}"
+    assert sum(p.stat().st_size for p in OWN.iterdir()) < 2 << 20
