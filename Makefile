@@ -18,7 +18,7 @@ BIN := .venv/bin
 KERAS_BIN := .venv-keras/bin
 export FULLINT_ENVIRONMENTS ?= $(CURDIR)/.environments
 
-.PHONY: demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-keras-command test-keras-drop-in test-torch test-onnx test-torch-core test-onnx-core test-tflm test-ethos-u test-qualcomm test-openvino test-frontends clean
+.PHONY: demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-keras-command test-keras-drop-in test-torch test-onnx test-torch-core test-onnx-core test-tflm test-ethos-u test-qualcomm test-openvino test-frontends page test-page clean
 
 demo: $(BIN)/fullint
 	$(BIN)/fullint demo

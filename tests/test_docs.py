@@ -105,10 +105,15 @@ def test_every_command_has_help_with_an_example_that_runs(folder: Path, name: st
     assert f"`fullint {name}" in README + (ROOT / "CHANGELOG.md").read_text()
     if name == "compare":
         (folder / "model_int8.tflite").write_bytes((folder / "half.tflite").read_bytes())
+    if name == "report":
+        for made, rest in (("audit", []), ("repair", ["-o", "r.tflite"])):
+            call = [sys.executable, "-m", "fullint", made, "half.tflite", *rest, "--json", "--details"]
+            said = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=False)
+            (folder / f"{made}.json").write_text(said.stdout)
     words = example[1].replace("model.tflite", "digits.tflite").replace("samples.npz", "calibration.npz").split()
     if name in ELSEWHERE:
         context = main.commands[name].make_context(name, words[2:])
-        assert not [p for p in main.commands[name].params if context.params[p.name] is None and p.required]
+        assert not [p for p in main.commands[name].params if context.params.get(p.name) is None and p.required]
         return
     done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == FOUND.get(name, 0), done.stderr

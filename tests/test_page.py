@@ -67,7 +67,15 @@ def test_before_and_after_are_joined_by_operator() -> None:
     assert [n["type"] for n in after["nodes"]] == ["int"] * 3
     assert [n["twins"] for n in after["nodes"]] == [(0,), (2,), (4,)]
     assert [m["name"] for m in after["measures"]][1].startswith("time on one core")
-    assert next(b for b in document.blocks if isinstance(b, Table)).title == "What was wrong, and is repaired"
+    said = {
+        b.label: b.text
+        for b in document.blocks[: document.blocks.index(next(b for b in document.blocks if not isinstance(b, Fact)))]
+    }
+    assert said["float before"].startswith("1 of 3 CONV_2D, 33.3 % of the multiply-accumulates: op 2")
+    assert said["done"] == "3 of 5 operators touched floats; 0 of 3 do now"
+    assert "random samples: only real ones" in said["check"] and said["left"] == "nothing that has to be done"
+    wrong = next(b for b in document.blocks if isinstance(b, Table))
+    assert wrong.title == "What was wrong in the given model, and is repaired" and wrong.graph == 0
 
 
 def test_ranges_have_histograms_of_the_samples() -> None:
@@ -200,3 +208,20 @@ def test_the_bundle_is_built_from_the_sources(tmp_path: Path) -> None:
     for name in ("page.js", "page.css", "page_licences.txt"):
         assert (tmp_path / name).read_bytes() == (OWN / name).read_bytes(), f"node build.mjs in frontend/ writes another {name}"
     assert sum(p.stat().st_size for p in OWN.iterdir()) < 2 << 20
+
+
+def test_model_explorer_gets_data_of_each_kind(tmp_path: Path) -> None:
+    """As model_explorer/node_data_builder.py reads it: graph -> results by output tensor, each with a number."""
+    (tmp_path / "half.tflite").write_bytes(half())
+    assert command("audit", "half.tflite", "--model-explorer", "over.json", cwd=tmp_path).returncode == 1
+    read = {p.name: json.loads(p.read_text())["main"] for p in tmp_path.glob("over*.json")}
+    assert sorted(read) == ["over.findings.json", "over.json", "over.type.json"]
+    names = [op.output_name for op in fullint.read_model(half()).main.ops]
+    assert {n: r["value"] for n, r in read["over.type.json"]["results"].items()} == dict(
+        zip(names, [8, 32, 32, 32, 8], strict=True)
+    )
+    assert read["over.json"]["name"] == "multiply-accumulates (M)"
+    assert [g["stop"] for g in read["over.json"]["gradient"]] == [0, 1]
+    assert set(read["over.findings.json"]["results"]) < set(names)
+    again = command("audit", "half.tflite", "--model-explorer", "over.json", cwd=tmp_path)
+    assert again.returncode == 2 and "over.json exists" in again.stderr

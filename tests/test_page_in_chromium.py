@@ -68,6 +68,10 @@ def test_the_page_opens_and_asks_nobody(browser: object, tmp_path: Path) -> None
 def test_search_click_and_keyboard(browser: object, tmp_path: Path) -> None:
     opened = Opened(browser, repaired(tmp_path))
     page = opened.page
+    page.fill(".view:nth-child(1) input[type=search]", "CONV_2D int8[1 int32[4]")
+    assert page.inner_text(".view:nth-child(1) .count") == "2 found"
+    page.fill(".view:nth-child(1) input[type=search]", "op 4")
+    assert page.inner_text(".view:nth-child(1) .count") == "1 found"
     page.fill(".view:nth-child(1) input[type=search]", "dequantize")
     assert page.inner_text(".view:nth-child(1) .count") == "1 found"
     page.keyboard.press("Enter")
@@ -89,6 +93,10 @@ def test_search_click_and_keyboard(browser: object, tmp_path: Path) -> None:
     page.click(".panel .near button:has-text('op 1 CONV_2D')")  # the same operator of the result
     opened.settled()
     assert "int8" in page.inner_text(".panel h3")
+    assert page.locator(".view:nth-child(1) .box[aria-pressed=true]").get_attribute("data-op") == "2"  # it follows
+    page.locator("table td button", has_text="3").first.click()
+    opened.settled()
+    assert page.inner_text(".panel h3").startswith("op 3 QUANTIZE")
     assert opened.errors == []
 
 

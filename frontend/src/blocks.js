@@ -5,7 +5,7 @@ import { plain, value } from './text.js';
 
 const TAGS = { title: 'h2', heading: 'h3' };
 
-export function Blocks({ blocks }) {
+export function Blocks({ blocks, go }) {
   const shown = [];
   let facts = [];
   const flush = () => {
@@ -19,14 +19,14 @@ export function Blocks({ blocks }) {
     }
     flush();
     if (b.block === 'line' && b.text) shown.push(h(TAGS[b.level] ?? 'p', { class: `${b.level} depth${Math.min(b.depth, 3)}` }, plain(b.text)));
-    if (b.block === 'table') shown.push(h(Table, { table: b }));
+    if (b.block === 'table') shown.push(h(Table, { table: b, go }));
     if (b.block === 'picture') shown.push(h('figure', { class: 'sample' }, h('img', { src: b.data, alt: plain(b.text) }), h('figcaption', null, plain(b.text))));
   }
   flush();
   return shown;
 }
 
-function Table({ table }) {
+function Table({ table, go }) {
   const [order, setOrder] = useState({ column: -1, down: false });
   const rows = order.column < 0 ? table.rows : sorted(table.rows, order);
   const head = table.columns.map((name, i) => {
@@ -36,7 +36,7 @@ function Table({ table }) {
   });
   const most = table.columns.map((_, i) => share(table.rows.map((row) => row[i])));
   const body = rows.map((row, i) =>
-    h('tr', { key: i }, row.map((cell, j) => h('td', { key: j, class: Number.isNaN(value(cell)) ? '' : 'number', style: most[j] ? { '--part': `${(100 * value(cell)) / most[j]}%` } : undefined, 'data-bar': most[j] ? '' : undefined }, plain(cell)))),
+    h('tr', { key: i }, row.map((cell, j) => h('td', { key: j, class: `${Number.isNaN(value(cell)) ? '' : 'number'}${cell.length > 40 ? ' long' : ''}`, style: most[j] ? { '--part': `${(100 * value(cell)) / most[j]}%` } : undefined, 'data-bar': most[j] ? '' : undefined }, j === 0 && table.graph >= 0 && /^\d+$/.test(cell) ? h('button', { type: 'button', onClick: () => go(table.graph, Number(cell)) }, cell) : plain(cell)))),
   );
   return h('div', { class: 'wide' }, table.title && h('h3', null, plain(table.title)), h('table', null, h('thead', null, h('tr', null, head)), h('tbody', null, body)));
 }

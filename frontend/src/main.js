@@ -1,7 +1,7 @@
 // The page: one or two graphs, what is known of the operator that is chosen, and the report below.
 import { h, render } from 'preact';
 import { Blocks } from './blocks.js';
-import { Panel } from './panel.js';
+import { Panel, twins } from './panel.js';
 import { number, plain } from './text.js';
 import { Viewer } from './viewer.js';
 
@@ -35,10 +35,14 @@ function section(part) {
   const graphs = part.blocks.filter((b) => b.block === 'graph');
   graphs.forEach((g) => g.nodes.forEach((n, i) => (n.place = i)));
   const body = element('div', { class: 'report' });
-  render(h(Blocks, { blocks: part.blocks }), body);
+  const first = part.blocks.findIndex((b) => b.block === 'graph');
+  const above = element('div', { class: 'report' });
+  const picture = graphs.length ? drawing(graphs) : null;
+  const go = (graph, i) => picture?.go(graphs[graph], i);
+  render(h(Blocks, { blocks: part.blocks.slice(0, Math.max(first, 0)), go }), above);
+  render(h(Blocks, { blocks: part.blocks.slice(Math.max(first, 0)), go }), body);
   const s = element('section', {}, ...(data.parts.length > 1 ? [element('h2', { class: 'part' }, plain(part.title))] : []));
-  if (graphs.length) s.append(drawing(graphs));
-  s.append(body);
+  s.append(above, ...(picture ? [picture.element] : []), body);
   return s;
 }
 
@@ -48,11 +52,20 @@ function drawing(graphs) {
   const all = element('div', { class: 'drawing' }, views, panel);
   const own = [];
   const pick = (graph, operators) => {
-    render(h(Panel, { graph, operators, others: graphs.filter((g) => g !== graph), go }), panel);
+    const others = graphs.filter((g) => g !== graph);
+    render(h(Panel, { graph, operators, others, go }), panel);
+    if (operators.length === 1) {
+      for (const { graph: other, viewer } of own.filter((v) => v.graph !== graph)) {
+        const [same] = twins(other, graph.nodes[operators[0]]);
+        if (same !== undefined) viewer.show(same);
+        else viewer.unpick();
+      }
+    }
   };
   const go = (graph, i) => {
     own.find((v) => v.graph === graph).viewer.show(i);
     pick(graph, [i]);
+    all.scrollIntoView({ block: 'nearest' });
   };
   for (const graph of graphs) {
     const space = element('div', { class: 'space', tabindex: '0', role: 'group', 'aria-label': `${plain(graph.title)}: graph; arrows move, + and - zoom` });
@@ -66,12 +79,12 @@ function drawing(graphs) {
     box.append(bars(graph, (i) => go(graph, i)));
   }
   pick(graphs[0], []);
-  return all;
+  return { element: all, go };
 }
 
 function tools(graph, viewer, go) {
   const count = element('span', { class: 'count', role: 'status' });
-  const search = element('input', { type: 'search', placeholder: 'search: name, kind, layer, finding', 'aria-label': `search in ${plain(graph.title)}` });
+  const search = element('input', { type: 'search', placeholder: 'search name, kind, finding', 'aria-label': `search in ${plain(graph.title)}` });
   let at = -1;
   let found = [];
   search.addEventListener('input', () => {
@@ -98,8 +111,12 @@ function tools(graph, viewer, go) {
   return element('div', { class: 'tools' }, search, count, colours(graph, viewer), depth, ...buttons, legend(graph));
 }
 
+// Each word somewhere: in names and kinds, in what is known; "op 32" is a number.
 function matches(n, text) {
-  return [n.name, n.kind, n.layer, n.badge, ...n.marks].some((t) => t.toLowerCase().includes(text));
+  const op = /^op (\d+)$/.exec(text);
+  if (op) return n.index === Number(op[1]);
+  const all = [n.name, n.kind, n.layer, n.badge, ...n.marks, ...n.facts.flat()].join(' ').toLowerCase();
+  return text.split(/\s+/).every((word) => all.includes(word));
 }
 
 function colours(graph, viewer) {
@@ -107,6 +124,7 @@ function colours(graph, viewer) {
   if (graph.nodes.some((n) => n.piece !== null)) choice.append(element('option', { value: 'piece' }, 'colour: partition'));
   graph.measures.forEach((m, i) => choice.append(element('option', { value: i }, `colour: ${plain(m.name)}`)));
   choice.addEventListener('change', () => {
+    viewer.root.classList.toggle('painted', choice.value !== '');
     if (choice.value === '') viewer.paintBy((n) => `var(--${n.type})`);
     else if (choice.value === 'piece') viewer.paintBy((n) => hue(graph.nodes[n.ops[0]].piece));
     else {
@@ -125,8 +143,8 @@ function colours(graph, viewer) {
   return choice;
 }
 
-const heat = (part) => `hsl(${Math.round(210 - 190 * part)} 70% ${Math.round(62 - 12 * part)}%)`;
-const hue = (piece) => (piece === null ? 'var(--other)' : piece < 0 ? 'var(--float)' : `hsl(${(piece * 67 + 150) % 360} 45% 60%)`);
+const heat = (part) => `hsl(${Math.round(210 - 190 * part)} 75% ${Math.round(78 - 14 * part)}%)`;
+const hue = (piece) => (piece === null ? 'var(--other)' : piece < 0 ? 'hsl(14 85% 80%)' : `hsl(${(piece * 67 + 150) % 360} 45% 74%)`);
 
 function legend(graph) {
   const count = (type) => graph.nodes.filter((n) => n.type === type).length;
@@ -146,7 +164,10 @@ function bars(graph, go) {
       bar.style.width = `${(100 * Math.abs(m.values[i])) / most}%`;
       return element('li', {}, element('button', { type: 'button', onclick: () => go(i) }, `op ${n.index} ${plain(n.kind)}`), element('span', { class: 'track' }, bar), element('span', { class: 'amount' }, `${number(m.values[i])} ${m.unit}`));
     });
-    const details = element('details', {}, element('summary', {}, plain(m.name)), element('ol', {}, ...rows));
+    const sum = m.values.reduce((a, v) => a + (v ?? 0), 0);
+    const shown = order.slice(0, 10).reduce((a, i) => a + m.values[i], 0);
+    const said = m.low_is_bad ? '' : `: ${number(sum)} ${m.unit} in all, ${number((100 * shown) / (sum || 1))} % in these`;
+    const details = element('details', {}, element('summary', {}, `${plain(m.name)}${said}`), element('ol', {}, ...rows));
     details.open = true;
     all.append(details);
   }

@@ -13,7 +13,11 @@ export function Panel({ graph, operators, others, go }) {
     h('h3', null, `op ${node.index} ${plain(node.kind)} `, h('span', { class: `badge ${node.type}` }, node.badge)),
     h('p', { class: 'name' }, plain(node.name)),
     node.histogram && h(Histogram, { of: node.histogram }),
-    h('dl', null, ...node.facts.flatMap(([label, text]) => [h('dt', null, plain(label)), h('dd', null, plain(text))])),
+    h('dl', null, ...graph.measures.flatMap((m) => (m.values[index] === null ? [] : [h('dt', { class: 'wide' }, plain(m.name)), h('dd', { class: 'wide' }, `${number(m.values[index])} ${m.unit}`)]))),
+    h('dl', null, ...node.facts.flatMap(([label, text]) => {
+      const wide = label.length > 12 || text.length > 60 ? 'wide' : '';
+      return [h('dt', { class: wide }, plain(label)), h('dd', { class: wide }, plain(text))];
+    })),
     h(Neighbours, { graph, index, go }),
     others.map((other) => h(Twin, { key: other.title, other, node, go })),
   );
@@ -33,8 +37,13 @@ function Neighbours({ graph, index, go }) {
   return h('div', null, list('reads ', from), list('read by ', to));
 }
 
+// Positions of the operators of another graph that do the same.
+export function twins(other, node) {
+  return other.nodes.flatMap((n, i) => (n.name === node.name || node.twins.includes(i) || n.twins.includes(node.place) ? [i] : []));
+}
+
 function Twin({ other, node, go }) {
-  const found = other.nodes.flatMap((n, i) => (n.name === node.name || node.twins.includes(i) || n.twins.includes(node.place) ? [i] : []));
+  const found = twins(other, node);
   if (!found.length) return null;
   return h('p', { class: 'near' }, `${plain(other.title)}: `, ...found.map((i) => h('button', { type: 'button', onClick: () => go(other, i) }, `op ${other.nodes[i].index} ${plain(other.nodes[i].kind)}`)));
 }

@@ -48,7 +48,10 @@ export class Viewer {
     this.bounds = nodes.length
       ? { left: min(xs) - WIDTH, right: max(xs) + WIDTH, top: min(ys) - HEIGHT, bottom: max(ys) + HEIGHT }
       : { left: 0, right: 1, top: 0, bottom: 1 };
-    this.rows = [...nodes.keys()].sort((a, b) => nodes[a].y - nodes[b].y);
+    this.rows = new Shelves(this.bounds);
+    nodes.forEach((n, i) => this.rows.put(i, n.y - n.h, n.y + n.h));
+    this.lines = new Shelves(this.bounds);
+    this.edges.forEach((e) => this.lines.put(e, ...[nodes[e.source].y, nodes[e.target].y].sort((a, b) => a - b)));
     this.world.replaceChildren();
     this.shown.clear();
     this.took = performance.now() - started;
@@ -109,6 +112,11 @@ export class Viewer {
     this.onPick(this.nodes[i].ops);
   }
 
+  unpick() {
+    this.picked = -1;
+    this.draw();
+  }
+
   mark(operators) {
     this.found = new Set(operators);
     this.draw();
@@ -138,17 +146,18 @@ export class Viewer {
     }
     const { x, y, scale } = this.view;
     const seen = { left: -x / scale, right: (box.width - x) / scale, top: -y / scale, bottom: (box.height - y) / scale };
-    const inside = this.rows.filter((i) => {
+    const near = this.rows.between(seen.top, seen.bottom);
+    const inside = near.filter((i) => {
       const n = this.nodes[i];
       return n.y + n.h > seen.top && n.y - n.h < seen.bottom && n.x + n.w > seen.left && n.x - n.w < seen.right;
     });
-    this.paint(this.canvas.getContext('2d'), ratio, seen);
+    this.paint(this.canvas.getContext('2d'), ratio, seen, near);
     this.buttons(scale >= NEAR && inside.length <= MOST ? inside : []);
     this.world.style.transform = `translate(${x}px, ${y}px) scale(${scale})`;
     this.drawMap(box);
   }
 
-  paint(g, ratio, seen) {
+  paint(g, ratio, seen, near) {
     const { x, y, scale } = this.view;
     g.setTransform(1, 0, 0, 1, 0, 0);
     g.clearRect(0, 0, this.canvas.width, this.canvas.height);
@@ -157,7 +166,7 @@ export class Viewer {
     g.strokeStyle = style.getPropertyValue('--line');
     g.lineWidth = Math.max(1, 0.7 / scale);
     g.beginPath();
-    for (const e of this.edges) {
+    for (const e of this.lines.between(seen.top, seen.bottom)) {
       const a = this.nodes[e.source];
       const b = this.nodes[e.target];
       const [ay, by] = [a.y + a.h / 2, b.y - b.h / 2];
@@ -168,8 +177,8 @@ export class Viewer {
     }
     g.stroke();
     const colours = new Map();
-    for (const n of this.nodes) {
-      if (n.y + n.h < seen.top || n.y - n.h > seen.bottom) continue;
+    for (const i of near) {
+      const n = this.nodes[i];
       const colour = this.colour(n);
       if (!colours.has(colour)) colours.set(colour, resolved(style, colour));
       g.fillStyle = colours.get(colour);
@@ -225,7 +234,8 @@ export class Viewer {
 
   key(e, i) {
     const beside = () => {
-      const row = this.rows.filter((j) => Math.abs(this.nodes[j].y - this.nodes[i].y) < HEIGHT).sort((a, b) => this.nodes[a].x - this.nodes[b].x);
+      const { y } = this.nodes[i];
+      const row = this.rows.between(y - HEIGHT, y + HEIGHT).filter((j) => Math.abs(this.nodes[j].y - y) < HEIGHT).sort((a, b) => this.nodes[a].x - this.nodes[b].x);
       return row[row.indexOf(i) + (e.key === 'ArrowRight' ? 1 : -1)];
     };
     const to = { ArrowDown: () => this.out[i][0], ArrowUp: () => this.into[i][0], ArrowLeft: beside, ArrowRight: beside }[e.key]?.();
@@ -319,6 +329,33 @@ export class Viewer {
     const y = (e.clientY - box.top - this.view.y) / this.view.scale;
     const i = this.nodes.findIndex((n) => Math.abs(n.x - x) < n.w / 2 && Math.abs(n.y - y) < n.h / 2);
     if (i >= 0) this.pick(i);
+  }
+}
+
+// Things by the part of the height that they reach over, so that a frame looks only at what can be seen.
+class Shelves {
+  constructor({ top, bottom }) {
+    this.top = top;
+    this.step = Math.max(200, (bottom - top) / 2000);
+    this.shelves = new Map();
+  }
+
+  put(thing, from, to) {
+    for (let k = this.at(from); k <= this.at(to); k++) {
+      if (!this.shelves.has(k)) this.shelves.set(k, []);
+      this.shelves.get(k).push(thing);
+    }
+  }
+
+  between(from, to) {
+    const found = new Set();
+    const [first, last] = [Math.max(0, this.at(from)), Math.min(this.at(to), 2001)];
+    for (let k = first; k <= last; k++) for (const thing of this.shelves.get(k) ?? []) found.add(thing);
+    return [...found];
+  }
+
+  at(y) {
+    return Math.floor((y - this.top) / this.step);
   }
 }
 

@@ -107,21 +107,23 @@ def present(report: Report, as_json: bool, models: Sequence[str | Path | bytes] 
 
     context = click.get_current_context()
     files, details = _asked(context), bool(context.meta.get(DETAILS))
+    document = None
     if details and not as_json:
         raise UsageError("details are for --json: add it (or --html FILE, which has them)")
     if files or details:
         from fullint.pages.page import pictured
 
         document = pictured(report, models, samples)
-    else:
-        document = report.document()
-    for name, path in files.items():
-        over = bool(context.params.get("force"))
-        write_atomically(path, RENDERINGS[name].render(document).encode(), over=over)
+        for name, path in files.items():
+            over = bool(context.params.get("force"))
+            write_atomically(path, RENDERINGS[name].render(document).encode(), over=over)
+            for word, text in RENDERINGS[name].beside(document).items():
+                beside = Path(path)
+                write_atomically(beside.with_name(f"{beside.stem}.{word}{beside.suffix}"), text.encode(), over=over)
     if as_json:
-        show(report.to_json(document) if details else report.to_json())
+        show(report.to_json(document if details else None))
     else:
-        show_document(document)
+        show_document(report.document())
 
 
 def _asked(context: click.Context) -> dict[str, str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fullint.documents.graph import Graph
+from fullint.documents.graph import GraphBlock
 
 LINE_LEVELS = ("plain", "title", "heading", "note", "warning")
 """What a line is: running text, a title, a heading below it, or something the reader should know."""
@@ -53,11 +53,13 @@ class Table:
         columns: their headings.
         rows: one cell for each column.
         title: a line above it, or "".
+        graph: position of the document's graph that the first column's numbers are operators of, -1 for none.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     title: str = ""
+    graph: int = -1
 
     def __post_init__(self) -> None:
         assert all(len(row) == len(self.columns) for row in self.rows), self.columns
@@ -76,7 +78,7 @@ class Picture:
     data: str
 
 
-Block = Line | Fact | Table | Graph | Picture
+Block = Line | Fact | Table | GraphBlock | Picture
 
 
 @dataclass(frozen=True)
@@ -92,4 +94,4 @@ class Document:
 
     def plain(self) -> list[dict[str, Any]]:
         """The blocks as plain values, each with its kind as "block"."""
-        return [{"block": type(b).__name__.lower(), **asdict(b)} for b in self.blocks]
+        return [{"block": type(b).__name__.lower().removesuffix("block"), **asdict(b)} for b in self.blocks]

@@ -12,7 +12,7 @@ NODE_TYPES = ("int", "float", "other")
 
 
 @dataclass(frozen=True)
-class Histogram:
+class GraphHistogram:
     """How often values lie where.
 
     Attributes:
@@ -29,7 +29,7 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class Node:
+class GraphNode:
     """An operator.
 
     Attributes:
@@ -55,12 +55,12 @@ class Node:
     facts: tuple[tuple[str, str], ...] = ()
     marks: tuple[str, ...] = ()
     piece: int | None = None
-    histogram: Histogram | None = None
+    histogram: GraphHistogram | None = None
     twins: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
-class Edge:
+class GraphEdge:
     """A tensor that one operator writes and another reads.
 
     Attributes:
@@ -72,7 +72,7 @@ class Edge:
 
 
 @dataclass(frozen=True)
-class Measure:
+class GraphMeasure:
     """A number for each operator.
 
     Attributes:
@@ -89,7 +89,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Graph:
+class GraphBlock:
     """A network.
 
     Attributes:
@@ -100,6 +100,6 @@ class Graph:
     """
 
     title: str
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
-    measures: tuple[Measure, ...] = ()
+    nodes: tuple[GraphNode, ...]
+    edges: tuple[GraphEdge, ...]
+    measures: tuple[GraphMeasure, ...] = ()

@@ -26,6 +26,7 @@ class Traits:
         unary: it is a function of one tensor.
         compares: its result says which operand is larger, or whether they are equal.
         moves: each value of the result is an unchanged value of the first SAME operand (or 0, as padding).
+        recodes: it changes how values are encoded, and not what they are.
         joins: it puts whole operands side by side.
         ranks: it orders values by size, so that where one comes to lie depends on all of them.
         selects: 1 if each value of the result is the largest of the values it reads, -1 if the smallest.
@@ -52,6 +53,7 @@ class Traits:
     unary: bool = False
     compares: bool = False
     moves: bool = False
+    recodes: bool = False
     joins: bool = False
     ranks: bool = False
     selects: int = 0
@@ -210,7 +212,7 @@ TRAITS: dict[str, Traits] = {
     "SLICE": _move(homogeneous=True, passes_means=True),
     "STRIDED_SLICE": _move(homogeneous=True, passes_means=True),
     "CONCATENATION": _move(joins=True, passes_means=True),
-    "QUANTIZE": Traits(monotone=True, passes_means=True),
+    "QUANTIZE": Traits(recodes=True, monotone=True, passes_means=True),
     "PAD": _move(homogeneous=True, keeps_channels=_not_padded),
     "PADV2": Traits(reads_masks=True),
     "RESIZE_NEAREST_NEIGHBOR": _move(homogeneous=True, keeps_channels=_as_they_are),

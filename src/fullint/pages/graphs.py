@@ -1,6 +1,6 @@
 """A model's main graph as a block of a document.
 
-CONV_2D int8[1, 8, 8, 3], int8[16, 3, 3, 3], int32[16] -> int8[1, 8, 8, 16]      =>      Node("CONV_2D", "int", "int8", …)
+CONV_2D int8[1, 8, 8, 3], int8[16, 3, 3, 3], int32[16] -> int8[1, 8, 8, 16]   =>   GraphNode("CONV_2D", "int", "int8", …)
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fullint.documents import size
-from fullint.documents.graph import Edge, Graph, Histogram, Measure, Node
+from fullint.documents.graph import GraphBlock, GraphEdge, GraphHistogram, GraphMeasure, GraphNode
 from fullint.model.ir import Model, Op, Quant, Tensor
 from fullint.model.numerics import representable
+from fullint.ops import traits_of
 from fullint.ops.kernel_times import kernel_us
 from fullint.ops.macs import macs
 
-MOST_NAME = 400
+_MOST_NAME = 400
 """Characters of a name: names of merged operators are long, and hostile ones longer."""
-MOST_PARTS = 6
+_MOST_PARTS = 6
 _WRAPPERS = ("StatefulPartitionedCall", "PartitionedCall")
 
 
@@ -44,8 +45,8 @@ NOTHING_ELSE = Overlay()
 
 
 def graph_of(
-    model: Model, title: str, overlay: Overlay = NOTHING_ELSE, histograms: Mapping[Tensor, Histogram] | None = None
-) -> Graph:
+    model: Model, title: str, overlay: Overlay = NOTHING_ELSE, histograms: Mapping[Tensor, GraphHistogram] | None = None
+) -> GraphBlock:
     """The main graph of a model.
 
     Args:
@@ -61,11 +62,11 @@ def graph_of(
         (made.get(t, -1), i) for i, op in enumerate(ops) for t in op.inputs if t is not None and not t.is_constant
     )
     measures = tuple(
-        Measure(name, unit, tuple(values.get(i) for i in range(len(ops))), low_is_bad)
+        GraphMeasure(name, unit, tuple(values.get(i) for i in range(len(ops))), low_is_bad)
         for name, unit, low_is_bad, values in (*overlay.measures, *_estimates(ops))
         if values
     )
-    return Graph(title, nodes, tuple(Edge(a, b) for a, b in edges if a != b), measures)
+    return GraphBlock(title, nodes, tuple(GraphEdge(a, b) for a, b in edges if a != b), measures)
 
 
 def _estimates(ops: Sequence[Op]) -> list[tuple[str, str, bool, dict[int, float]]]:
@@ -77,21 +78,26 @@ def _estimates(ops: Sequence[Op]) -> list[tuple[str, str, bool, dict[int, float]
     return [("multiply-accumulates", "M", False, work), ("time on one core, estimated by a table", "us", False, times)]
 
 
-def _node(index: int, op: Op, overlay: Overlay, histograms: Mapping[Tensor, Histogram]) -> Node:
+def _node(index: int, op: Op, overlay: Overlay, histograms: Mapping[Tensor, GraphHistogram]) -> GraphNode:
     out = op.outputs[0] if op.outputs else None
-    return Node(
+    return GraphNode(
         index=index,
         kind=op.custom_code or op.kind,
-        name=op.output_name[:MOST_NAME],
+        name=op.output_name[:_MOST_NAME],
         layer=_layer(op.output_name),
         type=_type(op),
         badge=out.dtype if out is not None else "",
         facts=(*_facts(op), *overlay.facts.get(index, ())),
-        marks=(*overlay.marks.get(index, ()), *(["requantize"] if op.kind == "QUANTIZE" and _type(op) == "int" else [])),
+        marks=(*overlay.marks.get(index, ()), *(["requantize"] * _requantizes(op))),
         piece=overlay.pieces.get(index, -1) if overlay.pieces else None,
         histogram=histograms.get(out) if out is not None else None,
         twins=tuple(overlay.twins.get(index, ())),
     )
+
+
+def _requantizes(op: Op) -> bool:
+    """Whether it only changes how values are encoded."""
+    return traits_of(op.kind).recodes and _type(op) == "int"
 
 
 def _type(op: Op) -> str:
@@ -102,8 +108,8 @@ def _type(op: Op) -> str:
 
 
 def _layer(name: str) -> str:
-    parts = [p for p in name[:MOST_NAME].split(";")[0].split("/") if p and p not in _WRAPPERS]
-    return "/".join(parts[: max(1, min(len(parts) - 1, MOST_PARTS))])
+    parts = [p for p in name[:_MOST_NAME].split(";")[0].split("/") if p and p not in _WRAPPERS]
+    return "/".join(parts[: max(1, min(len(parts) - 1, _MOST_PARTS))])
 
 
 def _facts(op: Op) -> list[tuple[str, str]]:

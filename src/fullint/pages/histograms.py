@@ -9,19 +9,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fullint.documents.graph import Histogram
+from fullint.documents.graph import GraphHistogram
 from fullint.model.ir import Array, Model, Tensor
 from fullint.model.subgraphs import copy_model
 from fullint.pages.graphs import range_of
 from fullint.runtime.process import WorkerProcess
 from fullint.verification.kernel_outputs import integer_inputs, outputs_of
 
-PARTS = 32
-MOST_VALUES = 1 << 24
+_PARTS = 32
+_MOST_VALUES = 1 << 24
 """Values of all observed tensors of one sample together; tensors beyond that have no histogram."""
 
 
-def histograms(model: Model, samples: Sequence[Sequence[Array]], worker: WorkerProcess) -> dict[Tensor, Histogram]:
+def histograms(model: Model, samples: Sequence[Sequence[Array]], worker: WorkerProcess) -> dict[Tensor, GraphHistogram]:
     """Histograms of the activations of the main graph that have codes of one scale.
 
     Args:
@@ -35,7 +35,7 @@ def histograms(model: Model, samples: Sequence[Sequence[Array]], worker: WorkerP
     for op in model.main.ops:
         for t in op.outputs:
             values += t.size
-            if range_of(t) is not None and values <= MOST_VALUES:
+            if range_of(t) is not None and values <= _MOST_VALUES:
                 seen.append(t)
     if not seen or not samples:
         return {}
@@ -56,9 +56,9 @@ def _bins(t: Tensor) -> int:
     return int(limits.max) - int(limits.min) + 1
 
 
-def _histogram(t: Tensor, counts: Array) -> Histogram:
+def _histogram(t: Tensor, counts: Array) -> GraphHistogram:
     ends = range_of(t)
     assert ends is not None
     total = max(int(counts.sum()), 1)
-    parts = counts.reshape(PARTS, -1).sum(axis=1)
-    return Histogram(*ends, tuple(int(n) for n in parts), float(counts[0] / total), float(counts[-1] / total))
+    parts = counts.reshape(_PARTS, -1).sum(axis=1)
+    return GraphHistogram(*ends, tuple(int(n) for n in parts), float(counts[0] / total), float(counts[-1] / total))

@@ -19,7 +19,7 @@ from fullint.repairing.report import RepairReport
 from fullint.reporting import Change, Report
 from fullint.sensitivities.report import SensitivityReport
 
-Facts = dict[int, list[tuple[str, str]]]
+_OpFacts = dict[int, list[tuple[str, str]]]
 
 
 def overlays(report: Report, models: Sequence[Model]) -> list[Overlay]:
@@ -41,8 +41,8 @@ def overlays(report: Report, models: Sequence[Model]) -> list[Overlay]:
     return [Overlay()] * len(models)
 
 
-def _facts(found: Iterable[tuple[int, str, str]]) -> Facts:
-    facts: Facts = defaultdict(list)
+def _facts(found: Iterable[tuple[int, str, str]]) -> _OpFacts:
+    facts: _OpFacts = defaultdict(list)
     for index, label, text in found:
         facts[index].append((label, text))
     return facts

@@ -13,7 +13,7 @@ from typing import Any
 from fullint.auditing.audit import read_for_audit
 from fullint.calibration.samples import Reading, open_samples, slots
 from fullint.documents import Block, Document
-from fullint.documents.graph import Histogram
+from fullint.documents.graph import GraphHistogram
 from fullint.documents.html import render
 from fullint.errors import OutputExistsError
 from fullint.files import write_atomically
@@ -22,13 +22,14 @@ from fullint.model.tflite import is_tflite
 from fullint.pages.graphs import Overlay, graph_of
 from fullint.pages.histograms import histograms
 from fullint.pages.overlays import overlays
+from fullint.pages.summary import summary
 from fullint.pages.tables import pictures, tables
 from fullint.reporting import Report
 from fullint.runtime.process import WorkerProcess
 
-MOST_SAMPLES = 16
+_MOST_SAMPLES = 16
 """That histograms are made of."""
-Source = str | Path | bytes
+_Source = str | Path | bytes
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,7 +58,7 @@ class Page:
         return f"Page({len(self.html)} characters)"
 
 
-def page(report: Report, *models: Source, samples: Any = None) -> Page:
+def page(report: Report, *models: _Source, samples: Any = None) -> Page:
     """A report as one HTML file that opens without a network and without a server.
 
     Args:
@@ -73,13 +74,13 @@ def page(report: Report, *models: Source, samples: Any = None) -> Page:
     return Page(render(pictured(report, models, samples)))
 
 
-def pictured(report: Report, models: Sequence[Source] = (), samples: Any = None) -> Document:
+def pictured(report: Report, models: Sequence[_Source] = (), samples: Any = None) -> Document:
     """The document of a report with its models, those that are `.tflite` files."""
     blocks: tuple[Block, ...] = report.document().blocks
     models = [m for m in models if is_tflite(m)]
     read = [read_for_audit(m) for m in models]
     if not read:
-        return Document((*blocks, *tables(report)))
+        return Document((*blocks, *tables(report, 0)))
     said = [*overlays(report, read), *([Overlay()] * len(read))][: len(read)]
     if len(read) == 2 and not said[1].twins:
         said[1] = replace(said[1], twins=_by_name(*read))
@@ -87,7 +88,7 @@ def pictured(report: Report, models: Sequence[Source] = (), samples: Any = None)
     found = _histograms(read[-1], drawn)
     titles = [Path(m).name if isinstance(m, str | Path) else "the result" for m in models]
     graphs = tuple(graph_of(m, title, o, found) for m, title, o in zip(read, titles, said, strict=True))
-    return Document((*graphs, *blocks, *tables(report), *pictures(drawn)))
+    return Document((*summary(report, read), *graphs, *blocks, *tables(report, len(graphs)), *pictures(drawn)))
 
 
 def _by_name(before: Model, after: Model) -> dict[int, list[int]]:
@@ -106,10 +107,10 @@ def _drawn(read: Sequence[Model], samples: Any) -> list[list[Array]]:
     given, last = read[0].main.inputs, read[-1].main.inputs
     if [t.shape[1:] for t in given] != [t.shape[1:] for t in last]:
         return []
-    return [list(sample) for sample in open_samples(samples, slots(read[0], tuple(given)), Reading(num_samples=MOST_SAMPLES))]
+    return [list(sample) for sample in open_samples(samples, slots(read[0], tuple(given)), Reading(num_samples=_MOST_SAMPLES))]
 
 
-def _histograms(model: Model, drawn: Sequence[Sequence[Array]]) -> dict[Tensor, Histogram]:
+def _histograms(model: Model, drawn: Sequence[Sequence[Array]]) -> dict[Tensor, GraphHistogram]:
     if not drawn:
         return {}
     with WorkerProcess("the model") as worker:

@@ -15,7 +15,7 @@ from fullint.errors import UsageError
 from fullint.files import unreadable
 from fullint.pages.page import Page
 
-LARGEST = 1 << 28
+_LARGEST = 1 << 28
 """Bytes of a file."""
 _LONGEST = 1 << 20
 """Characters of a text in it."""
@@ -40,8 +40,8 @@ def _part(path: Path) -> Part:
     if why is not None:
         raise UsageError(why)
     try:
-        if path.stat().st_size > LARGEST:
-            raise UsageError(f"{path}: larger than {LARGEST >> 20} MB")
+        if path.stat().st_size > _LARGEST:
+            raise UsageError(f"{path}: larger than {_LARGEST >> 20} MB")
         body = json.loads(path.read_bytes())
     except OSError as e:
         raise UsageError(f"{path}: cannot be read: {e.strerror}") from e
@@ -88,6 +88,7 @@ def _is_table(b: Mapping[str, Any]) -> bool:
     width = len(b["columns"]) if isinstance(b.get("columns"), list) else -1
     return (
         _text(b.get("title"))
+        and _number(b.get("graph", -1))
         and _each(b.get("columns"), _text)
         and _each(b.get("rows"), lambda row: _each(row, _text) and len(row) == width)
     )

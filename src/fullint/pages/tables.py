@@ -18,33 +18,33 @@ from fullint.model.ir import Array
 from fullint.repairing.report import RepairReport
 from fullint.reporting import Report
 
-MOST_PICTURES = 8
+_MOST_PICTURES = 8
 _COLUMNS = ("op", "kind", "output", "rule", "why", "fix", "MACs")
 
 
-def tables(report: Report) -> Iterator[Block]:
-    """Tables of what a terminal gets in short."""
+def tables(report: Report, graphs: int) -> Iterator[Block]:
+    """Tables of what a terminal gets in short, for a page with so many graphs."""
     if isinstance(report, RepairReport):
-        yield from _findings(report.fixed, "What was wrong, and is repaired")
-        yield from _findings(report.left, "What is left")
+        yield from _findings(report.fixed, "What was wrong in the given model, and is repaired", min(0, graphs - 1))
+        yield from _findings(report.left, "What is left in the result", graphs - 1)
     if isinstance(report, AuditReport):
-        yield from _findings(report.findings, "Findings")
+        yield from _findings(report.findings, "Findings", min(0, graphs - 1))
 
 
-def _findings(found: Sequence[Finding], title: str) -> Iterator[Block]:
+def _findings(found: Sequence[Finding], title: str, graph: int) -> Iterator[Block]:
     if found:
         rows = [
             (str(x.index), x.kind, x.output, f"{x.rule} ({x.level})", x.cause, x.fix, f"{100 * x.macs_share:.1f} %")
             for x in found
         ]
-        yield Table(_COLUMNS, tuple(rows), title)
+        yield Table(_COLUMNS, tuple(rows), title, graph)
 
 
 def pictures(samples: Sequence[Sequence[Array]]) -> Iterator[Block]:
     """The first samples, where they are images (NHWC with one or three channels) and Pillow is there."""
     if importlib.util.find_spec("PIL") is None:
         return
-    for i, sample in enumerate(samples[:MOST_PICTURES]):
+    for i, sample in enumerate(samples[:_MOST_PICTURES]):
         x = next((x for x in sample if x.ndim == 4 and x.shape[3] in (1, 3) and min(x.shape[1:3]) >= 8), None)
         if x is not None:
             yield Picture(f"sample {i}: {float(x.min()):.3g} to {float(x.max()):.3g}", _png(x[0]))
