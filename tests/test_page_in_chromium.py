@@ -1,11 +1,14 @@
 """The page in a real browser: search, click, keyboard, dark mode, hostile names, a large graph."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import corpus
 from half import Half
 from test_page import HOSTILE, half
 
@@ -219,3 +222,62 @@ def test_histograms_and_pictures(browser: object, tmp_path: Path) -> None:
     assert opened.page.locator(".sample img").count() == 8
     assert opened.page.evaluate("[...document.images].every((i) => i.naturalWidth === 16)")
     assert opened.errors == []
+
+
+def command(*words: object, cwd: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fullint", *map(str, words)], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, 1), done.stderr
+
+
+def clicks_through(opened: Opened, graphs: int) -> None:
+    """Each graph: a box is picked, the whole is shown, every colour is tried."""
+    page = opened.page
+    assert page.locator(".view").count() == graphs
+    for i in range(1, graphs + 1):
+        page.locator(f".view:nth-child({i}) .box").nth(1).click()
+        opened.settled()
+        assert page.inner_text(".panel h3").startswith("op ")
+        page.click(f".view:nth-child({i}) button[aria-label='the whole graph']")
+        choice = page.locator(f".view:nth-child({i}) select[aria-label='colour by']")
+        for value in choice.locator("option").evaluate_all("(all) => all.map((o) => o.value)"):
+            choice.select_option(value)
+            opened.settled()
+    assert opened.errors == []
+
+
+MODELS = [p for p in corpus("models", "*.tflite") if p.stem in ("issue57758_like_half", "mlperf_vww_96_float", "kwt_non_stream")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", MODELS, ids=[p.stem for p in MODELS])
+def test_pages_of_real_models(browser: object, tmp_path: Path, path: Path) -> None:
+    if "half" in path.stem:
+        command("repair", path, "-o", "r.tflite", "--html", "page.html", cwd=tmp_path)
+    else:
+        command("quantize", path, "--synthetic", "-o", "r.tflite", "--html", "page.html", cwd=tmp_path)
+    opened = Opened(browser, tmp_path / "page.html")
+    assert opened.page.evaluate("performance.now()") < 5000
+    clicks_through(opened, 2)
+    if "half" in path.stem:
+        assert "6 of 82 CONV_2D" in opened.page.inner_text("dl >> nth=0")
+
+
+def test_pages_of_a_comparison_and_of_times(browser: object, tmp_path: Path) -> None:
+    g = Builder()
+    x = g.conv(g.input(1, 12, 12, 3), activation="RELU")
+    x = g.conv(g.op("GELU", x))
+    g.output(g.dense(g.reshape(x, 1, -1), 6))
+    (tmp_path / "float.tflite").write_bytes(g.bytes())
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "s.npy", rng.normal(size=(24, 12, 12, 3)).astype(np.float32))
+    command("quantize", "float.tflite", "-c", "s.npy", "-o", "int.tflite", "--min-sqnr", 0, cwd=tmp_path)
+    command("compare", "float.tflite", "int.tflite", "-c", "s.npy", "--html", "compare.html", cwd=tmp_path)
+    command("benchmark", "float.tflite", "int.tflite", "--num-runs", 5, "--html", "benchmark.html", cwd=tmp_path)
+    compared = Opened(browser, tmp_path / "compare.html")
+    clicks_through(compared, 2)
+    assert "SQNR of what it adds itself" in compared.page.inner_text(".panel")
+    timed = Opened(browser, tmp_path / "benchmark.html")
+    clicks_through(timed, 2)
+    assert " us" in timed.page.inner_text(".bars >> nth=0")
