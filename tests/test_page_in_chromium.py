@@ -1,6 +1,8 @@
 """The page in a real browser: search, click, keyboard, dark mode, hostile names, a large graph."""
 
+import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -281,3 +283,35 @@ def test_pages_of_a_comparison_and_of_times(browser: object, tmp_path: Path) -> 
     timed = Opened(browser, tmp_path / "benchmark.html")
     clicks_through(timed, 2)
     assert " us" in timed.page.inner_text(".bars >> nth=0")
+
+
+@pytest.mark.skipif(shutil.which("model-explorer") is None, reason="needs ai-edge-model-explorer")
+def test_model_explorer_shows_the_data(browser: object, tmp_path: Path) -> None:
+    (tmp_path / "half.tflite").write_bytes(half())
+    command("audit", "half.tflite", "--model-explorer", "over.json", cwd=tmp_path)
+    files = ",".join(str(tmp_path / f"over{word}.json") for word in ("", ".type", ".findings"))
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    call = [
+        "model-explorer",
+        str(tmp_path / "half.tflite"),
+        "--node_data_paths",
+        files,
+        "--no_open_in_browser",
+        "--port",
+        str(port),
+    ]
+    server = subprocess.Popen([*call, "--skip_health_check"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        address = next(line.strip() for line in server.stdout if line.startswith("http://localhost"))
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_function("document.body.innerText.includes('bits of the activations')", timeout=60_000)
+        said = page.inner_text("body")
+        assert "multiply-accumulates (M)" in said and "findings" in said
+        sums = re.search(r"^Sum\s+(\S+)\s+(\S+)\s+(\S+)", said, re.MULTILINE)
+        assert float(sums[2]) == 8 + 32 + 32 + 32 + 8
+    finally:
+        server.kill()
+        server.wait()

@@ -45,9 +45,14 @@ def render(document: Document) -> str:
 
 
 def embedded(document: Document) -> str:
-    """The page as an element of another one, as notebooks show it."""
-    style = "width: 100%; height: 480px; border: 0"
-    return f'<iframe style="{style}" title="fullint" srcdoc="{html.escape(render(document))}"></iframe>'
+    """A page with one report as an element of another page, as notebooks show it."""
+    return framed(render(document), 360)
+
+
+def framed(page_html: str, height: int = 860) -> str:
+    """A page as an element of another one, so many pixels high."""
+    style = f"width: 100%; height: {height}px; border: 0"
+    return f'<iframe style="{style}" title="fullint" srcdoc="{html.escape(page_html)}"></iframe>'
 
 
 def title_of(document: Document) -> str:

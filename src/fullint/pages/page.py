@@ -14,7 +14,7 @@ from fullint.auditing.audit import read_for_audit
 from fullint.calibration.samples import Reading, open_samples, slots
 from fullint.documents import Block, Document
 from fullint.documents.graph import GraphHistogram
-from fullint.documents.html import render
+from fullint.documents.html import framed, render
 from fullint.errors import OutputExistsError
 from fullint.files import write_atomically
 from fullint.model.ir import Array, Model, Tensor
@@ -52,6 +52,10 @@ class Page:
         if Path(path).exists() and not force:
             raise OutputExistsError(f"{path} exists; force=True overwrites it")
         write_atomically(path, self.html.encode(), over=force)
+
+    def _repr_html_(self) -> str:
+        """The page as notebooks show it."""
+        return framed(self.html)
 
     def __repr__(self) -> str:
         """How large it is."""
