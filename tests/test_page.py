@@ -72,8 +72,9 @@ def test_before_and_after_are_joined_by_operator() -> None:
         for b in document.blocks[: document.blocks.index(next(b for b in document.blocks if not isinstance(b, Fact)))]
     }
     assert said["float before"].startswith("1 of 3 CONV_2D, 33.3 % of the multiply-accumulates: op 2")
-    assert said["done"] == "3 of 5 operators touched floats; 0 of 3 do now"
-    assert "random samples: only real ones" in said["check"] and said["left"] == "nothing that has to be done"
+    assert said["why"].startswith("1 time ") and said["done"] == "2 times: make the float operator next to it integer"
+    assert said["time"].startswith("about 0.") and "random samples: only real ones" in said["check"]
+    assert said["left"] == "nothing that has to be done; judge it on samples of your data (-c)"
     wrong = next(b for b in document.blocks if isinstance(b, Table))
     assert wrong.title == "What was wrong in the given model, and is repaired" and wrong.graph == 0
 

@@ -31,7 +31,8 @@ function Table({ table, go }) {
   const rows = order.column < 0 ? table.rows : sorted(table.rows, order);
   const head = table.columns.map((name, i) => {
     const by = order.column === i ? (order.down ? 'descending' : 'ascending') : 'none';
-    const turn = () => setOrder({ column: i, down: order.column === i && !order.down });
+    const numbers = table.rows.length > 0 && table.rows.every((row) => !Number.isNaN(value(row[i])));
+    const turn = () => setOrder({ column: i, down: order.column === i ? !order.down : numbers && i > 0 });
     return h('th', { key: i, scope: 'col', 'aria-sort': by }, h('button', { type: 'button', onClick: turn }, plain(name)));
   });
   const most = table.columns.map((_, i) => share(table.rows.map((row) => row[i])));

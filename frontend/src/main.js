@@ -65,7 +65,7 @@ function drawing(graphs) {
   const go = (graph, i) => {
     own.find((v) => v.graph === graph).viewer.show(i);
     pick(graph, [i]);
-    all.scrollIntoView({ block: 'nearest' });
+    views.scrollIntoView({ block: 'start' });
   };
   for (const graph of graphs) {
     const space = element('div', { class: 'space', tabindex: '0', role: 'group', 'aria-label': `${plain(graph.title)}: graph; arrows move, + and - zoom` });
@@ -108,12 +108,12 @@ function tools(graph, viewer, go) {
     ['whole', 'the whole graph', () => viewer.whole()],
     ['top', 'the beginning', () => viewer.top()],
   ].map(([text, label, run]) => element('button', { type: 'button', 'aria-label': label, onclick: run }, text));
-  return element('div', { class: 'tools' }, search, count, colours(graph, viewer), depth, ...buttons, legend(graph));
+  return element('div', { class: 'tools' }, search, count, ...colours(graph, viewer), depth, ...buttons, legend(graph));
 }
 
 // Each word somewhere: in names and kinds, in what is known; "op 32" is a number.
 function matches(n, text) {
-  const op = /^op (\d+)$/.exec(text);
+  const op = /^(?:op )?(\d+)$/.exec(text);
   if (op) return n.index === Number(op[1]);
   const all = [n.name, n.kind, n.layer, n.badge, ...n.marks, ...n.facts.flat()].join(' ').toLowerCase();
   return text.split(/\s+/).every((word) => all.includes(word));
@@ -121,16 +121,24 @@ function matches(n, text) {
 
 function colours(graph, viewer) {
   const choice = element('select', { 'aria-label': 'colour by' }, element('option', { value: '' }, 'colour: integer or float'));
+  const scale = element('span', { class: 'scale' });
   if (graph.nodes.some((n) => n.piece !== null)) choice.append(element('option', { value: 'piece' }, 'colour: partition'));
   graph.measures.forEach((m, i) => choice.append(element('option', { value: i }, `colour: ${plain(m.name)}`)));
   choice.addEventListener('change', () => {
     viewer.root.classList.toggle('painted', choice.value !== '');
+    scale.replaceChildren();
     if (choice.value === '') viewer.paintBy((n) => `var(--${n.type})`);
     else if (choice.value === 'piece') viewer.paintBy((n) => hue(graph.nodes[n.ops[0]].piece));
     else {
       const { values, low_is_bad: low } = graph.measures[Number(choice.value)];
       const known = values.filter((v) => v !== null);
       const [least, most] = [Math.min(...known), Math.max(...known)];
+      const { unit } = graph.measures[Number(choice.value)];
+      scale.replaceChildren(...[0, 0.5, 1].map((part) => {
+        const step = element('span', {}, number(least + (low ? 1 - part : part) * (most - least)) + (part === 1 ? ` ${unit}` : ''));
+        step.style.background = heat(part);
+        return step;
+      }));
       viewer.paintBy((n) => {
         const own = n.ops.map((o) => values[o]).filter((v) => v !== null);
         if (!own.length) return 'var(--other)';
@@ -140,10 +148,10 @@ function colours(graph, viewer) {
       });
     }
   });
-  return choice;
+  return [choice, scale];
 }
 
-const heat = (part) => `hsl(${Math.round(210 - 190 * part)} 75% ${Math.round(78 - 14 * part)}%)`;
+const heat = (part) => `hsl(${Math.round(48 - 34 * part)} 90% ${Math.round(93 - 33 * part)}%)`; // pale yellow to orange
 const hue = (piece) => (piece === null ? 'var(--other)' : piece < 0 ? 'hsl(14 85% 80%)' : `hsl(${(piece * 67 + 150) % 360} 45% 74%)`);
 
 function legend(graph) {

@@ -31,6 +31,7 @@ export class Viewer {
   // Boxes: operators, or with a depth the layers whose names agree in so many parts.
   group(depth) {
     const started = performance.now();
+    const chosen = this.picked >= 0 ? this.nodes[this.picked].ops[0] : -1;
     this.depth = depth;
     const { nodes, edges } = depth ? merged(this.graph, depth) : plainBoxes(this.graph);
     this.nodes = nodes;
@@ -54,6 +55,7 @@ export class Viewer {
     this.edges.forEach((e) => this.lines.put(e, ...[nodes[e.source].y, nodes[e.target].y].sort((a, b) => a - b)));
     this.world.replaceChildren();
     this.shown.clear();
+    this.picked = chosen < 0 ? -1 : this.boxOf(chosen);
     this.took = performance.now() - started;
     this.top();
   }
@@ -143,6 +145,8 @@ export class Viewer {
     if (this.canvas.width !== Math.round(box.width * ratio) || this.canvas.height !== Math.round(box.height * ratio)) {
       this.canvas.width = Math.round(box.width * ratio);
       this.canvas.height = Math.round(box.height * ratio);
+      this.canvas.style.width = `${box.width}px`; // also where a printer has another width
+      this.canvas.style.height = `${box.height}px`;
     }
     const { x, y, scale } = this.view;
     const seen = { left: -x / scale, right: (box.width - x) / scale, top: -y / scale, bottom: (box.height - y) / scale };
@@ -226,7 +230,7 @@ export class Viewer {
     name.textContent = n.name;
     b.append(badge, kind, name);
     const marks = n.marks.length ? `, ${n.marks.join(', ')}` : '';
-    b.setAttribute('aria-label', `op ${n.ops[0]} ${n.title}, ${n.badge}${marks}: ${n.name}`);
+    b.setAttribute('aria-label', `op ${n.title}, ${n.badge}${marks}: ${n.name}`);
     b.addEventListener('click', () => this.pick(i));
     b.addEventListener('keydown', (e) => this.key(e, i));
     return b;
@@ -362,7 +366,7 @@ class Shelves {
 function plainBoxes(graph) {
   const nodes = graph.nodes.map((n, i) => ({
     ops: [i],
-    title: plain(n.kind),
+    title: `${n.index} ${plain(n.kind)}`,
     name: short(n.name, 34),
     type: n.type,
     badge: n.badge,
@@ -389,7 +393,7 @@ function merged(graph, depth) {
     const floats = inside.filter((n) => n.type === 'float').length;
     box.type = floats ? 'float' : inside.some((n) => n.type === 'int') ? 'int' : 'other';
     box.badge = floats ? `${floats} float` : inside[0].badge;
-    box.title = box.ops.length === 1 ? plain(inside[0].kind) : `${box.ops.length} operators`;
+    box.title = box.ops.length === 1 ? `${inside[0].index} ${plain(inside[0].kind)}` : `${box.ops.length} operators`;
     box.name = short(box.layer || inside[0].name);
     box.marks = [...new Set(inside.flatMap((n) => n.marks))];
   }

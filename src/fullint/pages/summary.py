@@ -12,12 +12,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from fullint.auditing.audit import Finding
+from fullint.auditing.explain import explain
+from fullint.auditing.rules.base import LEVELS
 from fullint.documents import Block, Fact, cut, many, some, spans
 from fullint.model.ir import Model, Op
+from fullint.ops.kernel_times import kernel_us
 from fullint.ops.macs import macs
 from fullint.quantization.report import QuantizeReport
 from fullint.repairing.report import RepairReport
 from fullint.reporting import Report
+
+_ORDER = LEVELS[::-1] if LEVELS[0] == "note" else LEVELS
+_MOST_FIXES = 4
+_MOST_SLOW = 3
 
 
 def summary(report: Report, models: Sequence[Model]) -> Iterator[Block]:
@@ -27,16 +35,40 @@ def summary(report: Report, models: Sequence[Model]) -> Iterator[Block]:
     before, after = (m.main.ops for m in models)
     yield Fact("float before", _floats(before))
     if isinstance(report, RepairReport):
-        causes = Counter(f.rule for f in report.fixed if f.level == "error")
-        borders = Counter(f.rule for f in report.fixed if f.level != "error")
-        if causes or borders:
-            yield Fact("why", some(causes or borders))
+        yield from _why(report.fixed)
     counts = (sum(map(_is_float, ops)) for ops in (before, after))
     was, now = counts
-    yield Fact("done", f"{was} of {len(before)} operators touched floats; {now} of {len(after)} do now")
+    yield Fact("", f"{was} of {len(before)} operators touched floats; {now} of {len(after)} do now")
     result = report.result if isinstance(report, RepairReport) else report
     yield from _check(result)
-    yield Fact("left", _left(report))
+    yield from _time(after)
+    yield Fact("left", _left(report, result))
+
+
+def _why(fixed: Sequence[Finding]) -> Iterator[Block]:
+    """The causes in a sentence each, and what was done about each; without those that follow from others."""
+    groups: dict[str, list[Finding]] = {}
+    for f in fixed:
+        groups.setdefault(f.rule, []).append(f)
+    label = "why"
+    for rule, found in sorted(groups.items(), key=lambda item: _ORDER.index(item[1][0].level)):
+        says = explain(rule).rules[0].summary.rstrip(".")
+        yield Fact(label, f"{many(len(found), 'time')} {rule}: {says} (op {cut(spans([f.index for f in found]))})")
+        label = ""
+    label = "done"
+    for fix, count in Counter(f.fix.partition(":")[0] for f in fixed).most_common(_MOST_FIXES):
+        yield Fact(label, f"{many(count, 'time')}: {fix}")
+        label = ""
+
+
+def _time(ops: Sequence[Op]) -> Iterator[Block]:
+    """Where the time goes by the table of kernel times."""
+    times = {i: kernel_us(op, "int16" if any(t.dtype == "int16" for t in op.outputs) else "int8") for i, op in enumerate(ops)}
+    total = sum(times.values())
+    most = sorted(times, key=lambda i: -times[i])[:_MOST_SLOW]
+    if total and not any(map(_is_float, ops)):
+        named = ", ".join(f"op {i} {ops[i].kind} {100 * times[i] / total:.0f} %" for i in most)
+        yield Fact("time", f"about {total / 1000:.1f} ms on one core of a desktop, by a table; most in {named}")
 
 
 def _floats(ops: Sequence[Op]) -> str:
@@ -74,7 +106,13 @@ def _check(report: QuantizeReport) -> Iterator[Block]:
     yield Fact("", "20 dB: a tenth of the size of the values; 30 dB: a thirtieth; 40 dB: a hundredth")
 
 
-def _left(report: Report) -> str:
+def _left(report: Report, result: QuantizeReport) -> str:
+    c = result.certificate
+    again = "; judge it on samples of your data (-c)" if c is not None and (c.drawn or c.uncalibrated) else ""
+    return f"{_needed(report)}{again}"
+
+
+def _needed(report: Report) -> str:
     if not isinstance(report, RepairReport):
         return "nothing" if isinstance(report, QuantizeReport) and not report.kept_float else "operators that were kept in float"
     needed = [f for f in (*report.left, *report.unsafe) if f.level != "note"]
