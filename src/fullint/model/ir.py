@@ -294,8 +294,10 @@ class Uses:
         self.outputs = {t for graph in graphs for t in graph.outputs}
         self.sources: dict[Tensor, Tensor] | None = None
         """Cache of `passes.lookup`: the tensor that each tensor is an element-wise function of."""
+        self.place: dict[Op, int] = {}
         for graph in graphs:
             for op in graph.ops:
+                self.place[op] = len(self.place)
                 self.producer.update((t, op) for t in op.outputs)
                 for i, t in enumerate(op.inputs):
                     if t is not None:

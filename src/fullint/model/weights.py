@@ -18,6 +18,8 @@ FINEST = 127
 """Codes beyond which no steps are looked for."""
 FEW, FEWEST = 24, 6
 """Weights of a row that are looked at first, and that are not zero: fewer are whole numbers of something by chance."""
+AT_ONCE = 256
+"""Rows that all codes are tried on together."""
 NEAR_WHOLE = 1e-4
 """What a code may differ from a whole number."""
 
@@ -92,20 +94,19 @@ def _largest_codes(rows: Array, peak: Array, most: int) -> Array:
         return found
     unit = rows[:, :FEW] / peak[:, None]
     waiting = np.flatnonzero(np.count_nonzero(rows, axis=1) >= FEWEST)
-    for code in range(most, 1, -1):
-        likely = waiting[_whole(unit[waiting] * code)]
-        if likely.size:
-            fits = likely[_whole(rows[likely] / peak[likely, None] * code)]
-            found[fits] = code
-            waiting = np.setdiff1d(waiting, fits, assume_unique=True)
-            if not waiting.size:
-                break
+    codes, known = np.arange(most, 1, -1), np.zeros(len(rows), bool)
+    for part in np.array_split(waiting, -(-len(waiting) // AT_ONCE) or 1):
+        likely = _whole(unit[part] * codes.astype(unit.dtype)[:, None, None])
+        for i in np.flatnonzero(likely.any(axis=1)):
+            some = part[likely[i] & ~known[part]]
+            fits = some[_whole(rows[some] / peak[some, None] * int(codes[i]))]
+            found[fits], known[fits] = codes[i], True
     return found
 
 
 def _whole(codes: Array) -> Array:
     """Rows of whole numbers, but for the error of float32."""
-    near: Array = (np.abs(codes - np.rint(codes)) <= NEAR_WHOLE).all(axis=1)
+    near: Array = (np.abs(codes - np.rint(codes)) <= NEAR_WHOLE).all(axis=-1)
     return near
 
 

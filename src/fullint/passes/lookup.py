@@ -111,7 +111,7 @@ def _chain(end: Tensor, source: Tensor, uses: Uses) -> list[Op]:
         if t is not source and op is not None and op not in found:
             found.add(op)
             waiting += [x for x in op.inputs if x is not None and x.buffer is None]
-    return [op for op in dict.fromkeys(uses.producer.values()) if op in found]
+    return sorted(found, key=uses.place.__getitem__)
 
 
 def lacks_kernel(op: Op) -> bool:
