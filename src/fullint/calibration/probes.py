@@ -92,9 +92,20 @@ def measuring_model(
         if t in values:
             writer.add_values(t)
     vector = writer.finish()
-    graph = Graph(old.name, [], list(old.inputs), [vector], [*ops, *writer.ops])
+    graph = Graph(old.name, [], list(old.inputs), [vector], _as_soon_as_possible(ops, writer.ops))
     graph.sync_tensors()
     return Model(below(graph), version=model.version), writer.probes
+
+
+def _as_soon_as_possible(ops: Sequence[Op], added: Sequence[Op]) -> list[Op]:
+    """Operators that are added stand right behind what they read, so that values need not be kept until the end."""
+    place = {t: i for i, op in enumerate(ops) for t in op.outputs}
+    after: dict[int, list[Op]] = {}
+    for op in added:
+        at = max((place.get(t, -1) for t in op.inputs if t is not None), default=-1)
+        place.update(dict.fromkeys(op.outputs, at))
+        after.setdefault(at, []).append(op)
+    return [*after.get(-1, ()), *(each for i, op in enumerate(ops) for each in (op, *after.get(i, ())))]
 
 
 class _Below:
@@ -198,6 +209,10 @@ def _negated(t: Tensor, writer: _ProbeWriter) -> Tensor:
     return out
 
 
+JOINED = 64
+"""Vectors that are joined at once."""
+
+
 class _ProbeWriter:
     """Appends reductions and joins their results to one vector."""
 
@@ -275,9 +290,15 @@ class _ProbeWriter:
         return out
 
     def finish(self) -> Tensor:
-        """The output: a float32 vector of all probes, in their order."""
-        vector = Tensor("ranges", (self.size,), "float32")
-        self.ops.append(make_op("CONCATENATION", self.parts, [vector], axis=0))
+        """The output: a float32 vector of all probes, in their order, joined in groups: LiteRT plans few tensors faster."""
+        parts = self.parts
+        while len(parts) > JOINED:
+            parts = [self._joined(parts[i : i + JOINED], "") for i in range(0, len(parts), JOINED)]
+        return self._joined(parts, "ranges")
+
+    def _joined(self, parts: Sequence[Tensor], name: str) -> Tensor:
+        vector = Tensor(name, (sum(t.shape[0] for t in parts),), "float32")
+        self.ops.append(make_op("CONCATENATION", list(parts), [vector], axis=0))
         return vector
 
 
