@@ -98,8 +98,12 @@ def measuring_model(
 
 
 def _as_soon_as_possible(ops: Sequence[Op], added: Sequence[Op]) -> list[Op]:
-    """Operators that are added stand right behind what they read, so that values need not be kept until the end."""
+    """Operators that are added stand right behind what they read, so that values need not be kept until the end.
+
+    What a layer remembers is read at the end, when all of them have written it.
+    """
     place = {t: i for i, op in enumerate(ops) for t in op.outputs}
+    place |= {t: len(ops) - 1 for op in ops for t in op.inputs if t is not None and t.is_variable}
     after: dict[int, list[Op]] = {}
     for op in added:
         at = max((place.get(t, -1) for t in op.inputs if t is not None), default=-1)
