@@ -16,11 +16,12 @@ from fullint.delegates.target import DelegateTarget, TargetAnswer
 from fullint.model.ir import Graph, Model, Op, Tensor
 from fullint.ops.make import ACTIVATIONS
 from fullint.ops.releases import release_of
+from fullint.targets import TARGETS
 
 _SOURCE = "Coral, TensorFlow models on the Edge TPU, supported operations"
 _PLAIN = Option("fused_activation_function", (ACTIVATIONS["NONE"],), "it has a fused activation")
-NEWEST = (2, 9, 0)
-"""The compiler rejects operator versions of this release or newer (google-coral/edgetpu#631: CONV_2D version 6)."""
+NEWEST = tuple(int(n) for n in TARGETS["edgetpu"].runtime.split("."))
+"""The compiler rejects operator versions of a newer release than this."""
 
 
 def _eight_bits(op: Op) -> str | None:
@@ -38,11 +39,10 @@ def _eight_bits(op: Op) -> str | None:
 
 def _old_enough(op: Op) -> str | None:
     release = release_of(op.kind, op.version)
-    return (
-        f"its version {op.version} is from release {'.'.join(map(str, release))}; the compiler supports older ones only"
-        if release >= NEWEST
-        else None
-    )
+    if release <= NEWEST:
+        return None
+    theirs, last = (".".join(map(str, r)) for r in (release, NEWEST))
+    return f"its version {op.version} is from release {theirs}; the compiler supports those of {last} and older"
 
 
 def _square_dilation(op: Op) -> str | None:
