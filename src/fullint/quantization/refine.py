@@ -140,16 +140,28 @@ def _refined(pair: Pair, exact: SteppedModel, integer: SteppedModel, samples: in
     new = replace(pair.integer, inputs=list(pair.integer.inputs))
     if rounded is not None:
         new.inputs[row.weight or 0] = replace(codes, buffer=Buffer.of(form.back(rounded.codes)))
-    now = form.matrix(weights_of(new).array).astype(np.float64) * steps[:, :, None]
-    shift = _corrected(pair, new, _results(now, means[1], form) - _results(w, means[0], form), scale)
+    now = form.matrix(weights_of(new).array)
+    shift = _corrected(pair, new, _results(now, means[1], form, steps) - _results(w, means[0], form), scale)
     return Refined(pair, new, rounded, shift, why)
 
 
-def _results(w: Array, means: Array, form: _Form) -> Array:
-    """Mean results without the bias, [samples, outputs], of what each tap reads on average, [samples, taps, channels]."""
+_WEIGHTS_AT_ONCE = 1 << 22
+
+
+def _results(w: Array, means: Array, form: _Form, steps: Array | None = None) -> Array:
+    """Mean results without the bias, [samples, outputs], of what each tap reads on average, [samples, taps, channels].
+
+    Large weights are taken piece by piece, since 64 bits of each would be most of what the process holds.
+    """
     x = means.transpose(0, 2, 1).reshape(len(means), form.groups, -1)
-    found: Array = np.einsum("sgk,gok->sgo", x, w.astype(np.float64), optimize=True).reshape(len(means), -1)
-    return found
+    rows = max(1, _WEIGHTS_AT_ONCE * w.shape[1] // max(w.size, 1))
+    found = []
+    for start in range(0, w.shape[1], rows):
+        piece = w[:, start : start + rows].astype(np.float64)
+        if steps is not None:
+            piece *= steps[:, start : start + rows, None]
+        found.append(np.einsum("sgk,gok->sgo", x, piece, optimize=True))
+    return np.concatenate(found, axis=2).reshape(len(means), -1)
 
 
 def _corrected(pair: Pair, new: Op, error: Array, scale: float) -> float:
