@@ -113,6 +113,19 @@ def test_comparisons_times_partitions_and_sensitivities_are_measures() -> None:
     assert cost["measures"][0]["name"] == "share of the outputs' noise"
 
 
+def test_samples_that_do_not_fit_are_a_note_and_no_error(tmp_path: Path) -> None:
+    """The work is done by then."""
+    data = half()
+    report = fullint.audit(data)
+    document = pictured(report, [data], np.zeros((3, 7, 7, 9), np.float32))
+    (said,) = [b.text for b in document.blocks if isinstance(b, Line) and "histograms" in b.text]
+    assert "7" in said and len(graphs_of(document)) == 1
+    held = [n["histogram"] for n in graphs_of(pictured(report, [data], np.ones((3, 6, 6, 4), np.float32)))[0]["nodes"]]
+    assert held[0] is not None and held[1] is None  # codes have one, floats none
+    with pytest.raises(fullint.ModelFormatError):
+        fullint.page(report, b"no model")
+
+
 class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()

@@ -46,7 +46,7 @@ def audit(
         from fullint.auditing.rules.base import LEVELS
 
         report = run(*models, rule=rule or None, target=target, runtime=runtime, **options)
-        present(report, as_json, models if len(report.files) == 1 else (), options["samples"])
+        present(report, as_json, models if len(report.files) == 1 else (), options)
         if any(file.error for file in report.files):
             sys.exit(2)
         worst = report.worst()
@@ -100,4 +100,4 @@ def repair(
         target = Path(output).absolute()
         done = run(model, progress=bar, **options)
         write_result(target, done.model, c_array, force=force)
-        present(done.report, as_json, (model, done.model), options["samples"])
+        present(done.report, as_json, (model, done.model), options)

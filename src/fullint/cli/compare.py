@@ -38,6 +38,6 @@ def compare(model: str, integer: str, csv: str | None, force: bool, as_json: boo
         report = run(model, integer, progress=bar, **options)
         if csv is not None:
             write_atomically(csv, report.to_csv().encode(), over=force)
-        present(report, as_json, (model, integer), options["samples"])
+        present(report, as_json, (model, integer), options)
         if report.suspects:
             raise SystemExit(1)

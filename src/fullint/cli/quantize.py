@@ -46,7 +46,7 @@ def quantize(model: str, output: str | None, plan: bool, c_array: str | None, fo
         target = Path(output).absolute()
         result = pipeline.quantize(model, progress=bar, **options)
         write_result(target, result.model, c_array, force=force)
-        present(result.report, as_json, (model, result.model), options["samples"])
+        present(result.report, as_json, (model, result.model), options)
 
 
 @click.command()

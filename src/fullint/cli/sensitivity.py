@@ -33,4 +33,4 @@ def sensitivity(model: str, csv: str | None, force: bool, as_json: bool, **optio
         report = run(model, progress=bar, **options)
         if csv is not None:
             write_atomically(csv, report.to_csv().encode(), over=force)
-        present(report, as_json, (model,), options["samples"])
+        present(report, as_json, (model,), options)

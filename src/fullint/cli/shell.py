@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -93,14 +93,16 @@ def show(text: str) -> None:
     click.echo(text)
 
 
-def present(report: Report, as_json: bool, models: Sequence[str | Path | bytes] = (), samples: Any = None) -> None:
+def present(
+    report: Report, as_json: bool, models: Sequence[str | Path | bytes] = (), options: Mapping[str, Any] | None = None
+) -> None:
     """Print a report on standard output, as text or JSON, and write the renderings that were asked for to their files.
 
     Args:
         report: of the command.
         as_json: whether it goes out as JSON.
-        models: those that it is about, for pictures of them.
-        samples: for histograms.
+        models: those that it is about, for pictures of them; what is no `.tflite` has none.
+        options: of the command, with samples for histograms, and how they are read.
     """
     from fullint.documents.renderings import RENDERINGS
     from fullint.documents.text import show as show_document
@@ -111,9 +113,12 @@ def present(report: Report, as_json: bool, models: Sequence[str | Path | bytes] 
     if details and not as_json:
         raise UsageError("details are for --json: add it (or --html FILE, which has them)")
     if files or details:
-        from fullint.pages.page import pictured
+        from fullint.model.tflite import is_tflite
+        from fullint.pages.page import pictured, reading_of
 
-        document = pictured(report, models, samples)
+        given = options or {}
+        shown_models = [m for m in models if is_tflite(m)]
+        document = pictured(report, shown_models, given.get("samples"), reading_of(given))
         for name, path in files.items():
             over = bool(context.params.get("force"))
             write_atomically(path, RENDERINGS[name].render(document).encode(), over=over)

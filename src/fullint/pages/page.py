@@ -5,20 +5,20 @@ page(report, "float.tflite", result.model, samples="samples.npz").save("report.h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fullint.auditing.audit import read_for_audit
-from fullint.calibration.samples import Reading, open_samples, slots
-from fullint.documents import Block, Document
+from fullint.calibration.samples import ImageOptions, Reading, open_samples, slots
+from fullint.documents import Block, Document, Line
 from fullint.documents.graph import GraphHistogram
 from fullint.documents.html import framed, render
-from fullint.errors import OutputExistsError
+from fullint.errors import FullintError, OutputExistsError, SamplesError
 from fullint.files import write_atomically
 from fullint.model.ir import Array, Model, Tensor
-from fullint.model.tflite import is_tflite
+from fullint.options import numbers
 from fullint.pages.graphs import Overlay, graph_of
 from fullint.pages.histograms import histograms
 from fullint.pages.overlays import overlays
@@ -62,37 +62,67 @@ class Page:
         return f"Page({len(self.html)} characters)"
 
 
-def page(report: Report, *models: _Source, samples: Any = None) -> Page:
+def page(
+    report: Report,
+    *models: _Source,
+    samples: Any = None,
+    mean: float | Sequence[float] = 0.0,
+    std: float | Sequence[float] = 255.0,
+    layout: str = "NHWC",
+    labels: Any = None,
+) -> Page:
     """A report as one HTML file that opens without a network and without a server.
 
     Args:
         report: what any call returns, or the `report` of its result.
         models: the models that it is about, in its order: path or bytes; of `quantize` and `repair` the given one and the result,
             of `compare` the float one and the integer one.
-        samples: as in `quantize`; with them, ranges have histograms.
+        samples: as in `quantize`; with them, ranges have histograms. Where they do not fit the models, the page says so.
+        mean, std, layout, labels: how samples are read; as in `quantize`.
 
     Raises:
         ModelFormatError: a file is not a model.
-        SamplesError: the samples do not fit.
     """
-    return Page(render(pictured(report, models, samples)))
+    images = ImageOptions(numbers(mean), numbers(std), layout)
+    return Page(render(pictured(report, models, samples, Reading(_MOST_SAMPLES, images, labels=labels))))
 
 
-def pictured(report: Report, models: Sequence[_Source] = (), samples: Any = None) -> Document:
-    """The document of a report with its models, those that are `.tflite` files."""
+def pictured(report: Report, models: Sequence[_Source] = (), samples: Any = None, reading: Reading | None = None) -> Document:
+    """The document of a report with its models.
+
+    Args:
+        report: of any command.
+        models: those that it is about.
+        samples: as in `quantize`, for the first of them.
+        reading: how they are read.
+    """
     blocks: tuple[Block, ...] = report.document().blocks
-    models = [m for m in models if is_tflite(m)]
     read = [read_for_audit(m) for m in models]
     if not read:
         return Document((*blocks, *tables(report, 0)))
     said = [*overlays(report, read), *([Overlay()] * len(read))][: len(read)]
     if len(read) == 2 and not said[1].twins:
         said[1] = replace(said[1], twins=_by_name(*read))
-    drawn = _drawn(read, samples) if samples is not None else []
-    found = _histograms(read[-1], drawn)
+    drawn: list[list[Array]] = []
+    found: dict[Tensor, GraphHistogram] = {}
+    notes: tuple[Block, ...] = ()
+    if samples is not None:
+        try:
+            drawn = _drawn(read, samples, reading or Reading(_MOST_SAMPLES))
+            found = _histograms(read[-1], drawn)
+        except FullintError as e:  # the report is made, and has to be shown
+            notes = (Line(f"there are no histograms of the ranges: {e}", "note"),)
     titles = [Path(m).name if isinstance(m, str | Path) else "the result" for m in models]
     graphs = tuple(graph_of(m, title, o, found) for m, title, o in zip(read, titles, said, strict=True))
-    return Document((*summary(report, read), *graphs, *blocks, *tables(report, len(graphs)), *pictures(drawn)))
+    return Document((*summary(report, read), *notes, *graphs, *blocks, *tables(report, len(graphs)), *pictures(drawn)))
+
+
+def reading_of(options: Mapping[str, Any]) -> Reading:
+    """How a command's options say that samples are read."""
+    images = ImageOptions()
+    if "mean" in options:
+        images = ImageOptions(numbers(options["mean"]), numbers(options["std"]), options["layout"])
+    return Reading(_MOST_SAMPLES, images, labels=options.get("labels"))
 
 
 def _by_name(before: Model, after: Model) -> dict[int, list[int]]:
@@ -106,12 +136,17 @@ def _by_name(before: Model, after: Model) -> dict[int, list[int]]:
     }
 
 
-def _drawn(read: Sequence[Model], samples: Any) -> list[list[Array]]:
-    """Some samples, for the inputs of the given model; none where the last one has others."""
+def _drawn(read: Sequence[Model], samples: Any, reading: Reading) -> list[list[Array]]:
+    """Some samples of real numbers, in the order of the inputs of the given model, which the last one has, too.
+
+    Raises:
+        SamplesError: they do not fit.
+    """
     given, last = read[0].main.inputs, read[-1].main.inputs
-    if [t.shape[1:] for t in given] != [t.shape[1:] for t in last]:
-        return []
-    return [list(sample) for sample in open_samples(samples, slots(read[0], tuple(given)), Reading(num_samples=_MOST_SAMPLES))]
+    if isinstance(samples, Mapping) or [t.shape[1:] for t in given] != [t.shape[1:] for t in last]:
+        raise SamplesError("the samples are for other inputs than the result's")
+    real = [t if t.is_float or t.quant is None else replace(t, dtype="float32", quant=None) for t in given]
+    return [list(sample) for sample in open_samples(samples, slots(read[0], real), reading)]
 
 
 def _histograms(model: Model, drawn: Sequence[Sequence[Array]]) -> dict[Tensor, GraphHistogram]:

@@ -1,10 +1,11 @@
 """The few lines above the pictures: what was float, why, what was done, how good it is, what is left.
 
-float before   6 of 82 CONV_2D, 5.0 % of the multiply-accumulates: op 5, 23, 32, 36, 48, 58
-why            5 shared-constant-conflict, 1 constant-without-parameters
-done           18 of 140 operators were float; 0 of 128 are
+float before   6 of 82 CONV_2D, 4.8 % of the multiply-accumulates: op 5, 23, 32, 36, 48, 58
+why            5 times shared-constant-conflict: Operators that share one constant … (op 5, 23, 36, 48, 58)
+done           5 times: give each operator its own copy
 check          28.9 dB against the given model on 16 random samples; worst output "…:1": 23.8 dB
-left           nothing that has to be done
+time           about 4.3 ms on one core of a desktop, by a table; most in op 100 CONV_2D 5 %, …
+left           nothing that has to be done; judge it on samples of your data (-c)
 """
 
 from __future__ import annotations
@@ -36,8 +37,7 @@ def summary(report: Report, models: Sequence[Model]) -> Iterator[Block]:
     yield Fact("float before", _floats(before))
     if isinstance(report, RepairReport):
         yield from _why(report.fixed)
-    counts = (sum(map(_is_float, ops)) for ops in (before, after))
-    was, now = counts
+    was, now = (sum(map(_is_float, ops)) for ops in (before, after))
     yield Fact("", f"{was} of {len(before)} operators touched floats; {now} of {len(after)} do now")
     result = report.result if isinstance(report, RepairReport) else report
     yield from _check(result)
