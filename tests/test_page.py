@@ -94,7 +94,7 @@ def test_ranges_have_histograms_of_the_samples() -> None:
     assert "multiply-accumulates" in [m["name"] for m in after["measures"]]
 
 
-def test_comparisons_times_partitions_and_sensitivities_are_measures() -> None:
+def test_comparisons_times_partitions_and_sensitivities_are_measures(tmp_path: Path) -> None:
     g = Builder()
     x = g.op("GELU", g.conv(g.input(1, 6, 6, 3)))
     g.output(g.dense(g.reshape(x, 1, -1), 4))
@@ -109,6 +109,23 @@ def test_comparisons_times_partitions_and_sensitivities_are_measures() -> None:
     assert [n["piece"] for n in cut["nodes"]].count(-1) == 1 and ["not taken"] in [list(n["marks"]) for n in cut["nodes"]]
     (timed,) = graphs_of(pictured(fullint.benchmark(made, num_runs=5, warmup_runs=1, kernels="builtin"), [made]))
     assert timed["measures"][0]["name"] == "time" and all(v is not None for v in timed["measures"][0]["values"])
+    path = tmp_path / "made.tflite"
+    path.write_bytes(made)
+    log = command(
+        "benchmark",
+        "made.tflite",
+        "--num-runs",
+        5,
+        "--kernels",
+        "builtin",
+        "--enable-op-profiling",
+        "true",
+        "--log",
+        cwd=tmp_path,
+    )
+    (tmp_path / "made.log").write_text(log.stdout)
+    (logged,) = graphs_of(pictured(fullint.readlog(tmp_path / "made.log", path), [made]))
+    assert logged["measures"][0]["name"] == "time in the log" and logged["measures"][0]["values"][0] > 0, log.stderr
     (cost,) = graphs_of(pictured(fullint.sensitivity(data, samples), [data]))
     assert cost["measures"][0]["name"] == "share of the outputs' noise"
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fullint.auditing.audit import AuditReport, Finding
 from fullint.comparing.report import CompareReport
 from fullint.deployment.benchmark.report import BenchmarkReport, ModelTiming
+from fullint.deployment.logs.report import LogReport
 from fullint.deployment.partition import PartitionReport
 from fullint.model.ir import Model
 from fullint.pages.graphs import Overlay
@@ -36,6 +37,8 @@ def overlays(report: Report, models: Sequence[Model]) -> list[Overlay]:
         return _of_compare(report, models)
     if isinstance(report, SensitivityReport):
         return [_of_sensitivity(report)]
+    if isinstance(report, LogReport):
+        return [_of_log(report)]
     if isinstance(report, BenchmarkReport):
         return [_of_timing(t) for t in report.timings]
     return [Overlay()] * len(models)
@@ -105,6 +108,19 @@ def _of_sensitivity(report: SensitivityReport) -> Overlay:
             if unit.share is not None:
                 shares[op] = 100 * unit.share
     return Overlay(_facts(said), measures=(("share of the outputs' noise", "%", False, shares),))
+
+
+def _of_log(report: LogReport) -> Overlay:
+    """A row's time is the first of its operators', and said at all of them."""
+    times: dict[int, float] = defaultdict(float)
+    said: list[tuple[int, str, str]] = []
+    for row in report.joined:
+        if row.indices:
+            times[row.indices[0]] += 1000 * row.ms
+        others = f" with {len(row.indices) - 1} more" if len(row.indices) > 1 else ""
+        said += [(i, "time in the log", f"{1000 * row.ms:,.1f} us, the row {row.row}{others}") for i in row.indices]
+    measures: Sequence[tuple[str, str, bool, Mapping[int, float]]] = (("time in the log", "us", False, times),)
+    return Overlay(_facts(said), measures=measures)
 
 
 def _of_timing(timing: ModelTiming) -> Overlay:

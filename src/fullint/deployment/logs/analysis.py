@@ -263,9 +263,10 @@ def _joined(run: Section, model: Model) -> list[Joined]:
                 if is_float_op(op) and op.kind != "DEQUANTIZE":
                     waiting += [p for t in op.inputs if t is not None and (p := uses.producer.get(t)) is not None]
         kept = [op for op in ops if is_float_op(op) and op.kind not in CONVERSIONS] or list(ops)
-        texts = tuple(f'op {op.origin} {op.kind} "{op.output_name}"' for op in sorted(kept, key=lambda o: o.origin))
+        kept.sort(key=lambda o: o.origin)
+        texts = tuple(f'op {op.origin} {op.kind} "{op.output_name}"' for op in kept)
         if texts:
-            found.append(Joined(row.name, texts))
+            found.append(Joined(row.name, texts, tuple(op.origin for op in kept), round(row.run_ms, 6)))
     return found
 
 

@@ -95,10 +95,12 @@ class Timing:
 
 @dataclass(frozen=True)
 class Joined:
-    """One row of the log and the model's operators it stands for."""
+    """One row of the log and the model's operators it stands for: in words, and their indices; and its time per run."""
 
     row: str
     operators: tuple[str, ...]
+    indices: tuple[int, ...] = ()
+    ms: float = 0.0
 
 
 @dataclass(frozen=True, repr=False)
