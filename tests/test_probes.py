@@ -5,7 +5,7 @@ import pytest
 from conftest import snapshot
 from inner_range import Inner
 from measuring import HIDDEN, TURNS, Sample, Wanted, branch, collect, every_probe, loop, samples, values_of
-from op_examples import lstm
+from op_examples import lstm, svdf
 
 from fullint.calibration.probes import Probe, Seen, measuring_model
 from fullint.calibration.range_methods import MinMax
@@ -254,3 +254,20 @@ def test_the_model_itself_is_not_changed(g: Builder) -> None:
     assert snapshot(*wanted.model.graphs) == before
     assert [p.start for p in probes] == np.cumsum([0, *(p.size for p in probes)])[:-1].tolist()
     assert isinstance(probes[0], Probe) and {p.what for p in probes} == {*Seen} - {Seen.ROW}
+
+
+def test_what_is_measured_stands_behind_what_it_reads_but_for_variables(g: Builder) -> None:
+    """A delegate would read a variable before the layer that writes it."""
+    x = g.input(1, 4, 4, 4)
+    y = g.op("RELU", g.op("TANH", x))
+    g.output(g.op("ABS", y))
+    model = g.model()
+    measuring, _ = measuring_model(model, [y])
+    kinds = [op.kind for op in measuring.main.ops]
+    assert kinds.index("REDUCE_MAX") == kinds.index("RELU") + 1 < kinds.index("ABS")
+    remembers = Builder()
+    svdf(remembers)
+    model = remembers.model()
+    state = next(t for t in model.main.ops[0].inputs if t is not None and t.is_variable)
+    measuring, _ = measuring_model(model, [*model.main.inputs, state])
+    assert measuring.main.ops[0].kind == "SVDF"

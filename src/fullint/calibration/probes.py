@@ -100,10 +100,12 @@ def measuring_model(
 def _as_soon_as_possible(ops: Sequence[Op], added: Sequence[Op]) -> list[Op]:
     """Operators that are added stand right behind what they read, so that values need not be kept until the end.
 
-    What a layer remembers is read at the end, when all of them have written it.
+    Where layers remember something, all stand at the end: no edge says that a variable is written, and where the first operators
+    are a delegate's, it runs all that it can before the first that is not its own.
     """
+    if any(t is not None and t.is_variable for op in ops for t in op.inputs):
+        return [*ops, *added]
     place = {t: i for i, op in enumerate(ops) for t in op.outputs}
-    place |= {t: len(ops) - 1 for op in ops for t in op.inputs if t is not None and t.is_variable}
     after: dict[int, list[Op]] = {}
     for op in added:
         at = max((place.get(t, -1) for t in op.inputs if t is not None), default=-1)
