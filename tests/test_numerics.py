@@ -108,3 +108,12 @@ def test_other_weights_use_all_codes() -> None:
     peak = np.abs(w).max(axis=1)
     assert np.allclose(scales[[0, 2, 3, 4]], peak[[0, 2, 3, 4]] / 127)
     assert scales[1] == np.float32(peak.max() / 127)
+
+
+def test_single_numbers_are_dequantized_like_arrays() -> None:
+    quant = Quant.of(0.5, 3)
+    for code in (np.int8(7), np.array(7, np.int8), np.array([7], np.int8)):
+        assert np.array_equal(np.ravel(numerics.dequantize(code, quant)), np.float32([2.0]))
+    given = np.array([1, 2], np.int8)
+    numerics.dequantize(given, quant)
+    assert given.tolist() == [1, 2]

@@ -112,7 +112,7 @@ def _by_rows(values: Array, quant: Quant, dtype: str, *, narrow: bool) -> Array:
 def dequantize(codes: Array, quant: Quant) -> Array:
     """Dequantize integers to real values, float32."""
     scale, zero = _along(quant, codes.ndim)
-    values: Array = codes.astype(np.float32)
+    values: Array = np.array(codes, np.float32)
     np.subtract(values, zero.astype(np.float32), out=values)  # in place: weights may be large
     np.multiply(values, scale, out=values, casting="unsafe")
     return values
