@@ -42,6 +42,18 @@ def write_atomically(path: str | Path, data: bytes, *, over: bool = True) -> Non
         raise UsageError(f"{path}: cannot be written: {e.strerror}") from e
 
 
+def save(path: str | Path, data: bytes, *, force: bool) -> None:
+    """Write what a call has made, whole or not at all.
+
+    Raises:
+        OutputExistsError: the file exists, and `force` is not set.
+        UsageError: it cannot be written.
+    """
+    if Path(path).exists() and not force:
+        raise OutputExistsError(f"{path} exists; force=True overwrites it")
+    write_atomically(path, data, over=force)
+
+
 def _mode_for(target: Path) -> int:
     """The mode of the file that is replaced, or that of a new one."""
     mode = _mode(target)

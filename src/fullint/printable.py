@@ -13,7 +13,10 @@ r"""Names from files in a form that can be shown: one line, nothing that a termi
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Callable
+from typing import Any
 
 _SHORT = {"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _LONG = {text: c for c, text in _SHORT.items()}
@@ -64,3 +67,12 @@ def shown_json(text: str) -> str:
 def one_line(text: str) -> str:
     """The same as one line; unlike `escaped`, it leaves a backslash as it is, and so a name that is escaped already."""
     return shown(text).replace("\n", "\\n")
+
+
+def finite(value: Any, instead: Callable[[float], Any]) -> Any:
+    """Plain values with something instead of each infinity and NaN, which JSON does not have."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return instead(value)
+    if isinstance(value, dict):
+        return {k: finite(v, instead) for k, v in value.items()}
+    return [finite(v, instead) for v in value] if isinstance(value, list | tuple) else value

@@ -9,7 +9,6 @@ import csv
 import dataclasses
 import io
 import json
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,9 +17,8 @@ from typing import Any
 
 from fullint.documents import Document, cut
 from fullint.documents.text import render
-from fullint.errors import OutputExistsError
-from fullint.files import write_atomically
-from fullint.printable import shown_json
+from fullint.files import save
+from fullint.printable import finite, shown_json
 
 SCHEMA_VERSION = 1
 
@@ -94,9 +92,7 @@ class ModelResult(ABC):
             OutputExistsError: it exists, and `force` is not set.
             UsageError: it cannot be written.
         """
-        if Path(path).exists() and not force:
-            raise OutputExistsError(f"{path} exists; force=True overwrites it")
-        write_atomically(path, self.model, over=force)
+        save(path, self.model, force=force)
 
     def __str__(self) -> str:
         """The report as text."""
@@ -134,21 +130,12 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def to_json(report: Any, document: Document | None = None) -> str:
     """A report dataclass as indented JSON, with its document if one is given."""
     more = {"document": document.plain()} if document is not None else {}
-    return json_text(_finite(dataclasses.asdict(report) | more))
+    return json_text(finite(dataclasses.asdict(report) | more, str))
 
 
 def json_text(body: Any) -> str:
     """Plain values as indented JSON that any terminal and file can take."""
     return shown_json(json.dumps(body, indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    """The value with infinity and NaN as strings, since JSON does not support them."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ CMSIS_NN = AcceptanceTable(
         Row("SOFTMAX", (_16,), f"{_MICRO}/softmax.cc"),
         Row("SVDF", (_8,), f"{_MICRO}/svdf.cc"),
         Row("TRANSPOSE", (_8,), f"{_MICRO}/transpose.cc"),
-        Row("TRANSPOSE_CONV", (Custom(lambda op: _8.no(op, ())), Custom(_small_strides)), "arm_transpose_conv_wrapper_s8.c"),
+        Row("TRANSPOSE_CONV", (_8, Custom(_small_strides)), "arm_transpose_conv_wrapper_s8.c"),
         Row("UNIDIRECTIONAL_SEQUENCE_LSTM", (_16,), f"{_MICRO}/unidirectional_sequence_lstm.cc"),
     ),
 )

@@ -13,14 +13,13 @@ import base64
 import hashlib
 import html
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from fullint.documents.document import Document, Line
-from fullint.printable import one_line
+from fullint.printable import finite, one_line
 from fullint.version import __version__
 
 UNTITLED = "fullint"
@@ -86,16 +85,8 @@ def page(parts: Sequence[Part]) -> str:
 
 def _inert(body: Any) -> str:
     """JSON in which no tag can begin and no comment, for a script element."""
-    text = json.dumps(_finite(body), ensure_ascii=True, separators=(",", ":"))
+    text = json.dumps(finite(body, lambda _: None), ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _own(name: str) -> str:

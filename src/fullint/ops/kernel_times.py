@@ -98,6 +98,16 @@ def kernel_us(op: Op, dtype: str) -> float:
     return row.int16.of(units(op)) if dtype == "int16" else row.int8.of(_with_padding(op))
 
 
+def is_wide(op: Op) -> bool:
+    """Whether an operator reads or writes int16 activations."""
+    return any(t.dtype == "int16" for t in op.values() if not t.is_constant)
+
+
+def operator_us(op: Op) -> float:
+    """Microseconds of one run of an operator of an integer model."""
+    return kernel_us(op, "int16" if is_wide(op) else "int8")
+
+
 def model_us(model: Model, int16_factor: float = 0.0) -> float:
     """Microseconds of one run of an integer model's main graph; the bodies of loops count once.
 
@@ -107,6 +117,5 @@ def model_us(model: Model, int16_factor: float = 0.0) -> float:
     """
     total = 0.0
     for op in model.main.ops:
-        wide = any(t.dtype == "int16" for t in op.values() if not t.is_constant)
-        total += kernel_us(op, "int8") * int16_factor if wide and int16_factor else kernel_us(op, "int16" if wide else "int8")
+        total += kernel_us(op, "int8") * int16_factor if int16_factor and is_wide(op) else operator_us(op)
     return total

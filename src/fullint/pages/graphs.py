@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 from fullint.documents import size
 from fullint.documents.graph import GraphBlock, GraphEdge, GraphHistogram, GraphMeasure, GraphNode
+from fullint.model.census import is_float_op
 from fullint.model.ir import Model, Op, Quant, Tensor
 from fullint.model.numerics import representable
 from fullint.ops import traits_of
-from fullint.ops.kernel_times import kernel_us
+from fullint.ops.kernel_times import operator_us
 from fullint.ops.macs import macs
 
 _MOST_NAME = 400
@@ -74,7 +75,7 @@ def _estimates(ops: Sequence[Op]) -> list[tuple[str, str, bool, dict[int, float]
     work = {i: n / 1e6 for i, op in enumerate(ops) if (n := macs(op))}
     if any(_type(op) == "float" for op in ops):
         return [("multiply-accumulates", "M", False, work)]
-    times = {i: kernel_us(op, "int16" if any(t.dtype == "int16" for t in op.outputs) else "int8") for i, op in enumerate(ops)}
+    times = {i: operator_us(op) for i, op in enumerate(ops)}
     return [("multiply-accumulates", "M", False, work), ("time on one core, estimated by a table", "us", False, times)]
 
 
@@ -101,10 +102,9 @@ def _requantizes(op: Op) -> bool:
 
 
 def _type(op: Op) -> str:
-    used = [t.dtype for t in (*op.inputs, *op.outputs) if t is not None]
-    if any(dtype in ("float32", "float16", "float64") for dtype in used):
+    if is_float_op(op):
         return "float"
-    return "int" if any(dtype in ("int8", "uint8", "int16", "int4") for dtype in used) else "other"
+    return "int" if any(t.dtype in ("int8", "uint8", "int16", "int4") for t in op.values()) else "other"
 
 
 def _layer(name: str) -> str:

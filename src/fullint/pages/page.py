@@ -15,8 +15,8 @@ from fullint.calibration.samples import ImageOptions, Reading, open_samples, slo
 from fullint.documents import Block, Document, Line
 from fullint.documents.graph import GraphHistogram
 from fullint.documents.html import framed, render
-from fullint.errors import FullintError, OutputExistsError, SamplesError
-from fullint.files import write_atomically
+from fullint.errors import FullintError, SamplesError
+from fullint.files import save
 from fullint.model.ir import Array, Model, Tensor
 from fullint.options import numbers
 from fullint.pages.graphs import Overlay, graph_of
@@ -49,9 +49,7 @@ class Page:
             OutputExistsError: it exists, and `force` is not set.
             UsageError: it cannot be written.
         """
-        if Path(path).exists() and not force:
-            raise OutputExistsError(f"{path} exists; force=True overwrites it")
-        write_atomically(path, self.html.encode(), over=force)
+        save(path, self.html.encode(), force=force)
 
     def _repr_html_(self) -> str:
         """The page as notebooks show it."""
@@ -83,8 +81,8 @@ def page(
     Raises:
         ModelFormatError: a file is not a model.
     """
-    images = ImageOptions(numbers(mean), numbers(std), layout)
-    return Page(render(pictured(report, models, samples, Reading(_MOST_SAMPLES, images, labels=labels))))
+    reading = reading_of({"mean": mean, "std": std, "layout": layout, "labels": labels})
+    return Page(render(pictured(report, models, samples, reading)))
 
 
 def pictured(report: Report, models: Sequence[_Source] = (), samples: Any = None, reading: Reading | None = None) -> Document:
@@ -108,7 +106,7 @@ def pictured(report: Report, models: Sequence[_Source] = (), samples: Any = None
     notes: tuple[Block, ...] = ()
     if samples is not None:
         try:
-            drawn = _drawn(read, samples, reading or Reading(_MOST_SAMPLES))
+            drawn = _drawn(read, samples, reading or reading_of({}))
             found = _histograms(read[-1], drawn)
         except FullintError as e:  # the report is made, and has to be shown
             notes = (Line(f"there are no histograms of the ranges: {e}", "note"),)

@@ -17,14 +17,14 @@ from fullint.auditing.audit import Finding
 from fullint.auditing.explain import explain
 from fullint.auditing.rules.base import LEVELS
 from fullint.documents import Block, Fact, cut, many, some, spans
+from fullint.model.census import is_float_op
 from fullint.model.ir import Model, Op
-from fullint.ops.kernel_times import kernel_us
+from fullint.ops.kernel_times import operator_us
 from fullint.ops.macs import macs
 from fullint.quantization.report import QuantizeReport
 from fullint.repairing.report import RepairReport
 from fullint.reporting import Report
 
-_ORDER = LEVELS[::-1] if LEVELS[0] == "note" else LEVELS
 _MOST_FIXES = 4
 _MOST_SLOW = 3
 
@@ -37,7 +37,7 @@ def summary(report: Report, models: Sequence[Model]) -> Iterator[Block]:
     yield Fact("float before", _floats(before))
     if isinstance(report, RepairReport):
         yield from _why(report.fixed)
-    was, now = (sum(map(_is_float, ops)) for ops in (before, after))
+    was, now = (sum(map(is_float_op, ops)) for ops in (before, after))
     yield Fact("", f"{was} of {len(before)} operators touched floats; {now} of {len(after)} do now")
     result = report.result if isinstance(report, RepairReport) else report
     yield from _check(result)
@@ -51,7 +51,7 @@ def _why(fixed: Sequence[Finding]) -> Iterator[Block]:
     for f in fixed:
         groups.setdefault(f.rule, []).append(f)
     label = "why"
-    for rule, found in sorted(groups.items(), key=lambda item: _ORDER.index(item[1][0].level)):
+    for rule, found in sorted(groups.items(), key=lambda item: -LEVELS.index(item[1][0].level)):
         says = explain(rule).rules[0].summary.rstrip(".")
         yield Fact(label, f"{many(len(found), 'time')} {rule}: {says} (op {cut(spans([f.index for f in found]))})")
         label = ""
@@ -63,16 +63,16 @@ def _why(fixed: Sequence[Finding]) -> Iterator[Block]:
 
 def _time(ops: Sequence[Op]) -> Iterator[Block]:
     """Where the time goes by the table of kernel times."""
-    times = {i: kernel_us(op, "int16" if any(t.dtype == "int16" for t in op.outputs) else "int8") for i, op in enumerate(ops)}
+    times = {i: operator_us(op) for i, op in enumerate(ops)}
     total = sum(times.values())
     most = sorted(times, key=lambda i: -times[i])[:_MOST_SLOW]
-    if total and not any(map(_is_float, ops)):
+    if total and not any(map(is_float_op, ops)):
         named = ", ".join(f"op {i} {ops[i].kind} {100 * times[i] / total:.0f} %" for i in most)
         yield Fact("time", f"about {total / 1000:.1f} ms on one core of a desktop, by a table; most in {named}")
 
 
 def _floats(ops: Sequence[Op]) -> str:
-    found = [(i, op) for i, op in enumerate(ops) if _is_float(op) and macs(op)]
+    found = [(i, op) for i, op in enumerate(ops) if is_float_op(op) and macs(op)]
     if not found:
         return "no operator that multiplies"
     kinds = Counter(op.kind for _, op in found)
@@ -81,10 +81,6 @@ def _floats(ops: Sequence[Op]) -> str:
     share = sum(macs(op) for _, op in found) / total
     said = ", ".join(f"{n} of {all_of[kind]} {kind}" for kind, n in kinds.items())
     return f"{said}, {100 * share:.1f} % of the multiply-accumulates: op {cut(spans([i for i, _ in found]))}"
-
-
-def _is_float(op: Op) -> bool:
-    return any(t is not None and t.is_float for t in (*op.inputs, *op.outputs))
 
 
 def _check(report: QuantizeReport) -> Iterator[Block]:

@@ -145,6 +145,5 @@ COMPUTING_FORMS: Mapping[str, Callable[[Op], Rewrite | None]] = {
     "LOG_SOFTMAX": _log_softmax,
     "L2_NORMALIZATION": _l2_normalization,
     f"MEAN{OVER_DEPTH}": _over_depth,
-    f"SUM{OVER_DEPTH}": _over_depth,
 }
 """Operators that compute, or one of their forms, written with others."""

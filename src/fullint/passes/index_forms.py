@@ -37,17 +37,22 @@ def _narrow_result(op: Op, uses: Uses) -> Rewrite | None:
         return None
     narrow = _narrow(op.outputs[0])
     new = _like(op, op.inputs, narrow)
-    new.options["output_type"] = make_cast(narrow, narrow).options["out_data_type"]
-    return Rewrite(
-        (op,), (new, make_cast(narrow, op.outputs[0])), f"the target's {op.kind} has no 64-bit results: CAST behind it"
-    )
+    cast = make_cast(narrow, op.outputs[0])
+    new.options["output_type"] = cast.options["in_data_type"]
+    return Rewrite((op,), (new, cast), f"the target's {op.kind} has no 64-bit results: CAST behind it")
 
 
 def _only_compared(t: Tensor, uses: Uses) -> bool:
     """Whether no more than a comparison becomes of a tensor, so that no CAST is left."""
-    readers = [op for op, _ in uses.of(t)]
-    moves = (traits_of(op.kind).moves and len(op.outputs) == 1 and _only_compared(op.outputs[0], uses) for op in readers)
-    return t not in uses.outputs and all(traits_of(op.kind).compares or moved for op, moved in zip(readers, moves, strict=True))
+    seen, waiting = {t}, [t]
+    while waiting:  # each tensor once: paths may part and meet again
+        at = waiting.pop()
+        moving = [op for op, _ in uses.of(at) if not traits_of(op.kind).compares]
+        if at in uses.outputs or not all(traits_of(op.kind).moves and len(op.outputs) == 1 for op in moving):
+            return False
+        waiting += {op.outputs[0] for op in moving} - seen
+        seen |= {op.outputs[0] for op in moving}
+    return True
 
 
 def _cast_after_moving(op: Op, uses: Uses) -> Rewrite | None:
