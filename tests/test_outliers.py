@@ -42,11 +42,20 @@ def test_two_that_are_merged_are_as_one() -> None:
         np.testing.assert_array_equal(parts.merge(late).without(gone), whole.without(gone))
 
 
-def test_ranked_names_each_sample_once() -> None:
-    vectors = np.zeros((40, 3), np.float32)
-    vectors[7], vectors[9, 1], vectors[30, 2] = [5, 4, 3], 9, 1
-    assert taken(vectors).ranked(0, 3)[:3] == [(9.0, 9), (5.0, 7), (1.0, 30)]
-    assert taken(vectors).ranked(2, 3)[0] == (3.0, 7)
+def test_ranked_has_equal_values_in_the_order_of_samples() -> None:
+    vectors = np.zeros((200, 2), np.float32)
+    vectors[7, 0], vectors[9, 0], vectors[130, 0], vectors[150, 1] = 5, 9, 9, -1
+    found = taken(vectors)
+    assert found.ranked(0)[:4] == [(9.0, 9), (9.0, 130), (5.0, 7), (0.0, 0)]
+    assert found.ranked(1) == [(0.0, number) for number in range(MOST)]
+
+
+@pytest.mark.parametrize("value", [-0.0, 1e-40, -3e38, -np.inf, np.inf])
+def test_values_and_numbers_come_back_as_they_were(value: float) -> None:
+    for number in (0, 5, 2**31 - 1, -1, -(2**31)):
+        found = Outermost.empty(1)
+        found.add(number, np.float32([value]))
+        assert found.ranked(0) == [(float(np.float32(value)), number)]
 
 
 def network(g: Builder) -> Tensor:

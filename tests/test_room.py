@@ -24,7 +24,7 @@ def taken(values: np.ndarray) -> Outermost:
 def test_growth_is_the_mean_over_all_halves(count: int) -> None:
     values = np.random.default_rng(count).exponential(size=count).astype(np.float32)
     halves = [max(half) for half in combinations(values.tolist(), count // 2)]
-    largest, more = taken(values).growth(0, 1)
+    largest, more = taken(values).growth(0)
     assert largest == values.max()
     assert more == pytest.approx(values.max() - np.mean(halves), rel=1e-5)
 
@@ -33,24 +33,24 @@ def test_growth_of_more_samples_than_are_kept_is_that_of_all() -> None:
     values = np.random.default_rng(0).exponential(size=500).astype(np.float32)
     assert len(values) > MOST
     halves = [np.random.default_rng(seed).permutation(values)[:250].max() for seed in range(4000)]
-    assert taken(values).growth(0, 1)[1] == pytest.approx(values.max() - np.mean(halves), rel=0.05)
+    assert taken(values).growth(0)[1] == pytest.approx(values.max() - np.mean(halves), rel=0.05)
 
 
 def test_growth_without_some_samples_is_that_of_the_others() -> None:
     values = np.random.default_rng(0).exponential(size=12).astype(np.float32)
     values[[3, 7]] = 100, 50
-    assert taken(values).growth(0, 1, {3, 7}) == pytest.approx(taken(np.delete(values, [3, 7])).growth(0, 1))
+    assert taken(values).growth(0, {3, 7}) == pytest.approx(taken(np.delete(values, [3, 7])).growth(0))
 
 
 def test_samples_that_are_held_back_show_no_growth() -> None:
     found = taken(np.float32([1, 2, 3]))
-    expected = found.growth(0, 1)
+    expected = found.growth(0)
     found.add(-1, np.float32([50]))
-    assert found.growth(0, 1) == expected
+    assert found.growth(0) == expected
 
 
 def test_one_sample_shows_no_growth() -> None:
-    assert taken(np.float32([3])).growth(0, 1) == (3, 0)
+    assert taken(np.float32([3])).growth(0) == (3, 0)
 
 
 def scales(data: bytes, samples: np.ndarray, **options: object) -> dict[str, float]:

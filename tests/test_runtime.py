@@ -47,7 +47,8 @@ def test_an_answer_is_asked_for_by_its_kind() -> None:
 
 def test_a_bad_sample_is_the_answer_to_the_end_of_measuring() -> None:
     with model_file(doubling()) as path, WorkerProcess() as worker:
-        worker.call(Measure(path, 1, MeasuredVector(MinMax.empty(4), [], Outermost.empty(4), Outermost.empty(4))))
+        four, one = (Outermost.empty(4), Outermost.empty(4)), (np.zeros(1, np.int64), np.ones(4, np.float32))
+        worker.call(Measure(path, 1, MeasuredVector(MinMax.empty(4), [], *four, Outermost.empty(1), one)))
         worker.post(Sample(0, [np.zeros((1, 4), np.float32)]))
         worker.post(Sample(1, [np.zeros((1, 4), np.int32)]))
         with pytest.raises(RuntimeFailure, match="LiteRT rejects"):

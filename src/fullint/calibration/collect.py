@@ -40,6 +40,8 @@ class MeasuredVector:
         ends: smallest and largest value of each place before the first method's.
         methods: for each stretch of values, its first place, the one after its last, and the method.
         highest, lowest: the largest values of these places, and of their negatives, with their samples.
+        farthest: how far each stretch of places reaches in the direction that it shows, with samples.
+        stretches: what `farthest` is made of: first places, and 1 or -1 for each place.
         not_finite: the first (sample, place) that was no finite number, if any.
         held: vectors of samples that are held back, by number; they make no range.
     """
@@ -48,6 +50,8 @@ class MeasuredVector:
     methods: list[tuple[int, int, RangeMethod]]
     highest: Outermost
     lowest: Outermost
+    farthest: Outermost
+    stretches: tuple[Array, Array]
     not_finite: tuple[int, int] | None = None
     held: dict[int, Array] = field(default_factory=dict)
 
@@ -65,8 +69,15 @@ class MeasuredVector:
         self.ends.accumulate(np.broadcast_to(places, (2, places.size)))
         self.highest.add(index, places)
         self.lowest.add(index, -places)
+        self.farthest.add(index, self.reach(places))
         for start, stop, method in self.methods:
             method.accumulate(vector[start:stop])
+
+    def reach(self, places: Array) -> Array:
+        """How far each stretch of a sample's places reaches, float32 [stretches]."""
+        first, sign = self.stretches
+        reach: Array = np.maximum.reduceat(places * sign, first) if first.size else places
+        return reach
 
     def merge(self, other: MeasuredVector) -> MeasuredVector:
         """What both have taken in."""
@@ -77,6 +88,8 @@ class MeasuredVector:
             methods,
             self.highest.merge(other.highest),
             self.lowest.merge(other.lowest),
+            self.farthest.merge(other.farthest),
+            self.stretches,
             bad,
             {**self.held, **other.held},
         )
@@ -120,11 +133,10 @@ class Collected:
     def growth(self, without: AbstractSet[int] = frozenset()) -> dict[Tensor, tuple[float, float]]:
         """By what share the smallest and the largest value of each tensor lie farther out than those of half of the samples."""
         found: dict[Tensor, tuple[float, float]] = {}
-        for p in self.probes:
+        for number, p in enumerate(self.probes):
             if p.what in (Seen.VALUES, Seen.ROW):
                 continue
-            outermost = self.found.lowest if p.what is Seen.LOW else self.found.highest
-            largest, more = outermost.growth(p.start, p.start + p.size, without)
+            largest, more = self.found.farthest.growth(number, without)
             share = more / largest if largest > 0 else 0.0
             low, high = found.get(p.tensor, (0.0, 0.0))
             found[p.tensor] = (low, share) if p.what is Seen.HIGH else (share, high)
@@ -255,7 +267,10 @@ def _empty(probes: Sequence[Probe], methods: Mapping[Tensor, RangeMethod]) -> Me
     ends = [p for p in probes if p.what is not Seen.VALUES]
     places = max((p.start + p.size for p in ends), default=0)
     values = [(p.start, p.start + p.size, copy.deepcopy(methods[p.tensor])) for p in probes if p.what is Seen.VALUES]
-    return MeasuredVector(MinMax.empty(places), values, Outermost.empty(places), Outermost.empty(places))
+    first = np.array([p.start for p in ends], np.int64)
+    sign = np.repeat(np.array([-1 if p.what is Seen.LOW else 1 for p in ends], np.float32), [p.size for p in ends])
+    highest, lowest, farthest = (Outermost.empty(n) for n in (places, places, len(ends)))
+    return MeasuredVector(MinMax.empty(places), values, highest, lowest, farthest, (first, sign))
 
 
 def _statistics(

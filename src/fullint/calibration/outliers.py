@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fullint.calibration.collect import Collected, held_number
 from fullint.calibration.outermost import MOST
 from fullint.calibration.probes import Seen
-from fullint.model.ir import Tensor
+from fullint.model.ir import Array, Tensor
 
 GAP = 3.0
 FEW = 10
@@ -65,23 +65,21 @@ def find_outliers(collected: Collected, inputs: Sequence[Tensor]) -> Outliers | 
 
 
 def _by_tensor(collected: Collected, most: int) -> Iterator[Outliers | None]:
-    stretches: dict[Tensor, list[tuple[Seen, int, int]]] = {}
-    for p in collected.probes:
+    stretches: dict[Tensor, list[int]] = {}
+    for stretch, p in enumerate(collected.probes):
         if p.what in (Seen.LOW, Seen.HIGH, Seen.NEGATED) and p.tensor not in collected.states:
-            stretches.setdefault(p.tensor, []).append((p.what, p.start, p.start + p.size))
-    for t, parts in stretches.items():
-        yield _outliers(t, _sizes(collected, parts), most)
+            stretches.setdefault(p.tensor, []).append(stretch)
+    held = {held_number(place): collected.found.reach(vector) for place, vector in collected.found.held.items()}
+    for t, own in stretches.items():
+        yield _outliers(t, _sizes(collected, own, held), most)
 
 
-def _sizes(collected: Collected, parts: Sequence[tuple[Seen, int, int]]) -> dict[int, float]:
+def _sizes(collected: Collected, stretches: Sequence[int], held: Mapping[int, Array]) -> dict[int, float]:
     """The largest absolute values of a tensor by sample, of those samples that have the largest."""
     found: dict[int, float] = {}
-    measured = collected.found
-    for what, start, stop in parts:
-        ranked = (measured.lowest if what is Seen.LOW else measured.highest).ranked(start, stop)
-        sign = -1 if what is Seen.LOW else 1
-        ranked += [(float((sign * vector[start:stop]).max()), held_number(place)) for place, vector in measured.held.items()]
-        for value, number in ranked:
+    for stretch in stretches:
+        ranked = collected.found.farthest.ranked(stretch)
+        for value, number in (*ranked, *((float(reach[stretch]), number) for number, reach in held.items())):
             found[number] = max(value, found.get(number, 0.0))
     return found
 

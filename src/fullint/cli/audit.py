@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import check_c_array, check_output, errors, present, progress, write_result
-from fullint.errors import UsageError
+from fullint.cli.shell import check_c_array, errors, present, progress, require_output, write_result
 from fullint.options import RepairOptions
+from fullint.runtime.spawn import started_early
 
 
 @click.command()
@@ -87,17 +86,16 @@ def repair(
       fullint repair half.tflite -o repaired.tflite
     """
     with errors(as_json), progress() as bar:
-        from fullint.repairing.pipeline import repair as run
-        from fullint.repairing.pipeline import repair_plan
-
         if dry_run:
+            from fullint.repairing.pipeline import repair_plan
+
             present(repair_plan(model, progress=bar, **options), as_json)
             return
-        if output is None:
-            raise UsageError("where should the result go? give -o FILE (or --dry-run)")
-        check_output(output, force)
+        target = require_output(output, "--dry-run", force=force)
         check_c_array(c_array, options["target"], force)
-        target = Path(output).absolute()
-        done = run(model, progress=bar, **options)
+        with started_early(2):
+            from fullint.repairing.pipeline import repair as run
+
+            done = run(model, progress=bar, **options)
         write_result(target, done.model, c_array, force=force)
         present(done.report, as_json, (model, done.model), options)

@@ -9,6 +9,7 @@ import click
 from fullint.cli import options as option
 from fullint.cli.shell import check_output, errors, present, progress
 from fullint.files import write_atomically
+from fullint.runtime.spawn import started_early
 
 
 @click.command()
@@ -33,9 +34,10 @@ def compare(model: str, integer: str, csv: str | None, force: bool, as_json: boo
     with errors(as_json), progress() as bar:
         if csv is not None:
             check_output(csv, force)
-        from fullint.comparing.pipeline import compare as run
+        with started_early(2):
+            from fullint.comparing.pipeline import compare as run
 
-        report = run(model, integer, progress=bar, **options)
+            report = run(model, integer, progress=bar, **options)
         if csv is not None:
             write_atomically(csv, report.to_csv().encode(), over=force)
         present(report, as_json, (model, integer), options)

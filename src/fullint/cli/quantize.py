@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import check_c_array, check_output, errors, present, progress, write_result
-from fullint.errors import UsageError
+from fullint.cli.shell import check_c_array, check_output, errors, present, progress, require_output, write_result
 from fullint.files import write_atomically
 from fullint.options import QuantizeOptions
 from fullint.options.choices import MEMORY_TARGETS, SNIPPET_LANGUAGES
+from fullint.runtime.spawn import started_early
 
 
 @click.command()
@@ -34,17 +33,19 @@ def quantize(model: str, output: str | None, plan: bool, c_array: str | None, fo
       fullint quantize model.tflite -c samples.npz -o model_int8.tflite
     """
     with errors(as_json), progress() as bar:
-        from fullint.quantization import pipeline
-
         if plan:
-            present(pipeline.plan(model, progress=bar, **options), as_json)
+            with started_early(1):
+                from fullint.quantization import pipeline
+
+                planned = pipeline.plan(model, progress=bar, **options)
+            present(planned, as_json)
             return
-        if output is None:
-            raise UsageError("where should the result go? give -o FILE (or --plan)")
-        check_output(output, force, model)
+        target = require_output(output, "--plan", model, force=force)
         check_c_array(c_array, options["target"], force)
-        target = Path(output).absolute()
-        result = pipeline.quantize(model, progress=bar, **options)
+        with started_early(2):
+            from fullint.quantization import pipeline
+
+            result = pipeline.quantize(model, progress=bar, **options)
         write_result(target, result.model, c_array, force=force)
         present(result.report, as_json, (model, result.model), options)
 

@@ -58,6 +58,20 @@ def check_c_array(name: str | None, target: str, force: bool) -> None:
         check_output(str(path), force)
 
 
+def require_output(path: str | None, instead: str, source: str | None = None, *, force: bool) -> Path:
+    """Where a result goes, absolute; found out before the work (`check_output`).
+
+    Args:
+        path: as it was given.
+        instead: the option for which none is needed.
+        source, force: see `check_output`.
+    """
+    if path is None:
+        raise UsageError(f"where should the result go? give -o FILE (or {instead})")
+    check_output(path, force, source)
+    return Path(path).absolute()
+
+
 def write_result(path: Path, model: bytes, c_array: str | None, *, force: bool) -> None:
     """Write a model, and its C sources where they are asked for."""
     write_atomically(path, model, over=force)

@@ -15,6 +15,7 @@ takes back what those before it have left.) This decides; `apply` changes the mo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +26,7 @@ from fullint.model.weights import INT8_WEIGHTS
 from fullint.ops import ROWS
 from fullint.ops.taps import Taps
 from fullint.quantization.patches import Patches, TapMeans, drawn
-from fullint.quantization.rounding import Inputs, Rounded, round_weights
+from fullint.quantization.rounding import Each, Exact, Rounded, round_weights
 from fullint.quantization.side_by_side import Pair, SteppedModel, data_of, weights_of
 from fullint.reporting import Change
 
@@ -86,6 +87,7 @@ def refine(
     samples: int,
     stay: Mapping[Op, str],
     progress: Callable[[int, int], None],
+    threads: int = 1,
 ) -> list[Refined]:
     """Other weights and biases for the operators of the integer model, each decided with those before it in place.
 
@@ -95,53 +97,114 @@ def refine(
         samples: how many.
         stay: integer operator -> why its weights are not rounded anew.
         progress: told how many operators of how many are done.
+        threads: that compute at the same time; nothing depends on them.
     """
     found: list[Refined] = []
     instead: dict[Op, Op] = {}
-    for number, pair in enumerate(pairs):
-        for side in (exact, integer):
-            side.advance(instead)
-        for side in (exact, integer):
-            side.wait()
-        one = _refined(pair, exact, integer, samples, stay.get(pair.integer, ""), number)
-        if one is not None:
-            found.append(one)
-            instead[pair.integer] = one.new
-        progress(number + 1, len(pairs))
+    looks = [_Looks.of(pair, samples, number, rounded=pair.integer not in stay) for number, pair in enumerate(pairs)]
+    with ThreadPoolExecutor(threads) as pool:
+        # the float model waits for no decision: it is one operator ahead
+        ahead = pool.submit(_seen_exactly, looks[0], exact) if looks else None
+        for number, (pair, look) in enumerate(zip(pairs, looks, strict=True)):
+            integer.advance(instead)
+            look.ask(integer, pair.integer)
+            assert ahead is not None
+            seen = ahead.result()
+            ahead = pool.submit(_seen_exactly, looks[number + 1], exact) if number + 1 < len(looks) else None
+            one = _refined(look, seen, look.answers(integer), samples, stay.get(pair.integer, ""), pool.map)
+            if one is not None:
+                found.append(one)
+                instead[pair.integer] = one.new
+            progress(number + 1, len(pairs))
     return found
 
 
-def _refined(pair: Pair, exact: SteppedModel, integer: SteppedModel, samples: int, why: str, seed: int) -> Refined | None:
-    row = ROWS[pair.exact.kind]
-    taps = row.taps(pair.exact)
-    data, codes = data_of(pair.integer), weights_of(pair.integer)
-    if taps is None or data.quant is None or codes.quant is None:
+@dataclass(frozen=True, eq=False)
+class _Looks:
+    """What is to be seen of what an operator multiplies.
+
+    Attributes:
+        pair: the operator in both models.
+        form: of its weights.
+        taps: what it reads; None where nothing is looked at.
+        at: the results that its weights are rounded for; None where they stay.
+    """
+
+    pair: Pair
+    form: _Form | None
+    taps: Taps | None
+    at: Array | None
+
+    @classmethod
+    def of(cls, pair: Pair, samples: int, seed: int, *, rounded: bool) -> _Looks:
+        taps = ROWS[pair.exact.kind].taps(pair.exact)
+        if taps is None or data_of(pair.integer).quant is None or weights_of(pair.integer).quant is None:
+            return cls(pair, None, None, None)
+        form = _Form.of(pair.exact, taps)
+        if not rounded:
+            return cls(pair, form, taps, None)
+        at = drawn(taps, samples, max(FEWEST_RESULTS, min(RESULTS, INPUT_VALUES // (form.taps * taps.channels))), seed)
+        return cls(pair, form, taps, at)
+
+    def ask(self, side: SteppedModel, op: Op) -> None:
+        """Ask for it, of one of the models, whose operator it is; `answers` gives it."""
+        data = data_of(op)
+        zero = 0 if data.is_float or data.quant is None else int(data.quant.zero_point[0])
+        if self.taps is not None:
+            side.ask(op, TapMeans(self.taps, zero))
+        if self.taps is not None and self.at is not None:
+            side.ask(op, Patches(self.taps, self.at, zero))
+
+    def answers(self, side: SteppedModel) -> list[Array]:
+        """What each tap reads on average; what the weights are rounded for, if they are."""
+        side.wait()
+        return [side.answer() for _ in range((self.taps is not None) + (self.at is not None))]
+
+
+@dataclass(frozen=True, eq=False)
+class _SeenExactly:
+    """What the float model has at an operator.
+
+    Attributes:
+        weights: as a matrix (`_Form`), float32.
+        results: means without the bias, [samples, outputs].
+        exact: what its weights are rounded for, if they are.
+    """
+
+    weights: Array
+    results: Array
+    exact: Exact | None
+
+
+def _seen_exactly(look: _Looks, side: SteppedModel) -> _SeenExactly | None:
+    """Run the float model on to an operator."""
+    side.advance({})
+    look.ask(side, look.pair.exact)
+    seen = look.answers(side)
+    if look.form is None:
         return None
-    scale, zero = float(data.quant.scale[0]), int(data.quant.zero_point[0])
-    form = _Form.of(pair.exact, taps)
-    w = form.matrix(weights_of(pair.exact).array.astype(np.float32))
-    steps = np.broadcast_to(codes.quant.scale, form.shape[form.axis]).reshape(w.shape[:2])
-    exact.ask(pair.exact, TapMeans(taps, 0.0))
-    integer.ask(pair.integer, TapMeans(taps, zero))
-    rounded = None
-    if not why:
-        read = form.groups * w.shape[2]
-        at = drawn(taps, samples, max(FEWEST_RESULTS, min(RESULTS, INPUT_VALUES // read)), seed)
-        exact.ask(pair.exact, Patches(taps, at, 0.0))
-        integer.ask(pair.integer, Patches(taps, at, zero))
-    means = exact.answer(), integer.answer() * scale
-    if not why:
-        x, q = exact.answer(), integer.answer()
-        shape = (len(x), form.groups, -1)
-        first = int((at < taps.places * (samples // 2)).sum())
-        rounded = round_weights(
-            w, steps, Inputs(x.reshape(shape), dequantize(q, data.quant).reshape(shape), first), INT8_WEIGHTS.most
-        )
+    w = look.form.matrix(weights_of(look.pair.exact).array.astype(np.float32))
+    inputs = None if look.at is None else seen[1].reshape(len(seen[1]), look.form.groups, -1)
+    return _SeenExactly(w, _results(w, seen[0], look.form), None if inputs is None else Exact.of(w, inputs))
+
+
+def _refined(look: _Looks, seen: _SeenExactly | None, integer: list[Array], samples: int, why: str, each: Each) -> Refined | None:
+    pair, taps, form = look.pair, look.taps, look.form
+    row = ROWS[pair.exact.kind]
+    data, codes = data_of(pair.integer), weights_of(pair.integer)
+    if taps is None or form is None or seen is None or data.quant is None or codes.quant is None:
+        return None
+    scale = float(data.quant.scale[0])
+    steps = np.broadcast_to(codes.quant.scale, form.shape[form.axis]).reshape(seen.weights.shape[:2])
     new = replace(pair.integer, inputs=list(pair.integer.inputs))
-    if rounded is not None:
+    rounded = None
+    if look.at is not None and seen.exact is not None:
+        first = int((look.at < taps.places * (samples // 2)).sum())
+        q = dequantize(integer[1], data.quant).reshape(len(look.at), form.groups, -1)
+        rounded = round_weights(seen.exact, steps, q, first, INT8_WEIGHTS.most, each)
         new.inputs[row.weight or 0] = replace(codes, buffer=Buffer.of(form.back(rounded.codes)))
     now = form.matrix(weights_of(new).array)
-    shift = _corrected(pair, new, _results(now, means[1], form, steps) - _results(w, means[0], form), scale)
+    shift = _corrected(pair, new, _results(now, integer[0] * scale, form, steps) - seen.results, scale)
     return Refined(pair, new, rounded, shift, why)
 
 

@@ -5,7 +5,10 @@ Emitted, samples --pairs--> operators --refine--> other weights and biases, not 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+
+from threadpoolctl import threadpool_limits
 
 from fullint.errors import RuntimeFailure, VerificationError
 from fullint.quantization.emit import Emitted
@@ -54,6 +57,8 @@ def refined_weights(
     try:
         exact = SteppedModel(model, [p.exact for p in found], bench.worker, given, threads, rounding)
         integer = SteppedModel(emitted.model, [p.integer for p in found], second, codes, threads)
-        return tuple(refine(found, exact, integer, len(samples), stay, lambda i, n: bench.progress("refine", i, n)))
+        with threadpool_limits(1, "blas"):  # threads of our own instead: the same bits on any number of cores
+            told = functools.partial(bench.progress, "refine")
+            return tuple(refine(found, exact, integer, len(samples), stay, told, min(2, loaded.options.workers)))
     except RuntimeFailure as e:
         raise VerificationError([str(e)]) from e

@@ -10,6 +10,7 @@ Each model has a process of its own, so that both run at the same time.
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -73,7 +74,8 @@ class SteppedModel:
         self.model, self.worker, self.threads, self.rounding = model, worker, threads, rounding or {}
         self.keys: dict[Tensor, int] = {}
         self.pieces: Iterator[GraphPiece] = iter(cut(model.main, cuts, {data_of(op) for op in cuts[-1:]}))
-        self.files = contextlib.ExitStack()
+        self.running: deque[contextlib.ExitStack] = deque()
+        """Files of the pieces whose end has not been waited for."""
         inputs = [(t, self.rounding.get(t)) for t in model.main.inputs]
         worker.call(Put({self._key(t): [rounded_values(s[i], by) for s in samples] for i, (t, by) in enumerate(inputs)}))
 
@@ -81,20 +83,25 @@ class SteppedModel:
         return self.keys.setdefault(t, len(self.keys))
 
     def advance(self, instead: Mapping[Op, Op]) -> None:
-        """Run the next piece, with some operators in the place of others; `wait` for its end."""
+        """Run the next piece, with some operators in the place of others; `wait` for its end.
+
+        Several may be under way: they are run one after the other, and what is asked between them is answered between them.
+        """
         piece = next(self.pieces)
         piece = replace(piece, ops=tuple(instead.get(op, op) for op in piece.ops))
         takes, gives, drops = ([self._key(t) for t in group] for group in (piece.takes, piece.gives, piece.drops))
-        path = self.files.enter_context(model_file(as_trained(piece.model(self.model.version), self.rounding)))
+        files = contextlib.ExitStack()
+        path = files.enter_context(model_file(as_trained(piece.model(self.model.version), self.rounding)))
+        self.running.append(files)
         self.worker.send(Advance(path, takes, gives, drops, self.threads))
 
     def wait(self) -> None:
-        """Wait until the piece has been run."""
-        with self.files:
+        """Wait until the first of the pieces under way has been run."""
+        with self.running.popleft():
             self.worker.receive(Advance)
 
     def ask(self, op: Op, function: Patches | TapMeans) -> None:
-        """Ask for something of what an operator multiplies; `answer` gives it."""
+        """Ask for something of what an operator multiplies, once the pieces under way have been run; `answer` gives it."""
         self.worker.send(Look(self._key(data_of(op)), function))
 
     def answer(self) -> Array:

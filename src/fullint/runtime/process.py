@@ -5,17 +5,14 @@
         outputs = worker.call(Run(arrays))
 
 A crash in the child (a segmentation fault, an abort) becomes an exception here. The child starts while the first message is
-prepared; importing NumPy and the runtime takes it a tenth of a second.
+prepared, or earlier (`spawn`); importing NumPy and the runtime takes it a tenth of a second.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 from collections import deque
@@ -24,22 +21,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
-
 from fullint.errors import RuntimeFailure, UsageError
 from fullint.limits import OVERDUE, Limits, limits
 from fullint.model.ir import Model
 from fullint.model.tflite import write_file
 from fullint.runtime.messages import Answer, Message, Sample
-from fullint.temporary import temporary_file, token
+from fullint.runtime.spawn import Child, worker_child
+from fullint.temporary import temporary_file
 
-F_SETPIPE_SZ, PIPE_BYTES = 1031, 2**20
-"""Linux: enlarge the pipe to 1 MiB, so that a sample is passed in one piece and not in many."""
-_BOOT = "import sys; sys.path[:] = filter(None, sys.path); from fullint.runtime.worker import main; main()"
-"""The current folder is removed from the path, so that a user's file with the name of a module is not imported."""
 OUT_OF_MEMORY = (-signal.SIGABRT, -signal.SIGSEGV)
 """How LiteRT ends where it gets no memory; it ends so for other reasons, too."""
 ABOUT_MEMORY = ("memory", "Memory", "llocate", "reshape runtime")
@@ -71,18 +60,7 @@ class WorkerProcess:
         self._start()
 
     def _start(self) -> None:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _BOOT, *self.limits.arguments(), str(os.getpid()), token(), tempfile.gettempdir()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**environment, "PYTHONPATH": _import_path()},
-        )
-        if fcntl is not None and self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(self._process.stdin.fileno(), F_SETPIPE_SZ, PIPE_BYTES)
+        self._process, self._log = worker_child(self.limits)
 
     def __enter__(self) -> WorkerProcess:
         return self
@@ -162,14 +140,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """End the child process."""
-        with contextlib.suppress(OSError):
-            if self._process.stdin is not None:
-                self._process.stdin.close()
-        self._process.kill()
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        self._log.close()
+        Child(self._process, self._log).end()
 
     def _crash(self) -> RuntimeFailure:
         code = self._process.wait()
@@ -209,8 +180,3 @@ def model_file(model: bytes | Model) -> Iterator[str]:
             where = f"cannot write a temporary file in {tempfile.gettempdir()}: {e.strerror or e}"
             raise UsageError(f"{where}; set TMPDIR to a folder with free space") from e
         yield path
-
-
-def _import_path() -> str:
-    """PYTHONPATH for the child, so that it finds the same fullint and the same packages as this process."""
-    return os.pathsep.join([str(Path(__file__).parents[2]), *(p for p in sys.path if p)])
