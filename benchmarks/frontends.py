@@ -350,7 +350,8 @@ def fetched(network: Network, work: Path) -> str:
 
 def row(network: Network, work: Path) -> dict[str, object]:
     """All that the table says of a network."""
-    from fullint import frontends
+    from fullint.frontends import environments
+    from fullint.frontends.formats import FRAMEWORKS
 
     model = fetched(network, work)
     folder = work / "runs" / network.name.replace(" ", "_")
@@ -361,13 +362,13 @@ def row(network: Network, work: Path) -> dict[str, object]:
         np.save(folder / f"text_{seed}.npy", [text(rng, network.inputs[1]) for _ in range(COUNT)])
     os.environ["FULLINT_PACKAGES"] = str(work / "packages")
     name = framework(network)
-    python = frontends.find(frontends.FRAMEWORKS[name]).python if name else sys.executable
+    python = environments.find(FRAMEWORKS[name]).python if name else sys.executable
     done = subprocess.run(
         [python, __file__, "--inside", network.name, model, str(folder)], capture_output=True, text=True, check=False
     )
     if done.returncode:
         return {"name": network.name, "why": f"the original does not run: {done.stderr.strip().splitlines()[-1][:200]}"}
-    shutil.rmtree(frontends.environments.root() / "converted", ignore_errors=True)
+    shutil.rmtree(environments.root() / "converted", ignore_errors=True)
     out = folder / "result.tflite"
     converting, converted = 0.0, {}
     if name:

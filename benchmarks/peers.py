@@ -1,15 +1,22 @@
-"""fullint beside TensorFlow's converter and ai-edge-quantizer, in one run, as ratios.
+"""fullint beside TensorFlow's converter and litert-quantizer, in one run, as ratios of whole processes.
 
     FULLINT_CORPUS=... python benchmarks/peers.py --envs DIR [--samples 50 200] [--models NAME ...] [--repeats 3]
+        [--keep] [--check]
 
 The corpus brings the scripts that install the peers (peers/setup.sh), run one of them (peers/quantize.py) and make
-the networks (peers/make_apps.py). Printed per network and number of samples, medians over the repeats:
+the networks (peers/make_apps.py). The limit is a process that loads LiteRT and runs the float model over the samples with two
+threads: no tool that calibrates on them can be faster. Printed per network and number of samples, medians over the repeats:
 
-    call     fullint's quantize without the certificate stage, against the peers' call
-    command  the whole process, certificate and start-up included, against the peers' whole process
-    float    the call against 2 x plain float inference over the same samples + 1 s
-    memory   resident memory of all processes together, at its peak
-    latency  of the results on XNNPACK, interleaved runs, median of the pairwise ratios
+    limit     its wall seconds
+    fast      `fullint quantize --effort fast`: wall seconds, and what they are of those of litert-quantizer, of TensorFlow's, and
+              of the goal, 1.25 x the limit + 0.25 s
+    balanced  the same with the default effort, against `fast`
+    CPU       seconds of `fast`, and of the limit
+    memory    resident memory of all processes together at its peak, against the limit's + the model
+    latency   of the results on XNNPACK, against TensorFlow's: interleaved runs, median of the pairwise ratios
+
+--keep writes the table to benchmarks/peers.json; --check compares with what is kept there, and names what takes more than 10 %
+more than it did, measured by the limit of the same run (exit 1). `make bench` does the latter.
 
     FULLINT_CORPUS=... python benchmarks/peers.py --against COMMIT [--samples 50] [--models PATH ...] [--repeats 5]
 
@@ -21,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -28,36 +36,31 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 NETWORKS = ("mobilenet_v2", "efficientnet_b0", "resnet50", "mobilenet_v3s")
 OURS = """
-import json, sys, fullint
-result = fullint.quantize(sys.argv[1], sys.argv[2])
-open(sys.argv[3], "wb").write(result.model)
-seconds = result.report.seconds
-print(json.dumps({"seconds": sum(v for k, v in seconds.items() if k != "certify"), "sqnr": result.report.certificate.sqnr_db}))
+import sys, fullint
+open(sys.argv[3], "wb").write(fullint.quantize(sys.argv[1], sys.argv[2]).model)
 """
-FLOAT = """
-import sys, time, threading, numpy as np
+LIMIT = """
+import sys, threading, numpy as np
 from ai_edge_litert.interpreter import Interpreter
 samples = np.load(sys.argv[2])["x"]
-runners = [Interpreter(sys.argv[1], num_threads=1) for _ in range(2)]
-def work(runner, part):
+def work(part):
+    runner = Interpreter(sys.argv[1], num_threads=1)
+    runner.allocate_tensors()
     index = runner.get_input_details()[0]["index"]
     for s in part:
         runner.set_tensor(index, s[None])
         runner.invoke()
-for r in runners:
-    r.allocate_tensors()
-    work(r, samples[:1])
-start = time.perf_counter()
-threads = [threading.Thread(target=work, args=(r, samples[i::2])) for i, r in enumerate(runners)]
+threads = [threading.Thread(target=work, args=(samples[i::2],)) for i in range(2)]
 [t.start() for t in threads]
 [t.join() for t in threads]
-print(time.perf_counter() - start)
 """
 LATENCY = """
 import json, sys, time, numpy as np
@@ -98,11 +101,19 @@ def tree_memory(pid: int) -> int:
     return total
 
 
-def timed(command: list[str], environment: dict[str, str] | None = None) -> tuple[str, float, int]:
-    """(last line printed, wall seconds, peak memory of the tree) of a command."""
+class Cost(NamedTuple):
+    """Of a whole process and its children: seconds of wall and CPU, and bytes at the peak."""
+
+    wall: float
+    cpu: float
+    memory: int
+
+
+def cost_of(command: list[str], environment: dict[str, str] | None = None) -> Cost:
+    """Run a command to its end."""
     peak = 0
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    before, start = os.times(), time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
 
     def watch() -> None:
         nonlocal peak
@@ -112,49 +123,84 @@ def timed(command: list[str], environment: dict[str, str] | None = None) -> tupl
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    out = process.communicate()[0]
-    wall = time.perf_counter() - start
+    said = process.communicate()[1]
+    wall, after = time.perf_counter() - start, os.times()
     watcher.join()
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed")
-    return out.strip().splitlines()[-1], wall, peak
+        raise SystemExit(f"{' '.join(command[:4])} failed: {said[-2000:]}")
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Cost(wall, cpu, peak)
+
+
+def accepted_losses(ours: list[str]) -> list[str]:
+    """Options that accept what cannot be kept of random weights: class scores that hardly move."""
+    accepted: list[str] = []
+    for effort in ("fast", "balanced"):
+        command = [*ours, "--effort", effort, *accepted, "--json"]
+        lost = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout).get("lost", [])
+        accepted += [word for part in lost for word in ("--allow-lost", part)]
+    return accepted
 
 
 def compare(network: Path, samples: Path, envs: Path, corpus: Path, out: Path, repeats: int) -> dict[str, float]:
-    """One network and one set of samples: medians of the ratios."""
-    script = str(corpus / "peers" / "quantize.py")
+    """One network and one set of samples: medians."""
+    script, data = str(corpus / "peers" / "quantize.py"), [str(network), str(samples)]
+    ours = [sys.executable, "-m", "fullint", "quantize", data[0], "-c", data[1], "-o", str(out / "ours.tflite"), "--force"]
+    ours += accepted_losses(ours)
     commands = {
-        "ours": [sys.executable, "-c", OURS, str(network), str(samples), str(out / "ours.tflite")],
-        "tf": [str(envs / "tf/bin/python"), script, "tf", str(network), str(samples), str(out / "tf.tflite")],
-        "aeq": [str(envs / "aeq/bin/python"), script, "aeq", str(network), str(samples), str(out / "aeq.tflite")],
+        "limit": [sys.executable, "-c", LIMIT, *data],
+        "fast": [*ours, "--effort", "fast"],
+        "ltq": [str(envs / "ltq/bin/python"), script, "ltq", *data, str(out / "ltq.tflite")],
+        "balanced": ours,
+        "tf": [str(envs / "tf/bin/python"), script, "tf", *data, str(out / "tf.tflite")],
     }
-    rows = []
-    for _ in range(repeats):
-        row = {}
-        for name, command in commands.items():
-            line, wall, peak = timed(command)
-            row[name] = (json.loads(line)["seconds"], wall, peak)
-        plain = float(timed([sys.executable, "-c", FLOAT, str(network), str(samples)])[0])
-        row["float"] = (plain, 0.0, 0)
-        rows.append(row)
+    rows = [{name: cost_of(command) for name, command in commands.items()} for _ in range(repeats + 1)][1:]
 
-    def ratio(i: int, other: str) -> float:
-        return statistics.median(r["ours"][i] / r[other][i] for r in rows)
+    def median(figure: Callable[[dict[str, Cost]], float]) -> float:
+        return statistics.median(map(figure, rows))
 
-    line, _, _ = timed([sys.executable, "-c", LATENCY, str(out / "ours.tflite"), str(out / "tf.tflite")])
-    pairs = json.loads(line)
+    pairs = json.loads(
+        subprocess.run(
+            [sys.executable, "-c", LATENCY, str(out / "ours.tflite"), str(out / "tf.tflite")],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+    )
     return {
-        "call s": statistics.median(r["ours"][0] for r in rows),
-        "call/tf": ratio(0, "tf"),
-        "call/aeq": ratio(0, "aeq"),
-        "command/tf": ratio(1, "tf"),
-        "command/aeq": ratio(1, "aeq"),
-        "call/(2 float + 1)": statistics.median(r["ours"][0] / (2 * r["float"][0] + 1) for r in rows),
-        "MB": statistics.median(r["ours"][2] for r in rows) / 1e6,
-        "memory/better": statistics.median(r["ours"][2] / min(r["tf"][2], r["aeq"][2]) for r in rows),
-        "latency ms": 1000 * statistics.median(a for a, _ in pairs),
+        "limit s": median(lambda r: r["limit"].wall),
+        "fast s": median(lambda r: r["fast"].wall),
+        "fast/ltq": median(lambda r: r["fast"].wall / r["ltq"].wall),
+        "fast/tf": median(lambda r: r["fast"].wall / r["tf"].wall),
+        "fast/goal": median(lambda r: r["fast"].wall / (1.25 * r["limit"].wall + 0.25)),
+        "balanced/fast": median(lambda r: r["balanced"].wall / r["fast"].wall),
+        "balanced/tf": median(lambda r: r["balanced"].wall / r["tf"].wall),
+        "CPU s": median(lambda r: r["fast"].cpu),
+        "CPU/limit": median(lambda r: r["fast"].cpu / r["limit"].cpu),
+        "MB": median(lambda r: r["fast"].memory / 1e6),
+        "MB/(limit + model)": median(lambda r: r["fast"].memory / (r["limit"].memory + network.stat().st_size)),
         "latency/tf": statistics.median(a / b for a, b in pairs),
     }
+
+
+KEPT = Path(__file__).with_name("peers.json")
+SLOWER = 1.1
+"""How many times the last kept figure, measured by the limit of its run, is too much."""
+
+
+def slower(rows: Mapping[str, Mapping[str, float]], kept: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """What takes more than it did, in sentences."""
+    found = []
+    for name in rows.keys() & kept.keys():
+        now, then = rows[name], kept[name]
+        seconds = {"fast": lambda r: r["fast s"], "balanced": lambda r: r["fast s"] * r["balanced/fast"]}
+        for what, of in seconds.items():
+            ratio = (of(now) / now["limit s"]) / (of(then) / then["limit s"])
+            if ratio > SLOWER:
+                found.append(f"{name}: {what} takes {ratio:.2f} times what it took, measured by the limit")
+        if now["MB"] > SLOWER * then["MB"]:
+            found.append(f"{name}: {now['MB']:.0f} MB, and not {then['MB']:.0f}")
+    return sorted(found)
 
 
 HERE = Path(__file__).parents[1]
@@ -177,18 +223,14 @@ def draw(model: Path, count: int, out: Path) -> None:
     np.savez(out, **{t.name: rng.normal(size=(count, *(max(n, 1) for n in t.shape))).astype(np.float32) for t in inputs})
 
 
-def spent(source: Path, model: Path, samples: Path, out: Path) -> tuple[float, float, int]:
-    """(wall seconds, CPU seconds, peak memory) of one whole process of a checkout."""
+def spent(source: Path, model: Path, samples: Path, out: Path) -> Cost:
+    """One whole process of a checkout."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment |= {
         "PYTHONPATH": str(source / "src"),
         "PYTHONPYCACHEPREFIX": str(out.parent / "bytecode"),
     }  # as installed packages have
-    before = os.times()
-    _, wall, peak = timed([sys.executable, "-c", OURS, str(model), str(samples), str(out)], environment)
-    after = os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return wall, cpu, peak
+    return cost_of([sys.executable, "-c", OURS, str(model), str(samples), str(out)], environment)
 
 
 def compare_commits(commit: str, models: list[Path], counts: list[int], repeats: int) -> None:
@@ -224,6 +266,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, nargs="+", default=[50, 200])
     parser.add_argument("--models", nargs="+", help="networks of the peers' comparison; paths of models with --against")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--keep", action="store_true", help="write the table to benchmarks/peers.json")
+    parser.add_argument("--check", action="store_true", help="compare with the table that is kept there")
     arguments = parser.parse_args()
     if arguments.against:
         given = [Path(m) for m in arguments.models or ()]
@@ -236,17 +280,25 @@ def main() -> None:
     if not all((apps / f"app_{n}.tflite").exists() for n in NETWORKS):
         apps.mkdir(exist_ok=True)
         subprocess.run([str(arguments.envs / "tf/bin/python"), str(corpus / "peers/make_apps.py"), str(apps)], check=True)
-    header: list[str] | None = None
+    rows: dict[str, dict[str, float]] = {}
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         for count in arguments.samples:
             samples = Path(folder, f"samples{count}.npz")
             np.savez(samples, x=np.random.default_rng(0).normal(size=(count, 224, 224, 3)).astype(np.float32))
             for name in arguments.models or NETWORKS:
                 row = compare(apps / f"app_{name}.tflite", samples, arguments.envs, corpus, Path(folder), arguments.repeats)
-                if header is None:
-                    header = list(row)
-                    print("| network | samples | " + " | ".join(header) + " |\n|" + "---|" * (len(header) + 2))
-                print(f"| {name} | {count} | " + " | ".join(f"{row[h]:.2f}" for h in header) + " |", flush=True)
+                if not rows:
+                    print("| network | samples | " + " | ".join(row) + " |\n|" + "---|" * (len(row) + 2))
+                rows[f"{name}, {count} samples"] = row
+                print(f"| {name} | {count} | " + " | ".join(f"{x:.2f}" for x in row.values()) + " |", flush=True)
+                if arguments.check and (then := kept.get(f"{name}, {count} samples")):
+                    print("| kept | | " + " | ".join(f"{then.get(h, math.nan):.2f}" for h in row) + " |", flush=True)
+    if arguments.keep:
+        KEPT.write_text(json.dumps({**kept, **rows}, indent=1) + "\n")
+    found = slower(rows, kept) if arguments.check else []
+    print("".join(f"\n{line}" for line in found), end="\n" if found else "")
+    sys.exit(bool(found))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fullint import frontends
+from fullint.frontends.environments import find
+from fullint.frontends.formats import FRAMEWORKS
 from fullint.model.tflite import read_bytes
 
 HERE = Path(__file__).parent
@@ -38,7 +39,7 @@ def ends(data: bytes) -> tuple[list[tuple], list[tuple]]:
 
 def made_by(framework: str, folder: Path, *words: str) -> Path:
     """Run a script of this folder in a framework's environment."""
-    python = frontends.find(frontends.FRAMEWORKS[framework]).python
+    python = find(FRAMEWORKS[framework]).python
     script, *rest = words
     done = subprocess.run([python, str(HERE / script), *rest, str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from commands import ends, fullint, made_by
 
-from fullint import frontends
 from fullint.frontends import conversion
+from fullint.frontends.environments import find
+from fullint.frontends.formats import FRAMEWORKS
 from fullint.model.numerics import dequantize
 from fullint.model.numerics import quantize as rounded
 from fullint.model.tflite import read_bytes
@@ -64,7 +65,7 @@ graph = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0)).subgraph
 sizes = [int(graph.tensors[i].shape[-1]) for i in graph.outputs]
 print(json.dumps([names, sizes]))
 """
-    python = frontends.find(frontends.FRAMEWORKS["keras"]).python
+    python = find(FRAMEWORKS["keras"]).python
     command = [python, "-c", script, str(conversion.WORKERS), str(files / "several_ends_saved")]
     found = []
     for _ in range(RUNS):

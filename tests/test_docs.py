@@ -12,7 +12,6 @@ import pytest
 from test_layers import ROOMS
 
 import fullint
-from fullint import frontends
 from fullint.auditing import audit as auditing
 from fullint.auditing import inspect as inspection
 from fullint.cli import main
@@ -20,6 +19,7 @@ from fullint.comparing import report as comparing
 from fullint.deployment import benchmark as bench
 from fullint.deployment import partition as partitions
 from fullint.deployment.logs import analysis
+from fullint.frontends.environments import Environment
 from fullint.frontends.report import Conversion
 from fullint.quantization.pipeline import QUANTIZE
 from fullint.quantization.range_effect import NarrowedRange, RangesReport
@@ -97,9 +97,13 @@ def test_python_of_the_readme_is_typed(tmp_path: Path) -> None:
     assert not ours, done.stdout
 
 
-@pytest.mark.parametrize("name", sorted(main.commands))
+TOP = click.Context(main)
+COMMANDS = {name: command for name in main.list_commands(TOP) if (command := main.get_command(TOP, name))}
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_has_help_with_an_example_that_runs(folder: Path, name: str) -> None:
-    text = main.commands[name].get_help(click.Context(main.commands[name], info_name=f"fullint {name}"))
+    text = COMMANDS[name].get_help(click.Context(COMMANDS[name], info_name=f"fullint {name}"))
     example = re.search(r"Example:\s+(fullint .*)", text)
     assert example, "no example"
     assert f"`fullint {name}" in README + (ROOT / "CHANGELOG.md").read_text()
@@ -112,15 +116,15 @@ def test_every_command_has_help_with_an_example_that_runs(folder: Path, name: st
             (folder / f"{made}.json").write_text(said.stdout)
     words = example[1].replace("model.tflite", "digits.tflite").replace("samples.npz", "calibration.npz").split()
     if name in ELSEWHERE:
-        context = main.commands[name].make_context(name, words[2:])
-        assert not [p for p in main.commands[name].params if context.params.get(p.name) is None and p.required]
+        context = COMMANDS[name].make_context(name, words[2:])
+        assert not [p for p in COMMANDS[name].params if context.params.get(p.name) is None and p.required]
         return
     done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == FOUND.get(name, 0), done.stderr
 
 
 def test_every_option_has_help() -> None:
-    for command in main.commands.values():
+    for command in COMMANDS.values():
         for p in command.params:
             assert not isinstance(p, click.Option) or p.help, p.name
 
@@ -130,7 +134,7 @@ def test_audit_and_inspect_have_the_options_of_the_api(command: str, call: objec
     import inspect
 
     api = inspect.signature(call).parameters
-    cli = main.commands[command].make_context(f"fullint {command}", ["model.tflite"]).params
+    cli = COMMANDS[command].make_context(f"fullint {command}", ["model.tflite"]).params
     only_cli = {"model", "models", "samples", "output", "dry_run", "fail_on", "force", "as_json"}
     assert set(cli) - only_cli == set(api) - {"model", "models", "samples", "progress"}
     for name in set(cli) - only_cli:
@@ -145,7 +149,7 @@ def test_front_ends_have_the_options_of_the_api(command: str, call: object) -> N
 
     api = inspect.signature(call).parameters
     word = {"convert": "model.keras", "setup": "keras"}[command]
-    cli = main.commands[command].make_context(f"fullint {command}", [word]).params
+    cli = COMMANDS[command].make_context(f"fullint {command}", [word]).params
     only_cli = {"output", "as_json"} | ({"force"} if command == "convert" else set())
     assert set(cli) - only_cli == set(api) - {"progress"}
     for name in set(cli) - only_cli - {"model", *({"framework"} if command == "setup" else ())}:
@@ -157,7 +161,7 @@ def test_delegates_and_measuring_have_the_options_of_the_api(command: str, call:
     import inspect
 
     api = inspect.signature(call).parameters
-    cli = main.commands[command].make_context(f"fullint {command}", ["model.tflite"]).params
+    cli = COMMANDS[command].make_context(f"fullint {command}", ["model.tflite"]).params
     spelled = {"graph", "use_xnnpack", "use_nnapi", "profiling_output_csv_file", "op_profiling_output_mode"}
     spelled |= {"input_layer_value_files", "report_peak_memory_footprint", "verbose"}
     only_cli = {"model", "models", "as_json", "log", "csv", "force", "op_profiling_output_file", *spelled}
@@ -170,7 +174,7 @@ def test_compare_has_the_options_of_the_api() -> None:
     import inspect
 
     api = inspect.signature(fullint.compare).parameters
-    cli = main.commands["compare"].make_context("fullint compare", ["model.tflite", "model_int8.tflite"]).params
+    cli = COMMANDS["compare"].make_context("fullint compare", ["model.tflite", "model_int8.tflite"]).params
     given = set(cli) - {"force", "as_json", "csv"}
     assert given == set(api) - {"progress"}
     for name in given - {"model", "integer"}:
@@ -208,7 +212,7 @@ def test_generated_pages_are_fresh() -> None:
         OutputQuality,
         KernelSet,
         Conversion,
-        frontends.Environment,
+        Environment,
         inspection.Inspection,
         fullint.Blocker,
         auditing.AuditReport,

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 import fullint
-from fullint import demo, frontends
+from fullint import demo
 from fullint.cli import main
 from fullint.cli import options as flags
 from fullint.documents import Document, Fact, Line, Table
 from fullint.documents import renderings as known
 from fullint.documents.text import render
 from fullint.errors import OutputExistsError, UsageError
+from fullint.frontends.environments import Environment
 from fullint.frontends.report import Conversion
 from fullint.reporting import ModelResult, Report
 
@@ -51,7 +52,7 @@ def reports(results: dict[str, ModelResult]) -> dict[str, Report]:
         "benchmark": fullint.benchmark(MODEL, HALF, **quick),
         "explain": fullint.explain(),
         "explain_one": fullint.explain("bias-wrong-scale"),
-        "setup": frontends.Environment("keras", "python", "/somewhere", True, 61.2, ("keras==3",)),
+        "setup": Environment("keras", "python", "/somewhere", True, 61.2, ("keras==3",)),
     }
 
 

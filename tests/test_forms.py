@@ -7,7 +7,7 @@ import pytest
 from conftest import kinds, run
 
 import fullint
-from fullint.delegates.targets import DELEGATES
+from fullint.delegates.targets import delegate_targets
 from fullint.model.ir import Tensor
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder
@@ -90,7 +90,7 @@ def test_what_cannot_be_written_stays(name: str) -> None:
 
 TAKEN = [
     (target, name, dtype)
-    for target, known in DELEGATES.items()
+    for target, known in delegate_targets().items()
     if known.software is not None
     for name in WRITTEN
     for dtype in ("int8", "int16")
@@ -101,7 +101,7 @@ TAKEN = [
 @pytest.mark.parametrize(("target", "name", "dtype"), TAKEN)
 def test_the_target_takes_the_form(target: str, name: str, dtype: str) -> None:
     """None of its operators is left, and the accuracy stays within 3 dB of what LiteRT's own operators reach."""
-    known = DELEGATES[target]
+    known = delegate_targets()[target]
     if not known.software.installed():
         pytest.skip(f"needs {known.software.package}")
     data, samples = network(name).bytes(), floats(1, 4, 6, 8)
@@ -123,7 +123,7 @@ def indices(g: Builder) -> None:
 
 
 def test_indices_have_32_bits_where_the_target_has_no_wider_ones(g: Builder) -> None:
-    if not DELEGATES["tflm"].software.installed():
+    if not delegate_targets()["tflm"].software.installed():
         pytest.skip("needs tflite-micro")
     indices(g)
     samples = floats(1, 16)
@@ -137,7 +137,7 @@ def test_indices_have_32_bits_where_the_target_has_no_wider_ones(g: Builder) -> 
 
 def test_a_choice_of_indices_is_added_where_the_target_cannot_choose(g: Builder) -> None:
     """How Keras looks embeddings up: a place below 0 counts from the end."""
-    if not DELEGATES["tflm"].software.installed():
+    if not delegate_targets()["tflm"].software.installed():
         pytest.skip("needs tflite-micro")
     places = g.input(1, 6, dtype="int32")
     wrapped = g.op("ADD", places, g.const(np.int32(20)), dtype="int32")

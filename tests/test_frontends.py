@@ -10,11 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from conftest import run
 
-from fullint import frontends, quantize
+from fullint import quantize
 from fullint.calibration.samples.first import first_sample
 from fullint.cli import main
 from fullint.errors import ConversionError, ModelFormatError, SetupError, UsageError
@@ -51,7 +52,7 @@ def test_a_tflite_is_one_whatever_it_is_called(tmp_path: Path) -> None:
     path.write_bytes(network())
     assert framework_of(path) is None
     with pytest.raises(ModelFormatError, match="already"):
-        frontends.convert(path)
+        conversion_module.convert(path)
 
 
 def test_folders(tmp_path: Path) -> None:
@@ -108,12 +109,12 @@ def test_frameworks_that_contradict() -> None:
 def test_what_is_missing_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "here", lambda f: False)
     with pytest.raises(UsageError, match="`fullint setup torch`"):
-        frontends.find(FRAMEWORKS["torch"])
+        environments.find(FRAMEWORKS["torch"])
 
 
 def test_the_users_own_environment_does_where_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "here", lambda f: True)
-    assert frontends.find(FRAMEWORKS["torch"]).python == sys.executable
+    assert environments.find(FRAMEWORKS["torch"]).python == sys.executable
 
 
 def test_here_asks_for_every_module() -> None:
@@ -126,12 +127,12 @@ def test_an_environment_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp
     broken = Framework("keras", "Keras", "a tool", "w.py", ("json",), (str(tmp_path / "no-such-package"),))
     monkeypatch.setitem(FRAMEWORKS, "keras", broken)
     with pytest.raises(SetupError, match=r"install failed.*(\n.*)*complete log"):
-        frontends.setup("keras")
+        environments.setup("keras")
     monkeypatch.setattr(environments, "here", lambda f: False)
     with pytest.raises(UsageError, match="setup keras"):  # half an environment is none
-        frontends.find(broken)
+        environments.find(broken)
     with pytest.raises(UsageError, match="framework must be one of"):
-        frontends.setup("jax")
+        environments.setup("jax")
 
 
 @pytest.mark.slow
@@ -142,12 +143,12 @@ def test_an_environment_is_made_once_and_for_its_versions(monkeypatch: pytest.Mo
     chosen = Framework("keras", "Keras", "a tool", "w.py", ("stand_in",), (str(package / "stand_in-1.0-py3-none-any.whl"),))
     monkeypatch.setitem(FRAMEWORKS, "keras", chosen)
     stages: list[str] = []
-    made = frontends.setup("keras", progress=lambda stage, done, total: stages.append(stage))
+    made = environments.setup("keras", progress=lambda stage, done, total: stages.append(stage))
     assert made.created and stages == ["create", "install", "check"]
     assert "stand_in==1.0" in made.packages
-    again = frontends.setup("keras")
+    again = environments.setup("keras")
     assert not again.created and again.python == made.python
-    assert frontends.find(chosen).python == made.python
+    assert environments.find(chosen).python == made.python
     pip = subprocess.run([Path(made.folder) / "bin" / "pip", "--version"], capture_output=True, text=True, check=True)
     assert made.folder in pip.stdout  # its scripts know where it is
     assert json.loads(made.to_json())["schema_version"] == 1
@@ -163,13 +164,13 @@ def test_an_environment_stays_until_the_new_one_is_whole(monkeypatch: pytest.Mon
     wheel(package)
     chosen = Framework("keras", "Keras", "a tool", "w.py", ("stand_in",), (str(package),))
     monkeypatch.setitem(FRAMEWORKS, "keras", chosen)
-    made = frontends.setup("keras")
+    made = environments.setup("keras")
     package.write_bytes(b"")
     with pytest.raises(SetupError, match="install failed"):
-        frontends.setup("keras", force=True)
-    assert frontends.find(chosen).python == made.python
+        environments.setup("keras", force=True)
+    assert environments.find(chosen).python == made.python
     wheel(package)
-    assert frontends.setup("keras", force=True).created
+    assert environments.setup("keras", force=True).created
     assert [p.name for p in Path(made.folder).parent.iterdir()] == [Path(made.folder).name]
 
 
@@ -242,7 +243,7 @@ def convert(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
             if made is not None:
                 prepared(workers / str(i), *made)
         monkeypatch.setitem(FRAMEWORKS, "keras", stand_in(attempts=len(attempts)))
-        return frontends.convert(model)
+        return conversion_module.convert(model)
 
     return converted
 
@@ -409,14 +410,14 @@ def test_what_was_converted_is_kept_by_its_content(convert, tmp_path: Path) -> N
     made = (data, *original(data))
     first = convert(made)
     shutil.rmtree(tmp_path / "workers" / "0")  # so that another run of the tool would fail
-    again = frontends.convert(tmp_path / "model.keras")
+    again = conversion_module.convert(tmp_path / "model.keras")
     assert again.model == first.model and again.conversion.kept and not first.conversion.kept
     for options in ({"batch": 2}, {"shape": "picture=1,3,8,8"}):
         with pytest.raises(ConversionError):
-            frontends.convert(tmp_path / "model.keras", **options)
+            conversion_module.convert(tmp_path / "model.keras", **options)
     (tmp_path / "model.keras").write_bytes(b"another model")
     with pytest.raises(ConversionError):
-        frontends.convert(tmp_path / "model.keras")
+        conversion_module.convert(tmp_path / "model.keras")
 
 
 def test_what_is_kept_has_a_limit_and_damage_is_seen(convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,7 +428,7 @@ def test_what_is_kept_has_a_limit_and_damage_is_seen(convert, tmp_path: Path, mo
     model.write_bytes(model.read_bytes()[:-1])
     shutil.rmtree(tmp_path / "workers" / "0")
     with pytest.raises(ConversionError):
-        frontends.convert(tmp_path / "model.keras")
+        conversion_module.convert(tmp_path / "model.keras")
     monkeypatch.setattr(kept, "KEPT_BYTES", 3 * len(data))
     for i in range(4):
         kept.keep(f"{i:040}", data, Conversion("keras", "a tool", {}, "python", 0, 100.0, None, ""))
@@ -459,12 +460,12 @@ def test_a_second_tool_is_tried_where_the_first_fails(convert, tmp_path: Path, m
     second = Framework("second", "Keras", "another tool", str(other), ("json",), (), attempts=2)
     first = Framework("keras", "Keras", "a tool", "worker.py", ("json",), (), second=second)
     monkeypatch.setitem(FRAMEWORKS, "keras", first)
-    made = frontends.convert(tmp_path / "model.keras")
+    made = conversion_module.convert(tmp_path / "model.keras")
     assert made.conversion.tool == "another tool" and made.conversion.attempt == 1
     absent = Framework("second", "Keras", "another tool", str(other), ("no_such_module_anywhere",), ())
     monkeypatch.setitem(FRAMEWORKS, "keras", Framework("keras", "Keras", "a tool", "worker.py", ("json",), (), second=absent))
     with pytest.raises(ConversionError, match="`fullint setup second` installs a second converter"):
-        frontends.convert(tmp_path / "model.keras")
+        conversion_module.convert(tmp_path / "model.keras")
 
 
 def test_the_python_of_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -516,7 +517,7 @@ def test_quantize_takes_it_and_says_how_it_was_made(convert, tmp_path: Path) -> 
 
 
 def test_the_commands_say_it_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert {"convert", "setup"} <= set(main.commands)
+    assert {"convert", "setup"} <= {*main.list_commands(click.Context(main))}
     words = [sys.executable, "-m", "fullint"]
     for arguments, says in (
         (["convert", "missing.keras", "-o", "x.tflite"], "No such file"),

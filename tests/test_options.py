@@ -49,18 +49,24 @@ def test_a_call_takes_the_fields_and_documents_each(name: str) -> None:
         call("model.tflite", no_such_option=1)
 
 
+def command_of(name: str) -> click.Command:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    return command
+
+
 @pytest.mark.parametrize("name", ["quantize", "repair", "convert", "sensitivity"])
 def test_a_command_has_the_fields_as_flags(name: str) -> None:
     """fullint quantize --min-sqnr is quantize(min_sqnr=...), with the same default and the same help."""
     _, options = CALLS[name]
-    flags = {p.name: p for p in main.commands[name].params if isinstance(p, click.Option)}
+    flags = {p.name: p for p in command_of(name).params if isinstance(p, click.Option)}
     for f in fields(options):
         if f.name in ("model", "progress"):
             continue
         flag = flags[f.name]
         assert f"--{f.name.replace('_', '-')}" in flag.opts
         assert flag.help == flag_of(f).help
-        given = main.commands[name].make_context(name, ["model.tflite"]).params[f.name]
+        given = command_of(name).make_context(name, ["model.tflite"]).params[f.name]
         several = () if flag_of(f).several and f.name != "samples" else f.default
         assert given == ((f.default,) if flag_of(f).parse is tuple else several), f.name
 

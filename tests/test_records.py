@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import fullint
-from fullint import demo, frontends
+from fullint import demo
+from fullint.frontends.environments import Environment
 from fullint.reporting import Report, to_json
 
 FILES = Path(demo.__file__).parent
@@ -22,7 +23,7 @@ def reports() -> dict[str, Report]:
         "inspect": fullint.inspect(HALF),
         "partition": fullint.partition(HALF, target="nnapi:29"),
         "benchmark": fullint.benchmark(MODEL, HALF, **quick),
-        "environment": frontends.Environment("keras", "python"),
+        "environment": Environment("keras", "python"),
     }
 
 

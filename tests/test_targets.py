@@ -18,7 +18,7 @@ from fullint.calibration.observed import observed_tensors
 from fullint.delegates import openvino, qualcomm, tflm, tflm_software, vela
 from fullint.delegates.litert_plugin import Plugin
 from fullint.delegates.micro_kernels import optimized
-from fullint.delegates.targets import DELEGATES
+from fullint.delegates.targets import delegate_targets
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Model
 from fullint.model.ranges import Range
@@ -108,7 +108,7 @@ def test_what_tensorflow_lite_micro_lacks_is_written_with_what_it_has(g: Builder
     assert own.status == "ran" and own.samples == 4 and own.disagreement_steps <= 2
     elsewhere = fullint.quantize(data, floats(1, 4, 4, 4), activations=activations)
     assert result.report.certificate.sqnr_db > elsewhere.report.certificate.sqnr_db - 1
-    assert not any(why for why in DELEGATES["tflm"].answer(read_bytes(result.model), "").reasons.values())
+    assert not any(why for why in delegate_targets()["tflm"].answer(read_bytes(result.model), "").reasons.values())
     (ran,) = tflm_software.run_models([result.model], least=True)
     assert ran.arena > 0
 
@@ -258,7 +258,7 @@ def test_several_targets_are_all_satisfied(g: Builder) -> None:
     result = fullint.quantize(g.bytes(), floats(1, 8, 8, 4), target="tflm,ethos-u:ethos-u55-64")
     assert [s.name for s in result.report.certificate.kernel_sets][-1] == "tflm"
     left = [w for w in result.report.warnings if w.startswith("ethos-u leaves")]
-    assert len(left) == (1 if DELEGATES["ethos-u"].software.installed() else 0)
+    assert len(left) == (1 if delegate_targets()["ethos-u"].software.installed() else 0)
     report = fullint.partition(result.model, "tflm,edgetpu")
     assert (report.target, [o.target for o in report.others]) == ("tflm", ["edgetpu"]) and report.refused == ()
     assert "target edgetpu" in str(report)
@@ -299,7 +299,7 @@ def test_what_qnn_says() -> None:
     }
 
 
-@pytest.mark.skipif(not DELEGATES["qualcomm"].software.installed(), reason="needs onnxruntime-qnn")
+@pytest.mark.skipif(not delegate_targets()["qualcomm"].software.installed(), reason="needs onnxruntime-qnn")
 def test_qualcomms_compiler_answers(g: Builder) -> None:
     """EXP as an operator is refused; with --target qualcomm it is a look-up, which is taken."""
     g.output(g.dense(g.reshape(g.op("EXP", g.conv(g.input(1, 8, 8, 4))), 1, -1), 5))
@@ -334,7 +334,7 @@ def test_what_openvino_says(g: Builder) -> None:
     assert said == {x.name: "Intel's plugin takes no ELU", second.name: "Intel's plugin takes no TOPK_V2 of this form"}
 
 
-@pytest.mark.skipif(not DELEGATES["openvino"].software.installed(), reason="needs openvino")
+@pytest.mark.skipif(not delegate_targets()["openvino"].software.installed(), reason="needs openvino")
 def test_openvinos_plugin_answers(g: Builder) -> None:
     """ELU as an operator is refused; with --target openvino it is a look-up, which is taken."""
     g.output(g.dense(g.reshape(g.op("ELU", g.conv(g.input(1, 8, 8, 4))), 1, -1), 5))
@@ -398,7 +398,7 @@ def test_limits_of_depthwise_convolutions(g: Builder, filters: int, dilation: in
         assert why in next(iter(said.values()), "") and bool(said) == bool(why), said
 
 
-@pytest.mark.skipif(not DELEGATES["ethos-u"].software.installed(), reason="needs Vela")
+@pytest.mark.skipif(not delegate_targets()["ethos-u"].software.installed(), reason="needs Vela")
 def test_a_compiler_that_fails_is_a_warning(g: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The result does not depend on it."""
 

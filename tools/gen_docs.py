@@ -30,7 +30,9 @@ DOCS = Path(__file__).parents[1] / "docs"
 def commands() -> str:
     """The page of commands: the help of each one."""
     parts = ["# Commands\n\nGenerated from `--help` by `tools/gen_docs.py`."]
-    for name, command in [("", main), *sorted(main.commands.items())]:
+    top = click.Context(main)
+    known = ((name, main.get_command(top, name)) for name in main.list_commands(top))
+    for name, command in [("", main), *((n, c) for n, c in known if c is not None)]:
         context = click.Context(command, info_name=f"fullint {name}".strip(), max_content_width=100, terminal_width=100)
         parts.append(f"## {context.info_name}\n\n```text\n{command.get_help(context)}\n```")
     return "\n\n".join(parts) + "\n"

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
         UsageError,
         VerificationError,
     )
-    from fullint.frontends import Converted, convert, setup
+    from fullint.frontends.conversion import Converted, convert
+    from fullint.frontends.environments import setup
     from fullint.model.tflite import read_model, write_model
     from fullint.ops.builder import Builder
     from fullint.options.recipes import Recipe, RecipeRule
@@ -64,9 +65,9 @@ _HOMES = {
     "Repaired": "repairing.pipeline",
     "RepairPlan": "repairing.pipeline",
     "RepairReport": "repairing.pipeline",
-    "convert": "frontends",
-    "Converted": "frontends",
-    "setup": "frontends",
+    "convert": "frontends.conversion",
+    "Converted": "frontends.conversion",
+    "setup": "frontends.environments",
     "inspect": "auditing.inspect",
     "plan": "quantization.pipeline",
     "Plan": "quantization.pipeline",

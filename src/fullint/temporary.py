@@ -13,7 +13,6 @@ import contextlib
 import functools
 import os
 import re
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -30,9 +29,13 @@ MOST_NAME = 100
 _OURS = re.compile(r"fullint-\d+-[0-9a-f]{8}-|\..*\.\d+-[0-9a-f]{8}\.fullint$")
 
 
+def _random() -> str:
+    return os.urandom(4).hex()  # `secrets` is slow to import
+
+
 @functools.cache
 def _token_of(pid: int) -> str:
-    return f"{pid}-{secrets.token_hex(4)}"
+    return f"{pid}-{_random()}"
 
 
 def token() -> str:
@@ -53,7 +56,7 @@ def temporary_file(suffix: str = "") -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    with _held(_folder() / f"{PREFIX}{token()}-{secrets.token_hex(4)}{suffix}") as path:
+    with _held(_folder() / f"{PREFIX}{token()}-{_random()}{suffix}") as path:
         yield path
 
 
@@ -64,7 +67,7 @@ def temporary_folder() -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    with _held(_folder() / f"{PREFIX}{token()}-{secrets.token_hex(4)}", folder=0o700) as path:
+    with _held(_folder() / f"{PREFIX}{token()}-{_random()}", folder=0o700) as path:
         yield path
 
 
@@ -79,7 +82,7 @@ def beside(target: Path) -> Iterator[Path]:
     """
     remove_left(target.parent)
     name = os.fsencode(target.name)[:MOST_NAME].decode(errors="ignore")
-    with _held(target.parent / f".{name}.{secrets.token_hex(4)}.{token()}{SUFFIX}") as path:
+    with _held(target.parent / f".{name}.{_random()}.{token()}{SUFFIX}") as path:
         yield path
 
 
@@ -91,7 +94,7 @@ def folder_beside(target: Path) -> Iterator[Path]:
         OSError: it cannot be made.
     """
     remove_left(target.parent)
-    with _held(target.parent / f".{target.name}.{secrets.token_hex(4)}.{token()}{SUFFIX}", folder=0o777) as path:
+    with _held(target.parent / f".{target.name}.{_random()}.{token()}{SUFFIX}", folder=0o777) as path:
         yield path
 
 

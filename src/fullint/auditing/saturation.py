@@ -25,11 +25,12 @@ from fullint.ops.make import CLAMPS
 from fullint.ops.operands import plain
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
+from fullint.verification.answers import SATURATED_SHARE
 
 MOST_SAMPLES = 64
 """Samples looked at."""
-LEAST_SHARE, UNSEEN = 0.02, 0.5
-"""Of the values, and, for the values of one sample that calibration did not see, of a sample."""
+UNSEEN = 0.5
+"""For the values of one sample that calibration did not see, of a sample."""
 
 
 def measure_saturation(model: Model, samples: Sequence[Sequence[Array]]) -> dict[Tensor, Saturation]:
@@ -64,8 +65,8 @@ def _saturation(t: Tensor, seen: Array, natural: tuple[bool, bool], samples: int
     given = as_activation(t)
     if given is None:
         return None
-    chance = 3 * math.sqrt(LEAST_SHARE / values) + UNSEEN / samples
-    much = low + high >= (LEAST_SHARE + chance) * values
+    chance = 3 * math.sqrt(SATURATED_SHARE / values) + UNSEEN / samples
+    much = low + high >= (SATURATED_SHARE + chance) * values
     return Saturation(low / values, high / values, representable(*given), values, much)
 
 

@@ -28,6 +28,8 @@ from fullint.passes.as_trained import Rounding, as_trained
 from fullint.runtime.messages import FinishMeasuring, Measure, Sample
 from fullint.runtime.process import WorkerProcess, model_file
 
+MEANWHILE = 2
+"""Samples that are read while the model is loaded."""
 LARGE_MACS = 1_000_000_000
 """From here on all threads work on one sample: see `sample_runner`."""
 
@@ -173,6 +175,7 @@ class Collector:
         self.numbers: list[int] = []
         self.called: dict[int, int] = {}
         self._path = ""
+        self._opening = False
         self.collected: Collected | None = None
         self._stack = contextlib.ExitStack()
 
@@ -185,7 +188,8 @@ class Collector:
         if self.probes:  # none where the tensors are those of other entries
             together = total_macs(self.model) >= LARGE_MACS or has_state(self.model)
             self._path = self._stack.enter_context(model_file(as_trained(measuring, self.rounding)))
-            self.worker.call(Measure(self._path, self.threads, _empty(self.probes, self.methods), together))
+            self.worker.send(Measure(self._path, self.threads, _empty(self.probes, self.methods), together))
+            self._opening = True
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -199,6 +203,7 @@ class Collector:
             arrays: the sample.
             number: what messages call it, if that is not `index`.
         """
+        self._opened_by(len(self.numbers))
         self.numbers.append(index)
         self.called[index] = index if number is None else number
         if self.probes:
@@ -207,8 +212,15 @@ class Collector:
     def add_held(self, index: int, arrays: Sequence[Array], number: int) -> None:
         """Run one sample that is held back: it makes no range, but shows whether it lies far outside of all."""
         if self.probes and not self.states:
+            self._opened_by(MEANWHILE)
             self.called[held_number(index)] = number
             self.worker.post(Sample(held_number(index), list(arrays)))
+
+    def _opened_by(self, samples: int) -> None:
+        """Wait until the model is loaded, once so many samples have been sent meanwhile."""
+        if self._opening and samples >= MEANWHILE:
+            self._opening = False
+            self.worker.receive(Measure)
 
     def _of_sample(self, failure: RuntimeFailure) -> Exception:
         """What to raise where a run failed: a sample with an index out of range may be to blame."""
@@ -229,6 +241,7 @@ class Collector:
         """
         if not self.probes:
             return Statistics(len(self.numbers), {}, numbers=_ranges_of(self.numbers))
+        self._opened_by(MEANWHILE)
         try:
             found = self.worker.call(FinishMeasuring())
         except RuntimeFailure as e:

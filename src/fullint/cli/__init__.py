@@ -5,20 +5,44 @@ Heavy imports wait until a command runs.
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
-from fullint.cli.audit import audit, explain, repair
-from fullint.cli.benchmark import benchmark
-from fullint.cli.compare import compare
-from fullint.cli.delegates import partition, readlog
-from fullint.cli.frontends import convert, setup
-from fullint.cli.quantize import demo, inspect, quantize
-from fullint.cli.report import report
-from fullint.cli.sensitivity import sensitivity
 from fullint.version import __version__
 
+_MODULES = {
+    "audit": "audit",
+    "benchmark": "benchmark",
+    "compare": "compare",
+    "convert": "frontends",
+    "demo": "quantize",
+    "explain": "audit",
+    "inspect": "quantize",
+    "partition": "delegates",
+    "quantize": "quantize",
+    "readlog": "delegates",
+    "repair": "audit",
+    "report": "report",
+    "sensitivity": "sensitivity",
+    "setup": "frontends",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """The commands, each imported when it is called for, or listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _MODULES:
+            return None
+        command: click.Command = getattr(import_module(f"fullint.cli.{_MODULES[cmd_name]}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="fullint %(version)s")
 def main() -> None:
     """Turn TFLite / LiteRT models into models in which every operator computes on integers.
@@ -28,10 +52,5 @@ def main() -> None:
       fullint quantize model.tflite -c samples.npz -o model_int8.tflite
     """
 
-
-for _command in (audit, benchmark, compare, convert, demo, explain, inspect, partition):
-    main.add_command(_command)
-for _command in (quantize, readlog, repair, report, sensitivity, setup):
-    main.add_command(_command)
 
 __all__ = ["main"]

@@ -10,7 +10,6 @@ import click
 from fullint.cli import options as option
 from fullint.cli.shell import check_c_array, errors, present, progress, require_output, write_result
 from fullint.options import RepairOptions
-from fullint.runtime.spawn import started_early
 
 
 @click.command()
@@ -93,6 +92,8 @@ def repair(
             return
         target = require_output(output, "--dry-run", force=force)
         check_c_array(c_array, options["target"], force)
+        from fullint.runtime.spawn import started_early
+
         with started_early(2):
             from fullint.repairing.pipeline import repair as run
 

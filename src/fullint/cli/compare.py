@@ -9,7 +9,6 @@ import click
 from fullint.cli import options as option
 from fullint.cli.shell import check_output, errors, present, progress
 from fullint.files import write_atomically
-from fullint.runtime.spawn import started_early
 
 
 @click.command()
@@ -34,6 +33,8 @@ def compare(model: str, integer: str, csv: str | None, force: bool, as_json: boo
     with errors(as_json), progress() as bar:
         if csv is not None:
             check_output(csv, force)
+        from fullint.runtime.spawn import started_early
+
         with started_early(2):
             from fullint.comparing.pipeline import compare as run
 

@@ -17,9 +17,9 @@ class TargetName(click.ParamType):  # type: ignore[type-arg]
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click asks so
         """All of them, as they are written."""
-        from fullint.delegates.targets import DELEGATES
+        from fullint.delegates.targets import delegate_targets
 
-        return "|".join(target.usage for target in DELEGATES.values())
+        return "|".join(target.usage for target in delegate_targets().values())
 
 
 @click.command()

@@ -34,9 +34,9 @@ def setup(framework: str, python: str | None, force: bool, as_json: bool) -> Non
       fullint setup keras
     """
     with errors(as_json), progress() as bar:
-        from fullint import frontends
+        from fullint.frontends.environments import setup as run
 
-        present(frontends.setup(framework, python=python, force=force, progress=bar), as_json)
+        present(run(framework, python=python, force=force, progress=bar), as_json)
 
 
 @click.command()
@@ -53,12 +53,12 @@ def convert(model: str, output: str | None, force: bool, as_json: bool, **option
       fullint convert model.keras -o model.tflite
     """
     with errors(as_json), progress() as bar:
-        from fullint import frontends
+        from fullint.frontends.conversion import convert as run
 
         if output is None:
             raise UsageError("where should the result go? give -o FILE")
         check_output(output, force, model)
         target = Path(output).absolute()
-        made = frontends.convert(model, progress=bar, **options)
+        made = run(model, progress=bar, **options)
         write_atomically(target, made.model, over=force)
         present(made.conversion, as_json)

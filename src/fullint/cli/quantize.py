@@ -11,7 +11,6 @@ from fullint.cli.shell import check_c_array, check_output, errors, present, prog
 from fullint.files import write_atomically
 from fullint.options import QuantizeOptions
 from fullint.options.choices import MEMORY_TARGETS, SNIPPET_LANGUAGES
-from fullint.runtime.spawn import started_early
 
 
 @click.command()
@@ -33,6 +32,8 @@ def quantize(model: str, output: str | None, plan: bool, c_array: str | None, fo
       fullint quantize model.tflite -c samples.npz -o model_int8.tflite
     """
     with errors(as_json), progress() as bar:
+        from fullint.runtime.spawn import started_early
+
         if plan:
             with started_early(1):
                 from fullint.quantization import pipeline

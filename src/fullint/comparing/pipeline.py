@@ -21,7 +21,8 @@ from fullint.comparing.operators import compare_operators
 from fullint.comparing.outputs import compare_outputs
 from fullint.comparing.report import CompareReport
 from fullint.errors import UsageError
-from fullint.frontends import convert_with, framework_of
+from fullint.frontends.conversion import convert_with
+from fullint.frontends.formats import framework_of
 from fullint.limits import limited
 from fullint.model.ir import Model
 from fullint.model.subgraphs import copy_model

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from fullint.delegates import edgetpu, gpu, nnapi, openvino, qualcomm, tflm, vela, xnnpack
-from fullint.delegates.target import DelegateTarget
+import functools
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from fullint.errors import UsageError
-from fullint.passes.target_forms import Lacks
 from fullint.targets import names_of_targets
 
-DELEGATES: dict[str, DelegateTarget] = {
-    target.name: target
-    for target in (
-        xnnpack.TARGET,
-        nnapi.TARGET,
-        gpu.TARGET,
-        edgetpu.TARGET,
-        tflm.TARGET,
-        vela.TARGET,
-        qualcomm.TARGET,
-        openvino.TARGET,
-    )
-}
+if TYPE_CHECKING:
+    from fullint.delegates.target import DelegateTarget
+    from fullint.passes.target_forms import Lacks
+
+LITERT = "litert"
+"""The target that answers for nothing: what the contract asks runs on its kernels."""
+_MODULES = ("xnnpack", "nnapi", "gpu", "edgetpu", "tflm", "vela", "qualcomm", "openvino")
+
+
+@functools.cache
+def delegate_targets() -> dict[str, DelegateTarget]:
+    """All targets by their names; their modules are slow to import, and most runs are for LiteRT."""
+    targets: list[DelegateTarget] = [import_module(f"fullint.delegates.{name}").TARGET for name in _MODULES]
+    return {target.name: target for target in targets}
 
 
 def lacks_of(target: str) -> Lacks:
@@ -39,7 +41,10 @@ def judges_of(target: str) -> list[tuple[DelegateTarget, str]]:
         UsageError: a target is unknown, or has no configurations.
     """
     parts = [name.partition(":") for name in names_of_targets(target)]
+    if all(name == LITERT and not colon for name, colon, _ in parts):
+        return []
+    known = delegate_targets()
     for name, colon, _ in parts:
-        if colon and (name not in DELEGATES or not DELEGATES[name].detail):
+        if colon and (name not in known or not known[name].detail):
             raise UsageError(f"target: {name} takes nothing after a colon")
-    return [(DELEGATES[name], detail) for name, _, detail in parts if name in DELEGATES]
+    return [(known[name], detail) for name, _, detail in parts if name in known]

@@ -11,7 +11,7 @@ from typing import Any
 from fullint.auditing.audit import read_for_audit
 from fullint.delegates.partitioner import Subset, subsets
 from fullint.delegates.target import TargetAnswer
-from fullint.delegates.targets import DELEGATES
+from fullint.delegates.targets import delegate_targets
 from fullint.deployment.partition_document import partition_document
 from fullint.documents import Document
 from fullint.errors import UsageError
@@ -206,7 +206,7 @@ def cut(model: Model, target: str, name: str = "", after: PartitionReport | None
     pieces = tuple(_piece(s, total) for s in found)
     taken = sum(why is None for why in verdict.values())
     kernels = sum(s.taken for s in found)
-    delegate = DELEGATES[asked.partition(":")[0]].node or asked
+    delegate = delegate_targets()[asked.partition(":")[0]].node or asked
     said = f"Replacing {taken} out of {len(graph.ops)} node(s) with delegate ({delegate}) node, yielding {len(found)} partitions"
     return PartitionReport(
         SCHEMA_VERSION,
@@ -264,10 +264,10 @@ def ask(model: Model, target: str) -> tuple[TargetAnswer, list[Subset]]:
         UsageError: the target is unknown.
     """
     name, _, detail = target.partition(":")
-    known = DELEGATES.get(LITERTS.get(name, name))
+    known = delegate_targets().get(LITERTS.get(name, name))
     if known is None or (detail and not known.detail):
-        several = ", ".join(f"{t.name}:{t.detail}" for t in DELEGATES.values() if t.detail)
-        raise UsageError(f'target must be one of {", ".join(DELEGATES)} ({several}), not "{target}"')
+        several = ", ".join(f"{t.name}:{t.detail}" for t in delegate_targets().values() if t.detail)
+        raise UsageError(f'target must be one of {", ".join(delegate_targets())} ({several}), not "{target}"')
     answer = known.answer(model, detail)
     return answer, subsets(model.main, [op for op, why in answer.reasons.items() if why is None])
 

@@ -16,8 +16,8 @@ from fullint.model.ir import Array, Quant
 
 FINEST = 127
 """Codes beyond which no steps are looked for."""
-FEW, FEWEST = 24, 6
-"""Weights of a row that are looked at first, and that are not zero: fewer are whole numbers of something by chance."""
+FIRST, FEW, FEWEST = 3, 24, 6
+"""Weights of a row that are looked at first, then, and that are not zero: fewer are whole numbers of something by chance."""
 AT_ONCE = 256
 """Rows that all codes are tried on together."""
 NEAR_WHOLE = 1e-4
@@ -96,7 +96,9 @@ def _largest_codes(rows: Array, peak: Array, most: int) -> Array:
     waiting = np.flatnonzero(np.count_nonzero(rows, axis=1) >= FEWEST)
     codes, known = np.arange(most, 1, -1), np.zeros(len(rows), bool)
     for part in np.array_split(waiting, -(-len(waiting) // AT_ONCE) or 1):
-        likely = _whole(unit[part] * codes.astype(unit.dtype)[:, None, None])
+        likely = _whole(unit[part, :FIRST] * codes.astype(unit.dtype)[:, None, None])
+        at, row = np.nonzero(likely)
+        likely[at, row] = _whole(unit[part[row]] * codes.astype(unit.dtype)[at, None])
         for i in np.flatnonzero(likely.any(axis=1)):
             some = part[likely[i] & ~known[part]]
             fits = some[_whole(rows[some] / peak[some, None] * int(codes[i]))]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fullint.calibration.samples.first import first_sample
 from fullint.calibration.signatures import Entry, view
 from fullint.errors import UsageError
-from fullint.frontends import Converted, convert_with, framework_of
+from fullint.frontends.formats import framework_of
 from fullint.model.census import count_float
 from fullint.model.ir import Model
 from fullint.model.subgraphs import copy_model
@@ -27,6 +28,9 @@ from fullint.quantization.report import Result, report_integer
 from fullint.quantization.stage_values import Loaded, Request, Source
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import Change
+
+if TYPE_CHECKING:
+    from fullint.frontends.conversion import Converted
 
 
 def load(bench: Workbench, request: Request) -> Loaded:
@@ -88,6 +92,8 @@ def _convert(bench: Workbench, request: Request) -> Converted | None:
     framework = framework_of(given, options.framework) if not isinstance(given, bytes) else None
     if framework is None:
         return None
+    from fullint.frontends.conversion import convert_with  # slow to import, and mostly not needed
+
     with bench.stage("convert"):
         sample = first_sample(request.samples)
         return convert_with(str(given), framework, options.batch, options.shapes, bench.progress, sample)

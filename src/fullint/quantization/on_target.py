@@ -10,11 +10,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fullint.calibration.collect import has_state
-from fullint.delegates.target import DelegateTarget
 from fullint.delegates.targets import judges_of
 from fullint.documents import many
 from fullint.errors import Blocker, NotIntegerError, RuntimeFailure, VerificationError
@@ -25,6 +25,9 @@ from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess
 from fullint.verification.kernel_outputs import integer_inputs, largest_steps
 from fullint.verification.report import KernelSet
+
+if TYPE_CHECKING:
+    from fullint.delegates.target import DelegateTarget
 
 SAMPLES = 4
 """That a target's own kernels run: they are slow on a PC."""

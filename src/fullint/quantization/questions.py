@@ -11,9 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fullint.auditing.audit import audit_model
-from fullint.auditing.rules import RULES_BY_NAME
-from fullint.auditing.saturation import LEAST_SHARE, measure_saturation
 from fullint.calibration.outliers import Outliers
 from fullint.calibration.samples import Samples
 from fullint.calibration.samples.findings import SampleFinding, of_constant, of_normalization, of_repeated, of_values
@@ -47,7 +44,7 @@ from fullint.quantization.readings import (
 )
 from fullint.quantization.stage_values import Calibrated, Written
 from fullint.quantization.workbench import Workbench
-from fullint.verification.answers import Answers, accuracy_of, beside_labels, class_scores
+from fullint.verification.answers import SATURATED_SHARE, Answers, accuracy_of, beside_labels, class_scores
 from fullint.verification.kernel_outputs import as_read, integer_inputs
 from fullint.verification.report import Accuracy
 
@@ -335,8 +332,12 @@ def _outliers_named(found: Outliers, samples: Sequence[int]) -> tuple[str, str]:
 
 def of_outputs(written: Written, judged: Judged) -> list[SampleFinding]:
     """Outputs that are at the end of their range again and again, though the network does not ask for it."""
-    if not any(a.at_ends > LEAST_SHARE * a.codes for a in judged.answers):
+    if not any(a.at_ends > SATURATED_SHARE * a.codes for a in judged.answers):
         return []
+    from fullint.auditing.audit import audit_model  # slow to import, and mostly not needed
+    from fullint.auditing.rules import RULES_BY_NAME
+    from fullint.auditing.saturation import measure_saturation
+
     result = written.emitted.model
     given = written.assigned.calibrated.prepared.loaded.entries[0].inputs
     samples = [integer_inputs(result, s, given) for s in judged.samples[:TRIED_OUTLIERS]]

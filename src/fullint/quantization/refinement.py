@@ -52,7 +52,7 @@ def refined_weights(
     stay |= {p.integer: "effort is fast" for p in found if calibrated.prepared.effort(p.exact) == "fast"}
     given = [as_read(s, loaded.entries[0].inputs, model.main.inputs) for s in samples]
     codes = [integer_inputs(emitted.model, s) for s in given]
-    threads = max(1, loaded.options.workers // 2)
+    threads = loaded.options.workers
     second = bench.second_worker()
     try:
         exact = SteppedModel(model, [p.exact for p in found], bench.worker, given, threads, rounding)

@@ -76,8 +76,10 @@ class SteppedModel:
         self.pieces: Iterator[GraphPiece] = iter(cut(model.main, cuts, {data_of(op) for op in cuts[-1:]}))
         self.running: deque[contextlib.ExitStack] = deque()
         """Files of the pieces whose end has not been waited for."""
+        self.given = False
+        """Whether the worker has said that it has the samples."""
         inputs = [(t, self.rounding.get(t)) for t in model.main.inputs]
-        worker.call(Put({self._key(t): [rounded_values(s[i], by) for s in samples] for i, (t, by) in enumerate(inputs)}))
+        worker.send(Put({self._key(t): [rounded_values(s[i], by) for s in samples] for i, (t, by) in enumerate(inputs)}))
 
     def _key(self, t: Tensor) -> int:
         return self.keys.setdefault(t, len(self.keys))
@@ -98,6 +100,9 @@ class SteppedModel:
     def wait(self) -> None:
         """Wait until the first of the pieces under way has been run."""
         with self.running.popleft():
+            if not self.given:
+                self.worker.receive(Put)
+                self.given = True
             self.worker.receive(Advance)
 
     def ask(self, op: Op, function: Patches | TapMeans) -> None:

@@ -20,6 +20,8 @@ from fullint.verification.report import Accuracy
 
 MOST_CLASSES, MOST_ROWS = 100_000, 4096
 NEAR_ONE = 0.02
+SATURATED_SHARE = 0.02
+"""Of the values of a tensor: so many at the ends of its range are too many."""
 MOST_ELEMENTS = 4096
 """Elements of an output that are looked at for how far it moves."""
 

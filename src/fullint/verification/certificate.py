@@ -9,6 +9,7 @@ wrong, the op table and the certificate say so.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import math
@@ -32,6 +33,7 @@ from fullint.verification.kernel_outputs import FAR_STEPS, count_far, integer_in
 from fullint.verification.kernels_apart import known_faults, parting
 from fullint.verification.metrics import Score, known_to, mean_sqnr, worse_than
 from fullint.verification.output_parts import OutputParts
+from fullint.verification.paired_runs import BEGUN, PairedRuns
 from fullint.verification.report import Certificate, KernelSet, OutputQuality
 from fullint.verification.slow_kernels import SlowKernels
 
@@ -131,7 +133,7 @@ def certify(
         raise VerificationError(problems)
     with model_file(data) as path:
         run = _Run(original, given, path, result, worker, other, parts)
-        run.compare(held)
+        run.compare(held, also)
         joined = run.judge_also(also)
         sets = run.kernel_sets()
     trial = run.trials["xnnpack"]
@@ -189,10 +191,10 @@ class _Run:
         self.answers = [Answers.of(t) for t in result.main.outputs]
         self.alone: list[Score] = []
 
-    def compare(self, held: Iterable[Sequence[Array]]) -> None:
-        """Run everything, keeping both child processes busy.
+    def compare(self, held: Iterable[Sequence[Array]], also: Sequence[Sequence[Array]] = ()) -> None:
+        """Run everything on the samples that judge, keeping both child processes busy.
 
-        worker     float model, then XNNPACK on the first samples     float model on the rest
+        worker     float model, then XNNPACK on the first samples     float model on the rest, and on more (`judge_also`)
         other      reference, builtin on a few of them                XNNPACK on the rest
         """
         budget = max(1, min(SLOW_SET_SAMPLES, SLOW_SET_MACS // max(total_macs(self.result), 1)))
@@ -202,6 +204,7 @@ class _Run:
             raise VerificationError(["no sample is left to judge the result on"])
         self.first = first[0]
         shapes = [a.shape for a in self.first]
+        self.pairs = PairedRuns(self.original, self.path, self.worker, self.other, shapes, self._inputs)
         ready = [self._inputs(sample) for sample in first]
         slow = SlowKernels(("reference", "builtin"), self.other, self.path, ready[:budget])
         self.worker.call(Open(self.original, "xnnpack", THREADS, shapes))
@@ -210,9 +213,11 @@ class _Run:
         self.worker.patience = self.other.patience = PATIENCE + SLOWER * (time.perf_counter() - started) if self.loops else None
         self._call(self.worker, Open(self.path, "xnnpack", THREADS))
         results = [self._call(self.worker, Run(sample)) for sample in ready]
+        rest = list(itertools.islice(samples, BEGUN))
+        self.pairs.begin(rest or also[: max(0, ENOUGH - len(first))])
         outputs = {name: slow.outputs(self.failures) for name in ("reference", "builtin")}
         self._score_first(references, results, outputs)
-        for reference, result in self._side_by_side(samples, shapes):
+        for reference, result in self.pairs.results(itertools.chain(rest, samples)):
             self._add(self.trials["xnnpack"], reference, result)
 
     def _score_first(self, references: list[list[Array]], results: list[list[Array]], slow: dict[str, list[list[Array]]]) -> None:
@@ -238,6 +243,7 @@ class _Run:
         held = trial.samples
         self.alone = copy.deepcopy(trial.scores)
         if not also or not held:
+            self.pairs.end()
             return 0
         budget = max(1, JUDGED_MACS // max(total_macs(self.result), 1))
         needed = max(LEAST_SAMPLES, -(-LEAST_VALUES // min((t.size for t in self.result.main.outputs if t.size), default=1)))
@@ -246,17 +252,17 @@ class _Run:
             known = trial.samples >= LEAST_KNOWN and known_to(NEAR_DB, trial.scores)
             return trial.samples < needed or (trial.samples - held < budget and not known)
 
-        def more() -> Iterator[Sequence[Array]]:
-            for sample in also:
-                if not wanted() and self.answers[0].count >= ENOUGH:
-                    return
-                yield sample
+        def more() -> Iterator[None]:
+            while wanted() or self.answers[0].count < ENOUGH:
+                yield
 
-        for reference, outputs in self._side_by_side(more(), [a.shape for a in self.first]):
-            if wanted():
-                self._add(trial, reference, outputs)
-            else:
-                self._judge(reference, outputs)
+        with contextlib.closing(self.pairs.results(also)) as pairs:
+            for _, (reference, outputs) in zip(more(), pairs, strict=False):
+                if wanted():
+                    self._add(trial, reference, outputs)
+                else:
+                    self._judge(reference, outputs)
+        self.pairs.end()
         if any(worse_than(a, b) for a, b in zip(self.alone, trial.scores, strict=True)):
             trial.scores, trial.samples = self.alone, held
         return trial.samples - held
@@ -266,20 +272,6 @@ class _Run:
             judged, x, y = self.judged[i], real(a, given), real(b, t)
             judged.add(judged.ordered(x), judged.ordered(y))
             self.answers[i].add(x, y, b)
-
-    def _side_by_side(
-        self, samples: Iterable[Sequence[Array]], shapes: list[tuple[int, ...]]
-    ) -> Iterator[tuple[list[Array], list[Array]]]:
-        """Run the float model and the result in parallel: (outputs of the one, outputs of the other) of each sample."""
-        opened = False
-        for sample in samples:
-            if not opened:
-                self.worker.call(Open(self.original, "xnnpack", 1, shapes))
-                self._call(self.other, Open(self.path, "xnnpack", 1))
-                opened = True
-            self.worker.send(Run(list(sample)))
-            result = self._call(self.other, Run(self._inputs(sample)))
-            yield self.worker.receive(Run), result
 
     def _inputs(self, sample: Sequence[Array]) -> list[Array]:
         """A sample for the original, converted to the result's input types."""

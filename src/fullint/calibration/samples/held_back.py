@@ -176,10 +176,10 @@ class _Division:
 
 def digest_of(sample: Sequence[Array]) -> bytes:
     """What tells a sample from others."""
-    made = hashlib.blake2b(digest_size=16)
+    made = hashlib.sha256()  # the fastest where the CPU has instructions for it, as most have
     for array in sample:
         made.update(np.ascontiguousarray(array).data)
-    return made.digest()
+    return made.digest()[:16]
 
 
 def _drawn(samples: Samples, seen: _Seen, rng: np.random.Generator) -> Iterator[tuple[int, list[Array], bool]]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from fullint.delegates import nnapi
 from fullint.delegates.partitioner import Subset
-from fullint.delegates.targets import DELEGATES
+from fullint.delegates.targets import delegate_targets
 from fullint.deployment.benchmark.profile import EventRow, join
 from fullint.deployment.benchmark.report import OperatorTime
 from fullint.deployment.logs.record import SIMULATED
@@ -106,7 +106,7 @@ def simulation(stack: contextlib.ExitStack, model: Model, path: str, how: Settin
         pieces.append(Piece(subset, part, stack.enter_context(model_file(part))))
     values, same = _values(model, path, pieces, inputs, how)
     kind = target.partition(":")[0]
-    return Simulation(DELEGATES[kind].node or kind, cut(model, target), tuple(pieces), values, same)
+    return Simulation(delegate_targets()[kind].node or kind, cut(model, target), tuple(pieces), values, same)
 
 
 def device_commands(path: str, accelerator: str | None) -> tuple[str, ...]:
