@@ -8,6 +8,7 @@
 # make test-onnx        the same for ONNX (exported by PyTorch)
 # make test-tflm        results for TensorFlow Lite Micro, on its own kernels
 # make test-ethos-u     results for an Ethos-U, by Vela
+# make bench            whole commands beside other quantizers; names what got slower than the table kept in benchmarks/
 # make page             build the code of HTML pages (needs node); it is part of the repository
 # make test-page        HTML pages in Chromium (apt install chromium)
 # make test-openvino    results for Intel's NPU, by LiteRT's plugin and OpenVINO
@@ -18,7 +19,7 @@ BIN := .venv/bin
 KERAS_BIN := .venv-keras/bin
 export FULLINT_ENVIRONMENTS ?= $(CURDIR)/.environments
 
-.PHONY: demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-keras-command test-keras-drop-in test-torch test-onnx test-torch-core test-onnx-core test-tflm test-ethos-u test-qualcomm test-openvino test-frontends page test-page clean
+.PHONY: bench demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-keras-command test-keras-drop-in test-torch test-onnx test-torch-core test-onnx-core test-tflm test-ethos-u test-qualcomm test-openvino test-frontends page test-page clean
 
 demo: $(BIN)/fullint
 	$(BIN)/fullint demo
@@ -42,6 +43,11 @@ fuzz-reader: .venv/dev
 test-all: .venv/dev
 	$(BIN)/python -m pytest -q -n auto -m "not alone"
 	$(BIN)/python -m pytest -q -m alone
+
+# the peers need FULLINT_CORPUS
+PEERS ?= build/peers
+bench: .venv/dev
+	$(BIN)/python benchmarks/peers.py --envs $(PEERS) --check
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .

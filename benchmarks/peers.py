@@ -15,8 +15,10 @@ threads: no tool that calibrates on them can be faster. Printed per network and 
     memory    resident memory of all processes together at its peak, against the limit's + the model
     latency   of the results on XNNPACK, against TensorFlow's: interleaved runs, median of the pairwise ratios
 
---keep writes the table to benchmarks/peers.json; --check compares with what is kept there, and names what takes more than 10 %
-more than it did, measured by the limit of the same run (exit 1). `make bench` does the latter.
+Without FULLINT_CORPUS there are no peers, and the network is a made one, shaped like a MobileNet.
+
+--keep writes the table to benchmarks/peers.json; --check prints each row beside the one that is kept there, and names what takes
+more than 10 % more than it did, measured by the limit of the same run (exit 1). `make bench` does the latter.
 
     FULLINT_CORPUS=... python benchmarks/peers.py --against COMMIT [--samples 50] [--models PATH ...] [--repeats 5]
 
@@ -142,45 +144,63 @@ def accepted_losses(ours: list[str]) -> list[str]:
     return accepted
 
 
-def compare(network: Path, samples: Path, envs: Path, corpus: Path, out: Path, repeats: int) -> dict[str, float]:
-    """One network and one set of samples: medians."""
-    script, data = str(corpus / "peers" / "quantize.py"), [str(network), str(samples)]
+def made_network() -> bytes:
+    """13 pairs of a DEPTHWISE_CONV_2D and a CONV_2D, random weights."""
+    from fullint.ops.builder import Builder
+
+    g = Builder(0)
+    x = g.conv(g.input(1, 224, 224, 3), 16, stride=2, activation="RELU6")
+    for filters, stride in zip(
+        (32, 64, 64, 128, 128, *[256] * 6, 512, 512), (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1), strict=True
+    ):
+        x = g.conv(g.depthwise(x, stride=stride, activation="RELU6"), filters, kernel=1, activation="RELU6")
+    pooled = g.op("MEAN", x, g.const(np.array([1, 2], np.int32)), shape=(1, 512), keep_dims=False)
+    g.output(g.dense(pooled, 100))
+    return g.bytes()
+
+
+def compare(network: Path, samples: Path, peers: Mapping[str, list[str]], out: Path, repeats: int) -> dict[str, float]:
+    """One network and one set of samples: medians.
+
+    Args:
+        network: a float model.
+        samples: `.npz` with one array.
+        peers: name -> command, to which model, samples and output are added.
+        out: a folder.
+        repeats: runs of each.
+    """
+    data = [str(network), str(samples)]
     ours = [sys.executable, "-m", "fullint", "quantize", data[0], "-c", data[1], "-o", str(out / "ours.tflite"), "--force"]
     ours += accepted_losses(ours)
-    commands = {
-        "limit": [sys.executable, "-c", LIMIT, *data],
-        "fast": [*ours, "--effort", "fast"],
-        "ltq": [str(envs / "ltq/bin/python"), script, "ltq", *data, str(out / "ltq.tflite")],
-        "balanced": ours,
-        "tf": [str(envs / "tf/bin/python"), script, "tf", *data, str(out / "tf.tflite")],
-    }
+    commands = {"limit": [sys.executable, "-c", LIMIT, *data], "fast": [*ours, "--effort", "fast"], "balanced": ours}
+    commands |= {name: [*words, *data, str(out / f"{name}.tflite")] for name, words in peers.items()}
     rows = [{name: cost_of(command) for name, command in commands.items()} for _ in range(repeats + 1)][1:]
 
     def median(figure: Callable[[dict[str, Cost]], float]) -> float:
         return statistics.median(map(figure, rows))
 
-    pairs = json.loads(
-        subprocess.run(
-            [sys.executable, "-c", LATENCY, str(out / "ours.tflite"), str(out / "tf.tflite")],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-    )
-    return {
+    found = {
         "limit s": median(lambda r: r["limit"].wall),
         "fast s": median(lambda r: r["fast"].wall),
-        "fast/ltq": median(lambda r: r["fast"].wall / r["ltq"].wall),
-        "fast/tf": median(lambda r: r["fast"].wall / r["tf"].wall),
         "fast/goal": median(lambda r: r["fast"].wall / (1.25 * r["limit"].wall + 0.25)),
-        "balanced/fast": median(lambda r: r["balanced"].wall / r["fast"].wall),
-        "balanced/tf": median(lambda r: r["balanced"].wall / r["tf"].wall),
+        "balanced s": median(lambda r: r["balanced"].wall),
         "CPU s": median(lambda r: r["fast"].cpu),
         "CPU/limit": median(lambda r: r["fast"].cpu / r["limit"].cpu),
         "MB": median(lambda r: r["fast"].memory / 1e6),
         "MB/(limit + model)": median(lambda r: r["fast"].memory / (r["limit"].memory + network.stat().st_size)),
-        "latency/tf": statistics.median(a / b for a, b in pairs),
     }
+    for name in peers:
+        found[f"fast/{name}"] = median(lambda r, name=name: r["fast"].wall / r[name].wall)
+        found[f"balanced/{name}"] = median(lambda r, name=name: r["balanced"].wall / r[name].wall)
+    if "tf" in peers:
+        found["latency/tf"] = beside(out / "ours.tflite", out / "tf.tflite")
+    return found
+
+
+def beside(one: Path, other: Path) -> float:
+    """Median of the ratios of two models' times, in turns."""
+    done = subprocess.run([sys.executable, "-c", LATENCY, str(one), str(other)], check=True, capture_output=True, text=True)
+    return statistics.median(a / b for a, b in json.loads(done.stdout))
 
 
 KEPT = Path(__file__).with_name("peers.json")
@@ -193,9 +213,8 @@ def slower(rows: Mapping[str, Mapping[str, float]], kept: Mapping[str, Mapping[s
     found = []
     for name in rows.keys() & kept.keys():
         now, then = rows[name], kept[name]
-        seconds = {"fast": lambda r: r["fast s"], "balanced": lambda r: r["fast s"] * r["balanced/fast"]}
-        for what, of in seconds.items():
-            ratio = (of(now) / now["limit s"]) / (of(then) / then["limit s"])
+        for what in ("fast", "balanced"):
+            ratio = (now[f"{what} s"] / now["limit s"]) / (then[f"{what} s"] / then["limit s"])
             if ratio > SLOWER:
                 found.append(f"{name}: {what} takes {ratio:.2f} times what it took, measured by the limit")
         if now["MB"] > SLOWER * then["MB"]:
@@ -257,6 +276,21 @@ def compare_commits(commit: str, models: list[Path], counts: list[int], repeats:
             subprocess.run(["git", "worktree", "remove", "--force", str(other)], cwd=HERE, check=False)
 
 
+def prepared(envs: Path, folder: Path) -> tuple[dict[str, list[str]], dict[str, Path]]:
+    """Commands of the peers, and the networks, by name."""
+    if not os.environ.get("FULLINT_CORPUS"):
+        made = folder / "made.tflite"
+        made.write_bytes(made_network())
+        return {}, {"made": made}
+    scripts, apps = Path(os.environ["FULLINT_CORPUS"], "peers"), envs / "apps"
+    subprocess.run(["bash", str(scripts / "setup.sh"), str(envs)], check=True, stdout=subprocess.DEVNULL)
+    if not all((apps / f"app_{n}.tflite").exists() for n in NETWORKS):
+        apps.mkdir(exist_ok=True)
+        subprocess.run([str(envs / "tf/bin/python"), str(scripts / "make_apps.py"), str(apps)], check=True)
+    peers = {name: [str(envs / name / "bin/python"), str(scripts / "quantize.py"), name] for name in ("ltq", "tf")}
+    return peers, {n: apps / f"app_{n}.tflite" for n in NETWORKS}
+
+
 def main() -> None:
     """Run the comparison and print one row per network and number of samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -274,20 +308,15 @@ def main() -> None:
         models = given or [Path(os.environ["FULLINT_CORPUS"], "models", f"{name}.tflite") for name in DEFAULT_PAIR]
         compare_commits(arguments.against, models, arguments.samples, arguments.repeats)
         return
-    corpus = Path(os.environ["FULLINT_CORPUS"])
-    subprocess.run(["bash", str(corpus / "peers/setup.sh"), str(arguments.envs)], check=True, stdout=subprocess.DEVNULL)
-    apps = arguments.envs / "apps"
-    if not all((apps / f"app_{n}.tflite").exists() for n in NETWORKS):
-        apps.mkdir(exist_ok=True)
-        subprocess.run([str(arguments.envs / "tf/bin/python"), str(corpus / "peers/make_apps.py"), str(apps)], check=True)
     rows: dict[str, dict[str, float]] = {}
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
+        peers, networks = prepared(arguments.envs, Path(folder))
         for count in arguments.samples:
             samples = Path(folder, f"samples{count}.npz")
             np.savez(samples, x=np.random.default_rng(0).normal(size=(count, 224, 224, 3)).astype(np.float32))
-            for name in arguments.models or NETWORKS:
-                row = compare(apps / f"app_{name}.tflite", samples, arguments.envs, corpus, Path(folder), arguments.repeats)
+            for name in arguments.models or networks:
+                row = compare(networks[name], samples, peers, Path(folder), arguments.repeats)
                 if not rows:
                     print("| network | samples | " + " | ".join(row) + " |\n|" + "---|" * (len(row) + 2))
                 rows[f"{name}, {count} samples"] = row

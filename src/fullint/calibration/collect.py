@@ -30,8 +30,8 @@ from fullint.runtime.process import WorkerProcess, model_file
 
 MEANWHILE = 2
 """Samples that are read while the model is loaded."""
-LARGE_MACS = 1_000_000_000
-"""From here on all threads work on one sample: see `sample_runner`."""
+LARGE_MACS, LARGE_BYTES = 1_000_000_000, 256_000_000
+"""Of a network, and of its constants: from here on all threads work on one sample, see `sample_runner`."""
 
 
 @dataclass
@@ -186,7 +186,7 @@ class Collector:
         rows, values = softmax_inputs(self.model), set(self.methods)
         measuring, self.probes = measuring_model(self.model, wanted, self.by_channel, rows, values)
         if self.probes:  # none where the tensors are those of other entries
-            together = total_macs(self.model) >= LARGE_MACS or has_state(self.model)
+            together = is_large(self.model) or has_state(self.model)
             self._path = self._stack.enter_context(model_file(as_trained(measuring, self.rounding)))
             self.worker.send(Measure(self._path, self.threads, _empty(self.probes, self.methods), together))
             self._opening = True
@@ -257,6 +257,12 @@ class Collector:
 
 def _ranges_of(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
     return joined_ranges([(n, n + 1) for n in sorted(numbers)])
+
+
+def is_large(model: Model) -> bool:
+    """Whether all threads work on one sample."""
+    constants = {t.buffer: t.buffer.data.nbytes for g in model.graphs for t in g.tensors if t.buffer is not None}
+    return total_macs(model) >= LARGE_MACS or sum(constants.values()) >= LARGE_BYTES
 
 
 def has_state(model: Model) -> bool:

@@ -16,7 +16,7 @@ from fullint.frontends.formats import framework_of
 from fullint.model.census import count_float
 from fullint.model.ir import Model
 from fullint.model.subgraphs import copy_model
-from fullint.model.tflite import internalise, read_model
+from fullint.model.tflite import internalise, mappings, read_model
 from fullint.model.tflite.packed_files import packed_files
 from fullint.ops.structure import check_readable
 from fullint.passes.custom_ops import without_custom
@@ -45,6 +45,7 @@ def load(bench: Workbench, request: Request) -> Loaded:
     source = converted.model if converted is not None else request.given
     with bench.stage("read"):
         model, changes, rewritten = read_runnable(source, scales=request.reject_bad_scales)
+        bench.mapped |= mappings(model)
         return Loaded(
             request,
             options,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -21,6 +22,8 @@ class Workbench:
         self.progress = self._progress
         self.seconds: dict[str, float] = {}
         """By stage, so far."""
+        self.mapped: set[mmap.mmap] = set()
+        """Files that constants of the model lie in."""
         self._stack = contextlib.ExitStack()
         self._peak = 0
         self._second: WorkerProcess | None = None
@@ -34,10 +37,12 @@ class Workbench:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Keep the clock of one stage."""
+        """Keep the clock of one stage, and give back the memory of mapped constants at its end: it has read what it needs."""
         self.progress(name, 0, None)
         start = time.perf_counter()
         yield
+        for mapped in self.mapped if hasattr(mmap, "MADV_DONTNEED") else ():
+            mapped.madvise(mmap.MADV_DONTNEED)
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 4)
 
     @contextlib.contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 from fullint.errors import ModelFormatError
 from fullint.files import unreadable
 from fullint.model.ir import Buffer, Model
+from fullint.model.tflite.read import map_file
 
 
 def internalise(model: Model, folder: Path | None) -> bool:
@@ -31,6 +32,7 @@ def internalise(model: Model, folder: Path | None) -> bool:
     entries: dict[int, Any] = {e.id: e for e in _list(model.external_buffers)}
     groups = _list(model.external_groups)
     loaded: dict[int, Buffer] = {}
+    files: dict[Path, Any] = {}
     for t in outside:
         if t.external_buffer not in loaded:
             entry = entries.get(t.external_buffer)
@@ -38,13 +40,16 @@ def internalise(model: Model, folder: Path | None) -> bool:
                 raise ModelFormatError(
                     f'the constant "{t.name}" refers to external buffer {t.external_buffer}, which does not exist'
                 )
-            loaded[t.external_buffer] = _load(entry, groups[entry.group].name, folder, t.name)
+            path = _path(entry, groups[entry.group].name, folder, t.name)
+            if path not in files:
+                files[path] = map_file(path)
+            loaded[t.external_buffer] = _part(files[path], entry, path.name, t.name)
         t.buffer, t.external_buffer = loaded[t.external_buffer], 0
     model.external_buffers = model.external_groups = None
     return True
 
 
-def _load(entry: Any, name: bytes | str | None, folder: Path | None, tensor: str) -> Buffer:
+def _path(entry: Any, name: bytes | str | None, folder: Path | None, tensor: str) -> Path:
     text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name or ""
     if folder is None:
         raise ModelFormatError(f'the constant "{tensor}" is in the file "{text}"; give the model as a path, not as bytes')
@@ -57,15 +62,13 @@ def _load(entry: Any, name: bytes | str | None, folder: Path | None, tensor: str
         )
     if unreadable(path) is not None:
         raise ModelFormatError(f'the constant "{tensor}" is in "{text}", which is no file')
-    try:
-        with open(path, "rb") as f:
-            if entry.offset + entry.length > f.seek(0, 2):
-                raise ModelFormatError(f'the file "{text}" is too short for the constant "{tensor}"')
-            f.seek(entry.offset)
-            data = f.read(entry.length)
-    except OSError as e:
-        raise ModelFormatError(f'the constant "{tensor}" is in the file "{text}", which cannot be read: {e.strerror}') from e
-    return Buffer(np.frombuffer(data, np.uint8))
+    return path
+
+
+def _part(data: Any, entry: Any, name: str, tensor: str) -> Buffer:
+    if entry.offset + entry.length > len(data):
+        raise ModelFormatError(f'the file "{name}" is too short for the constant "{tensor}"')
+    return Buffer(np.frombuffer(data, np.uint8, entry.length, entry.offset))
 
 
 def _list(vector: Any) -> list[Any]:

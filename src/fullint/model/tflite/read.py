@@ -57,6 +57,18 @@ def map_file(path: str | Path) -> Any:
         raise ModelFormatError(f"{path}: cannot be read: {e.strerror or e}") from e
 
 
+def mappings(model: Model) -> set[mmap.mmap]:
+    """The mapped files that constants of a model lie in."""
+    found = set()
+    for t in (t for g in model.graphs for t in g.tensors if t.buffer is not None):
+        base: Any = t.buffer.data if t.buffer is not None else None
+        while isinstance(base, np.ndarray | memoryview):
+            base = base.base if isinstance(base, np.ndarray) else base.obj
+        if isinstance(base, mmap.mmap):
+            found.add(base)
+    return found
+
+
 def is_tflite(source: Any) -> bool:
     """Whether bytes, or the file at a path, have TFLite's identifier, whatever the file's name."""
     if not isinstance(source, str | Path):
