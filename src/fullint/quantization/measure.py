@@ -191,9 +191,11 @@ def equalize(bench: Workbench, calibrated: Calibrated) -> Calibrated:
             ranges |= {t: channels.inputs.clipped(t, ranges[t]) for t in inputs if t in ranges}
             ranges |= whole_ranges(whole_tensors(done.graph, _whole_inputs(calibrated)), ranges)
         ranges |= {t: representable(*given) for t, given in prepared.pinned.items()}
+    model = with_graph(calibrated.model, old, done.graph)
+    bench.put_by(model)
     return replace(
         calibrated,
-        model=with_graph(calibrated.model, old, done.graph),
+        model=model,
         measured=replace(calibrated.measured, ranges=ranges),
         changes=(*calibrated.changes, *done.changes),
         before=calibrated,

@@ -8,10 +8,17 @@ import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
+import numpy as np
+
 from fullint.model.ir import Array, Model
+from fullint.model.tflite.read import READ_BYTES, mapping_of
 from fullint.options import Progress
 from fullint.runtime.messages import Open, Run, TensorShapes
 from fullint.runtime.process import WorkerProcess, model_file
+from fullint.temporary import temporary_file
+
+_LARGE = 2**20
+"""Bytes of a constant that is put by."""
 
 
 class Workbench:
@@ -76,6 +83,25 @@ class Workbench:
     def file(self, model: bytes | Model) -> str:
         """Path of a file that holds a model as long as the run lasts."""
         return self._stack.enter_context(model_file(model))
+
+    def put_by(self, model: Model) -> None:
+        """Move constants that were made anew to a mapped file, where they are many: memory has them while they are read."""
+        made = {t.buffer for g in model.graphs for t in g.tensors if t.buffer is not None and mapping_of(t.buffer) is None}
+        large = [b for b in made if b.data.nbytes >= _LARGE]
+        if sum(b.data.nbytes for b in large) < READ_BYTES:
+            return
+        with contextlib.suppress(OSError):  # no room: they stay where they are
+            path = self._stack.enter_context(temporary_file(".constants"))
+            with open(path, "r+b") as f:
+                for b in large:
+                    f.write(b.data.data)
+                f.flush()
+                mapped = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+            at = 0
+            for b in large:
+                b.data = np.frombuffer(mapped, np.uint8, b.data.nbytes, at)
+                at += b.data.nbytes
+            self.mapped.add(mapped)
 
     def second_worker(self) -> WorkerProcess:
         """A process for the result, so that it runs beside the float model; started when it is first asked for."""

@@ -59,14 +59,16 @@ def map_file(path: str | Path) -> Any:
 
 def mappings(model: Model) -> set[mmap.mmap]:
     """The mapped files that constants of a model lie in."""
-    found = set()
-    for t in (t for g in model.graphs for t in g.tensors if t.buffer is not None):
-        base: Any = t.buffer.data if t.buffer is not None else None
-        while isinstance(base, np.ndarray | memoryview):
-            base = base.base if isinstance(base, np.ndarray) else base.obj
-        if isinstance(base, mmap.mmap):
-            found.add(base)
-    return found
+    found = (mapping_of(t.buffer) for g in model.graphs for t in g.tensors if t.buffer is not None)
+    return {mapped for mapped in found if mapped is not None}
+
+
+def mapping_of(buffer: Buffer) -> mmap.mmap | None:
+    """The mapped file that a constant lies in, if it does."""
+    base: Any = buffer.data
+    while isinstance(base, np.ndarray | memoryview):
+        base = base.base if isinstance(base, np.ndarray) else base.obj
+    return base if isinstance(base, mmap.mmap) else None
 
 
 def is_tflite(source: Any) -> bool:
