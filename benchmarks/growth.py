@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+import fullint
 from fullint.ops.builder import Builder
 
 COMMANDS = {
@@ -26,8 +27,13 @@ COMMANDS = {
     "audit": ("audit",),
     "partition": ("partition", "--target", "nnapi"),
     "plan": ("quantize", "--synthetic", "--num-samples", "8", "--plan"),
-    "quantize, fast": ("quantize", "--synthetic", "--num-samples", "8", "--effort", "fast", "-o", "out.tflite", "--force"),
+    "quantize, fast": ("quantize", "--synthetic", "--num-samples", "8", "--effort", "fast", "-o", "{int8}", "--force"),
+    "quantize": ("quantize", "--synthetic", "--num-samples", "8", "-o", "{int8}", "--force"),
+    "compare": ("compare", "{int8}", "--num-samples", "8"),
+    "inspect, as a page": ("inspect", "--html", "{int8}.html"),
 }
+"""{int8}: what `quantize` makes of the model."""
+STAGES = ("read", "prepare", "calibrate", "equalize", "assign", "rewrite", "refine", "certify", "question")
 
 
 def chain(operators: int) -> bytes:
@@ -49,6 +55,7 @@ def wide(megabytes: int) -> bytes:
 
 def measured(words: Sequence[str], model: Path) -> tuple[float, float]:
     """CPU seconds and peak memory in MB of a command on a model."""
+    words = [word.replace("{int8}", f"{model.stem}_int8.tflite") for word in words]
     call = [sys.executable, "-m", "fullint", words[0], str(model), *words[1:]]
     script = (
         "import os, resource, subprocess, sys\n"
@@ -86,6 +93,23 @@ def table(title: str, sizes: Sequence[int], make: Callable[[int], bytes], folder
         print(row(name, COMMANDS[name], models[1:], sizes, models[0]), flush=True)
 
 
+def stages_table(sizes: Sequence[int], folder: Path) -> None:
+    """Seconds of each stage of `quantize`, by the clock."""
+    found = []
+    for n in (1, *sizes):
+        model = folder / f"stages{n}.tflite"
+        model.write_bytes(chain(n))
+        result = fullint.quantize(model, synthetic=True, num_samples=8, min_sqnr=-100.0)
+        found.append(result.report.seconds)
+    print("\n| stages of quantize | " + " | ".join(f"{n:,}" for n in sizes) + " | growth |")
+    print("|---" * (len(sizes) + 2) + "|")
+    for stage in STAGES:
+        own = [seconds.get(stage, 0.0) for seconds in found]
+        more = [max(t - own[0], 1e-3) for t in own[1:]]
+        cells = " | ".join(f"{t:.2f} s" for t in own[1:])
+        print(f"| {stage} | {cells} | {math.log(more[-1] / more[-2]) / math.log(sizes[-1] / sizes[-2]):.2f} |", flush=True)
+
+
 def samples_table(sizes: Sequence[int], folder: Path) -> None:
     """One model, more samples."""
     model = folder / "samples.tflite"
@@ -111,6 +135,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if len(args.operators) > 1:
             table("operators", args.operators, chain, Path(folder), tuple(COMMANDS))
+            stages_table(args.operators, Path(folder))
         if len(args.megabytes) > 1:
             table("megabytes of weights", args.megabytes, wide, Path(folder), tuple(COMMANDS))
         if len(args.samples) > 1:

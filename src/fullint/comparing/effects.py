@@ -9,7 +9,7 @@ and another less so where everything hangs on it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from fullint.calibration.signatures import with_outputs
 from fullint.comparing.diagnosis import COUNTS_DB
 from fullint.comparing.groups import OperatorGroup
-from fullint.comparing.isolated import isolated
+from fullint.comparing.isolated import Isolated, isolated
 from fullint.comparing.operator_run import Bench, MatchedModels
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Array, Graph, Model, Tensor, twin
@@ -29,6 +29,8 @@ from fullint.verification.metrics import Score
 
 FEWEST_MEASURED, MOST_MEASURED, MACS = 12, 64, 20_000_000_000
 """Suspects, for each of which the float model is run once more on all samples, and multiply-accumulates spent on it."""
+_KEPT_BYTES = 128 * 2**20
+"""Of the float model's values that are kept for several suspects."""
 UNDONE_DB = 6.0
 """Outputs that are better by this in the run than with the error of one operator alone."""
 GivenSample = tuple[list[Array], list[Array]]
@@ -83,18 +85,79 @@ def effects(
     found: dict[Tensor, Mapping[Tensor, float]] = {}
     affordable = MACS // max(total_macs(pair.exact) * len(samples), 1)
     measured = suspects[: min(max(affordable, FEWEST_MEASURED), MOST_MEASURED)]
-    for number, (group, t) in enumerate(measured):
-        told("effects", number, len(measured))
-        if pair.matching.exact[t].dtype != "float32":
-            continue
+    given = [sample for sample, _ in samples]
+    waiting = [_Job.of(pair, group, t) for group, t in measured if pair.matching.exact[t].dtype == "float32"]
+    parts = [*_together(waiting, len(samples))]
+    while parts:
+        jobs = parts.pop(0)
         try:
-            effect = _effect(bench, pair, group, t, [given for given, _ in samples])
+            values = _exact_values(bench, pair, jobs, given)
         except RuntimeFailure as e:
-            for worker in bench.workers if e.crashed else ():
-                worker.restart()
+            _restarted(bench, e)
+            parts = [[job] for job in jobs if len(jobs) > 1] + parts  # one of them is to blame
             continue
-        found[t] = effect
+        for job in jobs:
+            told("effects", len(found), len(waiting))
+            try:
+                found[job.t] = _effect(bench, pair, job, given, values)
+            except RuntimeFailure as e:
+                _restarted(bench, e)
     return Effects(_in_run(bench, pair, samples) if found else {}, found)
+
+
+def _restarted(bench: Bench, failure: RuntimeFailure) -> None:
+    for worker in bench.workers if failure.crashed else ():
+        worker.restart()
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """A suspect, and what the float model has to give for it.
+
+    Attributes:
+        t: what it gives.
+        alone: its group's operators.
+        exact: values of the float model that it reads, and the one that it stands for.
+    """
+
+    t: Tensor
+    alone: Isolated
+    exact: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, pair: MatchedModels, group: OperatorGroup, t: Tensor) -> _Job:
+        alone, match = isolated([group], pair.integer.version), pair.matching.exact
+        return cls(t, alone, tuple(dict.fromkeys((*(match[x] for x in alone.inputs), match[t]))))
+
+
+def _together(jobs: Sequence[_Job], samples: int) -> Iterator[list[_Job]]:
+    """Suspects for which the float model is run once, as many as memory holds the values of."""
+    waiting, size = list[_Job](), 0
+    for job in jobs:
+        own = sum(4 * t.size for t in job.exact) * samples
+        if waiting and size + own > _KEPT_BYTES:
+            yield waiting
+            waiting, size = [], 0
+        waiting.append(job)
+        size += own
+    if waiting:
+        yield waiting
+
+
+_Values = list[dict[Tensor, Array]]
+"""Of the float model, for each sample."""
+
+
+def _exact_values(bench: Bench, pair: MatchedModels, jobs: Sequence[_Job], samples: Sequence[list[Array]]) -> _Values:
+    """What the float model gives for some suspects, and its outputs."""
+    needed = [*dict.fromkeys((*(t for job in jobs for t in job.exact), *_float_outputs(pair)))]
+    with model_file(with_outputs(pair.exact, needed)) as whole:
+        bench.workers[0].call(Open(whole, "xnnpack", 1))
+        return [dict(zip(needed, bench.workers[0].call(Run(given)), strict=True)) for given in samples]
+
+
+def _float_outputs(pair: MatchedModels) -> list[Tensor]:
+    return [o for o in pair.exact.main.outputs if o.dtype == "float32"]
 
 
 def _in_run(bench: Bench, pair: MatchedModels, samples: Sequence[GivenSample]) -> dict[Tensor, float]:
@@ -115,26 +178,19 @@ def _in_run(bench: Bench, pair: MatchedModels, samples: Sequence[GivenSample]) -
     return {outputs[t]: score.sqnr for t, score in scores.items() if score.sqnr is not None}
 
 
-def _effect(
-    bench: Bench, pair: MatchedModels, group: OperatorGroup, t: Tensor, samples: Sequence[list[Array]]
-) -> dict[Tensor, float]:
+def _effect(bench: Bench, pair: MatchedModels, job: _Job, samples: Sequence[list[Array]], values: _Values) -> dict[Tensor, float]:
     """Of one activation, on each output."""
-    exact, match = pair.exact, pair.matching.exact
-    alone = isolated([group], pair.integer.version)
-    outputs = [o for o in exact.main.outputs if o.dtype == "float32"]
-    needed = [*dict.fromkeys((*(match[x] for x in alone.inputs), match[t], *outputs))]
+    t, match, outputs = job.t, pair.matching.exact, _float_outputs(pair)
     scores = [Score() for _ in outputs]
-    first, _, third, fourth = bench.workers
+    third, fourth = bench.workers[2:]
     with (
-        model_file(with_outputs(exact, needed)) as whole,
-        model_file(alone.model) as operators,
-        model_file(_behind(with_outputs(exact, outputs), match[t])) as rest,
+        model_file(job.alone.model) as operators,
+        model_file(_behind(with_outputs(pair.exact, outputs), match[t])) as rest,
     ):
-        for worker, path in ((first, whole), (third, operators), (fourth, rest)):
+        for worker, path in ((third, operators), (fourth, rest)):
             worker.call(Open(path, "xnnpack", 1))
-        for given in samples:
-            f = dict(zip(needed, first.call(Run(given)), strict=True))
-            codes = third.call(Run([pair.given(x, f[match[x]]) for x in alone.inputs]))[alone.outputs.index(t)]
+        for given, f in zip(samples, values, strict=True):
+            codes = third.call(Run([pair.given(x, f[match[x]]) for x in job.alone.inputs]))[job.alone.outputs.index(t)]
             wrong = pair.real(t, codes, f[match[t]].shape).astype(np.float32)
             got = fourth.call(Run([*given, wrong]))
             for score, out, value in zip(scores, outputs, got, strict=True):

@@ -44,16 +44,18 @@ class Field(NamedTuple):
     Attributes:
         name: snake_case.
         slot: its number.
-        read: unpacks it, (data, place) -> (value,).
+        packed: how it lies in the table.
         default: where it is not there.
         inline: whether it holds its value, and not the distance to a vector, a string or another table.
+        item: bytes of an item, where it refers to a vector.
     """
 
     name: str
     slot: int
-    read: Callable[[Any, int], tuple[Any, ...]]
+    packed: struct.Struct
     default: Any
     inline: bool
+    item: int = 0
 
 
 class _Writer:
@@ -61,6 +63,10 @@ class _Writer:
 
     def __init__(self) -> None:
         self.asked: tuple[str, int, Any] = ("", 0, 0)
+        self.item = 0
+
+    def StartVector(self, size: int, count: int, alignment: int) -> None:  # noqa: ARG002, N802 - flatbuffers' interface
+        self.item = size
 
     def __getattr__(self, name: str) -> Callable[[int, Any, Any], None]:
         kind = name.removeprefix("Prepend").removesuffix("Slot")
@@ -83,8 +89,12 @@ def fields(table: str) -> tuple[Field, ...]:
             camel = name[len(start)].lower() + name[len(start) + 1 :]
             inline = kind != "UOffsetTRelative"
             default = bool(default) if kind == "Bool" else default
-            read = struct.Struct("<" + _FORMATS[kind]).unpack_from
-            found.append(Field(schema.snake(camel), slot, read, default if inline else None, inline))
+            start_vector = generated.get(f"{table}Start{name[len(start) :]}Vector")
+            writer.item = 0
+            if start_vector is not None:
+                start_vector(writer, 0)
+            packed = struct.Struct("<" + _FORMATS[kind])
+            found.append(Field(schema.snake(camel), slot, packed, default if inline else None, inline, writer.item))
     return tuple(sorted(found, key=lambda f: f.slot))
 
 
@@ -126,7 +136,7 @@ class Tables:
     def value(self, at: int, f: Field) -> Any:
         """The value of an inline field of the table at a place."""
         place = self.place(at, f.slot)
-        return f.read(self.data, place)[0] if place else f.default
+        return f.packed.unpack_from(self.data, place)[0] if place else f.default
 
     def target(self, at: int, f: Field) -> int:
         """Where what a field refers to lies; 0 where it is not there."""

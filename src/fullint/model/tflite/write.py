@@ -12,6 +12,7 @@ from fullint.errors import FullintError
 from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Tensor
 from fullint.model.subgraphs import expand_lookups
 from fullint.model.tflite import schema
+from fullint.model.tflite.forward import pack
 from fullint.printable import unescaped
 
 _PAGE = 4096
@@ -43,16 +44,12 @@ def write_file(model: Model, path: str) -> None:
     The format allows buffers at an offset in the file, which avoids copying them in memory. Use this for temporary files
     only: other readers may require constants inside the flatbuffer (`write_model`).
     """
-    import flatbuffers
-
     model = expand_lookups(model)
     room = _room_for_tables(model)
     while True:  # where the estimate was too low, with as much as was needed
         base = -(-room // _PAGE) * _PAGE
         writer = _Writer(model, base)
-        builder = flatbuffers.Builder(base)
-        builder.Finish(writer.packed().Pack(builder), schema.IDENTIFIER)
-        tables = memoryview(builder.Bytes)[builder.Head() :]
+        tables = pack(writer.packed(), schema.IDENTIFIER)
         if len(tables) <= base:
             break
         room = len(tables)
