@@ -10,7 +10,7 @@ from shared_workers import Pool, shared
 from fullint.auditing.audit import audit_model
 from fullint.calibration.collect import Collector
 from fullint.calibration.statistics import Stats, finish
-from fullint.model.ir import Graph, Model, Tensor
+from fullint.model.ir import Graph, Model, Tensor, Uses
 from fullint.model.tflite import read_model
 from fullint.ops.builder import Builder, samples_like
 from fullint.passes import engine
@@ -52,9 +52,9 @@ def rules_only_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     """In every test: looking for rewrites changes nothing, whatever is refused or found."""
     decide = engine._decide
 
-    def checked(graph: Graph, rule: engine.RewriteRule) -> object:
+    def checked(graph: Graph, rule: engine.RewriteRule, uses: Uses) -> object:
         before = snapshot(graph)
-        found = decide(graph, rule)
+        found = decide(graph, rule, uses)
         assert snapshot(graph) == before, f"{rule.__name__} changed the graph while deciding"
         return found
 

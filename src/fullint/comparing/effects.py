@@ -27,8 +27,9 @@ from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import model_file
 from fullint.verification.metrics import Score
 
-FEWEST_MEASURED, MOST_MEASURED, MACS = 12, 64, 20_000_000_000
-"""Suspects, for each of which the float model is run once more on all samples, and multiply-accumulates spent on it."""
+FEWEST_MEASURED, MOST_MEASURED, MACS, OPERATORS = 12, 64, 20_000_000_000, 100_000
+"""Suspects, for each of which the float model is written and run once more on all samples; multiply-accumulates and operators
+spent on it."""
 _KEPT_BYTES = 128 * 2**20
 """Of the float model's values that are kept for several suspects."""
 UNDONE_DB = 6.0
@@ -84,6 +85,7 @@ def effects(
     """
     found: dict[Tensor, Mapping[Tensor, float]] = {}
     affordable = MACS // max(total_macs(pair.exact) * len(samples), 1)
+    affordable = min(affordable, OPERATORS // max(len(pair.exact.main.ops), 1))
     measured = suspects[: min(max(affordable, FEWEST_MEASURED), MOST_MEASURED)]
     given = [sample for sample, _ in samples]
     waiting = [_Job.of(pair, group, t) for group, t in measured if pair.matching.exact[t].dtype == "float32"]

@@ -35,8 +35,9 @@ from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.kernel_outputs import real
 
-MOST_GROUPS = 400
-"""Run in one model: the runtime's time to load one grows faster than the model."""
+MOST_GROUPS, MOST_PORTIONS = 400, 8
+"""Run in one model, since the runtime's time to load one grows faster than the model; more, where that would be so many portions
+that running both models for each of them took longer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +149,7 @@ def measure_groups(
         RuntimeFailure: one of the two models does not run.
     """
     found: dict[Tensor, MeasuredActivation] = {}
-    parts = [*portions(groups, _bytes_of, MOST_GROUPS)]
+    parts = [*portions(groups, _bytes_of, max(MOST_GROUPS, -(-len(groups) // MOST_PORTIONS)))]
     for number, part in enumerate(parts):
         progress("compare", number, len(parts))
         found |= _measured(bench, pair, part, samples)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fullint.model.ir import Model
+from fullint.model.ir import Graph, Model, Uses
 from fullint.ops.structure import check_structure
 from fullint.passes.arithmetic import (
     add_n_as_adds,
@@ -130,8 +130,9 @@ def prepare(
 
 def _all(model: Model, rules: tuple[RewriteRule, ...], check: Callable[[Model], None]) -> list[Change]:
     changes: list[Change] = []
+    known: dict[Graph, Uses] = {}
     for rule in rules:
-        done = sweep(model, rule)
+        done = sweep(model, rule, known)
         changes += done
         if any(c.done for c in done):
             check(model)

@@ -68,27 +68,35 @@ Evaluate = Callable[[Model], list[Array]]
 """Runs a model without inputs in the runtime, and returns its outputs."""
 
 
-def sweep(model: Model, rule: RewriteRule) -> list[Change]:
-    """Apply one rule to all graphs until it no longer fires."""
+def sweep(model: Model, rule: RewriteRule, known: dict[Graph, Uses] | None = None) -> list[Change]:
+    """Apply one rule to all graphs until it no longer fires.
+
+    Args:
+        model: changed in place.
+        rule: decides.
+        known: uses of graphs as they are, kept from rule to rule while nothing changes.
+    """
     changes: list[Change] = []
     for graph in model.graphs:
-        changes += _sweep_graph(graph, rule)
+        changes += _sweep_graph(graph, rule, {} if known is None else known)
     return changes
 
 
-def _sweep_graph(graph: Graph, rule: RewriteRule) -> list[Change]:
+def _sweep_graph(graph: Graph, rule: RewriteRule, known: dict[Graph, Uses]) -> list[Change]:
     done: list[Change] = []
     for _ in range(MAX_SWEEPS):
-        found, refused = _decide(graph, rule)
+        if graph not in known:
+            known[graph] = Uses(graph)
+        found, refused = _decide(graph, rule, known[graph])
         if not found:
             return done + refused
         done += [_change(rule, r.old[-1], r.why) for r in found]
         _apply(graph, found)
+        del known[graph]
     raise AssertionError(f"{rule.__name__} does not come to an end within {MAX_SWEEPS} sweeps")
 
 
-def _decide(graph: Graph, rule: RewriteRule) -> tuple[list[Rewrite], list[Change]]:
-    uses = Uses(graph)
+def _decide(graph: Graph, rule: RewriteRule, uses: Uses) -> tuple[list[Rewrite], list[Change]]:
     taken: set[Op] = set()
     found: list[Rewrite] = []
     refused: list[Change] = []
