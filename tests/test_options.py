@@ -78,6 +78,7 @@ def test_the_drop_in_has_options_as_attributes() -> None:
         "drop_outliers",
         "strict_samples",
         "threads",
+        "certify",
         "effort",
         "min_sqnr",
         "keep_float",

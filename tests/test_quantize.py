@@ -1,10 +1,12 @@
 """The main job, end to end, on models of our own."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from conftest import kinds, quantized, run
+from test_input_forms import two_entries
 
 import fullint
 from fullint.errors import AccuracyError, NotIntegerError, RuntimeFailure, SamplesError, UsageError, VerificationError
@@ -425,3 +427,23 @@ def test_constants_that_are_not_finite_are_refused_by_name(g: Builder, value: fl
     with pytest.raises(NotIntegerError, match='"limit"') as e:
         quantized(g)
     assert "NaN or infinity" in e.value.blockers[0].cause
+
+
+@pytest.mark.parametrize("entries", [1, 2])
+def test_certify_fast_runs_xnnpack_alone_and_says_so(g: Builder, entries: int) -> None:
+    """The same bytes, and the same figures; the slow kernel sets are said not to have run."""
+    network(g)
+    data = two_entries() if entries == 2 else g.bytes()
+    full, fast = (fullint.quantize(data, synthetic=True, min_sqnr=-100.0, certify=how) for how in ("full", "fast"))
+    assert fast.model == full.model
+    one, other = full.report.certificate, fast.report.certificate
+    assert (one.sqnr_db, one.samples, one.outputs) == (other.sqnr_db, other.samples, other.outputs)
+    assert [k.status for k in other.kernel_sets] == ["ran", "skipped", "skipped"]
+    for k in other.kernel_sets[1:]:
+        assert k.samples == 0 and k.sqnr_db is None and "--certify fast" in k.facts[-1]
+    assert re.search(r"reference +skipped: not run, as asked", str(fast.report))
+
+
+def test_certify_is_full_or_fast(g: Builder) -> None:
+    with pytest.raises(UsageError, match='certify must be full or fast, not "none"'):
+        fullint.quantize(g.bytes(), synthetic=True, certify="none")

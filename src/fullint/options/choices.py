@@ -29,6 +29,7 @@ from fullint.targets import TARGETS, names_of_targets, target_of
 IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
 ACTIVATION_TYPES = ("int8", "int16")
 EFFORTS = ("fast", "balanced", "best")
+CERTIFY = ("full", "fast")
 WEIGHTS = ("auto", "per-channel", "per-tensor")
 FRAMEWORK_NAMES = ("auto", "keras", "torch", "onnx")
 MEMORY_TARGETS = ("tflm",)
@@ -119,6 +120,15 @@ class RunOptions(SampleOptions):
             converter=True,
         ),
     )
+    certify: str = field(
+        default="full",
+        metadata=said(
+            "What the result is run on before it is handed out. full: all of LiteRT's kernel sets; fast: XNNPACK alone, and the "
+            "certificate says so. Both verify its structure and compare it with the float model.",
+            choices=CERTIFY,
+            converter=True,
+        ),
+    )
     recipe: RecipeSource | None = field(
         default=None,
         metadata=said(
@@ -153,6 +163,7 @@ class RunOptions(SampleOptions):
             raise UsageError(f'io must be one of {", ".join(IO_TYPES)}, or two of them (inputs,outputs), not "{self.io}"')
         names_of_targets(self.target)
         one_of("effort", self.effort, EFFORTS)
+        one_of("certify", self.certify, CERTIFY)
         for name in ("keep_float", "int16"):
             k = getattr(self, name)
             if isinstance(k, bool) or (not isinstance(k, str | int | None) and not _all_text(k, int)):

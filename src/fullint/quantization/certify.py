@@ -149,6 +149,7 @@ def _once(
                 reference=reference or loaded.reference,
                 kept=written.places,
                 check=main,
+                slow=loaded.options.certify == "full",
             )
             one = compared.certificate
             found.append(outputs_kept_apart(one, entry.view(calibrated.model).main))

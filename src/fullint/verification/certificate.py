@@ -37,6 +37,8 @@ from fullint.verification.paired_runs import BEGUN, PairedRuns
 from fullint.verification.report import Certificate, KernelSet, OutputQuality
 from fullint.verification.slow_kernels import SlowKernels
 
+SLOW = ("reference", "builtin")
+SKIPPED = "not run, as asked (--certify fast): its kernels are proved for each operator, and not on this model"
 SLOW_SET_MACS = 150_000_000
 SLOW_SET_SAMPLES = 4
 FIRST_SAMPLES, THREADS = 8, 2
@@ -104,6 +106,7 @@ def certify(
     reference: str = "the float model",
     kept: Mapping[tuple[int, int], str] | None = None,
     check: bool = True,
+    slow: bool = True,
 ) -> Compared:
     """Verify and run a result.
 
@@ -122,6 +125,7 @@ def certify(
         float_io: whether float inputs and outputs were requested.
         reference: what the original is, in words.
         check: whether to check the contract.
+        slow: whether it is run on the slow kernel sets, too.
         kept: (graph, index) of operators of the result that may be float -> their description, "" for conversions.
 
     Raises:
@@ -132,7 +136,7 @@ def certify(
     if problems:
         raise VerificationError(problems)
     with model_file(data) as path:
-        run = _Run(original, given, path, result, worker, other, parts)
+        run = _Run(original, given, path, result, worker, other, parts, slow=slow)
         run.compare(held, also)
         joined = run.judge_also(also)
         sets = run.kernel_sets()
@@ -178,7 +182,10 @@ class _Run:
         worker: WorkerProcess,
         other: WorkerProcess,
         parts: Sequence[OutputParts],
+        *,
+        slow: bool,
     ) -> None:
+        self.slow: tuple[str, ...] = SLOW if slow else ()
         self.original, self.path, self.result = original, path, result
         self.ends, self.given = given
         self.worker, self.other = worker, other
@@ -206,7 +213,7 @@ class _Run:
         shapes = [a.shape for a in self.first]
         self.pairs = PairedRuns(self.original, self.path, self.worker, self.other, shapes, self._inputs)
         ready = [self._inputs(sample) for sample in first]
-        slow = SlowKernels(("reference", "builtin"), self.other, self.path, ready[:budget])
+        slow = SlowKernels(self.slow, self.other, self.path, ready[:budget])
         self.worker.call(Open(self.original, "xnnpack", THREADS, shapes))
         started = time.perf_counter()
         references = [self.worker.call(Run(list(sample))) for sample in first]
@@ -215,7 +222,7 @@ class _Run:
         results = [self._call(self.worker, Run(sample)) for sample in ready]
         rest = list(itertools.islice(samples, BEGUN))
         self.pairs.begin(rest or also[: max(0, ENOUGH - len(first))])
-        outputs = {name: slow.outputs(self.failures) for name in ("reference", "builtin")}
+        outputs = {name: slow.outputs(self.failures) for name in self.slow}
         self._score_first(references, results, outputs)
         for reference, result in self.pairs.results(itertools.chain(rest, samples)):
             self._add(self.trials["xnnpack"], reference, result)
@@ -313,6 +320,8 @@ class _Run:
         trial, failure = self.trials[name], self.failures.get(name)
         absent, wrong = known_faults(self.result, name)
         facts = tuple(absent + wrong)
+        if name in SLOW and name not in self.slow:
+            return KernelSet(name, "absent" if absent else "skipped", facts=(*facts, SKIPPED))
         if failure is not None:
             if not facts:
                 if not self._given_fails(name):

@@ -9,7 +9,7 @@ from fullint.verification.certificate import mean_interval
 from fullint.verification.metrics import joined_quality
 from fullint.verification.report import Certificate, KernelSet
 
-_WORST = ("faulty", "absent", "ran")
+_WORST = ("faulty", "absent", "skipped", "ran")
 
 
 def join_certificates(certificates: Sequence[Certificate]) -> Certificate:

@@ -11,7 +11,8 @@ class KernelSet:
 
     Attributes:
         name: "xnnpack", "builtin", "reference", or a target that runs on a PC ("tflm").
-        status: "ran", "absent" (it lacks an operator) or "faulty" (one of its kernels has a known fault).
+        status: "ran", "absent" (it lacks an operator), "faulty" (one of its kernels has a known fault) or "skipped" (it was not
+            asked for).
         samples: number of samples it ran.
         sqnr_db: mean SQNR of the outputs against the reference, in dB, on those samples.
         disagreement_steps: largest difference from XNNPACK's outputs, in output steps; of a target, from the reference
