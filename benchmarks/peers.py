@@ -12,7 +12,7 @@ threads: no tool that calibrates on them can be faster. Printed per network and 
               of the goal, 1.25 x the limit + 0.25 s
     balanced  the same with the default effort, against `fast`
     CPU       seconds of `fast`, and of the limit
-    memory    resident memory of all processes together at its peak, against the limit's + the model
+    memory    resident memory of all processes together at its peak (what they share counts once), against the limit's + the model
     latency   of the results on XNNPACK, against TensorFlow's: interleaved runs, median of the pairwise ratios
 
 Without FULLINT_CORPUS there are no peers, and the network is a made one, shaped like a MobileNet.
@@ -89,13 +89,13 @@ print(json.dumps(rows))
 
 
 def tree_memory(pid: int) -> int:
-    """Resident bytes of a process and all its descendants."""
+    """Resident bytes of a process and all its descendants; what they share, such as libraries and mapped files, counts once (PSS)."""
     total, waiting = 0, [pid]
     while waiting:
         one = waiting.pop()
         try:
-            text = Path(f"/proc/{one}/status").read_text()
-            total += next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmRSS")), 0)
+            text = Path(f"/proc/{one}/smaps_rollup").read_text()
+            total += next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:")), 0)
             for task in Path(f"/proc/{one}/task").iterdir():
                 waiting += [int(c) for c in (task / "children").read_text().split()]
         except (OSError, ValueError):

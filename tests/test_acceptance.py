@@ -1,6 +1,7 @@
 """When a result is refused, when it only has a warning, and the figures that this is decided by."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from fullint.errors import AccuracyError
 from fullint.model.ir import Quant
 from fullint.verification.acceptance import verdict
 from fullint.verification.metrics import Score, joined_quality, mean_sqnr
-from fullint.verification.report import Certificate, OutputQuality
+from fullint.verification.report import Certificate, OutputQuality, PartQuality
 
 
 def output(sqnr: float | None, name: str = "y", **more: float) -> OutputQuality:
@@ -37,8 +38,8 @@ def certificate(*outputs: OutputQuality, held_back: bool = True, uncalibrated: b
 class Found:
     """Causes as they are told; `asked` tells whether somebody wanted to know."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, *, thorough: bool = True) -> None:
+        self.asked, self.thorough = False, thorough
 
     def of_parts(self) -> str:
         self.asked = True
@@ -57,6 +58,29 @@ def refused(*outputs: OutputQuality, min_sqnr: float = 5.0, every: bool = False)
     with pytest.raises(AccuracyError) as found:
         warned(*outputs, min_sqnr=min_sqnr, every=every)
     return str(found.value)
+
+
+def with_part(status: str) -> OutputQuality:
+    spread = {"weak": 3.0, "lost": -2.0}[status]
+    part = PartQuality("y[..., 1]", status, 20.0, spread, 0.0, 1.0, 0.1, 100, operator=4, cause="op 4 puts it on a scale")
+    return replace(output(40.0, "y"), parts=(part,))
+
+
+@pytest.mark.parametrize("thorough", [True, False])
+def test_ways_are_tried_for_weak_parts_where_the_effort_allows_it(thorough: bool) -> None:
+    causes = Found(thorough=thorough)
+    [warning] = verdict(certificate(with_part("weak")), 5.0, causes)
+    assert causes.asked == thorough == ("tried: --split-outputs" in warning)
+    assert '"y[..., 1]" has 3.0 dB about its mean' in warning
+
+
+def test_ways_are_tried_for_lost_parts_whatever_the_effort_and_not_for_accepted_ones() -> None:
+    causes = Found(thorough=False)
+    with pytest.raises(AccuracyError, match="tried: --split-outputs"):
+        verdict(certificate(with_part("lost")), 5.0, causes)
+    causes = Found()
+    [warning] = verdict(certificate(with_part("lost")), 5.0, causes, accepted=["y[..., 1]"])
+    assert not causes.asked and "is lost (-2.0 dB about its mean)" in warning
 
 
 def test_a_good_result_has_no_warning() -> None:

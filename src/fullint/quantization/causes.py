@@ -40,6 +40,11 @@ class FoundCauses:
         calibrating = [sample for _, sample in calibrated.held[0].also]
         self.needed = Needed(written, few, calibrating or [list(s) for s in samples])
 
+    @property
+    def thorough(self) -> bool:
+        """Not where the effort is fast: these trials take as long as the run."""
+        return self.written.assigned.calibrated.prepared.loaded.options.effort != "fast"
+
     def of_parts(self) -> str:
         """What was tried to keep parts of outputs, as a sentence; "" where nothing was or could be."""
         with self.bench.trials(STAGE):

@@ -27,6 +27,10 @@ LIMIT_SLACK = 1.0
 class Causes(Protocol):
     """What can be found out about a result that is not good enough; asked only where it is needed, since it takes time."""
 
+    @property
+    def thorough(self) -> bool:
+        """Whether ways are tried for parts that are weak, and not lost, too."""
+
     def of_parts(self) -> str:
         """What was tried to keep parts of outputs, as a sentence; "" where nothing was or could be."""
 
@@ -105,7 +109,8 @@ def judge_parts(certificate: Certificate, accepted: Collection[str], causes: Cau
     if certificate.uncalibrated or not parts:
         return [], warnings
     refused = gone if not certificate.drawn else []
-    tried = causes.of_parts() if refused or any(p.by_scale for _, p in parts) else ""
+    weak = causes.thorough and any(p.by_scale and p.name not in accepted for _, p in parts)
+    tried = causes.of_parts() if refused or weak else ""
     said = [tried] if tried else []
     for o, some in _by_output([pair for pair in parts if pair not in refused]):
         warnings.append("; ".join([_of_parts(o, some), *said]))
