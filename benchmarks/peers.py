@@ -89,7 +89,7 @@ print(json.dumps(rows))
 
 
 def tree_memory(pid: int) -> int:
-    """Resident bytes of a process and all its descendants; what they share, such as libraries and mapped files, counts once (PSS)."""
+    """Resident bytes of a process and all its descendants; what they share, such as mapped files, counts once (PSS)."""
     total, waiting = 0, [pid]
     while waiting:
         one = waiting.pop()

@@ -18,11 +18,11 @@ from fullint.options import Progress
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import model_file
 from fullint.verification.answers import Answers, accuracy_of
-from fullint.verification.certificate import quality
 from fullint.verification.judged_parts import JudgedOutput
 from fullint.verification.kernel_outputs import real
 from fullint.verification.metrics import Score
 from fullint.verification.output_parts import OutputParts, output_parts
+from fullint.verification.qualities import quality
 from fullint.verification.report import Accuracy
 
 FIVE = 5

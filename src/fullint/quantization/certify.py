@@ -150,6 +150,7 @@ def _once(
                 kept=written.places,
                 check=main,
                 slow=loaded.options.certify == "full",
+                known=bench.exact_outputs(entry.path),
             )
             one = compared.certificate
             found.append(outputs_kept_apart(one, entry.view(calibrated.model).main))

@@ -16,6 +16,7 @@ from fullint.options import Progress
 from fullint.runtime.messages import Open, Run, TensorShapes
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.temporary import temporary_file
+from fullint.verification.paired_runs import ExactOutputs
 
 _LARGE = 2**20
 """Bytes of a constant that is put by."""
@@ -34,6 +35,7 @@ class Workbench:
         self._stack = contextlib.ExitStack()
         self._peak = 0
         self._second: WorkerProcess | None = None
+        self._exact: tuple[str, ExactOutputs] | None = None
         self.worker = self._stack.enter_context(WorkerProcess())  # it starts while the model is read
 
     def __enter__(self) -> Workbench:
@@ -76,6 +78,7 @@ class Workbench:
 
     def restart(self) -> None:
         """New processes, after an interrupt in the middle of a call."""
+        self._exact = None
         for worker in (self.worker, self._second):
             if worker is not None:
                 worker.restart()
@@ -107,7 +110,17 @@ class Workbench:
         """A process for the result, so that it runs beside the float model; started when it is first asked for."""
         if self._second is None:
             self._second = self._stack.enter_context(WorkerProcess("the result"))
+        if self._exact is not None:
+            self._exact[1].collect()
         return self._second
+
+    def find_exact(self, path: str, samples: Sequence[Sequence[Array]]) -> None:
+        """Run a model on samples in the process for the result, as long as there is none."""
+        self._exact = path, ExactOutputs(self.second_worker(), path, samples)
+
+    def exact_outputs(self, path: str) -> ExactOutputs | None:
+        """What a model has answered to samples, where that is known."""
+        return self._exact[1] if self._exact is not None and self._exact[0] == path else None
 
     def evaluate(self, part: Model) -> list[Array]:
         """The runtime's values of a model of constants."""

@@ -33,8 +33,9 @@ from fullint.verification.kernel_outputs import FAR_STEPS, count_far, integer_in
 from fullint.verification.kernels_apart import known_faults, parting
 from fullint.verification.metrics import Score, known_to, mean_sqnr, worse_than
 from fullint.verification.output_parts import OutputParts
-from fullint.verification.paired_runs import BEGUN, PairedRuns
-from fullint.verification.report import Certificate, KernelSet, OutputQuality
+from fullint.verification.paired_runs import BEGUN, ExactOutputs, PairedRuns
+from fullint.verification.qualities import mean_interval, quality
+from fullint.verification.report import Certificate, KernelSet
 from fullint.verification.slow_kernels import SlowKernels
 
 SLOW = ("reference", "builtin")
@@ -107,6 +108,7 @@ def certify(
     kept: Mapping[tuple[int, int], str] | None = None,
     check: bool = True,
     slow: bool = True,
+    known: ExactOutputs | None = None,
 ) -> Compared:
     """Verify and run a result.
 
@@ -126,6 +128,7 @@ def certify(
         reference: what the original is, in words.
         check: whether to check the contract.
         slow: whether it is run on the slow kernel sets, too.
+        known: outputs of the original that are known.
         kept: (graph, index) of operators of the result that may be float -> their description, "" for conversions.
 
     Raises:
@@ -136,7 +139,7 @@ def certify(
     if problems:
         raise VerificationError(problems)
     with model_file(data) as path:
-        run = _Run(original, given, path, result, worker, other, parts, slow=slow)
+        run = _Run(original, given, path, result, worker, other, parts, slow=slow, known=known)
         run.compare(held, also)
         joined = run.judge_also(also)
         sets = run.kernel_sets()
@@ -184,8 +187,10 @@ class _Run:
         parts: Sequence[OutputParts],
         *,
         slow: bool,
+        known: ExactOutputs | None,
     ) -> None:
         self.slow: tuple[str, ...] = SLOW if slow else ()
+        self.known = known
         self.original, self.path, self.result = original, path, result
         self.ends, self.given = given
         self.worker, self.other = worker, other
@@ -211,12 +216,11 @@ class _Run:
             raise VerificationError(["no sample is left to judge the result on"])
         self.first = first[0]
         shapes = [a.shape for a in self.first]
-        self.pairs = PairedRuns(self.original, self.path, self.worker, self.other, shapes, self._inputs)
+        self.pairs = PairedRuns(self.original, self.path, self.worker, self.other, shapes, self._inputs, self.known)
         ready = [self._inputs(sample) for sample in first]
         slow = SlowKernels(self.slow, self.other, self.path, ready[:budget])
-        self.worker.call(Open(self.original, "xnnpack", THREADS, shapes))
         started = time.perf_counter()
-        references = [self.worker.call(Run(list(sample))) for sample in first]
+        references = self._references(first, shapes)
         self.worker.patience = self.other.patience = PATIENCE + SLOWER * (time.perf_counter() - started) if self.loops else None
         self._call(self.worker, Open(self.path, "xnnpack", THREADS))
         results = [self._call(self.worker, Run(sample)) for sample in ready]
@@ -226,6 +230,13 @@ class _Run:
         self._score_first(references, results, outputs)
         for reference, result in self.pairs.results(itertools.chain(rest, samples)):
             self._add(self.trials["xnnpack"], reference, result)
+
+    def _references(self, first: Sequence[Sequence[Array]], shapes: list[tuple[int, ...]]) -> list[list[Array]]:
+        """What the original answers to the first samples."""
+        found = [self.known.of(sample) if self.known is not None else None for sample in first]
+        if any(outputs is None for outputs in found):
+            self.worker.call(Open(self.original, "xnnpack", THREADS, shapes))
+        return [self.worker.call(Run(list(s))) if known is None else known for s, known in zip(first, found, strict=True)]
 
     def _score_first(self, references: list[list[Array]], results: list[list[Array]], slow: dict[str, list[list[Array]]]) -> None:
         for reference, result in zip(references, results, strict=True):
@@ -362,32 +373,3 @@ class _Run:
         """Whether a slow kernel set is `DISAGREEMENT_DB` below XNNPACK on the same samples."""
         base, own = self.alike[name].sqnr, self.trials[name].sqnr
         return base is not None and own is not None and own < base - DISAGREEMENT_DB
-
-
-def quality(t: Tensor, s: Score, judged: JudgedOutput, alone: Score) -> OutputQuality:
-    """One output's figures; calibrated samples lie in the ranges, so that its interval begins where those held back say."""
-    as_set = judged.parts.ranked is not None
-    if s.elements:
-        return OutputQuality(t.name, equal=s.equal / s.elements, as_set=as_set)
-    top1 = s.agree / s.rows if s.rows else None
-    step = float(t.quant.scale[0]) if t.quant is not None and t.quant.scale.size == 1 else None
-    span = s.interval
-    if span is not None and alone.interval is not None:
-        span = (min(span[0], alone.interval[0]), span[1])
-    figures = (s.sqnr, _rounded(span), s.limit, s.largest, top1)
-    ends = {"low": s.low, "high": s.high} if s.values else {}
-    more = {"values": s.values, "size": t.size, **ends}
-    return OutputQuality(t.name, *figures, step=step, parts=judged.qualities(), as_set=as_set, **more)  # type: ignore[arg-type]
-
-
-def _rounded(ends: tuple[float, float] | None) -> tuple[float, float] | None:
-    return None if ends is None else (round(ends[0], 2), round(ends[1], 2))
-
-
-def mean_interval(outputs: Iterable[OutputQuality]) -> tuple[float, float] | None:
-    """The mean of the outputs' intervals; None where one of them is not known."""
-    known = [o.interval_db for o in outputs if o.sqnr_db is not None]
-    if not known or any(ends is None for ends in known):
-        return None
-    low, high = (sum(ends[side] for ends in known if ends is not None) / len(known) for side in (0, 1))
-    return round(low, 2), round(high, 2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fullint.verification.certificate import mean_interval
 from fullint.verification.metrics import joined_quality
+from fullint.verification.qualities import mean_interval
 from fullint.verification.report import Certificate, KernelSet
 
 _WORST = ("faulty", "absent", "skipped", "ran")

@@ -1,13 +1,15 @@
 """The float model and the result, run on the same samples in two processes, a few samples ahead of what is judged.
 
-worker   float 0   float 1   float 2   float 3            begun while the other process still runs the slow kernels
-other                        result 0  result 1  result 2
-here                                   judge 0   judge 1
+other    exact 0   exact 1      known before there is a result: `ExactOutputs`
+worker                          exact 2   exact 3   exact 4     begun while the other process still runs the slow kernels
+other                                     result 0  result 1  result 2
+here                                                judge 0   judge 1
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 
 from fullint.errors import RuntimeFailure, VerificationError
@@ -20,6 +22,42 @@ BEGUN = 24
 """Most samples that the float model is begun on: their outputs wait in the process."""
 
 
+class ExactOutputs:
+    """What the float model answers to some samples, found out in an idle process; the samples are told by being the same objects.
+
+    Args:
+        worker: idle until `collect` is called.
+        path: of the model.
+        samples: arrays in graph input order.
+    """
+
+    def __init__(self, worker: WorkerProcess, path: str, samples: Sequence[Sequence[Array]]) -> None:
+        self.worker, self.samples = worker, samples
+        self.waiting = bool(samples)
+        self.found: dict[int, list[Array]] = {}
+        with contextlib.suppress(RuntimeFailure):  # who needs it finds that out again, and says so
+            if samples:
+                worker.send(Open(path, "xnnpack", 1, [a.shape for a in samples[0]]))
+            for sample in samples:
+                worker.send(Run(list(sample)))
+
+    def collect(self) -> None:
+        """Wait for the answers; of a model that does not run there are none."""
+        if not self.waiting:
+            return
+        self.waiting = False
+        try:
+            self.worker.receive(Open)
+            for sample in self.samples:
+                self.found[id(sample)] = self.worker.receive(Run)
+        except RuntimeFailure:
+            self.worker.restart()
+
+    def of(self, sample: Sequence[Array]) -> list[Array] | None:
+        """The outputs for a sample, None where they are not known."""
+        return self.found.get(id(sample))
+
+
 class PairedRuns:
     """Runs of both, in the order of the samples.
 
@@ -28,6 +66,7 @@ class PairedRuns:
         worker, other: processes for the one and the other.
         shapes: of a sample's arrays.
         inputs: makes a sample what the result takes.
+        known: outputs of the float model that are known.
     """
 
     def __init__(
@@ -38,18 +77,22 @@ class PairedRuns:
         other: WorkerProcess,
         shapes: Sequence[tuple[int, ...]],
         inputs: Callable[[Sequence[Array]], list[Array]],
+        known: ExactOutputs | None = None,
     ) -> None:
-        self.original, self.path, self.shapes, self.inputs = original, path, shapes, inputs
+        self.original, self.path, self.shapes, self.inputs, self.known = original, path, shapes, inputs, known
         self.worker, self.other = worker, other
         self.open = {"original": False, "path": False}
-        self.begun = self.waiting = 0
-        """Runs of the float model that `results` has not come to; runs of both that are not yet answered."""
+        self.begun = 0
+        """Runs of the float model that `results` has not come to."""
+        self.waiting: deque[list[Array] | None] = deque()
+        """For each run that is not yet answered, the outputs of the float model, where they are known."""
 
     def begin(self, samples: Sequence[Sequence[Array]]) -> None:
         """Start the float model on samples that `results` will be asked for next, while `other` is busy."""
         for sample in samples[:BEGUN]:
-            self._run_original(sample)
-            self.begun += 1
+            if self._known(sample) is None:
+                self._run_original(sample)
+                self.begun += 1
 
     def results(self, samples: Iterable[Sequence[Array]]) -> Generator[tuple[list[Array], list[Array]], None, None]:
         """(outputs of the float model, outputs of the result) of each sample.
@@ -60,13 +103,13 @@ class PairedRuns:
         """
         try:
             for sample in samples:
-                if self.begun:
+                known = self._known(sample)
+                if known is None and self.begun:
                     self.begun -= 1
-                else:
+                elif known is None:
                     self._run_original(sample)
-                self._run_result(sample)
-                self.waiting += 1
-                if self.waiting > AHEAD:
+                self._run_result(sample, known)
+                if len(self.waiting) > AHEAD:
                     yield self._answers()
             while self.waiting:
                 yield self._answers()
@@ -82,33 +125,36 @@ class PairedRuns:
                 self.worker.receive(Run)
         self.begun = 0
 
+    def _known(self, sample: Sequence[Array]) -> list[Array] | None:
+        return self.known.of(sample) if self.known is not None else None
+
     def _run_original(self, sample: Sequence[Array]) -> None:
         if not self.open["original"]:
             self.open["original"] = True
             self.worker.call(Open(self.original, "xnnpack", 1, self.shapes))
         self.worker.send(Run(list(sample)))
 
-    def _run_result(self, sample: Sequence[Array]) -> None:
+    def _run_result(self, sample: Sequence[Array], known: list[Array] | None) -> None:
         try:
             if not self.open["path"]:
                 self.open["path"] = True
                 self.other.call(Open(self.path, "xnnpack", 1))
             self.other.send(Run(self.inputs(sample)))
         except RuntimeFailure as e:
-            with contextlib.suppress(RuntimeFailure):
-                self.worker.receive(Run)  # of the sample that has no answer of the result
+            if known is None:
+                with contextlib.suppress(RuntimeFailure):
+                    self.worker.receive(Run)  # of the sample that has no answer of the result
             raise VerificationError([f"XNNPACK: {e}"]) from e
+        self.waiting.append(known)
 
     def _answers(self) -> tuple[list[Array], list[Array]]:
-        self.waiting -= 1
-        reference: list[Array] | None = None
+        known = self.waiting.popleft()
+        failure = result = None
         try:
-            try:
-                result = self.other.receive(Run)
-            finally:
-                reference = self.worker.receive(Run)
+            result = self.other.receive(Run)
         except RuntimeFailure as e:
-            if reference is None:
-                raise
-            raise VerificationError([f"XNNPACK: {e}"]) from e
+            failure = e
+        reference = self.worker.receive(Run) if known is None else known
+        if failure is not None or result is None:
+            raise VerificationError([f"XNNPACK: {failure}"]) from failure
         return reference, result
