@@ -14,7 +14,7 @@ from fullint.calibration.collect import has_state, held_number
 from fullint.calibration.observed import observed_tensors
 from fullint.calibration.outliers import find_outliers
 from fullint.calibration.run import Calibration, Wanted, calibrate_entries
-from fullint.calibration.samples import Held, ImageOptions, Reading, Samples, open_samples, slots, synthetic
+from fullint.calibration.samples import ImageOptions, Reading, Samples, open_samples, slots, synthetic
 from fullint.calibration.signatures import samples_of, with_graph
 from fullint.calibration.statistics import Narrowed
 from fullint.errors import NotIntegerError, SamplesError
@@ -22,8 +22,6 @@ from fullint.model.ir import Array, Model, Op, Tensor
 from fullint.model.numerics import representable
 from fullint.model.ranges import Range
 from fullint.ops import traits_of
-from fullint.ops.control_flow import BODY
-from fullint.ops.macs import total_macs
 from fullint.options import numbers
 from fullint.quantization.equalization import equalize as rescale
 from fullint.quantization.feasibility import unmeasured
@@ -36,11 +34,8 @@ from fullint.quantization.streams import streams
 from fullint.quantization.whole_numbers import whole_ranges, whole_tensors
 from fullint.quantization.workbench import Workbench
 from fullint.verification.kernel_outputs import as_read
-from fullint.verification.paired_runs import BEGUN
 
 SYNTHETIC_SAMPLES = 32
-AHEAD_MACS = 6_000_000_000
-"""Multiply-accumulates that take about as long as to decide on parameters."""
 ENOUGH_VALUES = 1000
 """Values of an input of which fewer do not tell that it holds whole numbers only."""
 
@@ -75,7 +70,6 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
             return as_read(sample, given[number].inputs, model.entries[number].inputs)
 
         done = calibrate_entries(model, samples, wanted, bench.worker, options.workers, bench.progress, ready, options.seed)
-        _judge_ahead(bench, prepared.loaded, model, done.held[0])
     missing = unmeasured(model, done.stats.ranges, ends_float)
     if missing:
         raise NotIntegerError(missing)
@@ -101,15 +95,6 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         return with_narrowed(found_so, {t: n for t, n in stats.narrowed.items() if t not in others})
 
     return with_outliers(done, calibrated, drop=options.drop_outliers)
-
-
-def _judge_ahead(bench: Workbench, loaded: Loaded, model: Model, held: Held) -> None:
-    """Run the given model on the samples that will judge the result, while that is decided; few where each takes long."""
-    loops = any(BODY in op.options for _, op in model.ops())
-    if isinstance(held.samples, list) and not loops and not has_state(model) and not loaded.corrected:
-        judges = [*held.samples, *(sample for _, sample in held.also)]
-        count = min(BEGUN, AHEAD_MACS // max(total_macs(model), 1))
-        bench.find_exact(loaded.entries[0].path, judges[:count])
 
 
 def _reads_int32(op: Op) -> bool:

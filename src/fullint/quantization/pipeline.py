@@ -15,6 +15,7 @@ from fullint.options import Progress, QuantizeOptions, recipe_of_run, takes, wit
 from fullint.quantization.build import build
 from fullint.quantization.certify import certify
 from fullint.quantization.decide import decide
+from fullint.quantization.head_start import head_start
 from fullint.quantization.load import hand_on_integer, load, require_float, split
 from fullint.quantization.measure import calibrate, equalize
 from fullint.quantization.mixed import mix
@@ -33,9 +34,14 @@ __all__ = ["Plan", "Result", "plan", "quantize"]
 Stage = Callable[[Workbench, Any], Any]
 """From one of the values of `stage_values` to the next."""
 
-DECIDE: tuple[Stage, ...] = (require_samples, prepare, require_feasible, calibrate, equalize, mix, decide)
-"""From a float model to the parameters of all its tensors."""
-QUANTIZE: tuple[Stage, ...] = (load, hand_on_integer, split, *DECIDE, build, search, require_target, certify)
+MEASURE: tuple[Stage, ...] = (require_samples, prepare, require_feasible, calibrate, equalize)
+"""From a float model to the ranges of its tensors."""
+ASSIGN: tuple[Stage, ...] = (mix, decide)
+"""From ranges to the parameters of all tensors."""
+DECIDE: tuple[Stage, ...] = (*MEASURE, *ASSIGN)
+DELIVER: tuple[Stage, ...] = (build, search, require_target, certify)
+"""From parameters to a result with its certificate."""
+QUANTIZE: tuple[Stage, ...] = (load, hand_on_integer, split, *MEASURE, head_start, *ASSIGN, *DELIVER)
 PLAN: tuple[Stage, ...] = (load, require_float, split, *DECIDE)
 
 

@@ -76,6 +76,9 @@ class SteppedModel:
         self.pieces: Iterator[GraphPiece] = iter(cut(model.main, cuts, {data_of(op) for op in cuts[-1:]}))
         self.running: deque[contextlib.ExitStack] = deque()
         """Files of the pieces whose end has not been waited for."""
+        self.cuts = list(cuts)
+        self.ahead = 0
+        """Pieces that are under way before `advance` is called for them."""
         self.given = False
         """Whether the worker has said that it has the samples."""
         inputs = [(t, self.rounding.get(t)) for t in model.main.inputs]
@@ -84,11 +87,19 @@ class SteppedModel:
     def _key(self, t: Tensor) -> int:
         return self.keys.setdefault(t, len(self.keys))
 
+    def run_ahead(self) -> None:
+        """Run the first piece, with its own operators, before it is asked for."""
+        self.advance({})
+        self.ahead += 1
+
     def advance(self, instead: Mapping[Op, Op]) -> None:
         """Run the next piece, with some operators in the place of others; `wait` for its end.
 
         Several may be under way: they are run one after the other, and what is asked between them is answered between them.
         """
+        if self.ahead:
+            self.ahead -= 1
+            return
         piece = next(self.pieces)
         piece = replace(piece, ops=tuple(instead.get(op, op) for op in piece.ops))
         takes, gives, drops = ([self._key(t) for t in group] for group in (piece.takes, piece.gives, piece.drops))
@@ -104,6 +115,11 @@ class SteppedModel:
                 self.worker.receive(Put)
                 self.given = True
             self.worker.receive(Advance)
+
+    def end(self) -> None:
+        """Wait for the pieces that are under way."""
+        while self.running:
+            self.wait()
 
     def ask(self, op: Op, function: Patches | TapMeans) -> None:
         """Ask for something of what an operator multiplies, once the pieces under way have been run; `answer` gives it."""

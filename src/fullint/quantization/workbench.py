@@ -10,9 +10,12 @@ from types import TracebackType
 
 import numpy as np
 
-from fullint.model.ir import Array, Model
+from fullint.errors import RuntimeFailure
+from fullint.model.ir import Array, Model, Op
 from fullint.model.tflite.read import READ_BYTES, mapping_of
 from fullint.options import Progress
+from fullint.passes.as_trained import Rounding
+from fullint.quantization.side_by_side import SteppedModel
 from fullint.runtime.messages import Open, Run, TensorShapes
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.temporary import temporary_file
@@ -36,13 +39,23 @@ class Workbench:
         self._peak = 0
         self._second: WorkerProcess | None = None
         self._exact: tuple[str, ExactOutputs] | None = None
-        self.worker = self._stack.enter_context(WorkerProcess())  # it starts while the model is read
+        self._steps: SteppedModel | None = None
+        self._worker = self._stack.enter_context(WorkerProcess())  # it starts while the model is read
 
     def __enter__(self) -> Workbench:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
+
+    @property
+    def worker(self) -> WorkerProcess:
+        """The process for the float model; what was begun in it comes to its end first."""
+        if self._steps is not None:
+            steps, self._steps = self._steps, None
+            with contextlib.suppress(RuntimeFailure):  # who needs it finds that out again
+                steps.end()
+        return self._worker
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -78,8 +91,8 @@ class Workbench:
 
     def restart(self) -> None:
         """New processes, after an interrupt in the middle of a call."""
-        self._exact = None
-        for worker in (self.worker, self._second):
+        self._exact = self._steps = None
+        for worker in (self._worker, self._second):
             if worker is not None:
                 worker.restart()
 
@@ -114,6 +127,22 @@ class Workbench:
             self._exact[1].collect()
         return self._second
 
+    def begin_steps(
+        self, model: Model, cuts: Sequence[Op], samples: Sequence[Sequence[Array]], threads: int, rounding: Rounding
+    ) -> None:
+        """Begin to run a model in pieces (`SteppedModel`), up to the first cut."""
+        steps = SteppedModel(model, cuts, self.worker, samples, threads, rounding)
+        steps.run_ahead()
+        self._steps = steps
+
+    def begun_steps(self, model: Model, cuts: Sequence[Op]) -> SteppedModel | None:
+        """A model that was begun, if it is this one with these cuts."""
+        steps = self._steps
+        if steps is None or steps.model is not model or steps.cuts != list(cuts):
+            return None
+        self._steps = None
+        return steps
+
     def find_exact(self, path: str, samples: Sequence[Sequence[Array]]) -> None:
         """Run a model on samples in the process for the result, as long as there is none."""
         self._exact = path, ExactOutputs(self.second_worker(), path, samples)
@@ -134,5 +163,5 @@ class Workbench:
 
     def peak_memory(self) -> int:
         """Largest resident size of the worker so far, bytes."""
-        self._peak = max(self._peak, self.worker.peak_memory())
+        self._peak = max(self._peak, self._worker.peak_memory())
         return self._peak
