@@ -111,9 +111,10 @@ class Cost(NamedTuple):
     memory: int
 
 
-def cost_of(command: list[str], environment: dict[str, str] | None = None) -> Cost:
-    """Run a command to its end."""
+def cost_of(command: list[str], more: Mapping[str, str] | None = None) -> Cost:
+    """Run a command to its end, with more variables; Python may write bytecode, as installed packages have it."""
     peak = 0
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | dict(more or {})
     before, start = os.times(), time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -244,12 +245,8 @@ def draw(model: Path, count: int, out: Path) -> None:
 
 def spent(source: Path, model: Path, samples: Path, out: Path) -> Cost:
     """One whole process of a checkout."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    environment |= {
-        "PYTHONPATH": str(source / "src"),
-        "PYTHONPYCACHEPREFIX": str(out.parent / "bytecode"),
-    }  # as installed packages have
-    return cost_of([sys.executable, "-c", OURS, str(model), str(samples), str(out)], environment)
+    paths = {"PYTHONPATH": str(source / "src"), "PYTHONPYCACHEPREFIX": str(out.parent / "bytecode")}
+    return cost_of([sys.executable, "-c", OURS, str(model), str(samples), str(out)], paths)
 
 
 def compare_commits(commit: str, models: list[Path], counts: list[int], repeats: int) -> None:
