@@ -40,6 +40,7 @@ ROOMS = (
     "repairing",
     "deployment",
     "pages",
+    "fleets",
     "compat",
     "demo",
     "cli",

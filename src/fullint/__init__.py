@@ -32,6 +32,10 @@ if TYPE_CHECKING:
         UsageError,
         VerificationError,
     )
+    from fullint.fleets.jobs import Job
+    from fullint.fleets.manifest import read_manifest
+    from fullint.fleets.pipeline import run_jobs
+    from fullint.fleets.report import FleetReport
     from fullint.frontends.conversion import Converted, convert
     from fullint.frontends.environments import setup
     from fullint.model.tflite import read_model, write_model
@@ -54,6 +58,10 @@ _HOMES = {
     "compare": "comparing.pipeline",
     "CompareReport": "comparing.pipeline",
     "Finding": "auditing.audit",
+    "FleetReport": "fleets.report",
+    "Job": "fleets.jobs",
+    "read_manifest": "fleets.manifest",
+    "run_jobs": "fleets.pipeline",
     "partition": "deployment.partition",
     "PartitionReport": "deployment.partition",
     "readlog": "deployment.logs",
@@ -105,7 +113,9 @@ __all__ = [
     "ConversionError",
     "Converted",
     "Finding",
+    "FleetReport",
     "FullintError",
+    "Job",
     "LogFormatError",
     "LogReport",
     "ModelFormatError",
@@ -137,11 +147,13 @@ __all__ = [
     "partition",
     "plan",
     "quantize",
+    "read_manifest",
     "read_model",
     "readlog",
     "repair",
     "repair_plan",
     "report",
+    "run_jobs",
     "sensitivity",
     "setup",
     "write_c_array",

@@ -14,6 +14,7 @@ from fullint.version import __version__
 _MODULES = {
     "audit": "audit",
     "benchmark": "benchmark",
+    "cache": "fleets",
     "compare": "compare",
     "convert": "frontends",
     "demo": "quantize",

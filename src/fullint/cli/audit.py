@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
+from fullint.cli.fleets import OfFleet, one_model, run_fleet
 from fullint.cli.shell import check_c_array, errors, present, progress, require_output, write_result
+from fullint.errors import UsageError
 from fullint.options import RepairOptions
 
 
 @click.command()
-@click.argument("models", nargs=-1, required=True, type=click.Path(), metavar="MODEL|FOLDER...")
+@option.models
 @click.option("--rule", multiple=True, metavar="NAME,...", help="Show only what these rules find.")
 @option.target
 @click.option(
@@ -29,9 +31,19 @@ from fullint.options import RepairOptions
 @option.samples("Run one MODEL on samples, as in quantize, and say which values saturate, and since which operator.")
 @option.of_samples
 @option.of_workers
+@option.of_fleet("audit")
 @option.output_forms("Print the findings as JSON.")
 def audit(
-    models: tuple[str, ...], rule: tuple[str, ...], target: str, runtime: str | None, fail_on: str, as_json: bool, **options: Any
+    models: tuple[str, ...],
+    rule: tuple[str, ...],
+    target: str,
+    runtime: str | None,
+    fail_on: str,
+    as_json: bool,
+    manifest: str | None,
+    processes: int | None,
+    cache: str | None,
+    **options: Any,
 ) -> None:
     """Find what is not integer in each MODEL, or integer and wrong: why, how much, and the fix. Without -c, nothing is run.
 
@@ -40,6 +52,11 @@ def audit(
       fullint audit half.tflite
     """
     with errors(as_json):
+        asked = OfFleet(manifest, processes, cache)
+        if any(one is not None for one in asked):
+            given = {"rule": list(rule) or None, "target": target, "runtime": runtime, **options}
+            run_fleet("audit", models, None, asked, given, force=False, as_json=as_json)
+        one_model(models)
         from fullint.auditing.audit import audit as run
         from fullint.auditing.rules.base import LEVELS
 
@@ -68,15 +85,25 @@ def explain(rule: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@option.model
+@option.models
 @option.output
 @option.of(RepairOptions)
+@option.of_fleet("repair")
 @click.option("--dry-run", is_flag=True, help="Print what would be fixed and what would be left as it is; write nothing.")
 @option.c_array
 @option.force
 @option.output_forms("Print the report as JSON.")
 def repair(
-    model: str, output: str | None, dry_run: bool, c_array: str | None, force: bool, as_json: bool, **options: Any
+    models: tuple[str, ...],
+    output: str | None,
+    dry_run: bool,
+    c_array: str | None,
+    force: bool,
+    as_json: bool,
+    manifest: str | None,
+    processes: int | None,
+    cache: str | None,
+    **options: Any,
 ) -> None:
     """Make a half-quantized or faulty MODEL all integer; samples (-c) are needed only for ranges the file does not give.
 
@@ -84,7 +111,14 @@ def repair(
     Example:
       fullint repair half.tflite -o repaired.tflite
     """
+    asked = OfFleet(manifest, processes, cache)
+    if asked.wanted(models):
+        with errors(as_json):
+            if dry_run or c_array is not None:
+                raise UsageError("--dry-run and --c-array are for one model")
+            run_fleet("repair", models, output, asked, options, force=force, as_json=as_json)
     with errors(as_json), progress() as bar:
+        model = one_model(models)
         if dry_run:
             from fullint.repairing.pipeline import repair_plan
 

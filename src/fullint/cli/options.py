@@ -53,7 +53,39 @@ def stacked(*decorators: Decorator) -> Decorator:
 
 
 model = click.argument("model", type=click.Path())
-output = click.option("-o", "--output", type=click.Path(dir_okay=False), help="Where to write the result.")
+models = click.argument("models", nargs=-1, type=click.Path(), metavar="MODEL|FOLDER...")
+"""One, several, or folders that hold some."""
+
+
+def of_fleet(command: str) -> Decorator:
+    """Options of a command that can be run on many models."""
+    return stacked(
+        click.option(
+            "--manifest",
+            type=click.Path(dir_okay=False),
+            metavar="FILE",
+            help=f"Models, options and outputs of {command}, as TOML.",
+        ),
+        click.option(
+            "-j",
+            "--jobs",
+            "processes",
+            type=int,
+            metavar="N",
+            help="Models at the same time, where there are several.  [default: half of the cores]",
+        ),
+        click.option(
+            "--cache",
+            type=click.Path(file_okay=False),
+            metavar="DIR",
+            help="Keep finished work here, and do nothing again that is there; see fullint cache.",
+        ),
+    )
+
+
+output = click.option(
+    "-o", "--output", type=click.Path(), help="Where to write the result; a folder, where there are several models."
+)
 force = click.option("--force", is_flag=True, help="Overwrite the output.")
 c_array = click.option(
     "--c-array",

@@ -7,31 +7,53 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
+from fullint.cli.fleets import OfFleet, one_model, run_fleet
 from fullint.cli.shell import check_c_array, check_output, errors, present, progress, require_output, write_result
+from fullint.errors import UsageError
 from fullint.files import write_atomically
 from fullint.options import QuantizeOptions
 from fullint.options.choices import MEMORY_TARGETS, SNIPPET_LANGUAGES
 
 
 @click.command()
-@option.model
+@option.models
 @option.output
 @option.of(QuantizeOptions)
+@option.of_fleet("quantize")
 @click.option("--plan", is_flag=True, help="Print the scale and zero point of every tensor and write nothing.")
 @option.c_array
 @option.force
 @option.output_forms("Print the report as JSON.")
-def quantize(model: str, output: str | None, plan: bool, c_array: str | None, force: bool, as_json: bool, **options: Any) -> None:
+def quantize(
+    models: tuple[str, ...],
+    output: str | None,
+    plan: bool,
+    c_array: str | None,
+    force: bool,
+    as_json: bool,
+    manifest: str | None,
+    processes: int | None,
+    cache: str | None,
+    **options: Any,
+) -> None:
     """Make MODEL all integer: int8 operators, int32 biases, verified and executed.
 
     MODEL is a .tflite; or a .keras, .h5, .onnx or .pt2 file, a SavedModel folder, or module.py:function, which other
-    tools make a float .tflite of first: see `fullint setup` and `fullint convert`.
+    tools make a float .tflite of first: see `fullint setup` and `fullint convert`. Of several, or a folder that holds some,
+    or a manifest, a table says what became of each; one that fails does not stop the others.
 
     \b
     Example:
       fullint quantize model.tflite -c samples.npz -o model_int8.tflite
     """
+    asked = OfFleet(manifest, processes, cache)
+    if asked.wanted(models):
+        with errors(as_json):
+            if plan or c_array is not None:
+                raise UsageError("--plan and --c-array are for one model")
+            run_fleet("quantize", models, output, asked, options, force=force, as_json=as_json)
     with errors(as_json), progress() as bar:
+        model = one_model(models)
         from fullint.runtime.spawn import started_early
 
         if plan:

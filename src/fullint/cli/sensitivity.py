@@ -7,25 +7,44 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
+from fullint.cli.fleets import OfFleet, one_model, run_fleet
 from fullint.cli.shell import check_output, errors, present, progress
+from fullint.errors import UsageError
 from fullint.files import write_atomically
 from fullint.options import SensitivityOptions
 
 
 @click.command()
-@option.model
+@option.models
 @option.of(SensitivityOptions)
+@option.of_fleet("sensitivity")
 @click.option("--csv", type=click.Path(dir_okay=False), metavar="FILE", help="Write the units to a table, a row for each.")
 @option.force
 @option.output_forms("Print the report as JSON.")
-def sensitivity(model: str, csv: str | None, force: bool, as_json: bool, **options: Any) -> None:
+def sensitivity(
+    models: tuple[str, ...],
+    csv: str | None,
+    force: bool,
+    as_json: bool,
+    manifest: str | None,
+    processes: int | None,
+    cache: str | None,
+    **options: Any,
+) -> None:
     """Show what each operator of MODEL costs in accuracy when it is quantized, and what float or int16 would give back.
 
     \b
     Example:
       fullint sensitivity model.tflite -c samples.npz
     """
+    asked = OfFleet(manifest, processes, cache)
+    if asked.wanted(models):
+        with errors(as_json):
+            if csv is not None:
+                raise UsageError("--csv is for one model")
+            run_fleet("sensitivity", models, None, asked, options, force=force, as_json=as_json)
     with errors(as_json), progress() as bar:
+        model = one_model(models)
         if csv is not None:
             check_output(csv, force)
         from fullint.sensitivities.pipeline import sensitivity as run

@@ -76,7 +76,7 @@ def worker_child(limits: Limits) -> Child:
 
 def _started(limits: Limits) -> Child:
     log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": _import_path()}
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": import_path()}
     process = subprocess.Popen(
         [sys.executable, "-c", _BOOT, *limits.arguments(), str(os.getpid()), token(), tempfile.gettempdir()],
         stdin=subprocess.PIPE,
@@ -91,6 +91,6 @@ def _started(limits: Limits) -> Child:
     return Child(process, log)
 
 
-def _import_path() -> str:
+def import_path() -> str:
     """PYTHONPATH for the child, so that it finds the same fullint and the same packages as this process."""
     return os.pathsep.join([str(Path(__file__).parents[2]), *(p for p in sys.path if p)])

@@ -1,0 +1,51 @@
+"""A process that does jobs, one after the other: a line of JSON for each, and a line with its outcome.
+
+    {"command": "quantize", "models": ["/a.tflite"], ...}   -->   {"status": "done", "exit_code": 0, ...}
+
+What anything else prints goes to the error stream. It ends when its input does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import threading
+
+from fullint.fleets.cache import Cache
+from fullint.fleets.jobs import Job
+from fullint.fleets.perform import perform
+from fullint.temporary import remove_own
+
+BOOT = "import sys; sys.path[:] = filter(None, sys.path); from fullint.fleets.child import main; main()"
+"""The current folder is removed from the path, so that a user's file with the name of a module is not imported."""
+
+
+def _watch(pipe: int) -> None:
+    """End at once where the other end of the input is closed: what is running is worth nothing to anybody."""
+    poll = select.poll()
+    poll.register(pipe, 0)  # only whether it is closed
+    poll.poll()
+    remove_own()
+    os._exit(1)
+
+
+def main() -> None:
+    """Serve. Arguments of the command line: the cache's folder, or nothing; "force" to overwrite outputs."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what ends
+    folder, force = sys.argv[1:]
+    cache = Cache(folder) if folder else None
+    source = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    sink = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    os.close(0)
+    os.open(os.devnull, os.O_RDONLY)
+    if hasattr(select, "poll"):
+        threading.Thread(target=_watch, args=(source.fileno(),), daemon=True).start()
+    for line in source:
+        given = json.loads(line)
+        job = Job(given["command"], tuple(given["models"]), given["output"], given["options"])
+        sink.write(json.dumps(perform(job, cache, force=bool(force)).plain(), default=str) + "\n")
+        sink.flush()

@@ -1,0 +1,107 @@
+"""One job done: the call made, its result written, its figures and exit code found; or taken from the cache.
+
+Job --key--> in the cache?  yes: written from there, "kept"
+no:  the call --> result, report --> put into the cache, written, "done"
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fullint.errors import FullintError, OutputExistsError
+from fullint.files import write_atomically
+from fullint.fleets.cache import Cache, CachedWork
+from fullint.fleets.jobs import Job
+from fullint.fleets.keys import key_of
+from fullint.fleets.manifest import call_of
+from fullint.fleets.outcome import JobOutcome
+from fullint.reporting import to_json
+
+_TRACEBACK = "FULLINT_TRACEBACK"
+
+
+def perform(job: Job, cache: Cache | None = None, *, force: bool = False) -> JobOutcome:
+    """Do a job; what goes wrong is part of the outcome.
+
+    Args:
+        job: what to do.
+        cache: of finished work.
+        force: whether an output that is there is overwritten.
+    """
+    start = time.perf_counter()
+
+    def outcome(status: str, code: int, figures: Mapping[str, Any], message: str = "") -> JobOutcome:
+        return JobOutcome(job.models, job.output, status, code, round(time.perf_counter() - start, 3), figures, message)
+
+    try:
+        if job.output is not None and Path(job.output).exists() and not force:
+            raise OutputExistsError(f"{job.output} exists; --force overwrites it")
+        key = key_of(job) if cache is not None else None
+        known = cache.get(key) if cache is not None and key is not None else None
+        entry = known or _called(job)
+        if known is None and cache is not None and key is not None:
+            cache.put(key, entry)
+        if job.output is not None and entry.model is not None:
+            Path(job.output).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(job.output, entry.model, over=force)
+        return outcome("done" if known is None else "kept", entry.exit_code, entry.figures, entry.message)
+    except FullintError as e:
+        return outcome("failed", e.exit_code, {}, str(e))
+    except OSError as e:
+        return outcome("failed", 2, {}, f"{e.strerror or e}{f': {e.filename}' if e.filename else ''}")
+    except MemoryError as e:
+        return outcome("failed", 2, {}, f"there is not enough memory for this: {e}")
+    except Exception as e:
+        if os.environ.get(_TRACEBACK):
+            raise
+        return outcome("failed", 2, {}, f"fullint itself failed ({type(e).__name__}: {e}); please report it")
+
+
+def _called(job: Job) -> CachedWork:
+    """The call made."""
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in job.options.items()}
+    done = call_of(job.command)(*job.models, **options)
+    report, model = getattr(done, "report", done), getattr(done, "model", None)
+    code, figures = SUMMARIES[job.command](report)
+    if model is not None:
+        figures["bytes"] = len(model)
+    warnings = getattr(getattr(report, "result", report), "warnings", ())
+    return CachedWork(model, json.loads(to_json(report)), code, figures, warnings[0] if warnings else "")
+
+
+def _of_result(report: Any) -> tuple[int, dict[str, Any]]:
+    """Of a report of `quantize` or `repair`."""
+    own = getattr(report, "result", report)
+    sqnr = own.certificate.sqnr_db if own.certificate is not None else None
+    return 0, {"float_operators": own.float_operators, "sqnr_db": sqnr}
+
+
+def _of_audit(report: Any) -> tuple[int, dict[str, Any]]:
+    levels = [f.level for f in report.findings]
+    counts = {f"{level}s": levels.count(level) for level in ("error", "warning", "note")}
+    failed = any(file.error for file in report.files)
+    floats = sum(file.float_operators for file in report.files)
+    return 2 if failed else int(counts["errors"] + counts["warnings"] > 0), {"float_operators": floats, **counts}
+
+
+def _of_compare(report: Any) -> tuple[int, dict[str, Any]]:
+    return int(bool(report.suspects)), {"suspects": len(report.suspects)}
+
+
+def _of_sensitivity(report: Any) -> tuple[int, dict[str, Any]]:
+    return 0, {"units": len(report.units), "sqnr_db": report.sqnr_db}
+
+
+SUMMARIES: dict[str, Callable[[Any], tuple[int, dict[str, Any]]]] = {
+    "quantize": _of_result,
+    "repair": _of_result,
+    "audit": _of_audit,
+    "compare": _of_compare,
+    "sensitivity": _of_sensitivity,
+}
+"""Exit code and figures of each command's report."""
