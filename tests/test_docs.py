@@ -19,6 +19,7 @@ from fullint.comparing import report as comparing
 from fullint.deployment import benchmark as bench
 from fullint.deployment import partition as partitions
 from fullint.deployment.logs import analysis
+from fullint.fleets.cache import Cache
 from fullint.frontends.environments import Environment
 from fullint.frontends.report import Conversion
 from fullint.quantization.pipeline import QUANTIZE
@@ -116,6 +117,8 @@ def test_every_command_has_help_with_an_example_that_runs(folder: Path, name: st
             call = [sys.executable, "-m", "fullint", made, "half.tflite", *rest, "--json", "--details"]
             said = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=False)
             (folder / f"{made}.json").write_text(said.stdout)
+    if name == "cache":
+        Cache(folder / "kept").begin()
     words = example[1].replace("model.tflite", "digits.tflite").replace("samples.npz", "calibration.npz").split()
     if name in ELSEWHERE:
         context = COMMANDS[name].make_context(name, words[2:])

@@ -1,7 +1,9 @@
 """Many models in one command: what fits, what fails, what is kept, and what is left of it after a kill."""
 
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 
 import fullint
 from fullint.errors import SamplesError, UsageError
+from fullint.fleets import perform as performing
 from fullint.fleets.cache import Cache, CachedWork
 from fullint.fleets.fitting import require_fitting
 from fullint.fleets.jobs import Job, jobs_of_models
@@ -22,6 +25,7 @@ from fullint.fleets.pipeline import run_jobs
 from fullint.ops.builder import Builder
 
 FULLINT = [sys.executable, "-m", "fullint"]
+HALF = Path(fullint.__file__).parent / "demo" / "half.tflite"
 
 
 def network(seed: int, size: int = 4) -> bytes:
@@ -132,24 +136,70 @@ def test_damaged_entries_are_noticed_and_made_again(folder: Path, damage: str) -
     assert not any(e.damage for e in Cache(folder / "cache").entries())
 
 
+KEYS = [f"{pair}{'0' * 62}" for pair in ("aa", "bb", "cc")]
+
+
 def test_pruning_takes_the_damaged_and_the_oldest(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache")
-    for i, key in enumerate(("aa11", "bb22", "cc33")):
+    for i, key in enumerate(KEYS):
         cache.put(key, CachedWork(bytes(1000), {"n": i}, 0, {}))
         os.utime(cache.folder / key[:2] / key, (1000 + i, 1000 + i))
-    (cache.folder / "bb/bb22/result.tflite").write_bytes(b"")
-    assert [e.key for e in cache.prune()] == ["bb22"]
-    assert [e.key for e in cache.prune(most_bytes=1500)] == ["aa11"]
-    assert [e.key for e in cache.prune(days=1)] == ["cc33"] and list(cache.entries()) == []
+    (cache.folder / "bb" / KEYS[1] / "result.tflite").write_bytes(b"")
+    assert [e.key for e in cache.prune()] == [KEYS[1]]
+    assert [e.key for e in cache.prune(most_bytes=1500)] == [KEYS[0]]
+    assert [e.key for e in cache.prune(days=1)] == [KEYS[2]] and list(cache.entries()) == []
+
+
+@pytest.mark.parametrize("damage", ["deep", "fifo", "file", "link", "list"])
+def test_entries_that_are_no_entries_are_damaged_and_go(tmp_path: Path, damage: str) -> None:
+    cache, key = Cache(tmp_path / "cache"), KEYS[0]
+    cache.put(key, CachedWork(b"model", {}, 0, {}))
+    place = cache.folder / "aa" / key
+    if damage == "deep":
+        (place / "entry.json").write_text("[" * 200_000)
+    elif damage == "fifo":
+        (place / "result.tflite").unlink()
+        os.mkfifo(place / "result.tflite")
+    elif damage == "file":
+        shutil.rmtree(place)
+        place.write_text("")
+    elif damage == "link":
+        place.rename(tmp_path / "elsewhere")
+        place.symlink_to(tmp_path / "elsewhere")
+    else:
+        said = {"version": 1, "key": key, "files": ["report.json"], "exit_code": 0, "figures": {}, "message": ""}
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        (place / "entry.json").write_text(json.dumps({"entry": said, "sha256": digest}))
+    assert [bool(e.damage) for e in cache.entries()] == [True]
+    assert len(cache.prune()) == 1 and list(cache.entries()) == []
+    cache.put(key, CachedWork(b"again", {}, 0, {}))
+    found = cache.get(key)
+    assert found is not None and found.model == b"again"
+
+
+def test_a_folder_with_other_things_is_no_cache(tmp_path: Path) -> None:
+    """What a user has there is left alone."""
+    (tmp_path / "js" / "jslib").mkdir(parents=True)
+    (tmp_path / "js" / "jslib" / "main.js").write_text("precious")
+    for action in ("list", "check", "prune"):
+        done = called("cache", action, str(tmp_path), cwd=tmp_path)
+        assert done.returncode == 2 and "there are other things in it" in done.stderr
+    with pytest.raises(UsageError, match="other things"):
+        Cache(tmp_path)
+    cache = Cache(tmp_path / "kept")
+    cache.put(KEYS[0], CachedWork(None, {}, 0, {}))
+    (cache.folder / "no" / "notes").mkdir(parents=True)
+    cache.prune(days=0)
+    assert (cache.folder / "no" / "notes").is_dir() and (tmp_path / "js/jslib/main.js").read_text() == "precious"
 
 
 def test_of_two_that_put_the_same_the_first_stays(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache")
-    cache.put("aa11", CachedWork(b"one", {}, 0, {}))
-    cache.put("aa11", CachedWork(b"two", {}, 0, {}))
-    found = cache.get("aa11")
+    cache.put(KEYS[0], CachedWork(b"one", {}, 0, {}))
+    cache.put(KEYS[0], CachedWork(b"two", {}, 0, {}))
+    found = cache.get(KEYS[0])
     assert found is not None and found.model == b"one"
-    assert sorted(p.name for p in (cache.folder / "aa").iterdir()) == ["aa11"]
+    assert sorted(p.name for p in (cache.folder / "aa").iterdir()) == [KEYS[0]]
 
 
 def test_keys_tell_what_matters(folder: Path) -> None:
@@ -164,6 +214,14 @@ def test_keys_tell_what_matters(folder: Path) -> None:
     assert key != key_of(first)
     (folder / "samples.npz").write_bytes(data)
     assert key == key_of(first)
+    by_key = Job("quantize", first.models, None, {"samples": f"x={folder}/samples.npz"})
+    assert key_of(by_key) not in (None, key)
+    (folder / "plain.toml").write_text('[options]\neffort = "fast"\n')
+    (folder / "with_samples.toml").write_text('[options]\nsamples = "samples.npz"\n')
+    found = [key_of(Job("quantize", first.models, None, {"recipe": f"{folder}/{n}.toml"})) for n in ("plain", "with_samples")]
+    assert found[0] is not None and found[1] is None
+    (folder / "net.keras").write_bytes(b"a network of Keras")
+    assert key_of(Job("quantize", (str(folder / "net.keras"),), None, {})) is None
     (folder / "more.py").write_text("def give(): ...")
     assert key_of(Job("quantize", first.models, None, {"samples": f"{folder}/more.py:give"})) is None
 
@@ -177,11 +235,18 @@ def test_samples_must_fit_all_models(folder: Path) -> None:
 def test_results_of_the_same_name_are_refused(folder: Path) -> None:
     given = [folder / "models" / "a.tflite", folder / "models" / "deep" / "a.tflite"]
     with pytest.raises(UsageError, match="would both become"):
-        jobs_of_models("quantize", given, folder / "out", {})
+        run_jobs(jobs_of_models("quantize", given, folder / "out", {}))
+    twice = [
+        Job("quantize", (str(m),), str(folder / out), {}) for m, out in zip(given, ("x.tflite", "out/../x.tflite"), strict=True)
+    ]
+    with pytest.raises(UsageError, match="would both become"):
+        run_jobs(twice)
+    with pytest.raises(UsageError, match="would take the place of a model"):
+        run_jobs([Job("quantize", (str(given[0]),), str(given[1]), {}), Job("quantize", (str(given[1]),), str(folder / "y"), {})])
     (folder / "empty").mkdir()
     with pytest.raises(UsageError, match="no model found"):
         jobs_of_models("quantize", [folder / "empty"], folder / "out", {})
-    with pytest.raises(UsageError, match="this is a file"):
+    with pytest.raises(UsageError, match="and this is none"):
         jobs_of_models("quantize", given[:1], given[0], {})
     with pytest.raises(UsageError, match="give -o FOLDER"):
         jobs_of_models("quantize", given[:1], None, {})
@@ -227,6 +292,7 @@ def test_a_manifest_says_what_becomes_of_each(folder: Path) -> None:
         (('command = "quantize"', 'command = "compare"'), 'it is a manifest of "compare"'),
         (("schema_version = 1", "schema_version = 7"), "schema_version 7"),
         (("[[models]]", "[[model]]"), "model"),
+        (("threads = 1", "seed = 2020-01-01"), "seed must be text, a number"),
     ],
 )
 def test_what_a_manifest_cannot_say(folder: Path, change: tuple[str, str], says: str) -> None:
@@ -269,11 +335,78 @@ def test_commands_on_many_models(folder: Path) -> None:
         (("quantize", "--manifest", "missing.toml"), "No such file"),
         (("compare", "models/a.tflite"), "give FLOAT and INT"),
         (("cache", "list", "models/a.tflite"), "is a file"),
+        (("cache", "check", "nowhere"), "no cache of fullint"),
+        (("cache", "prune", "nowhere", "--days", "nan"), "from 0 on"),
+        (("cache", "prune", "nowhere", "--most-bytes", "-1"), "from 0 on"),
+        (("audit", "models", "-j", "1", "--details"), "details are for --json"),
     ],
 )
 def test_bad_use_is_one_sentence(folder: Path, words: tuple[str, ...], says: str) -> None:
     done = called(*words, cwd=folder)
     assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_file_that_changes_meanwhile_is_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = iter(("a" * 64, "b" * 64))
+    monkeypatch.setattr(performing, "key_of", lambda job: next(keys))
+    outcome = performing.perform(jobs(folder)[0], Cache(folder / "cache"))
+    assert outcome.status == "failed" and "changed meanwhile" in outcome.message
+    assert list(Cache(folder / "cache").entries()) == [] and not (folder / "out").exists()
+
+
+def test_a_run_goes_on_without_force_where_outputs_are_those_of_the_cache(folder: Path) -> None:
+    run_jobs(jobs(folder), 2, cache=folder / "cache")
+    again = run_jobs(jobs(folder), 2, cache=folder / "cache")
+    assert {job.status for job in again.jobs} == {"kept"} and again.exit_code == 0
+    (folder / "out" / "b_int8.tflite").write_bytes(b"another")
+    last = run_jobs(jobs(folder), 2, cache=folder / "cache")
+    assert [job.status for job in last.jobs] == ["kept", "failed", "kept"]
+    assert (folder / "out" / "b_int8.tflite").read_bytes() == b"another"
+
+
+def test_places_that_cannot_be_written_are_found_before_the_work(folder: Path) -> None:
+    file = folder / "samples.npz"
+    for out, cache in ((folder / "out", file), (folder / "out", file / "below"), (file / "below", None)):
+        with pytest.raises(UsageError):
+            run_jobs(jobs_of_models("quantize", [folder / "models"], out, options(folder)), 1, cache=cache)
+    assert not (folder / "out").exists()
+
+
+def test_what_a_run_has_made_is_not_taken_for_models(folder: Path) -> None:
+    within = folder / "models" / "out"
+    for _ in range(2):
+        given = jobs_of_models("quantize", [folder / "models"], within, options(folder), [folder / "models" / "kept"])
+        assert len(given) == 3
+        run_jobs(given, 2, cache=folder / "models" / "kept", force=True)
+
+
+def test_folders_that_are_models_are_not_searched_and_empty_ones_are_named(folder: Path) -> None:
+    (folder / "saved").mkdir()
+    (folder / "saved" / "saved_model.pb").write_bytes(b"")
+    found = jobs_of_models("quantize", [folder / "saved", folder / "models" / "a.tflite"], folder / "out", {})
+    assert [Path(job.models[0]).name for job in found] == ["saved", "a.tflite"]
+
+
+def test_labels_by_name_and_what_fails_an_audit(folder: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    np.savez(folder / "labelled.npz", x=x, right=np.zeros(30, np.int64), wrong=np.ones(30, np.int64))
+    given = [jobs(folder, samples=str(folder / "labelled.npz"), labels=name)[0] for name in ("right", "wrong")]
+    assert all(run_jobs([job], 1, force=True).exit_code == 0 for job in given)
+    assert key_of(given[0]) != key_of(given[1])
+    (folder / "half.tflite").write_bytes(HALF.read_bytes())
+    for level, code in (("error", 0), ("warning", 1)):
+        done = called("audit", "half.tflite", "-j", "1", "--fail-on", level, cwd=folder)
+        alone = called("audit", "half.tflite", "--fail-on", level, cwd=folder)
+        assert done.returncode == alone.returncode, (level, code)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_who_cannot_be_told_goes_without(folder: Path) -> None:
+    (folder / "models" / "b.tflite").write_bytes(network(2)[:300])
+    words = [*FULLINT, "quantize", "models", "-c", "samples.npz", "-o", "out", "-j", "1"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, stderr=full, check=False)
+    assert done.returncode == 2 and len(list((folder / "out").rglob("*.tflite"))) == 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

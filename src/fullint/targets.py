@@ -88,6 +88,8 @@ def names_of_targets(text: str) -> tuple[str, ...]:
     Raises:
         UsageError: one of them is unknown, or there is none.
     """
+    if not isinstance(text, str):
+        raise UsageError(f"target must be {', '.join(TARGETS)}, or several joined by commas, not {text!r}")
     names = tuple(part.strip() for part in text.split(","))
     unknown = [n for n in names if n.partition(":")[0] not in TARGETS]
     if unknown:

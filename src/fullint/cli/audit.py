@@ -54,7 +54,7 @@ def audit(
     with errors(as_json):
         asked = OfFleet(manifest, processes, cache)
         if any(one is not None for one in asked):
-            given = {"rule": list(rule) or None, "target": target, "runtime": runtime, **options}
+            given = {"rule": list(rule) or None, "target": target, "runtime": runtime, "fail_on": fail_on, **options}
             run_fleet("audit", models, None, asked, given, force=False, as_json=as_json)
         one_model(models)
         from fullint.auditing.audit import audit as run

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import EVERY_SECONDS, errors, present
+from fullint.cli.shell import EVERY_SECONDS, errors, present, require_json_for_details
 from fullint.errors import UsageError
+from fullint.printable import shown
 
 if TYPE_CHECKING:
     from fullint.fleets.outcome import JobOutcome
@@ -36,7 +39,8 @@ class OfFleet(NamedTuple):
 
     def wanted(self, models: Sequence[str]) -> bool:
         """Whether a command line is about many models, or asks for what only these have."""
-        folder = len(models) == 1 and Path(models[0]).is_dir() and not (Path(models[0]) / "saved_model.pb").exists()
+        folder = len(models) == 1 and models[0] != "" and os.path.isdir(models[0])  # noqa: PTH112 - false for no name
+        folder = folder and not Path(models[0], "saved_model.pb").exists()
         return len(models) > 1 or folder or any(asked is not None for asked in self)
 
 
@@ -51,9 +55,10 @@ def run_fleet(
     as_json: bool,
 ) -> NoReturn:
     """Run a command on many models, print what became of each, and exit with the worst code."""
+    require_json_for_details(as_json)
     manifest = asked.manifest
     from fullint.fleets.fitting import require_fitting
-    from fullint.fleets.jobs import absolute, jobs_of_models
+    from fullint.fleets.jobs import absolute, jobs_of_models, require_apart
     from fullint.fleets.manifest import read_manifest
     from fullint.fleets.pipeline import run_jobs
 
@@ -62,8 +67,10 @@ def run_fleet(
     if manifest is not None:
         jobs = read_manifest(manifest, command, absolute(options))
     else:
-        jobs = jobs_of_models(command, models, output, options)
-        require_fitting(jobs)
+        leave_out = [asked.cache] if asked.cache is not None else []
+        jobs = jobs_of_models(command, models, output, options, leave_out)
+    require_apart(jobs)
+    require_fitting(jobs)
     with _told(len(jobs)) as told:
         report = run_jobs(jobs, asked.processes, cache=asked.cache, force=force, told=told)
     present(report, as_json)
@@ -75,7 +82,7 @@ def _told(count: int) -> Iterator[Told]:
     """Progress on standard error: a bar with an estimate on a terminal, else a line now and then; failures at once."""
     start, last = time.monotonic(), [0.0]
 
-    def line(done: int, total: int, outcome: JobOutcome) -> str:
+    def line(done: int, total: int) -> str:
         left = (time.monotonic() - start) / done * (total - done)
         return f"{done} of {total} done, about {left:.0f} s left"
 
@@ -86,11 +93,12 @@ def _told(count: int) -> Iterator[Told]:
     if sys.stderr is None or not sys.stderr.isatty():
 
         def lines(done: int, total: int, outcome: JobOutcome) -> None:
-            if text := failed(outcome):
-                click.echo(text, err=True)
-            if time.monotonic() - last[0] >= EVERY_SECONDS and done < total:
-                last[0] = time.monotonic()
-                click.echo(line(done, total, outcome), err=True)
+            with suppress(OSError):  # who cannot be told goes without
+                if text := failed(outcome):
+                    click.echo(shown(text), err=True)
+                if time.monotonic() - last[0] >= EVERY_SECONDS and done < total:
+                    last[0] = time.monotonic()
+                    click.echo(line(done, total), err=True)
 
         yield lines
         return
@@ -130,7 +138,10 @@ def cache(action: str, folder: str, days: float | None, most_bytes: int | None, 
 
         if action != "prune" and (days is not None or most_bytes is not None):
             raise UsageError("--days and --most-bytes are for prune")
-        opened = Cache(folder)
+        for name, value in (("--days", days), ("--most-bytes", most_bytes)):
+            if value is not None and not 0 <= value < math.inf:
+                raise UsageError(f"{name} must be a number from 0 on, not {value}")
+        opened = Cache(folder).require()
         found = opened.prune(days=days, most_bytes=most_bytes) if action == "prune" else list(opened.entries())
         report = CacheReport(action, str(opened.folder), tuple(found))
         present(report, as_json)

@@ -124,8 +124,7 @@ def present(
     context = click.get_current_context()
     files, details = _asked(context), bool(context.meta.get(DETAILS))
     document = None
-    if details and not as_json:
-        raise UsageError("details are for --json: add it (or --html FILE, which has them)")
+    require_json_for_details(as_json)
     if files or details:
         from fullint.model.tflite import is_tflite
         from fullint.pages.page import pictured, reading_of
@@ -143,6 +142,12 @@ def present(
         show(report.to_json(document if details else None))
     else:
         show_document(report.document())
+
+
+def require_json_for_details(as_json: bool) -> None:
+    """Raise UsageError where details were asked for, and nothing will have them."""
+    if click.get_current_context().meta.get(DETAILS) and not as_json:
+        raise UsageError("details are for --json: add it (or --html FILE, which has them)")
 
 
 def _asked(context: click.Context) -> dict[str, str]:

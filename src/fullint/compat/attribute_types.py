@@ -70,6 +70,7 @@ class ConverterAttributes:
         num_samples: int | None
         threads: int | None
         effort: str
+        certify: str
         min_sqnr: float
         keep_float: str | int | Sequence[str | int] | None
         int16: str | int | Sequence[str | int] | None

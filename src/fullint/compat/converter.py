@@ -44,7 +44,7 @@ class TFLiteConverter(ConverterAttributes):
     """A replacement for tf.lite.TFLiteConverter that returns an all-integer model, or raises an error that says why not.
 
     It has TensorFlow's attributes (see `fullint.compat`); values that are not supported raise UsageError. `num_samples`,
-    `seed`, `drop_outliers`, `strict_samples`, `threads`, `effort`, `min_sqnr`, `keep_float`, `int16`, `split_outputs`,
+    `seed`, `drop_outliers`, `strict_samples`, `threads`, `effort`, `certify`, `min_sqnr`, `keep_float`, `int16`, `split_outputs`,
     `ranges`, `mixed`, `recipe`, `allow_lost`, `target`, `shape` and `batch` are fullint's own. After `convert()`, `report` is the
     report of `fullint.quantize`, `float_model` the float `.tflite`, and `conversion` says how that was made.
     """

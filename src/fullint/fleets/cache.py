@@ -4,6 +4,8 @@
                    result.tflite
                    report.json
 
+    CACHE/fullint-cache           says what the folder is
+
 An entry is made in a folder of its own and then given its name, so that it is whole or not there. What was damaged since is
 noticed by its hashes, taken away, and made again.
 """
@@ -13,7 +15,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,10 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from fullint.errors import UsageError
-from fullint.temporary import folder_beside, remove_left
+from fullint.temporary import beside, folder_beside, remove_left
 
 ENTRY_VERSION = 1
-ENTRY, MODEL, REPORT = "entry.json", "result.tflite", "report.json"
+ENTRY, MODEL, REPORT, MARK = "entry.json", "result.tflite", "report.json", "fullint-cache"
+_KEY = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,26 +70,55 @@ class Kept:
 
 
 class Cache:
-    """The folder; made when something is put into it.
+    """The folder; it has a file that says what it is.
 
     Args:
         folder: its path.
+
+    Raises:
+        UsageError: it is no folder, or one with other things in it.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).absolute()
         if self.folder.exists() and not self.folder.is_dir():
             raise UsageError(f"{folder}: a cache is a folder, and this is a file")
+        if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / MARK).is_file():
+            raise UsageError(f"{folder}: there are other things in it: name a folder that is empty, or that fullint made")
+
+    def require(self) -> Cache:
+        """The cache, if it is there.
+
+        Raises:
+            UsageError: it is not.
+        """
+        if not (self.folder / MARK).is_file():
+            raise UsageError(f"{self.folder}: no cache of fullint")
+        return self
+
+    def begin(self) -> None:
+        """Make the folder, and see whether it can be written.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with beside(self.folder / MARK) as made:
+                made.write_text("results that fullint has made: see `fullint cache`\n")
+                made.replace(self.folder / MARK)
+        except OSError as e:
+            raise UsageError(f"{self.folder}: a cache cannot be written there: {e.strerror or e}") from e
 
     def get(self, key: str) -> CachedWork | None:
         """What was put there, None where it is not there or damaged; what is damaged is taken away."""
         place = self._place(key)
-        if not place.is_dir():
+        if not os.path.lexists(place):
             return None
         try:
             return _read(place)
         except _DamagedError:
-            shutil.rmtree(place, ignore_errors=True)
+            _take_away(place)
             return None
 
     def put(self, key: str, entry: CachedWork) -> None:
@@ -92,10 +127,12 @@ class Cache:
         Raises:
             OSError: the folder cannot be written.
         """
+        if not (self.folder / MARK).is_file():
+            self.begin()
         place = self._place(key)
         place.parent.mkdir(parents=True, exist_ok=True)
         with folder_beside(place) as made:
-            files = {REPORT: json.dumps(entry.report, ensure_ascii=False).encode()}
+            files = {REPORT: json.dumps(entry.report).encode()}
             if entry.model is not None:
                 files[MODEL] = entry.model
             for name, data in files.items():
@@ -123,8 +160,8 @@ class Cache:
             except _DamagedError as e:
                 damage = str(e)
             with contextlib.suppress(OSError):
-                files = [p.stat() for p in place.iterdir() if p.is_file()]
-                yield Kept(place.name, sum(f.st_size for f in files), place.stat().st_mtime, damage)
+                files = [p.lstat() for p in place.iterdir()] if place.is_dir() else []
+                yield Kept(place.name, sum(f.st_size for f in files), place.lstat().st_mtime, damage)
 
     def prune(self, *, days: float | None = None, most_bytes: int | None = None) -> list[Kept]:
         """Take away what is damaged, older than so many days, or, the oldest first, more than so many bytes; what was taken."""
@@ -134,10 +171,11 @@ class Cache:
         for e in kept:
             old = days is not None and time.time() - e.made > days * 86_400
             if e.damage or old or (most_bytes is not None and total > most_bytes):
-                shutil.rmtree(self._place(e.key), ignore_errors=True)
-                total -= e.bytes
-                gone.append(e)
-        for folder in (self.folder, *self.folder.glob("??")):
+                _take_away(self._place(e.key))
+                if not os.path.lexists(self._place(e.key)):
+                    total -= e.bytes
+                    gone.append(e)
+        for folder in self.folder.glob("??"):
             remove_left(folder)
         return gone
 
@@ -145,7 +183,15 @@ class Cache:
         return self.folder / key[:2] / key
 
     def _places(self) -> list[Path]:
-        return sorted(p for p in self.folder.glob("??/*") if p.is_dir() and not p.name.startswith("."))
+        return sorted(p for p in self.folder.glob("??/*") if _KEY.fullmatch(p.name) and p.name[:2] == p.parent.name)
+
+
+def _take_away(place: Path) -> None:
+    with contextlib.suppress(OSError):
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            place.unlink()
 
 
 class _DamagedError(Exception):
@@ -154,16 +200,24 @@ class _DamagedError(Exception):
 
 def _read(place: Path) -> CachedWork:
     try:
-        outer = json.loads((place / ENTRY).read_text())
+        outer = json.loads(_bytes_of(place / ENTRY))
         said = outer["entry"]
         if hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest() != outer["sha256"]:
             raise _DamagedError(f"{ENTRY} was changed")
         if said["version"] != ENTRY_VERSION or said["key"] != place.name:
             raise _DamagedError(f"{ENTRY} is that of another entry")
-        data = {name: (place / name).read_bytes() for name in said["files"]}
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise _DamagedError(f"a file is missing or no longer what it was ({e})") from e
-    for name, digest in said["files"].items():
-        if hashlib.sha256(data[name]).hexdigest() != digest:
-            raise _DamagedError(f"{name} was changed")
-    return CachedWork(data.get(MODEL), json.loads(data[REPORT]), said["exit_code"], said["figures"], said["message"])
+        data = {name: _bytes_of(place / name) for name in (REPORT, MODEL) if name in said["files"]}
+        for name, digest in said["files"].items():
+            if hashlib.sha256(data[name]).hexdigest() != digest:
+                raise _DamagedError(f"{name} was changed")
+        report = json.loads(data[REPORT])
+        return CachedWork(data.get(MODEL), report, int(said["exit_code"]), dict(said["figures"]), str(said["message"]))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
+        raise _DamagedError(f"a file is missing or no longer what it was ({type(e).__name__})") from e
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Raises OSError for what is no file: a FIFO would be waited for forever."""
+    if path.parent.is_symlink() or not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError("no file")
+    return path.read_bytes()

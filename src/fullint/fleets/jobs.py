@@ -6,6 +6,7 @@ manifest.toml              --read_manifest-->    Job  Job ...
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,10 @@ COMMANDS = {
     "sensitivity": Command("fullint.sensitivities.pipeline", "sensitivity"),
 }
 _SUFFIX = ".tflite"
+OF_SUMMARIES = ("fail_on",)
+"""Options that say what counts as a failure, and that the call does not have."""
+SAVED_MODEL = "saved_model.pb"
+"""What makes a folder a model of TensorFlow."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,17 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What messages call it: its first model."""
-        return Path(self.models[0]).name
+        """What messages call it: its models."""
+        return " and ".join(Path(m).name for m in self.models)
 
 
-def jobs_of_models(command: str, given: Sequence[str | Path], folder: str | Path | None, options: Mapping[str, Any]) -> list[Job]:
+def jobs_of_models(
+    command: str,
+    given: Sequence[str | Path],
+    folder: str | Path | None,
+    options: Mapping[str, Any],
+    leave_out: Sequence[str | Path] = (),
+) -> list[Job]:
     """A job for each model.
 
     Args:
@@ -72,37 +83,76 @@ def jobs_of_models(command: str, given: Sequence[str | Path], folder: str | Path
         given: paths of models, or folders that hold some.
         folder: where results go.
         options: of all of them.
+        leave_out: folders that are not searched, besides that of the results.
 
     Raises:
-        UsageError: there is no model, or two results would have the same name, or results have no place to go.
+        UsageError: there is no model, or results have no place to go.
     """
     suffix = COMMANDS[command].suffix
     if suffix and folder is None:
         raise UsageError("where should the results go? give -o FOLDER")
-    if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
-        raise UsageError(f"{folder}: the results of several models go to a folder, and this is a file")
+    if folder is not None and (str(folder) in ("", "-") or (Path(folder).exists() and not Path(folder).is_dir())):
+        raise UsageError(f'"{folder}": the results of several models go to a folder, and this is none')
+    apart = [*leave_out, *([folder] if folder is not None else [])]
     found: list[tuple[Path, Path]] = []
     for path in map(Path, given):
         check_name(path)
-        found += [(model, model.relative_to(path)) for model in _models_in(path)] if path.is_dir() else [(path, Path(path.name))]
+        searched = path.is_dir() and not (path / SAVED_MODEL).exists()
+        models = _models_in(path, apart) if searched else [path]
+        if not models:
+            raise UsageError(f"{path}: no model found in it ({_SUFFIX})")
+        found += [(model, model.relative_to(path) if searched else Path(path.name)) for model in models]
     if not found:
         raise UsageError(f"no model found: give {_SUFFIX} files, or folders that contain some")
-    jobs: list[Job] = []
-    by_output: dict[str, Path] = {}
+    jobs = []
     for model, below in found:
-        output = str((Path(folder) / below.with_name(f"{below.stem}{suffix}{_SUFFIX}")).absolute()) if suffix and folder else None
-        if output is not None and output in by_output:
-            raise UsageError(
-                f"{model} and {by_output[output]} would both become {output}: put them into a manifest, with an output each"
-            )
-        if output is not None:
-            by_output[output] = model
-        jobs.append(Job(command, (str(model.absolute()),), output, absolute(options)))
+        output = normal(Path(folder) / below.with_name(f"{below.stem}{suffix}{_SUFFIX}")) if suffix and folder else None
+        jobs.append(Job(command, (normal(model),), output, absolute(options)))
     return jobs
 
 
-def _models_in(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob(f"*{_SUFFIX}") if p.is_file() and is_tflite(p))
+def require_apart(jobs: Sequence[Job]) -> None:
+    """Raise UsageError where two results would be one, or a result would take the place of a model, or of a folder."""
+    models = {os.path.realpath(m): m for job in jobs for m in job.models}
+    taken: dict[str, Job] = {}
+    for job in jobs:
+        if job.output is None:
+            continue
+        check_name(job.output)
+        place = os.path.realpath(job.output)
+        if place in models:
+            raise UsageError(f"{job.output}: the result of {job.name} would take the place of a model; name another output")
+        if place in taken:
+            both = f"{job.models[0]} and {taken[place].models[0]} would both become {job.output}"
+            raise UsageError(f"{both}: put them into a manifest, with an output each")
+        if Path(place).is_dir():
+            raise UsageError(f"{job.output}: cannot be written: it is a folder")
+        taken[place] = job
+        _require_folder(Path(place).parent)
+
+
+def _require_folder(folder: Path) -> None:
+    """Raise UsageError where a folder is not there and cannot be made, or takes no files."""
+    above = folder
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder}: results cannot be written there")
+
+
+def _models_in(folder: Path, apart: Sequence[str | Path]) -> list[Path]:
+    gone = [os.path.realpath(p) for p in apart]
+
+    def within(path: Path) -> bool:
+        place = os.path.realpath(path)
+        return any(place.startswith(f"{one}{os.sep}") for one in gone)
+
+    return sorted(p for p in folder.rglob(f"*{_SUFFIX}") if p.is_file() and is_tflite(p) and not within(p))
+
+
+def normal(path: Path) -> str:
+    """An absolute path without steps back."""
+    return os.path.normpath(path.absolute())
 
 
 PATHS = ("samples", "labels", "recipe")
@@ -111,17 +161,21 @@ PATHS = ("samples", "labels", "recipe")
 
 def absolute(options: Mapping[str, Any], base: Path | None = None) -> dict[str, Any]:
     """Options whose paths do not depend on the current folder."""
-    return {name: _absolute(value, base or Path.cwd()) if name in PATHS else value for name, value in options.items()}
+    where = base or Path.cwd()
+    return {n: _absolute(v, where, there=n == "labels") if n in PATHS else v for n, v in options.items()}
 
 
-def _absolute(value: Any, base: Path) -> Any:
+def _absolute(value: Any, base: Path, *, there: bool = False) -> Any:
     if isinstance(value, Mapping):
-        return {key: _absolute(one, base) for key, one in value.items()}
+        return {key: _absolute(one, base, there=there) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_absolute(one, base) for one in value]
+        return [_absolute(one, base, there=there) for one in value]
     if not isinstance(value, str | Path):
         return value
+    known = (base / str(value)).exists()
+    if there and not known:  # labels may be the name of an array of the samples, or "folders"
+        return str(value)
     key, equals, path = str(value).partition("=")
-    if equals and not (base / str(value)).exists():  # KEY=DATA, KEY a signature
-        return f"{key}={base / path}"
-    return str(base / value)
+    if equals and not known:  # KEY=DATA, KEY a signature
+        return f"{key}={normal(base / path)}"
+    return normal(base / value)

@@ -17,6 +17,7 @@ Paths are relative to the manifest's folder.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from inspect import signature
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from fullint.errors import UsageError
-from fullint.fleets.jobs import COMMANDS, Job, absolute
+from fullint.fleets.jobs import COMMANDS, OF_SUMMARIES, Job, absolute, normal
 from fullint.options.toml_tables import read_toml, require_known
 
 MANIFEST_VERSION = 1
@@ -59,6 +60,7 @@ def read_manifest(path: str | Path, command: str, options: Mapping[str, Any] | N
         raise UsageError(f'{where}: it is a manifest of "{tables["command"]}", and not of {command}')
     base = Path(path).absolute().parent
     known = [name for name in signature(call_of(command)).parameters if name not in _LEFT_OUT]
+    known += OF_SUMMARIES if command == "audit" else ()
     common = _table(tables.get("options", {}), f"{where}, options")
     require_known(common, known, f"{where}, options")
     rows = tables.get("models", [])
@@ -74,7 +76,18 @@ def read_manifest(path: str | Path, command: str, options: Mapping[str, Any] | N
 def _table(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise UsageError(f"{where}: must be a table")
+    for name, one in value.items():
+        _require_plain(one, f"{where}: {name}")
     return value
+
+
+def _require_plain(value: Any, where: str) -> None:
+    """Raise UsageError where a value is none that JSON has: a date, or a number that is not finite."""
+    if isinstance(value, Mapping | list):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            _require_plain(one, where)
+    elif not isinstance(value, str | bool | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+        raise UsageError(f"{where} must be text, a number, true or false, or a list of these, not {value}")
 
 
 def _job(command: str, row: Mapping[str, Any], shared: Mapping[str, Any], known: list[str], base: Path, where: str) -> Job:
@@ -90,5 +103,5 @@ def _job(command: str, row: Mapping[str, Any], shared: Mapping[str, Any], known:
     if surplus:
         raise UsageError(f"{where}: {command} has no {surplus[0]}")
     own = absolute({name: value for name, value in row.items() if name in known}, base)
-    output = str(base / row["output"]) if wanted.suffix else None
-    return Job(command, tuple(str(base / row[name]) for name in names), output, {**shared, **own})
+    output = normal(base / row["output"]) if wanted.suffix else None
+    return Job(command, tuple(normal(base / row[name]) for name in names), output, {**shared, **own})

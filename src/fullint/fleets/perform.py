@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fullint.errors import FullintError, OutputExistsError
+from fullint.auditing.rules.base import LEVELS
+from fullint.errors import FullintError, OutputExistsError, SamplesError
 from fullint.files import write_atomically
 from fullint.fleets.cache import Cache, CachedWork
-from fullint.fleets.jobs import Job
+from fullint.fleets.jobs import OF_SUMMARIES, Job
 from fullint.fleets.keys import key_of
 from fullint.fleets.manifest import call_of
 from fullint.fleets.outcome import JobOutcome
@@ -39,17 +40,24 @@ def perform(job: Job, cache: Cache | None = None, *, force: bool = False) -> Job
         return JobOutcome(job.models, job.output, status, code, round(time.perf_counter() - start, 3), figures, message)
 
     try:
-        if job.output is not None and Path(job.output).exists() and not force:
-            raise OutputExistsError(f"{job.output} exists; --force overwrites it")
         key = key_of(job) if cache is not None else None
         known = cache.get(key) if cache is not None and key is not None else None
-        entry = known or _called(job)
-        if known is None and cache is not None and key is not None:
-            cache.put(key, entry)
-        if job.output is not None and entry.model is not None:
+        there = job.output is not None and Path(job.output).exists() and not force
+        if there and not (known is not None and known.model == Path(job.output or "").read_bytes()):
+            raise OutputExistsError(f"{job.output} exists; --force overwrites it")
+        work = known or _called(job)
+        if known is None and key is not None and key_of(job) != key:
+            raise SamplesError("a file that it reads was changed meanwhile; run again when that is complete")
+        if job.output is not None and work.model is not None and not there:
             Path(job.output).parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(job.output, entry.model, over=force)
-        return outcome("done" if known is None else "kept", entry.exit_code, entry.figures, entry.message)
+            write_atomically(job.output, work.model, over=force)
+        message = work.message
+        if known is None and cache is not None and key is not None:
+            try:
+                cache.put(key, work)
+            except OSError as e:
+                message = f"not kept in the cache: {e.strerror or e}"
+        return outcome("done" if known is None else "kept", work.exit_code, work.figures, message)
     except FullintError as e:
         return outcome("failed", e.exit_code, {}, str(e))
     except OSError as e:
@@ -64,40 +72,41 @@ def perform(job: Job, cache: Cache | None = None, *, force: bool = False) -> Job
 
 def _called(job: Job) -> CachedWork:
     """The call made."""
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in job.options.items()}
+    options = {n: tuple(v) if isinstance(v, list) else v for n, v in job.options.items() if n not in OF_SUMMARIES}
     done = call_of(job.command)(*job.models, **options)
     report, model = getattr(done, "report", done), getattr(done, "model", None)
-    code, figures = SUMMARIES[job.command](report)
+    code, figures = SUMMARIES[job.command](report, job.options)
     if model is not None:
         figures["bytes"] = len(model)
     warnings = getattr(getattr(report, "result", report), "warnings", ())
     return CachedWork(model, json.loads(to_json(report)), code, figures, warnings[0] if warnings else "")
 
 
-def _of_result(report: Any) -> tuple[int, dict[str, Any]]:
+def _of_result(report: Any, options: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     """Of a report of `quantize` or `repair`."""
     own = getattr(report, "result", report)
     sqnr = own.certificate.sqnr_db if own.certificate is not None else None
     return 0, {"float_operators": own.float_operators, "sqnr_db": sqnr}
 
 
-def _of_audit(report: Any) -> tuple[int, dict[str, Any]]:
+def _of_audit(report: Any, options: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     levels = [f.level for f in report.findings]
     counts = {f"{level}s": levels.count(level) for level in ("error", "warning", "note")}
     failed = any(file.error for file in report.files)
     floats = sum(file.float_operators for file in report.files)
-    return 2 if failed else int(counts["errors"] + counts["warnings"] > 0), {"float_operators": floats, **counts}
+    fails = LEVELS[LEVELS.index(options.get("fail_on") or "warning") :]
+    return 2 if failed else int(any(level in fails for level in levels)), {"float_operators": floats, **counts}
 
 
-def _of_compare(report: Any) -> tuple[int, dict[str, Any]]:
+def _of_compare(report: Any, options: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     return int(bool(report.suspects)), {"suspects": len(report.suspects)}
 
 
-def _of_sensitivity(report: Any) -> tuple[int, dict[str, Any]]:
+def _of_sensitivity(report: Any, options: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     return 0, {"units": len(report.units), "sqnr_db": report.sqnr_db}
 
 
-SUMMARIES: dict[str, Callable[[Any], tuple[int, dict[str, Any]]]] = {
+SUMMARIES: dict[str, Callable[[Any, Mapping[str, Any]], tuple[int, dict[str, Any]]]] = {
     "quantize": _of_result,
     "repair": _of_result,
     "audit": _of_audit,

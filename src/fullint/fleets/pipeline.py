@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from fullint.errors import UsageError
-from fullint.fleets.jobs import Job
+from fullint.fleets.cache import Cache
+from fullint.fleets.jobs import Job, require_apart
 from fullint.fleets.local_pool import outcomes
 from fullint.fleets.outcome import JobOutcome
 from fullint.fleets.report import FleetReport
@@ -39,13 +40,17 @@ def run_jobs(
         told: of each that ends.
 
     Raises:
-        UsageError: there are no jobs, or `processes` makes no sense.
+        UsageError: there are no jobs, `processes` makes no sense, or outputs or the cache cannot be written.
     """
     if not jobs:
         raise UsageError("there is nothing to do: no model was given")
     count = processes if processes is not None else max(1, (os.cpu_count() or 1) // 2)
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise UsageError(f"jobs must be a whole number from 1 on, not {count!r}")
+    require_apart(jobs)
+    if cache is not None:
+        Cache(cache).begin()
+    count = min(count, len(jobs))
     jobs = [_with_threads(job, max(1, (os.cpu_count() or 1) // count)) for job in jobs]
     start = time.perf_counter()
     found: dict[int, JobOutcome] = {}
@@ -54,7 +59,7 @@ def run_jobs(
         if told is not None:
             told(len(found), len(jobs), outcome)
     done = tuple(found[number] for number in range(len(jobs)))
-    return FleetReport(jobs[0].command, done, min(count, len(jobs)), round(time.perf_counter() - start, 2))
+    return FleetReport(jobs[0].command, done, count, round(time.perf_counter() - start, 2))
 
 
 def _with_threads(job: Job, threads: int) -> Job:

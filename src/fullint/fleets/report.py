@@ -13,7 +13,8 @@ from fullint.fleets.outcome import JobOutcome
 from fullint.reporting import SCHEMA_VERSION, Report
 from fullint.version import __version__
 
-GOOD = ("done", "kept")
+MOST_FOLDERS = 20
+"""Of a path that are shown."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,12 +66,12 @@ class FleetReport(Report):
 
 
 def _short_names(jobs: Sequence[JobOutcome]) -> list[str]:
-    """File names, with as many folders as tell them apart."""
-    paths = [Path(job.models[0]) for job in jobs]
+    """File names, with as many folders as tell them apart; of a pair, both."""
+    paths = [Path(model) for job in jobs for model in job.models]
     depth = 1
-    while depth < 20 and len({p.parts[-depth:] for p in paths}) < len({*paths}):
+    while depth < MOST_FOLDERS and len({p.parts[-depth:] for p in paths}) < len({*paths}):
         depth += 1
-    return [str(Path(*p.parts[-depth:])) for p in paths]
+    return [", ".join(str(Path(*Path(m).parts[-depth:])) for m in job.models) for job in jobs]
 
 
 def _cell(value: Any) -> str:
