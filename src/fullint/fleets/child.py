@@ -19,9 +19,6 @@ from fullint.fleets.jobs import Job
 from fullint.fleets.perform import perform
 from fullint.temporary import remove_own
 
-BOOT = "import sys; sys.path[:] = filter(None, sys.path); from fullint.fleets.child import main; main()"
-"""The current folder is removed from the path, so that a user's file with the name of a module is not imported."""
-
 
 def _watch(pipe: int) -> None:
     """End at once where the other end of the input is closed: what is running is worth nothing to anybody."""

@@ -1,30 +1,25 @@
-"""Jobs done by processes of this machine; one that crashes takes its job with it, and no other.
+"""Jobs done by processes of this machine, each with a thread here.
 
-jobs  -->  thread 1 --line--> process 1 --line--> outcome        a thread here for each process
-thread 2 --line--> process 2 --line--> outcome
+    jobs  -->  thread 1 --line--> process 1 --line--> outcome
+               thread 2 --line--> process 2 --line--> outcome
+
+One that crashes takes its job with it, and no other.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import queue
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
-from fullint.fleets.child import BOOT
 from fullint.fleets.jobs import Job
 from fullint.fleets.outcome import JobOutcome
-from fullint.runtime.spawn import import_path
+from fullint.runtime.spawn import Child, start
 
+CHILD = "fullint.fleets.child"
 LAST_WORDS = 400
 """Characters of what a crashed process has said last."""
 
@@ -70,8 +65,7 @@ class _Slot:
         force: str,
     ) -> None:
         self.jobs, self.waiting, self.done, self.arguments = jobs, waiting, done, (cache, force)
-        self.process: subprocess.Popen[bytes] | None = None
-        self.log: IO[bytes] | None = None
+        self.child: Child | None = None
         self.ended = False
         self.thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -94,8 +88,10 @@ class _Slot:
             self._stop()
 
     def _one(self, job: Job) -> JobOutcome:
-        start = time.perf_counter()
-        process = self._running()
+        begun = time.perf_counter()
+        if self.child is None:
+            self.child = start(CHILD, self.arguments)
+        child, process = self.child, self.child.process
         said = {"command": job.command, "models": job.models, "output": job.output, "options": job.options}
         assert process.stdin is not None and process.stdout is not None
         try:
@@ -106,44 +102,11 @@ class _Slot:
             line = b""
         if line.endswith(b"\n"):
             return JobOutcome.of_plain(json.loads(line))
-        message = f"its process ended ({self._cause(process.wait())}){self._last_words()}"
+        message = ": ".join([f"its process ended ({child.cause()})", *(w[:LAST_WORDS] for w in child.last_words(1))])
         self._stop()
-        return JobOutcome(job.models, job.output, "crashed", 2, round(time.perf_counter() - start, 3), {}, message)
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self.process is None:
-            self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", BOOT, *self.arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self.log,
-                env={**os.environ, "PYTHONPATH": import_path()},
-            )
-        return self.process
-
-    def _cause(self, code: int) -> str:
-        return signal.strsignal(-code) or f"signal {-code}" if code < 0 else f"exit code {code}"
-
-    def _last_words(self) -> str:
-        if self.log is None:
-            return ""
-        self.log.seek(0)
-        lines = [
-            line.strip() for line in self.log.read()[-8 * LAST_WORDS :].decode(errors="replace").splitlines() if line.strip()
-        ]
-        return f": {lines[-1][:LAST_WORDS]}" if lines else ""
+        return JobOutcome(job.models, job.output, "crashed", 2, round(time.perf_counter() - begun, 3), {}, message)
 
     def _stop(self) -> None:
-        process, self.process = self.process, None
-        if process is None:
-            return
-        with contextlib.suppress(OSError):
-            if process.stdin is not None:
-                process.stdin.close()
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-        if self.log is not None:
-            self.log.close()
+        child, self.child = self.child, None
+        if child is not None:
+            child.end()

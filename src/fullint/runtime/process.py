@@ -33,7 +33,6 @@ OUT_OF_MEMORY = (-signal.SIGABRT, -signal.SIGSEGV)
 """How LiteRT ends where it gets no memory; it ends so for other reasons, too."""
 ABOUT_MEMORY = ("memory", "Memory", "llocate", "reshape runtime")
 """Words of what LiteRT says where it gets none."""
-_NOISE = ("INFO:", "WARNING:", "W0000", "I0000", "VERBOSE:")
 
 
 class WorkerProcess:
@@ -151,19 +150,14 @@ class WorkerProcess:
                 f"If it only takes long: {self.limits.option}",
                 crashed=True,
             )
-        cause = signal.strsignal(-code) if code < 0 else f"exit code {code}"
-        said = "; ".join(self._last_words())
+        child = Child(self._process, self._log)
+        cause, said = child.cause(), "; ".join(child.last_words(2))
         hint = self._memory_hint() if code in OUT_OF_MEMORY else ""
         return RuntimeFailure(f"LiteRT crashed on {self.what} ({cause}){': ' + said if said else ''}{hint}", crashed=True)
 
     def _memory_hint(self) -> str:
         most = f"{self.limits.memory / 1e9:.3g} GB" if self.limits.memory is not None else "4 x the model + 2 GB"
         return f"; should it need more than {most} of memory: --worker-memory"
-
-    def _last_words(self) -> list[str]:
-        self._log.seek(0)
-        lines = self._log.read()[-4000:].decode(errors="replace").splitlines()
-        return [line.strip() for line in lines if line.strip() and not line.startswith(_NOISE)][-2:]
 
 
 @contextlib.contextmanager

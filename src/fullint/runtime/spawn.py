@@ -1,21 +1,23 @@
-"""Starting workers, also early: while a command still imports what it needs, its workers do so, too.
+"""Child processes that answer on pipes, and workers that are started early: while a command still imports what it needs.
 
-with started_early(2):
-import fullint.quantization.pipeline        the children import NumPy and LiteRT meanwhile
-WorkerProcess()                             has the first of them
-WorkerProcess()                             has the second
-what nobody took is ended
+    with started_early(2):
+        import fullint.quantization.pipeline        the children import NumPy and LiteRT meanwhile
+        WorkerProcess()                             has the first of them
+        WorkerProcess()                             has the second
+
+What nobody took is ended with the context.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -30,15 +32,29 @@ from fullint.temporary import token
 
 F_SETPIPE_SZ, PIPE_BYTES = 1031, 2**20
 """Linux: enlarge pipes to 1 MiB, so that a sample is passed in one piece and not in many."""
-_BOOT = "import sys; sys.path[:] = filter(None, sys.path); from fullint.runtime.worker import main; main()"
+_BOOT = "import sys; sys.path[:] = filter(None, sys.path); from {} import main; main()"
 """The current folder is removed from the path, so that a user's file with the name of a module is not imported."""
+_NOISE = ("INFO:", "WARNING:", "W0000", "I0000", "VERBOSE:")
+"""How lines begin that LiteRT writes in any run."""
+_LAST_BYTES = 4000
 
 
 class Child(NamedTuple):
-    """A worker's process, and the file with what it says on its error stream."""
+    """A process, and the file with what it says on its error stream."""
 
     process: subprocess.Popen[bytes]
     log: IO[bytes]
+
+    def last_words(self, most: int) -> list[str]:
+        """The last lines that it has said."""
+        self.log.seek(0)
+        lines = self.log.read()[-_LAST_BYTES:].decode(errors="replace").splitlines()
+        return [line.strip() for line in lines if line.strip() and not line.startswith(_NOISE)][-most:]
+
+    def cause(self) -> str:
+        """How it ended, in words; it is waited for."""
+        code = self.process.wait()
+        return signal.strsignal(-code) or f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def end(self) -> None:
         """End it, and forget what it said."""
@@ -75,14 +91,25 @@ def worker_child(limits: Limits) -> Child:
 
 
 def _started(limits: Limits) -> Child:
+    arguments = (*limits.arguments(), str(os.getpid()), token(), tempfile.gettempdir())
+    return start("fullint.runtime.worker", arguments, {"OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"})
+
+
+def start(module: str, arguments: Sequence[str], more: Mapping[str, str] | None = None) -> Child:
+    """A new process that runs the `main` of a module, with pipes for its input and output.
+
+    Args:
+        module: its name.
+        arguments: of its command line.
+        more: variables, besides those of this process.
+    """
     log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": import_path()}
     process = subprocess.Popen(
-        [sys.executable, "-c", _BOOT, *limits.arguments(), str(os.getpid()), token(), tempfile.gettempdir()],
+        [sys.executable, "-c", _BOOT.format(module), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
-        env=environment,
+        env={**os.environ, **(more or {}), "PYTHONPATH": _import_path()},
     )
     if fcntl is not None and process.stdin is not None and process.stdout is not None:
         for pipe in (process.stdin, process.stdout):
@@ -91,6 +118,6 @@ def _started(limits: Limits) -> Child:
     return Child(process, log)
 
 
-def import_path() -> str:
+def _import_path() -> str:
     """PYTHONPATH for the child, so that it finds the same fullint and the same packages as this process."""
     return os.pathsep.join([str(Path(__file__).parents[2]), *(p for p in sys.path if p)])
