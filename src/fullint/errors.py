@@ -6,6 +6,7 @@ made all integer), 2 when an option or a file is invalid.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -127,3 +128,24 @@ class ConversionError(FullintError):
 
 class SetupError(FullintError):
     """The virtual environment of a front end could not be created."""
+
+
+TRACEBACK = "FULLINT_TRACEBACK"
+"""The variable that asks for the traceback of a failure that nobody foresaw."""
+
+
+def message_of(error: Exception) -> str:
+    """What a user is told of an error.
+
+    Raises:
+        Exception: the error itself, where nobody foresaw it, and its traceback is asked for.
+    """
+    if isinstance(error, FullintError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory for this: {error}"
+    if os.environ.get(TRACEBACK):
+        raise error
+    return f"fullint itself failed ({type(error).__name__}: {error}); {TRACEBACK}=1 shows where, please report it"

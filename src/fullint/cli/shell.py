@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fullint.errors import AccuracyError, FullintError, NotIntegerError, OutputExistsError, UsageError
+from fullint.errors import AccuracyError, FullintError, NotIntegerError, OutputExistsError, UsageError, message_of
 from fullint.files import check_name, is_device, require_writable, write_atomically
 from fullint.options.choices import MEMORY_TARGETS
 from fullint.printable import shown, shown_json
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from fullint.options import Progress
     from fullint.reporting import Report
 
-TRACEBACK = "FULLINT_TRACEBACK"
 KEEPS = "Ctrl-C keeps the best so far"
 TAKES_MINUTES = {"search": KEEPS, "sensitivity": "Ctrl-C ends it with what is known", "mixed": "--int16 makes a choice at once"}
 """Stages whose time is estimated, and what an interrupt does."""
@@ -174,19 +173,11 @@ def errors(as_json: bool) -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that nothing is left to flush at the end
         sys.exit(0)
-    except OSError as e:
-        click.echo(shown(f"error: {e.strerror or e}{f': {e.filename}' if e.filename else ''}"), err=True)
-        sys.exit(2)
-    except MemoryError as e:
-        click.echo(shown(f"error: there is not enough memory for this: {e}"), err=True)
+    except (OSError, MemoryError) as e:
+        click.echo(shown(f"error: {message_of(e)}"), err=True)
         sys.exit(2)
     except Exception as e:
-        if os.environ.get(TRACEBACK):
-            raise
-        click.echo(
-            shown(f"error: fullint itself failed ({type(e).__name__}: {e}); {TRACEBACK}=1 shows where, please report it"),
-            err=True,
-        )
+        click.echo(shown(f"error: {message_of(e)}"), err=True)
         if as_json:
             show(
                 json.dumps(

@@ -1,20 +1,21 @@
 """One job done: the call made, its result written, its figures and exit code found; or taken from the cache.
 
-Job --key--> in the cache?  yes: written from there, "kept"
-no:  the call --> result, report --> put into the cache, written, "done"
+    Job --key--> in the cache?  yes: written from there, "kept"
+                                no:  the call --> result, report --> written, put into the cache, "done"
+
+A job whose files change while it is done fails.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fullint.auditing.rules.base import LEVELS
-from fullint.errors import FullintError, OutputExistsError, SamplesError
+from fullint.errors import FullintError, OutputExistsError, SamplesError, message_of
 from fullint.files import write_atomically
 from fullint.fleets.cache import Cache, CachedWork
 from fullint.fleets.jobs import OF_SUMMARIES, Job
@@ -22,8 +23,6 @@ from fullint.fleets.keys import key_of
 from fullint.fleets.manifest import call_of
 from fullint.fleets.outcome import JobOutcome
 from fullint.reporting import to_json
-
-_TRACEBACK = "FULLINT_TRACEBACK"
 
 
 def perform(job: Job, cache: Cache | None = None, *, force: bool = False) -> JobOutcome:
@@ -58,16 +57,8 @@ def perform(job: Job, cache: Cache | None = None, *, force: bool = False) -> Job
             except OSError as e:
                 message = f"not kept in the cache: {e.strerror or e}"
         return outcome("done" if known is None else "kept", work.exit_code, work.figures, message)
-    except FullintError as e:
-        return outcome("failed", e.exit_code, {}, str(e))
-    except OSError as e:
-        return outcome("failed", 2, {}, f"{e.strerror or e}{f': {e.filename}' if e.filename else ''}")
-    except MemoryError as e:
-        return outcome("failed", 2, {}, f"there is not enough memory for this: {e}")
     except Exception as e:
-        if os.environ.get(_TRACEBACK):
-            raise
-        return outcome("failed", 2, {}, f"fullint itself failed ({type(e).__name__}: {e}); please report it")
+        return outcome("failed", e.exit_code if isinstance(e, FullintError) else 2, {}, message_of(e))
 
 
 def _called(job: Job) -> CachedWork:
