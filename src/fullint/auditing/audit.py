@@ -299,7 +299,12 @@ def _sources(model: str | Path | bytes) -> list[Path | bytes]:
     path = Path(model)
     if not path.is_dir():
         return [path]
-    return sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return [*models_in(path)]
+
+
+def models_in(folder: Path) -> list[Path]:
+    """Files of a folder, and of those below it, that are models by their names."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
 def _name(source: str | Path | bytes) -> str:

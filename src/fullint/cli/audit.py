@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.fleets import OfFleet, one_model, run_fleet
+from fullint.cli.fleets import one_model, run_fleet
+from fullint.cli.options import OfFleet
 from fullint.cli.shell import check_c_array, errors, present, progress, require_output, write_result
-from fullint.errors import UsageError
 from fullint.options import RepairOptions
 
 
@@ -40,9 +40,7 @@ def audit(
     runtime: str | None,
     fail_on: str,
     as_json: bool,
-    manifest: str | None,
-    processes: int | None,
-    cache: str | None,
+    fleet: OfFleet,
     **options: Any,
 ) -> None:
     """Find what is not integer in each MODEL, or integer and wrong: why, how much, and the fix. Without -c, nothing is run.
@@ -51,11 +49,10 @@ def audit(
     Example:
       fullint audit half.tflite
     """
+    if fleet.asked:
+        given = {"rule": list(rule) or None, "target": target, "runtime": runtime, "fail_on": fail_on, **options}
+        run_fleet("audit", models, None, fleet, given, force=False, as_json=as_json)
     with errors(as_json):
-        asked = OfFleet(manifest, processes, cache)
-        if any(one is not None for one in asked):
-            given = {"rule": list(rule) or None, "target": target, "runtime": runtime, "fail_on": fail_on, **options}
-            run_fleet("audit", models, None, asked, given, force=False, as_json=as_json)
         one_model(models)
         from fullint.auditing.audit import audit as run
         from fullint.auditing.rules.base import LEVELS
@@ -100,9 +97,7 @@ def repair(
     c_array: str | None,
     force: bool,
     as_json: bool,
-    manifest: str | None,
-    processes: int | None,
-    cache: str | None,
+    fleet: OfFleet,
     **options: Any,
 ) -> None:
     """Make a half-quantized or faulty MODEL all integer; samples (-c) are needed only for ranges the file does not give.
@@ -111,12 +106,9 @@ def repair(
     Example:
       fullint repair half.tflite -o repaired.tflite
     """
-    asked = OfFleet(manifest, processes, cache)
-    if asked.wanted(models):
-        with errors(as_json):
-            if dry_run or c_array is not None:
-                raise UsageError("--dry-run and --c-array are for one model")
-            run_fleet("repair", models, output, asked, options, force=force, as_json=as_json)
+    if fleet.wanted(models):
+        alone = {"--dry-run": dry_run, "--c-array": c_array is not None}
+        run_fleet("repair", models, output, fleet, options, force=force, as_json=as_json, alone=alone)
     with errors(as_json), progress() as bar:
         model = one_model(models)
         if dry_run:

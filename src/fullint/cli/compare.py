@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.fleets import OfFleet, run_fleet
+from fullint.cli.fleets import run_fleet
+from fullint.cli.options import OfFleet
 from fullint.cli.shell import check_output, errors, present, progress
 from fullint.errors import UsageError
 from fullint.files import write_atomically
@@ -30,9 +31,7 @@ def compare(
     csv: str | None,
     force: bool,
     as_json: bool,
-    manifest: str | None,
-    processes: int | None,
-    cache: str | None,
+    fleet: OfFleet,
     **options: Any,
 ) -> None:
     """Compare INT with the FLOAT model it was made of, by any tool: outputs, and the error that each operator adds.
@@ -43,17 +42,13 @@ def compare(
     Example:
       fullint compare model.tflite model_int8.tflite -c samples.npz
     """
-    asked = OfFleet(manifest, processes, cache)
-    if manifest is not None:
-        with errors(as_json):
-            if csv is not None:
-                raise UsageError("--csv is for one pair of models")
-            given = [m for m in (model, integer) if m is not None]
-            run_fleet("compare", given, None, asked, options, force=force, as_json=as_json)
+    if fleet.manifest is not None:
+        given = [m for m in (model, integer) if m is not None]
+        run_fleet("compare", given, None, fleet, options, force=force, as_json=as_json, alone={"--csv": csv is not None})
     with errors(as_json), progress() as bar:
         if model is None or integer is None:
             raise UsageError("which models? give FLOAT and INT, or --manifest FILE with pairs")
-        if processes is not None or cache is not None:
+        if fleet.asked:
             raise UsageError("--jobs and --cache are for several pairs: give --manifest FILE")
         if csv is not None:
             check_output(csv, force)

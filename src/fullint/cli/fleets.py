@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from fullint.cli import options as option
+from fullint.cli.options import OfFleet
 from fullint.cli.shell import EVERY_SECONDS, errors, present, require_json_for_details
 from fullint.errors import UsageError
 from fullint.printable import shown
@@ -30,51 +30,45 @@ def one_model(models: Sequence[str]) -> str:
     return models[0]
 
 
-class OfFleet(NamedTuple):
-    """What a command line says of many models."""
-
-    manifest: str | None
-    processes: int | None
-    cache: str | None
-
-    def wanted(self, models: Sequence[str]) -> bool:
-        """Whether a command line is about many models, or asks for what only these have."""
-        folder = len(models) == 1 and models[0] != "" and os.path.isdir(models[0])  # noqa: PTH112 - false for no name
-        folder = folder and not Path(models[0], "saved_model.pb").exists()
-        return len(models) > 1 or folder or any(asked is not None for asked in self)
-
-
 def run_fleet(
     command: str,
     models: Sequence[str],
     output: str | None,
-    asked: OfFleet,
+    fleet: OfFleet,
     options: Mapping[str, Any],
     *,
     force: bool,
     as_json: bool,
+    alone: Mapping[str, bool] | None = None,
 ) -> NoReturn:
-    """Run a command on many models, print what became of each, and exit with the worst code."""
-    require_json_for_details(as_json)
-    manifest = asked.manifest
-    from fullint.fleets.fitting import require_fitting
-    from fullint.fleets.jobs import absolute, jobs_of_models, require_apart
-    from fullint.fleets.manifest import read_manifest
-    from fullint.fleets.pipeline import run_jobs
+    """Run a command on many models, print what became of each, and exit with the worst code.
 
-    if manifest is not None and (models or output is not None):
-        raise UsageError("a manifest names models and outputs: give it, or them")
-    if manifest is not None:
-        jobs = read_manifest(manifest, command, absolute(options))
-    else:
-        leave_out = [asked.cache] if asked.cache is not None else []
-        jobs = jobs_of_models(command, models, output, options, leave_out)
-    require_apart(jobs)
-    require_fitting(jobs)
-    with _told(len(jobs)) as told:
-        report = run_jobs(jobs, asked.processes, cache=asked.cache, force=force, told=told)
-    present(report, as_json)
-    sys.exit(report.exit_code)
+    Args:
+        command, models, output, fleet, options, force, as_json: of the command line.
+        alone: options that are for one model -> whether they were given.
+    """
+    with errors(as_json):
+        from fullint.fleets.fitting import require_fitting
+        from fullint.fleets.jobs import COMMANDS, absolute, jobs_of_models
+        from fullint.fleets.manifest import read_manifest
+        from fullint.fleets.pipeline import run_jobs
+
+        require_json_for_details(as_json)
+        if alone and any(alone.values()):
+            one = "one model" if COMMANDS[command].models == 1 else "one pair of models"
+            raise UsageError(f"{' and '.join(alone)} {'is' if len(alone) == 1 else 'are'} for {one}")
+        if fleet.manifest is not None and (models or output is not None):
+            raise UsageError("a manifest names models and outputs: give it, or them")
+        if fleet.manifest is not None:
+            jobs = read_manifest(fleet.manifest, command, absolute(options))
+        else:
+            leave_out = [fleet.cache] if fleet.cache is not None else []
+            jobs = jobs_of_models(command, models, output, options, leave_out)
+        require_fitting(jobs)
+        with _told(len(jobs)) as told:
+            report = run_jobs(jobs, fleet.processes, cache=fleet.cache, force=force, told=told)
+        present(report, as_json)
+        sys.exit(report.exit_code)
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -57,9 +59,35 @@ models = click.argument("models", nargs=-1, type=click.Path(), metavar="MODEL|FO
 """One, several, or folders that hold some."""
 
 
+class OfFleet(NamedTuple):
+    """What a command line says of many models."""
+
+    manifest: str | None
+    processes: int | None
+    cache: str | None
+
+    @property
+    def asked(self) -> bool:
+        """Whether it says anything of them."""
+        return any(one is not None for one in self)
+
+    def wanted(self, models: Sequence[str]) -> bool:
+        """Whether a command line is about many models, or asks for what only these have."""
+        return len(models) > 1 or self.asked or (len(models) == 1 and _is_searched(models[0]))
+
+
+def _is_searched(path: str) -> bool:
+    """Whether a path is a folder with models, and not one that is a model."""
+    if not path or not os.path.isdir(path):  # noqa: PTH112 - false where the system takes no such name
+        return False
+    from fullint.frontends.formats import is_saved_model
+
+    return not is_saved_model(path)
+
+
 def of_fleet(command: str) -> Decorator:
-    """Options of a command that can be run on many models."""
-    return stacked(
+    """Options of a command that can be run on many models; the command gets them as `fleet`."""
+    flags = stacked(
         click.option(
             "--manifest",
             type=click.Path(dir_okay=False),
@@ -81,6 +109,15 @@ def of_fleet(command: str) -> Decorator:
             help="Keep finished work here, and do nothing again that is there; see fullint cache.",
         ),
     )
+
+    def apply(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*, manifest: str | None, processes: int | None, cache: str | None, **others: Any) -> Any:
+            return function(fleet=OfFleet(manifest, processes, cache), **others)
+
+        return flags(call)
+
+    return apply
 
 
 output = click.option(

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.fleets import OfFleet, one_model, run_fleet
+from fullint.cli.fleets import one_model, run_fleet
+from fullint.cli.options import OfFleet
 from fullint.cli.shell import check_c_array, check_output, errors, present, progress, require_output, write_result
-from fullint.errors import UsageError
 from fullint.files import write_atomically
 from fullint.options import QuantizeOptions
 from fullint.options.choices import MEMORY_TARGETS, SNIPPET_LANGUAGES
@@ -31,9 +31,7 @@ def quantize(
     c_array: str | None,
     force: bool,
     as_json: bool,
-    manifest: str | None,
-    processes: int | None,
-    cache: str | None,
+    fleet: OfFleet,
     **options: Any,
 ) -> None:
     """Make MODEL all integer: int8 operators, int32 biases, verified and executed.
@@ -46,12 +44,9 @@ def quantize(
     Example:
       fullint quantize model.tflite -c samples.npz -o model_int8.tflite
     """
-    asked = OfFleet(manifest, processes, cache)
-    if asked.wanted(models):
-        with errors(as_json):
-            if plan or c_array is not None:
-                raise UsageError("--plan and --c-array are for one model")
-            run_fleet("quantize", models, output, asked, options, force=force, as_json=as_json)
+    if fleet.wanted(models):
+        alone = {"--plan": plan, "--c-array": c_array is not None}
+        run_fleet("quantize", models, output, fleet, options, force=force, as_json=as_json, alone=alone)
     with errors(as_json), progress() as bar:
         model = one_model(models)
         from fullint.runtime.spawn import started_early

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.fleets import OfFleet, one_model, run_fleet
+from fullint.cli.fleets import one_model, run_fleet
+from fullint.cli.options import OfFleet
 from fullint.cli.shell import check_output, errors, present, progress
-from fullint.errors import UsageError
 from fullint.files import write_atomically
 from fullint.options import SensitivityOptions
 
@@ -26,9 +26,7 @@ def sensitivity(
     csv: str | None,
     force: bool,
     as_json: bool,
-    manifest: str | None,
-    processes: int | None,
-    cache: str | None,
+    fleet: OfFleet,
     **options: Any,
 ) -> None:
     """Show what each operator of MODEL costs in accuracy when it is quantized, and what float or int16 would give back.
@@ -37,12 +35,8 @@ def sensitivity(
     Example:
       fullint sensitivity model.tflite -c samples.npz
     """
-    asked = OfFleet(manifest, processes, cache)
-    if asked.wanted(models):
-        with errors(as_json):
-            if csv is not None:
-                raise UsageError("--csv is for one model")
-            run_fleet("sensitivity", models, None, asked, options, force=force, as_json=as_json)
+    if fleet.wanted(models):
+        run_fleet("sensitivity", models, None, fleet, options, force=force, as_json=as_json, alone={"--csv": csv is not None})
     with errors(as_json), progress() as bar:
         model = one_model(models)
         if csv is not None:

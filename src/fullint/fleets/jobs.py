@@ -1,7 +1,9 @@
-"""Jobs: one call on one model, with where its result goes, as values that a file and another process can have.
+"""Jobs: one call on one model, with where its result goes.
 
-models, folders, options   --jobs_of_models-->   Job  Job  Job ...
-manifest.toml              --read_manifest-->    Job  Job ...
+    models, folders, options   --jobs_of_models-->   Job  Job  Job ...
+    manifest.toml              --read_manifest-->    Job  Job ...
+
+They are values that a file and another process can have.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fullint.auditing.audit import SUFFIXES, models_in
 from fullint.errors import UsageError
 from fullint.files import check_name
+from fullint.frontends.formats import is_saved_model
 from fullint.model.tflite import is_tflite
 
 
@@ -24,7 +28,6 @@ class Command(NamedTuple):
         module, call: where it is.
         suffix: of a result's name, behind the stem of the model's; "" where it makes no model.
         models: how many it takes.
-        outputs: what an output of it is called.
     """
 
     module: str
@@ -43,8 +46,6 @@ COMMANDS = {
 _SUFFIX = ".tflite"
 OF_SUMMARIES = ("fail_on",)
 """Options that say what counts as a failure, and that the call does not have."""
-SAVED_MODEL = "saved_model.pb"
-"""What makes a folder a model of TensorFlow."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,13 @@ def jobs_of_models(
     found: list[tuple[Path, Path]] = []
     for path in map(Path, given):
         check_name(path)
-        searched = path.is_dir() and not (path / SAVED_MODEL).exists()
+        searched = path.is_dir() and not is_saved_model(path)
         models = _models_in(path, apart) if searched else [path]
         if not models:
-            raise UsageError(f"{path}: no model found in it ({_SUFFIX})")
+            raise UsageError(f"{path}: no model found in it ({', '.join(SUFFIXES)})")
         found += [(model, model.relative_to(path) if searched else Path(path.name)) for model in models]
     if not found:
-        raise UsageError(f"no model found: give {_SUFFIX} files, or folders that contain some")
+        raise UsageError(f"no model found: give files, or folders that contain some ({', '.join(SUFFIXES)})")
     jobs = []
     for model, below in found:
         output = normal(Path(folder) / below.with_name(f"{below.stem}{suffix}{_SUFFIX}")) if suffix and folder else None
@@ -147,7 +148,7 @@ def _models_in(folder: Path, apart: Sequence[str | Path]) -> list[Path]:
         place = os.path.realpath(path)
         return any(place.startswith(f"{one}{os.sep}") for one in gone)
 
-    return sorted(p for p in folder.rglob(f"*{_SUFFIX}") if p.is_file() and is_tflite(p) and not within(p))
+    return [p for p in models_in(folder) if is_tflite(p) and not within(p)]
 
 
 def normal(path: Path) -> str:

@@ -1,7 +1,4 @@
-"""Many models, one call.
-
-jobs --pool of processes--> outcomes --> FleetReport
-"""
+"""Many models, one call: jobs --pool of processes--> outcomes --> FleetReport."""
 
 from __future__ import annotations
 

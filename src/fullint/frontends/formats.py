@@ -147,7 +147,7 @@ def framework_of(source: str | Path, framework: str = "auto") -> Framework | Non
         return None
     name = _SUFFIXES.get(Path(path).suffix.lower())
     if Path(path).is_dir():
-        if not (Path(path) / "saved_model.pb").is_file():
+        if not is_saved_model(path):
             raise UsageError(f"{path}: this folder is not a SavedModel: it has no saved_model.pb")
         name = "keras"
     elif Path(path).suffix.lower() in _ELSEWHERE:
@@ -183,3 +183,8 @@ def here(framework: Framework) -> bool:
     from importlib.util import find_spec
 
     return all(m in sys.modules or find_spec(m) is not None for m in framework.modules)
+
+
+def is_saved_model(path: str | Path) -> bool:
+    """Whether a folder is a model of TensorFlow."""
+    return Path(path, "saved_model.pb").is_file()
