@@ -203,7 +203,8 @@ class Collector:
             arrays: the sample.
             number: what messages call it, if that is not `index`.
         """
-        self._opened_by(len(self.numbers))
+        if len(self.numbers) >= MEANWHILE:
+            self._opened()
         self.numbers.append(index)
         self.called[index] = index if number is None else number
         if self.probes:
@@ -212,13 +213,13 @@ class Collector:
     def add_held(self, index: int, arrays: Sequence[Array], number: int) -> None:
         """Run one sample that is held back: it makes no range, but shows whether it lies far outside of all."""
         if self.probes and not self.states:
-            self._opened_by(MEANWHILE)
+            self._opened()
             self.called[held_number(index)] = number
             self.worker.post(Sample(held_number(index), list(arrays)))
 
-    def _opened_by(self, samples: int) -> None:
-        """Wait until the model is loaded, once so many samples have been sent meanwhile."""
-        if self._opening and samples >= MEANWHILE:
+    def _opened(self) -> None:
+        """Wait until the model is loaded."""
+        if self._opening:
             self._opening = False
             self.worker.receive(Measure)
 
@@ -241,7 +242,7 @@ class Collector:
         """
         if not self.probes:
             return Statistics(len(self.numbers), {}, numbers=_ranges_of(self.numbers))
-        self._opened_by(MEANWHILE)
+        self._opened()
         try:
             found = self.worker.call(FinishMeasuring())
         except RuntimeFailure as e:

@@ -9,11 +9,12 @@ and another less so where everything hangs on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fullint.calibration.portions import bytes_of, portions
 from fullint.calibration.signatures import with_outputs
 from fullint.comparing.diagnosis import COUNTS_DB
 from fullint.comparing.groups import OperatorGroup
@@ -30,8 +31,6 @@ from fullint.verification.metrics import Score
 FEWEST_MEASURED, MOST_MEASURED, MACS, OPERATORS = 12, 64, 20_000_000_000, 100_000
 """Suspects, for each of which the float model is written and run once more on all samples; multiply-accumulates and operators
 spent on it."""
-_KEPT_BYTES = 128 * 2**20
-"""Of the float model's values that are kept for several suspects."""
 UNDONE_DB = 6.0
 """Outputs that are better by this in the run than with the error of one operator alone."""
 GivenSample = tuple[list[Array], list[Array]]
@@ -89,7 +88,8 @@ def effects(
     measured = suspects[: min(max(affordable, FEWEST_MEASURED), MOST_MEASURED)]
     given = [sample for sample, _ in samples]
     waiting = [_Job.of(pair, group, t) for group, t in measured if pair.matching.exact[t].dtype == "float32"]
-    parts = [*_together(waiting, len(samples))]
+    # the float model is run once for as many as memory holds the values of
+    parts = [*portions(waiting, lambda job: sum(map(bytes_of, job.exact)) * len(samples))]
     while parts:
         jobs = parts.pop(0)
         try:
@@ -130,20 +130,6 @@ class _Job:
     def of(cls, pair: MatchedModels, group: OperatorGroup, t: Tensor) -> _Job:
         alone, match = isolated([group], pair.integer.version), pair.matching.exact
         return cls(t, alone, tuple(dict.fromkeys((*(match[x] for x in alone.inputs), match[t]))))
-
-
-def _together(jobs: Sequence[_Job], samples: int) -> Iterator[list[_Job]]:
-    """Suspects for which the float model is run once, as many as memory holds the values of."""
-    waiting, size = list[_Job](), 0
-    for job in jobs:
-        own = sum(4 * t.size for t in job.exact) * samples
-        if waiting and size + own > _KEPT_BYTES:
-            yield waiting
-            waiting, size = [], 0
-        waiting.append(job)
-        size += own
-    if waiting:
-        yield waiting
 
 
 _Values = list[dict[Tensor, Array]]

@@ -1,8 +1,10 @@
 """What is needed later and depends on no decision is begun in processes that would be idle meanwhile.
 
-here      equalize  assign  rewrite | refine                    | certify
-worker    the float model up to the first operator to refine    |
-other     the given model on the samples that will judge        | the result ...
+    here      equalize  assign  rewrite | refine                    | certify
+    worker    the float model up to the first operator to refine    |
+    other     the given model on the samples that will judge        | the result ...
+
+Who asks for one of these processes waits until it has done what was begun.
 """
 
 from __future__ import annotations

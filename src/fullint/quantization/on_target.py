@@ -1,8 +1,10 @@
 """What the target of a run says of its result, by its own software where that is installed, else by its table.
 
-result  ->  the target's verdict  ->  an error, where one refused operator stops the whole model
-a warning, where the rest runs on the CPU
-->  its own kernels, where they can be had, as one more kernel set of the certificate
+    result  ->  the target's verdict  ->  an error, where one refused operator stops the whole model
+                                          a warning, where the rest runs on the CPU
+            ->  its own kernels, where they can be had, as one more kernel set of the certificate
+
+A target that answers for nothing, such as LiteRT, is asked nothing.
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ class _Run:
 
     def _references(self, first: Sequence[Sequence[Array]], shapes: list[tuple[int, ...]]) -> list[list[Array]]:
         """What the original answers to the first samples."""
-        found = [self.known.of(sample) if self.known is not None else None for sample in first]
+        found = [self.pairs.known_of(sample) for sample in first]
         if any(outputs is None for outputs in found):
             self.worker.call(Open(self.original, "xnnpack", THREADS, shapes))
         return [self.worker.call(Run(list(s))) if known is None else known for s, known in zip(first, found, strict=True)]

@@ -1,9 +1,11 @@
 """The float model and the result, run on the same samples in two processes, a few samples ahead of what is judged.
 
-other    exact 0   exact 1      known before there is a result: `ExactOutputs`
-worker                          exact 2   exact 3   exact 4     begun while the other process still runs the slow kernels
-other                                     result 0  result 1  result 2
-here                                                judge 0   judge 1
+    other    exact 0   exact 1      known before there is a result: `ExactOutputs`
+    worker                          exact 2   exact 3   exact 4     begun while the other process still runs the slow kernels
+    other                                     result 0  result 1  result 2
+    here                                                judge 0   judge 1
+
+exact: outputs of the float model, result: those of the integer model, for samples 0, 1, ...
 """
 
 from __future__ import annotations
@@ -87,10 +89,14 @@ class PairedRuns:
         self.waiting: deque[list[Array] | None] = deque()
         """For each run that is not yet answered, the outputs of the float model, where they are known."""
 
+    def known_of(self, sample: Sequence[Array]) -> list[Array] | None:
+        """Outputs of the float model, where they are known."""
+        return self.known.of(sample) if self.known is not None else None
+
     def begin(self, samples: Sequence[Sequence[Array]]) -> None:
         """Start the float model on samples that `results` will be asked for next, while `other` is busy."""
         for sample in samples[:BEGUN]:
-            if self._known(sample) is None:
+            if self.known_of(sample) is None:
                 self._run_original(sample)
                 self.begun += 1
 
@@ -103,7 +109,7 @@ class PairedRuns:
         """
         try:
             for sample in samples:
-                known = self._known(sample)
+                known = self.known_of(sample)
                 if known is None and self.begun:
                     self.begun -= 1
                 elif known is None:
@@ -124,9 +130,6 @@ class PairedRuns:
             with contextlib.suppress(RuntimeFailure):
                 self.worker.receive(Run)
         self.begun = 0
-
-    def _known(self, sample: Sequence[Array]) -> list[Array] | None:
-        return self.known.of(sample) if self.known is not None else None
 
     def _run_original(self, sample: Sequence[Array]) -> None:
         if not self.open["original"]:
