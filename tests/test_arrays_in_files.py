@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zipfile
 from collections.abc import Callable
@@ -169,6 +170,24 @@ def test_a_file_that_is_cut_while_it_is_read(tmp_path: Path) -> None:
         f.truncate(4096)
     with pytest.raises(SamplesError, match="truncated"):
         list(reading)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no list of open files")
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_archive_is_open_only_while_it_is_read(tmp_path: Path, save: Callable[..., None]) -> None:
+    """Nothing is left to the garbage collector, which warns of open files and closes them when it likes."""
+    path = tmp_path / "s.npz"
+    save(path, image=rows(3, 4, 2))
+
+    def is_open() -> bool:
+        return str(path) in {os.path.realpath(n) for n in Path("/proc/self/fd").iterdir()}
+
+    found = open_samples(path, ONE, Reading())
+    assert not is_open()
+    reading = iter(found)
+    next(reading)
+    assert is_open() and len(list(reading)) == 2
+    assert not is_open()
 
 
 def test_labels_beside_samples_are_read(tmp_path: Path) -> None:

@@ -178,22 +178,26 @@ def open_npz(path: Path) -> dict[str, Column]:
         SamplesError: it is none, or a damaged one, or contains no array.
     """
     try:
-        archive = zipfile.ZipFile(path)
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
     except UNREADABLE as e:
         raise SamplesError(f"{path}: not a readable .npz file ({e or type(e).__name__})") from e
-    arrays = [i for i in archive.infolist() if i.filename.endswith(".npy") and not i.filename.startswith("__MACOSX/")]
-    columns = {escaped(i.filename.removesuffix(".npy")): Column(path, archive, i) for i in arrays}
+    arrays = [i for i in entries if i.filename.endswith(".npy") and not i.filename.startswith("__MACOSX/")]
+    columns = {escaped(i.filename.removesuffix(".npy")): Column(path, i) for i in arrays}
     if not columns:
         raise SamplesError(f"{path}: contains no array")
     return columns
 
 
 class Column(FileRows):
-    """One array of a .npz. Of one that is stored as it is, the checksum is looked at before its first row is read."""
+    """One array of a .npz. Of one that is stored as it is, the checksum is looked at before its first row is read.
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    The archive is open only while rows are read.
+    """
+
+    def __init__(self, path: Path, info: zipfile.ZipInfo) -> None:
         super().__init__(f"{path}: array {escaped(info.filename)}")
-        self.archive, self.info = archive, info
+        self.path, self.info = path, info
 
     @functools.cached_property
     def header(self) -> _Header:
@@ -202,14 +206,19 @@ class Column(FileRows):
             raise SamplesError(f"{self.name} is encrypted; save it without a password")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise SamplesError(f"{self.name} is compressed in a way that NumPy does not write; save it with NumPy")
-        with self._reading(), self.archive.open(info) as f:
+        with self._reading(), self._member() as f:
             return _header(f, info.file_size, self.name)
 
     def _opened(self) -> IO[bytes]:
         if self.info.compress_type == zipfile.ZIP_STORED:
-            with self.archive.open(self.info) as f:
+            with self._member() as f:
                 while f.read(PIECE_BYTES):  # at its end, zipfile compares the checksum
                     pass
-        f = self.archive.open(self.info)
+        f = self._member()
         f.read(self.header.size)
         return f
+
+    def _member(self) -> IO[bytes]:
+        """The array's bytes; the file is closed with them."""
+        with zipfile.ZipFile(self.path) as archive:
+            return archive.open(self.info)
