@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import groupby
 
 import numpy as np
 
@@ -187,9 +188,9 @@ class _Below:
             writer.add(t, Seen.HIGH)
             writer.add(_negated(t, writer), Seen.HIGH)
         if writer.parts:
-            before, own = self.start[graph], len(writer.parts)
+            before, own = self.start[graph], writer.size
             rest = [constant("", np.full(n, LOWEST, np.float32)) for n in (before, len(self.probes) - before - own)]
-            parts = [t for t in (rest[0], *writer.parts, rest[1]) if t.size]
+            parts = [t for t in (rest[0], *writer.vectors(), rest[1]) if t.size]
             vectors.append(self.vector())
             writer.ops.append(make_op("CONCATENATION", parts, vectors[-1:], axis=0))
         inputs = list(graph.inputs)
@@ -220,7 +221,13 @@ JOINED = 64
 
 
 class _ProbeWriter:
-    """Appends reductions and joins their results to one vector."""
+    """Appends reductions and joins their results to one vector.
+
+    LiteRT's planner takes time with the square of the tensors that are no delegate's, so that results keep their rank and are
+    joined before they become a vector:
+
+        [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 8]  --CONCATENATION--> [1, 1, 1, 10]  --RESHAPE--> [10]
+    """
 
     def __init__(self, by_channel: AbstractSet[Tensor]) -> None:
         self.by_channel = by_channel
@@ -237,14 +244,14 @@ class _ProbeWriter:
         self._probe(t, end, size)
         reduced = len(t.shape) - 1 if channels else len(t.shape)
         if reduced == 0:
-            self.parts.append(t if channels else self._reshaped(t, 1))
+            self.parts.append(t if channels else self._reshaped(t, 1))  # of rank 0
             return
         if reduced not in self.axes:
             self.axes[reduced] = constant(f"axes{reduced}", np.arange(reduced, dtype=np.int32))
-        out = Tensor("", (size,) if channels else (), "float32", has_rank=True)
+        out = Tensor("", (*(1 for _ in t.shape[1:]), size), "float32", has_rank=True)
         kind = "REDUCE_MAX" if end is Seen.HIGH else "REDUCE_MIN"
-        self.ops.append(make_op(kind, [t, self.axes[reduced]], [out], keep_dims=False))
-        self.parts.append(out if channels else self._reshaped(out, 1))
+        self.ops.append(make_op(kind, [t, self.axes[reduced]], [out], keep_dims=True))
+        self.parts.append(out)
 
     def add_rows(self, t: Tensor) -> None:
         """The smallest maximum along the last axis, rows that are all mask left out; 0 where all of them are."""
@@ -297,15 +304,28 @@ class _ProbeWriter:
 
     def finish(self) -> Tensor:
         """The output: a float32 vector of all probes, in their order, joined in groups: LiteRT plans few tensors faster."""
-        parts = self.parts
+        parts = self.vectors()
         while len(parts) > JOINED:
             parts = [self._joined(parts[i : i + JOINED], "") for i in range(0, len(parts), JOINED)]
         return self._joined(parts, "ranges")
 
+    def vectors(self) -> list[Tensor]:
+        """All parts in their order, as vectors; neighbours of one rank are in one."""
+        found: list[Tensor] = []
+        for rank, group in groupby(self.parts, lambda t: len(t.shape)):
+            parts = list(group)
+            for i in range(0, len(parts), JOINED):
+                some = parts[i : i + JOINED]
+                one = some[0] if len(some) == 1 else self._joined(some, "")
+                found.append(one if rank == 1 else self._reshaped(one, one.size))
+        return found
+
     def _joined(self, parts: Sequence[Tensor], name: str) -> Tensor:
-        vector = Tensor(name, (sum(t.shape[0] for t in parts),), "float32")
-        self.ops.append(make_op("CONCATENATION", list(parts), [vector], axis=0))
-        return vector
+        """Side by side along the last axis, the others being 1."""
+        *ones, _ = parts[0].shape
+        joined = Tensor(name, (*ones, sum(t.size for t in parts)), "float32")
+        self.ops.append(make_op("CONCATENATION", list(parts), [joined], axis=len(ones)))
+        return joined
 
 
 def _starts_at_zero(op: Op | None) -> bool:
