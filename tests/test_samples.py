@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fullint.calibration.samples import Held, ImageOptions, Reading, Samples, Slot, open_samples, split, synthetic
+from fullint.calibration.samples import Held, ImageOptions, Reading, Samples, Slot, held_back, open_samples, split, synthetic
+from fullint.calibration.samples.numbering import Numbering
 from fullint.errors import SamplesError
 from fullint.model.ir import Quant
 
@@ -216,7 +217,7 @@ def parted(samples: Samples, **more: object) -> tuple[list[float], list[float], 
     seen: list[tuple[int, float, int]] = []
     left = split(samples, lambda index, sample, run: seen.append((index, sample[0].flat[0], run)), **more)
     assert [index for index, _, _ in seen] == list(range(len(seen)))
-    assert left.calibrated_runs == tuple(run for _, _, run in seen)
+    assert [*left.calibrated_runs] == [run for _, _, run in seen]
     return [value for _, value, _ in seen], [s[0].flat[0] for s in left.samples], left
 
 
@@ -277,6 +278,33 @@ def test_of_few_that_differ_none_is_held_back(known: bool) -> None:
     calibrating, kept, left = parted(open_samples(data if known else (r for r in data), ONE))
     assert sorted(calibrating) == sorted(kept) == [0, 1, 2]
     assert (left.total, left.distinct, left.held_back) == (120, 3, False)
+
+
+def test_only_the_first_of_many_samples_are_known_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered does not grow with their number."""
+    monkeypatch.setattr(held_back, "REMEMBERED", 100)
+    data = np.tile(np.arange(150, dtype=np.float32), 2)[:, None, None] * np.ones((1, 4, 2), np.float32)
+    calibrating, kept, left = parted(open_samples(data, ONE))
+    again = {*range(100)}
+    assert all([*calibrating, *kept].count(n) == (1 if n in again else 2) for n in range(150))
+    assert (left.total, left.distinct) == (300, 200)
+
+
+def test_the_digest_tells_samples_from_others() -> None:
+    one, again, other = (parted(open_samples(data, ONE))[2].digest for data in (rows(30, 4, 2), rows(30, 4, 2), rows(31, 4, 2)))
+    assert one == again != other and len(one) == 32
+
+
+@pytest.mark.parametrize("numbers", [[], [5], [0, 1, 2, 4, 5, 6, 9, 10], [3, 2, 1, 1, 2], [*range(1000)]])
+def test_numbers_that_follow_one_another(numbers: list[int]) -> None:
+    found = Numbering()
+    for n in numbers:
+        found.append(n)
+    assert [*found] == numbers == [found[i] for i in range(len(found))] == found[:]
+    assert Numbering(found.stretches) == found
+    assert len(Numbering(found.stretches)._places) == len(found.stretches) <= max(len(numbers), 1)
+    with pytest.raises(IndexError):
+        found[len(numbers)]
 
 
 def test_calibrated_samples_are_kept_to_judge() -> None:

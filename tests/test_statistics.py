@@ -15,7 +15,16 @@ from op_examples import lstm
 
 from fullint.calibration.clipping import METHODS, Entropy, MeanSquare, Percentile
 from fullint.calibration.range_methods import MinMax, RangeMethod
-from fullint.calibration.statistics import FILE_VERSION, Measured, Statistics, Stats, finish, merge_entries, tensor_keys
+from fullint.calibration.statistics import (
+    FILE_VERSION,
+    Measured,
+    Statistics,
+    Stats,
+    finish,
+    merge_entries,
+    ranges_without,
+    tensor_keys,
+)
 from fullint.errors import UsageError
 from fullint.model.ir import Tensor
 from fullint.model.ranges import Range
@@ -33,6 +42,11 @@ def bits(found: Statistics) -> object:
 
     groups = [of(g) for g in (found.ranges, found.channels, found.rows, found.states)]
     return found.count, groups, found.numbers
+
+
+def test_numbers_without_some() -> None:
+    assert ranges_without([(0, 5), (7, 9)], {0, 2, 4, 7, 8, 11}) == ((1, 2), (3, 4))
+    assert ranges_without([(0, 5)], set()) == ((0, 5),) and ranges_without([(0, 2)], {0, 1}) == ()
 
 
 def same(a: Stats, b: Stats) -> bool:

@@ -19,7 +19,8 @@ from fullint.calibration.outermost import Outermost
 from fullint.calibration.probes import Probe, Seen, measuring_model
 from fullint.calibration.range_methods import MinMax, RangeMethod
 from fullint.calibration.samples.bad_samples import blamed
-from fullint.calibration.statistics import Statistics, joined_ranges, tensor_keys
+from fullint.calibration.samples.numbering import Numbering
+from fullint.calibration.statistics import Statistics, ranges_without, tensor_keys
 from fullint.errors import RuntimeFailure, SamplesError
 from fullint.model.ir import Array, Model, Tensor
 from fullint.ops import ROWS
@@ -118,19 +119,24 @@ class Collected:
         found: what the samples gave.
         keys: of the tensors.
         states: variables among them.
-        numbers: of the samples.
+        numbers: of the samples, as ranges (first, one after the last).
     """
 
     probes: Sequence[Probe]
     found: MeasuredVector
     keys: Mapping[Tensor, str]
     states: AbstractSet[Tensor]
-    numbers: Sequence[int]
+    numbers: Sequence[tuple[int, int]]
+
+    @property
+    def count(self) -> int:
+        """How many samples there were."""
+        return sum(last - first for first, last in self.numbers)
 
     def statistics(self, without: AbstractSet[int] = frozenset()) -> Statistics:
         """What the samples have shown, or all but some of them."""
         found = self.found.without(without) if without else self.found
-        return _statistics(self.probes, found, self.keys, self.states, [n for n in self.numbers if n not in without])
+        return _statistics(self.probes, found, self.keys, self.states, ranges_without(self.numbers, without))
 
     def growth(self, without: AbstractSet[int] = frozenset()) -> dict[Tensor, tuple[float, float]]:
         """By what share the smallest and the largest value of each tensor lie farther out than those of half of the samples."""
@@ -172,8 +178,9 @@ class Collector:
         self.worker, self.threads = worker, threads
         self.methods, self.states, self.rounding = methods or {}, state_tensors(model), rounding
         self.probes: list[Probe] = []
-        self.numbers: list[int] = []
-        self.called: dict[int, int] = {}
+        self.numbers = Numbering()
+        self.called = Numbering()
+        self.called_held: dict[int, int] = {}
         self._path = ""
         self._opening = False
         self.collected: Collected | None = None
@@ -206,7 +213,7 @@ class Collector:
         if len(self.numbers) >= MEANWHILE:
             self._opened()
         self.numbers.append(index)
-        self.called[index] = index if number is None else number
+        self.called.append(index if number is None else number)
         if self.probes:
             self.worker.post(Sample(index, list(arrays)))
 
@@ -214,7 +221,7 @@ class Collector:
         """Run one sample that is held back: it makes no range, but shows whether it lies far outside of all."""
         if self.probes and not self.states:
             self._opened()
-            self.called[held_number(index)] = number
+            self.called_held[held_number(index)] = number
             self.worker.post(Sample(held_number(index), list(arrays)))
 
     def _opened(self) -> None:
@@ -231,7 +238,14 @@ class Collector:
         if not any(a.dtype.kind in "iu" for a in arrays):
             return failure
         names = [t.name for t in self.model.main.inputs]
-        return blamed(self.worker, self._path, names, arrays, self.called[number], failure)
+        return blamed(self.worker, self._path, names, arrays, self._called(number), failure)
+
+    def _called(self, index: int) -> int:
+        """What messages call a sample."""
+        if index < 0:
+            return self.called_held[index]
+        before = sum(min(last, index) - min(first, index) for first, last in self.numbers.stretches)
+        return self.called[before]
 
     def finish(self) -> Statistics:
         """What the samples have shown; `collected` then has what it is made of.
@@ -241,7 +255,7 @@ class Collector:
             RuntimeFailure: the runtime refuses the model or crashes on it.
         """
         if not self.probes:
-            return Statistics(len(self.numbers), {}, numbers=_ranges_of(self.numbers))
+            return Statistics(len(self.numbers), {}, numbers=tuple(self.numbers.stretches))
         self._opened()
         try:
             found = self.worker.call(FinishMeasuring())
@@ -251,13 +265,9 @@ class Collector:
         if found.not_finite is not None:
             sample, position = found.not_finite
             tensor = next(p.tensor for p in self.probes if p.start <= position < p.start + p.size)
-            raise SamplesError(f'sample {self.called[sample]} drives tensor "{tensor.name}" to a value that is not finite')
-        self.collected = Collected(self.probes, found, tensor_keys(self.model), set(self.states), self.numbers)
+            raise SamplesError(f'sample {self._called(sample)} drives tensor "{tensor.name}" to a value that is not finite')
+        self.collected = Collected(self.probes, found, tensor_keys(self.model), set(self.states), self.numbers.stretches)
         return self.collected.statistics()
-
-
-def _ranges_of(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    return joined_ranges([(n, n + 1) for n in sorted(numbers)])
 
 
 def is_large(model: Model) -> bool:
@@ -298,7 +308,7 @@ def _statistics(
     found: MeasuredVector,
     keys: Mapping[Tensor, str],
     states: AbstractSet[Tensor],
-    numbers: Sequence[int],
+    numbers: tuple[tuple[int, int], ...],
 ) -> Statistics:
     """What each stretch of the vector says of its tensor."""
     methods = {start: method for start, _, method in found.methods}
@@ -324,4 +334,5 @@ def _statistics(
     variables = {keys[t]: ends.pop(keys[t]) for t in states if keys[t] in ends}
     others = {key: ends[key] for key in ranges if key in ends}
     ranges |= {key: method for key, method in ends.items() if key not in ranges}
-    return Statistics(len(numbers), ranges, others, rows, variables, _ranges_of(numbers))
+    count = sum(last - first for first, last in numbers)
+    return Statistics(count, ranges, others, rows, variables, numbers)

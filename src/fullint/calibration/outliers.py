@@ -48,7 +48,7 @@ def find_outliers(collected: Collected, inputs: Sequence[Tensor]) -> Outliers | 
         collected: what the samples have shown.
         inputs: of the graph; a tensor that is one says most.
     """
-    most = min((len(collected.numbers) + len(collected.found.held)) // FEW, MOST - 1)
+    most = min((collected.count + len(collected.found.held)) // FEW, MOST - 1)
     first = set(inputs)
     found = [f for f in _by_tensor(collected, most) if f is not None]
     found.sort(key=lambda f: (f.tensor not in first, -f.size / f.others))

@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from fullint.calibration.collect import Collected, Collector, has_state
 from fullint.calibration.input_values import InputValues
 from fullint.calibration.range_methods import RangeMethod
@@ -58,7 +56,7 @@ class Calibration:
         held: what each entry's samples leave for the certificate.
         kept: some samples of the main entry, in graph input order, by their number.
         inputs: some of the values that the float inputs were given.
-        digest: SHA-256 of the samples that calibrated, as the model takes them.
+        digest: SHA-256 of what tells the samples of each entry that calibrated from others (`Held.digest`).
         collected: what the statistics of each entry are made of; None where nothing was measured.
         views: of each entry.
         seen: what the values given to each input of each entry are like.
@@ -141,7 +139,6 @@ def calibrate_entries(
             def add(index: int, sample: list[Array], run: int, number: int = number, collector: Collector = collector) -> None:
                 inputs.add(index if number == 0 else -1, model.entries[number].inputs, sample)
                 for array, values in zip(sample, seen[number], strict=True):
-                    digest.update(np.ascontiguousarray(array).data)
                     values.add(array)
                 if number == 0:
                     kept.add(index, sample)
@@ -153,6 +150,7 @@ def calibrate_entries(
                 for place, (sample, run) in enumerate(zip(left.samples, left.runs, strict=True)):
                     collector.add_held(place, ready(number, sample), samples[number].first_number(run))
             held.append(left)
+            digest.update(left.digest)
             stats.append(finish(own, collector.finish()))
             collected.append(collector.collected)
     return Calibration(tuple(stats), tuple(held), kept.samples(), inputs, digest.hexdigest(), tuple(collected), views, seen)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -197,6 +198,17 @@ def joined_ranges(numbers: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], 
         else:
             found.append((first, last))
     return tuple(found)
+
+
+def ranges_without(ranges: Sequence[tuple[int, int]], gone: AbstractSet[int]) -> tuple[tuple[int, int], ...]:
+    """Ranges in ascending order, without some numbers."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        for n in sorted(n for n in gone if first <= n < last):
+            found.append((first, n))
+            first = n + 1
+        found.append((first, last))
+    return joined_ranges([(a, b) for a, b in found if a < b])
 
 
 def tensor_keys(model: Model) -> dict[Tensor, str]:

@@ -221,7 +221,7 @@ class Calibrated:
         bounded: whether some ranges are bounds, which samples would make narrower.
         loose: values whose bounds are much too wide, and why.
         assumptions: what had to be assumed, in sentences.
-        digest: SHA-256 of the samples that calibrated; None where none did.
+        digest: SHA-256 that tells the samples that calibrated from others; None where none did.
         samples: of each entry, as they were opened.
         seen: what the values given to each input of each entry are like.
         outliers: samples of the main entry that alone set ranges.

@@ -5,6 +5,7 @@ fewer                   all of them calibrate, and all of them judge
 samples in sequence     (of a model with state) the last tenth is held back
 
 A sample that is the same as an earlier one says nothing new: it calibrates once, and is never both calibrated on and held back.
+Of more than `REMEMBERED` different samples, only the first are told again, so that memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from fullint.calibration.samples.numbering import Numbering
 from fullint.calibration.samples.stream import Samples
 from fullint.errors import SamplesError
 from fullint.model.ir import Array
@@ -28,6 +31,8 @@ HELD_BYTES = 256 * 2**20
 """Of samples held back, beyond the first `LEAST`."""
 KEPT, KEPT_BYTES = 256, 64 * 2**20
 """Most calibrated samples, and bytes of them, that are kept to judge where those held back are too few."""
+REMEMBERED = 65_536
+"""Different samples that are known again when they come once more."""
 
 Numbered = tuple[int, list[Array]]
 Calibrate = Callable[[int, list[Array], int], None]
@@ -49,6 +54,7 @@ class Held:
         calibrated_runs: for each sample that calibrated, which run of the source it is.
         most_alike: how often the most frequent sample comes.
         distinct: number of samples that differ from all earlier ones.
+        digest: SHA-256 over the digests (`digest_of`) of the samples that calibrated, in their order.
     """
 
     samples: Iterable[list[Array]]
@@ -58,9 +64,10 @@ class Held:
     held_back: bool = True
     drawn: bool = False
     also: tuple[Numbered, ...] = ()
-    calibrated_runs: tuple[int, ...] = ()
+    calibrated_runs: Sequence[int] = field(default_factory=Numbering)
     most_alike: int = 1
     distinct: int = 0
+    digest: bytes = b""
 
     def without(self, numbers: AbstractSet[int], held: AbstractSet[int]) -> Held:
         """The same without some samples.
@@ -99,9 +106,17 @@ def split(samples: Samples, calibrate: Calibrate, seed: int = 0, *, in_order: bo
     """
     seen = _Seen(count=not in_order)
     division = _Division(calibrate)
-    for run, sample, held in _in_sequence(samples, seen) if in_order else _drawn(samples, seen, np.random.default_rng(seed)):
-        division.add(run, sample, held=held)
+    for one, held in _in_sequence(samples, seen) if in_order else _drawn(samples, seen, np.random.default_rng(seed)):
+        division.add(one, held=held)
     return division.done(seen)
+
+
+class _New(NamedTuple):
+    """A sample that is like none before: which run of the source it is, and what tells it from others."""
+
+    run: int
+    sample: list[Array]
+    digest: bytes
 
 
 class _Seen:
@@ -112,18 +127,25 @@ class _Seen:
     """
 
     def __init__(self, *, count: bool) -> None:
-        self.total = 0
+        self.total = self.distinct = 0
         self.times: dict[bytes, int] = {}
         self.count = count
 
-    def new(self, samples: Iterable[list[Array]]) -> Iterator[Numbered]:
-        """(run, sample) of samples that are like none before."""
+    def is_new(self, digest: bytes) -> bool:
+        """Take in the next sample; whether it is like none before."""
+        self.total += 1
+        times = self.times.get(digest, 0) if self.count else 0
+        self.distinct += not times
+        if times or (self.count and len(self.times) < REMEMBERED):
+            self.times[digest] = times + 1
+        return not times
+
+    def new(self, samples: Iterable[list[Array]]) -> Iterator[_New]:
+        """The samples that are like none before."""
         for run, sample in enumerate(samples):
-            self.total += 1
-            key = digest_of(sample) if self.count else run.to_bytes(8, "big")
-            self.times[key] = self.times.get(key, 0) + 1
-            if self.times[key] == 1:
-                yield run, sample
+            digest = digest_of(sample)
+            if self.is_new(digest):
+                yield _New(run, sample, digest)
 
 
 class _Division:
@@ -131,25 +153,27 @@ class _Division:
 
     def __init__(self, calibrate: Calibrate) -> None:
         self.calibrate = calibrate
-        self.held: list[Numbered] = []
+        self.held: list[_New] = []
         self.also: list[Numbered] = []
-        self.runs: list[int] = []
+        self.runs = Numbering()
+        self.digest = hashlib.sha256()
         self.room = 0
 
-    def add(self, index: int, sample: list[Array], *, held: bool) -> None:
+    def add(self, one: _New, *, held: bool) -> None:
         """Hold a sample back, or calibrate on it."""
         if held:
-            self.held.append((index, sample))
+            self.held.append(one)
         else:
-            self._calibrate(index, sample)
+            self._calibrate(one)
 
-    def _calibrate(self, index: int, sample: list[Array]) -> None:
-        size = sum(a.nbytes for a in sample)
+    def _calibrate(self, one: _New) -> None:
+        size = sum(a.nbytes for a in one.sample)
         if len(self.also) < LEAST or (len(self.also) < KEPT and self.room + size <= KEPT_BYTES):
-            self.also.append((len(self.runs), sample))
+            self.also.append((len(self.runs), one.sample))
             self.room += size
-        self.calibrate(len(self.runs), sample, index)
-        self.runs.append(index)
+        self.digest.update(one.digest)
+        self.calibrate(len(self.runs), one.sample, one.run)
+        self.runs.append(one.run)
 
     def done(self, seen: _Seen) -> Held:
         """What is left for the certificate."""
@@ -157,10 +181,10 @@ class _Division:
             raise SamplesError("there are no samples: give at least one")
         if len(self.held) < LEAST:  # most of what was drawn had been seen before
             fewer, self.held = self.held, []
-            for index, sample in fewer:
-                self._calibrate(index, sample)
+            for one in fewer:
+                self._calibrate(one)
         kept = bool(self.held)
-        judging = self.held if kept else [(self.runs[number], sample) for number, sample in self.also]
+        judging = [one[:2] for one in self.held] if kept else [(self.runs[number], sample) for number, sample in self.also]
         return Held(
             [sample for _, sample in judging],
             tuple(run for run, _ in judging),
@@ -168,9 +192,10 @@ class _Division:
             seen.total,
             kept,
             also=tuple(self.also) if kept else (),
-            calibrated_runs=tuple(self.runs),
-            most_alike=max(seen.times.values()),
-            distinct=len(seen.times),
+            calibrated_runs=self.runs,
+            most_alike=max(seen.times.values(), default=1),
+            distinct=seen.distinct,
+            digest=self.digest.digest(),
         )
 
 
@@ -182,27 +207,32 @@ def digest_of(sample: Sequence[Array]) -> bytes:
     return made.digest()[:16]
 
 
-def _drawn(samples: Samples, seen: _Seen, rng: np.random.Generator) -> Iterator[tuple[int, list[Array], bool]]:
+def _drawn(samples: Samples, seen: _Seen, rng: np.random.Generator) -> Iterator[tuple[_New, bool]]:
     """The samples, each with whether it is drawn to be held back."""
     count = samples.count
     if count is None:
         yield from _drawn_of_stream(seen.new(samples), rng)
         return
     chosen: set[int] | None = None
-    for run, sample in seen.new(samples):
+    for one in seen.new(samples):
         if chosen is None:
-            chosen = {int(i) for i in rng.permutation(count)[: _held_back(count, sample)]}
-        yield run, sample, run in chosen
+            chosen = drawn(count, one.sample, rng)
+        yield one, one.run in chosen
 
 
-def _drawn_of_stream(samples: Iterable[Numbered], rng: np.random.Generator) -> Iterator[tuple[int, list[Array], bool]]:
+def drawn(count: int, sample: Sequence[Array], rng: np.random.Generator) -> set[int]:
+    """Which runs of so many are held back, the samples being as large as one of them."""
+    return {int(i) for i in rng.permutation(count)[: _held_back(count, sample)]}
+
+
+def _drawn_of_stream(samples: Iterable[_New], rng: np.random.Generator) -> Iterator[tuple[_New, bool]]:
     """`_drawn` for a stream of unknown length: one of each ten, and later ones in the place of earlier ones.
 
     What is held back is only known at the end of the stream, so that it comes last.
     """
-    held: list[Numbered] = []
-    block: list[Numbered] = []
-    drawn = 0
+    held: list[_New] = []
+    block: list[_New] = []
+    seen = 0
     for number, one in enumerate(samples):
         block.append(one)
         if number + 1 < BUFFERED or len(block) < SHARE:
@@ -211,36 +241,36 @@ def _drawn_of_stream(samples: Iterable[Numbered], rng: np.random.Generator) -> I
             held = [block.pop(i) for i in sorted((int(i) for i in rng.permutation(BUFFERED)[:LEAST]), reverse=True)]
         else:
             candidate = block.pop(int(rng.integers(SHARE)))
-            if len(held) < _most(candidate[1]):
+            if len(held) < _most(candidate.sample):
                 held.append(candidate)
             else:  # each candidate so far has the same chance to stay
-                place = int(rng.integers(drawn + 1))
+                place = int(rng.integers(seen + 1))
                 if place < len(held):
                     held[place], candidate = candidate, held[place]
                 block.append(candidate)
-        drawn = max(drawn + 1, len(held))
-        yield from ((run, sample, False) for run, sample in block)
+        seen = max(seen + 1, len(held))
+        yield from ((one, False) for one in block)
         block = []
     if not held and block:  # the whole stream is here
         count = len(block)
-        held = [block[int(i)] for i in rng.permutation(count)[: _held_back(count, block[0][1])]]
-    runs = {run for run, _ in held}
-    yield from ((run, sample, False) for run, sample in block if run not in runs)
-    yield from ((run, sample, True) for run, sample in sorted(held, key=lambda pair: pair[0]))
+        held = [block[int(i)] for i in rng.permutation(count)[: _held_back(count, block[0].sample)]]
+    runs = {one.run for one in held}
+    yield from ((one, False) for one in block if one.run not in runs)
+    yield from ((one, True) for one in sorted(held, key=lambda one: one.run))
 
 
-def _in_sequence(samples: Samples, seen: _Seen) -> Iterator[tuple[int, list[Array], bool]]:
+def _in_sequence(samples: Samples, seen: _Seen) -> Iterator[tuple[_New, bool]]:
     """The samples in their order, the last tenth to be held back."""
-    waiting: list[Numbered] = []
-    for run, sample in seen.new(samples):
+    waiting: list[_New] = []
+    for one in seen.new(samples):
         if samples.count is not None:
-            yield run, sample, run >= samples.count - _held_back(samples.count, sample)
+            yield one, one.run >= samples.count - _held_back(samples.count, one.sample)
             continue
-        waiting.append((run, sample))
-        while run + 1 >= FROM and len(waiting) > _held_back(run + 1, sample):
-            yield (*waiting.pop(0), False)
+        waiting.append(one)
+        while one.run + 1 >= FROM and len(waiting) > _held_back(one.run + 1, one.sample):
+            yield waiting.pop(0), False
     enough = seen.total >= FROM
-    yield from ((run, sample, enough) for run, sample in waiting)
+    yield from ((one, enough) for one in waiting)
 
 
 def _held_back(count: int, sample: Sequence[Array]) -> int:
