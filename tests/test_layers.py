@@ -209,6 +209,7 @@ def test_no_kwargs_that_eat_misspelt_options() -> None:
         "audit",
         "compare",
         "sensitivity",
+        "calibrate",
         "int_op",
         "benchmark",
         "_flag",

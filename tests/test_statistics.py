@@ -1,11 +1,7 @@
-"""Statistics as values: shards merge to the bits of one run, files give them back, and ranges are made of them at the end."""
+"""Statistics as values: shards merge to the bits of one run, and ranges are made of them at the end."""
 
-import gc
-import json
 import math
-import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +12,6 @@ from op_examples import lstm
 from fullint.calibration.clipping import METHODS, Entropy, MeanSquare, Percentile
 from fullint.calibration.range_methods import MinMax, RangeMethod
 from fullint.calibration.statistics import (
-    FILE_VERSION,
     Measured,
     Statistics,
     Stats,
@@ -28,7 +23,6 @@ from fullint.calibration.statistics import (
 from fullint.errors import UsageError
 from fullint.model.ir import Tensor
 from fullint.model.ranges import Range
-from fullint.model.tflite import read_model
 from fullint.ops.builder import Builder
 
 COUNT = 6
@@ -75,10 +69,8 @@ def inner(monkeypatch: pytest.MonkeyPatch) -> type[Inner]:
     ],
     ids=lambda m: m and m.name,
 )
-def test_shards_give_the_bits_of_one_run(
-    g: Builder, inner: object, tmp_path: Path, threads: int, method: RangeMethod | None
-) -> None:
-    """Every kind of probe; cut anywhere, merged in either order, saved and loaded before or after; and so do their ranges."""
+def test_shards_give_the_bits_of_one_run(g: Builder, threads: int, method: RangeMethod | None) -> None:
+    """Every kind of probe; cut anywhere, merged in either order; and so do their ranges."""
     wanted, given = every_probe(g), samples(COUNT)
     whole = collect(wanted, given, method=method)
     made = finish(wanted.model, whole)
@@ -91,12 +83,6 @@ def test_shards_give_the_bits_of_one_run(
             merged = shards[0].merge(shards[1])
             assert bits(merged) == bits(whole)
             assert same(finish(wanted.model, merged), made)
-        for name, shard in (("first", first), ("second", second)):
-            shard.save(tmp_path / name)
-        merged = Statistics.load(tmp_path / "second").merge(Statistics.load(tmp_path / "first"))
-        assert bits(merged) == bits(whole)
-        merged.save(tmp_path / "both")
-        assert bits(Statistics.load(tmp_path / "both")) == bits(whole)
 
 
 def test_three_shards_may_be_merged_as_they_come(g: Builder) -> None:
@@ -231,15 +217,6 @@ def test_entries_have_a_range_that_holds_both() -> None:
         assert {*merged.unseen} == {one, two} and merged.channels == {two: (ends[0], ends[1])}
 
 
-def test_names_of_tensors_are_those_of_the_model_loaded_anew(g: Builder, tmp_path: Path) -> None:
-    wanted, given = every_probe(g), samples(2)
-    collect(wanted, given).save(tmp_path / "statistics")
-    again = read_model(g.bytes())
-    found = finish(again, Statistics.load(tmp_path / "statistics"))
-    ours = finish(wanted.model, collect(wanted, given))
-    assert [(t.name, r) for t, r in found.ranges.items()] == [(t.name, r) for t, r in ours.ranges.items()]
-
-
 def plain(low: float = 0.0, *names: str, places: int = 1, numbers: tuple[tuple[int, int], ...] = ()) -> Statistics:
     method = MinMax(np.full(places, low, np.float32), np.full(places, low + 1, np.float32))
     return Statistics(2, dict.fromkeys(names or ("a",), method), numbers=numbers)
@@ -290,128 +267,6 @@ def test_the_same_samples_are_not_counted_twice(g: Builder) -> None:
     found = collect(wanted, given)
     with pytest.raises(UsageError):
         found.merge(collect(wanted, given))
-
-
-def attempt(path: Path) -> tuple[type[BaseException] | None, str]:
-    """What comes of loading a file."""
-    try:
-        Statistics.load(path)
-    except Exception as e:
-        return type(e), str(e)
-    return None, ""
-
-
-def refusal(path: Path, left_open: list[str] | None = None) -> str:
-    """Why a file is refused; `left_open` gets the files that nobody closed."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ResourceWarning)
-        kind, text = attempt(path)
-        gc.collect()
-    if left_open is not None:
-        left_open += [str(w.message) for w in caught if w.category is ResourceWarning]
-    assert kind is UsageError and text.startswith(f"{path}: ") and "\n" not in text
-    return text.removeprefix(f"{path}: ")
-
-
-def header(**changes: object) -> np.ndarray:
-    text = json.dumps({"version": FILE_VERSION, "count": 3, "groups": [[], [], [], []], **changes})
-    return np.frombuffer(text.encode(), np.uint8)
-
-
-@pytest.mark.parametrize(
-    "arrays",
-    [
-        {"a": np.zeros(3)},
-        {"header": np.frombuffer(b"not JSON", np.uint8)},
-        {"header": np.frombuffer(b"[1]", np.uint8)},
-        {"header": np.frombuffer(b"\xff\xfe", np.uint8)},
-        {"header": header(groups=[])},
-        {"header": header(groups=[[], []])},
-        {"header": header(groups=[5, [], [], []])},
-        {"header": header(groups=[[["a", "unknown"]], [], [], []])},
-        {"header": header(groups=[[["a", "minmax"]], [], [], []])},  # its arrays are missing
-        {"header": header(groups=[[["a", "minmax"]], [], [], []]), "0.0.low": np.zeros(1, np.float32)},
-        {"header": header(count=None)},
-    ],
-)
-def test_another_archive_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with open(tmp_path / "file", "wb") as f:
-        np.savez(f, **arrays)
-    assert refusal(tmp_path / "file").startswith("not a file of calibration statistics, or a damaged one")
-
-
-def test_another_version_is_refused(tmp_path: Path) -> None:
-    with open(tmp_path / "file", "wb") as f:
-        np.savez(f, header=header(version=1))
-    assert refusal(tmp_path / "file") == "statistics of version 1; this fullint reads 2"
-
-
-def test_an_empty_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    assert refusal(tmp_path / "file").startswith("not a file of calibration statistics, or a damaged one")
-
-
-def test_an_array_is_refused(tmp_path: Path) -> None:
-    np.save(tmp_path / "file.npy", np.zeros(3))
-    assert refusal(tmp_path / "file.npy").startswith("not a file of calibration statistics, or a damaged one")
-
-
-def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "none") == "cannot be read: No such file or directory"
-    assert refusal(tmp_path) == "cannot be read: Is a directory"
-
-
-def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be written"):
-        plain().save(tmp_path / "none" / "file")
-
-
-@pytest.mark.parametrize("data", [b"hello", b"\x80\x04}."])
-def test_a_foreign_file_is_refused_in_one_sentence(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "file").write_bytes(data)
-    assert ". " not in refusal(tmp_path / "file")
-
-
-def damaged(tmp_path: Path) -> bytes:
-    plain(0, "a", "b", numbers=((0, 2),)).save(tmp_path / "file")
-    return (tmp_path / "file").read_bytes()
-
-
-def test_a_file_of_which_a_part_is_missing_is_refused(tmp_path: Path) -> None:
-    data = damaged(tmp_path)
-    for size in (*range(1, 40, 3), len(data) // 2, len(data) - 1):
-        (tmp_path / "file").write_bytes(data[:size])
-        assert refusal(tmp_path / "file").startswith("not a file of calibration statistics, or a damaged one")
-
-
-def test_a_file_of_which_a_byte_is_wrong_is_refused(tmp_path: Path) -> None:
-    """In the values: the archive's check sum tells."""
-    data = damaged(tmp_path)
-    place = data.index(np.float32([0, 1]).tobytes()[4:])
-    (tmp_path / "file").write_bytes(data[:place] + b"\x01" + data[place + 1 :])
-    assert refusal(tmp_path / "file").startswith("not a file of calibration statistics, or a damaged one")
-
-
-def test_a_damaged_file_is_closed(tmp_path: Path) -> None:
-    data, left_open = damaged(tmp_path), list[str]()
-    (tmp_path / "file").write_bytes(data[: len(data) // 2])
-    refusal(tmp_path / "file", left_open)
-    assert left_open == []
-
-
-@pytest.mark.parametrize("place", [6, 8])
-def test_a_file_whose_directory_is_wrong_is_refused(tmp_path: Path, place: int) -> None:
-    """The version that an entry needs to be read, and the flag that says it is encrypted."""
-    data = damaged(tmp_path)
-    entry = data.index(b"PK\x01\x02") + place
-    (tmp_path / "file").write_bytes(data[:entry] + bytes([data[entry] ^ 0xFF]) + data[entry + 1 :])
-    refusal(tmp_path / "file")
-
-
-def test_an_infinite_count_is_refused(tmp_path: Path) -> None:
-    with open(tmp_path / "file", "wb") as f:
-        np.savez(f, header=np.frombuffer(b'{"version": 2, "count": 1e999, "groups": [[], [], [], []]}', np.uint8))
-    assert refusal(tmp_path / "file").startswith("not a file of calibration statistics, or a damaged one")
 
 
 def test_what_another_entry_has_seen_is_not_unseen() -> None:

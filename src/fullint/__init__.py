@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fullint.auditing.audit import AuditReport, Finding, audit
     from fullint.auditing.explain import RulePages, explain
     from fullint.auditing.inspect import inspect
+    from fullint.calibration.stats_files import CalibrationStats, read_stats
     from fullint.comparing.pipeline import CompareReport, compare
     from fullint.deployment.benchmark import BenchmarkReport, benchmark
     from fullint.deployment.c_array import write_c_array
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from fullint.options.recipes import Recipe, RecipeRule
     from fullint.pages.page import Page, page
     from fullint.pages.report_files import report
+    from fullint.quantization.calibrate import calibrate, merge_stats
     from fullint.quantization.pipeline import Plan, Result, plan, quantize
     from fullint.repairing.pipeline import Repaired, RepairPlan, RepairReport, repair, repair_plan
     from fullint.sensitivities.pipeline import SensitivityReport, sensitivity
@@ -55,6 +57,10 @@ _HOMES = {
     "benchmark": "deployment.benchmark",
     "BenchmarkReport": "deployment.benchmark",
     "Builder": "ops.builder",
+    "calibrate": "quantization.calibrate",
+    "merge_stats": "quantization.calibrate",
+    "CalibrationStats": "calibration.stats_files",
+    "read_stats": "calibration.stats_files",
     "compare": "comparing.pipeline",
     "CompareReport": "comparing.pipeline",
     "Finding": "auditing.audit",
@@ -109,6 +115,7 @@ __all__ = [
     "BenchmarkReport",
     "Blocker",
     "Builder",
+    "CalibrationStats",
     "CompareReport",
     "ConversionError",
     "Converted",
@@ -139,16 +146,19 @@ __all__ = [
     "__version__",
     "audit",
     "benchmark",
+    "calibrate",
     "compare",
     "convert",
     "explain",
     "inspect",
+    "merge_stats",
     "page",
     "partition",
     "plan",
     "quantize",
     "read_manifest",
     "read_model",
+    "read_stats",
     "readlog",
     "repair",
     "repair_plan",

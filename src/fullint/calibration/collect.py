@@ -47,6 +47,7 @@ class MeasuredVector:
         stretches: what `farthest` is made of: first places, and 1 or -1 for each place.
         not_finite: the first (sample, place) that was no finite number, if any.
         held: vectors of samples that are held back, by number; they make no range.
+        held_methods: what `methods` are to all other samples, of these.
     """
 
     ends: MinMax
@@ -57,6 +58,7 @@ class MeasuredVector:
     stretches: tuple[Array, Array]
     not_finite: tuple[int, int] | None = None
     held: dict[int, Array] = field(default_factory=dict)
+    held_methods: list[RangeMethod] = field(default_factory=list)
 
     def add(self, index: int, outputs: Sequence[Array]) -> None:
         """Take in one sample; one that is held back has a negative number (`held_number`)."""
@@ -64,6 +66,8 @@ class MeasuredVector:
         places = vector[: self.ends.low.size]
         if index < 0:
             self.held[held_number(index)] = places.copy()
+            for (start, stop, _), method in zip(self.methods, self.held_methods, strict=True):
+                method.accumulate(vector[start:stop])
             return
         finite = np.isfinite(vector)
         if not finite.all():
@@ -95,6 +99,7 @@ class MeasuredVector:
             self.stretches,
             bad,
             {**self.held, **other.held},
+            [m.merge(o) for m, o in zip(self.held_methods, other.held_methods, strict=True)],
         )
 
     def without(self, numbers: AbstractSet[int]) -> MeasuredVector:
@@ -151,6 +156,13 @@ class Collected:
         return found
 
 
+def probed(
+    model: Model, tensors: Sequence[Tensor], by_channel: AbstractSet[Tensor], values: AbstractSet[Tensor]
+) -> tuple[Model, list[Probe]]:
+    """The measuring model of a graph (see `measuring_model`), with what is measured besides: states, rows of softmax inputs."""
+    return measuring_model(model, [*tensors, *state_tensors(model)], by_channel, softmax_inputs(model), values)
+
+
 class Collector:
     """Statistics of a model's tensors while samples come in, one `add` each; `finish` says what was found.
 
@@ -189,9 +201,7 @@ class Collector:
     def __enter__(self) -> Collector:
         if not self.tensors:
             return self
-        wanted = [*self.tensors, *self.states]
-        rows, values = softmax_inputs(self.model), set(self.methods)
-        measuring, self.probes = measuring_model(self.model, wanted, self.by_channel, rows, values)
+        measuring, self.probes = probed(self.model, self.tensors, self.by_channel, set(self.methods))
         if self.probes:  # none where the tensors are those of other entries
             together = is_large(self.model) or has_state(self.model)
             self._path = self._stack.enter_context(model_file(as_trained(measuring, self.rounding)))
@@ -295,12 +305,20 @@ def state_tensors(model: Model) -> list[Tensor]:
 def _empty(probes: Sequence[Probe], methods: Mapping[Tensor, RangeMethod]) -> MeasuredVector:
     """Before the first sample."""
     ends = [p for p in probes if p.what is not Seen.VALUES]
-    places = max((p.start + p.size for p in ends), default=0)
+    places = sum(p.size for p in ends)
     values = [(p.start, p.start + p.size, copy.deepcopy(methods[p.tensor])) for p in probes if p.what is Seen.VALUES]
-    first = np.array([p.start for p in ends], np.int64)
-    sign = np.repeat(np.array([-1 if p.what is Seen.LOW else 1 for p in ends], np.float32), [p.size for p in ends])
     highest, lowest, farthest = (Outermost.empty(n) for n in (places, places, len(ends)))
-    return MeasuredVector(MinMax.empty(places), values, highest, lowest, farthest, (first, sign))
+    of_held = [copy.deepcopy(method) for _, _, method in values]
+    stretches = directions([(p.what, p.start, p.size) for p in ends])
+    return MeasuredVector(MinMax.empty(places), values, highest, lowest, farthest, stretches, held_methods=of_held)
+
+
+def directions(stretches: Sequence[tuple[Seen, int, int]]) -> tuple[Array, Array]:
+    """First place of each stretch (what it shows, start, size) but those of values, and for each place 1 or -1: how it grows."""
+    ends = [s for s in stretches if s[0] is not Seen.VALUES]
+    first = np.array([start for _, start, _ in ends], np.int64)
+    sign = np.repeat(np.array([-1 if what is Seen.LOW else 1 for what, _, _ in ends], np.float32), [size for *_, size in ends])
+    return first, sign
 
 
 def _statistics(

@@ -33,16 +33,17 @@ class InputValues:
         """Take some values of one sample, at regular distances, so that no row or channel is left out."""
         for t, array in zip(inputs, sample, strict=True):
             if array.dtype == np.float32 and self.count.get(t, 0) < MOST:
-                flat = array.reshape(-1)
-                step = max(1, flat.size // PER_SAMPLE) | 1
-                taken = flat[::step].copy()
-                self.values.setdefault(t, []).append((number, taken))
-                self.count[t] = self.count.get(t, 0) + taken.size
+                self.take(t, number, some_values(array))
 
-    def without(self, numbers: AbstractSet[int]) -> InputValues:
-        """The values of all samples but some."""
+    def take(self, t: Tensor, number: int, values: Array) -> None:
+        """Take values of an input, of one sample."""
+        self.values.setdefault(t, []).append((number, values))
+        self.count[t] = self.count.get(t, 0) + values.size
+
+    def without(self, numbers: AbstractSet[int], inputs: Sequence[Tensor]) -> InputValues:
+        """The values of all samples but some of certain inputs."""
         left = InputValues()
-        left.values = {t: [pair for pair in pairs if pair[0] not in numbers] for t, pairs in self.values.items()}
+        left.values = {t: [p for p in pairs if t not in inputs or p[0] not in numbers] for t, pairs in self.values.items()}
         left.count = {t: sum(x.size for _, x in pairs) for t, pairs in left.values.items()}
         return left
 
@@ -58,6 +59,14 @@ class InputValues:
             if error < best:
                 best, found = error, narrow
         return found
+
+
+def some_values(array: Array) -> Array:
+    """Some values of a sample, at regular distances."""
+    flat = array.reshape(-1)
+    step = max(1, flat.size // PER_SAMPLE) | 1
+    taken: Array = flat[::step].copy()
+    return taken
 
 
 def _error(x: Array, span: Range) -> float:

@@ -16,6 +16,7 @@ A value and its sample are one integer, so that sorting these sorts by value, an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -64,6 +65,26 @@ class Outermost:
         """What both have taken in."""
         kept = _largest(np.concatenate([self.keys[: self.rows], other.keys[: other.rows]]))
         return Outermost(kept, len(kept), self.count + other.count)
+
+    def sorted_keys(self) -> Array:
+        """The keys of the largest values at each place, in ascending order, int64 [at most MOST, places]."""
+        return np.sort(self.keys[: self.rows], axis=0)[-MOST:]
+
+    def at(self, places: Array) -> Outermost:
+        """The same at some of the places, int64."""
+        return Outermost(self.keys[: self.rows, places], self.rows, self.count)
+
+    def renumbered(self, number: Callable[[Array], Array]) -> Outermost:
+        """The same with other numbers of its samples.
+
+        Args:
+            number: from some numbers, none negative, to as many others, int64.
+        """
+        keys = _largest(self.keys[: self.rows])
+        known = keys != _NONE
+        new = keys.copy()
+        new[known] += _samples(keys[known]) - number(_samples(keys[known]))
+        return Outermost(new, len(new), self.count)
 
     def without(self, numbers: AbstractSet[int]) -> Array:
         """The largest value at each place but for some samples, float32 [places]; -inf where no other is known."""

@@ -61,6 +61,8 @@ class Calibration:
         views: of each entry.
         seen: what the values given to each input of each entry are like.
         left_out: numbers of samples of the main entry that count for nothing.
+        elsewhere: whether other samples calibrated than those at hand, which only judge and refine; numbers are then those
+            of a calibration file.
     """
 
     each: tuple[Stats, ...]
@@ -72,11 +74,18 @@ class Calibration:
     views: tuple[Model, ...]
     seen: tuple[tuple[ValuesSeen, ...], ...]
     left_out: AbstractSet[int] = frozenset()
+    elsewhere: bool = False
 
     @property
     def stats(self) -> Stats:
         """Ranges, over all entries."""
         return merge_entries(self.each)
+
+    @property
+    def count(self) -> int:
+        """How many samples of the main entry made ranges."""
+        main = self.collected[0]
+        return main.count - len(self.left_out) if self.elsewhere and main is not None else self.held[0].calibrated
 
     def without(self, numbers: AbstractSet[int], held: AbstractSet[int]) -> Calibration:
         """The same without some samples of the main entry.
@@ -87,13 +96,14 @@ class Calibration:
         """
         main = self.collected[0]
         each = self.each if main is None else (finish(self.views[0], main.statistics(numbers)), *self.each[1:])
-        kept = {number: sample for number, sample in self.kept.items() if number not in numbers}
+        own: AbstractSet[int] = frozenset() if self.elsewhere else numbers
+        kept = {number: sample for number, sample in self.kept.items() if number not in own}
         return replace(
             self,
             each=each,
-            held=(self.held[0].without(numbers, held), *self.held[1:]),
+            held=self.held if self.elsewhere else (self.held[0].without(own, held), *self.held[1:]),
             kept=kept,
-            inputs=self.inputs.without(numbers),
+            inputs=self.inputs.without(numbers, self.views[0].main.inputs),
             left_out=numbers,
         )
 
@@ -131,13 +141,13 @@ def calibrate_entries(
     collected: list[Collected | None] = []
     seen = tuple(tuple(ValuesSeen(slot) for slot in own.inputs) for own in samples)
     views = tuple(view(model, graph) for graph in model.entries)
-    inputs, digest, in_order = InputValues(), hashlib.sha256(), has_state(model)
+    inputs, in_order = InputValues(), has_state(model)
     for number, own in enumerate(views):
         given = (own, wanted.tensors, wanted.by_channel, worker, threads, wanted.methods, wanted.rounding)
         with Collector(*given) as collector:
 
             def add(index: int, sample: list[Array], run: int, number: int = number, collector: Collector = collector) -> None:
-                inputs.add(index if number == 0 else -1, model.entries[number].inputs, sample)
+                inputs.add(index, model.entries[number].inputs, sample)
                 for array, values in zip(sample, seen[number], strict=True):
                     values.add(array)
                 if number == 0:
@@ -150,7 +160,12 @@ def calibrate_entries(
                 for place, (sample, run) in enumerate(zip(left.samples, left.runs, strict=True)):
                     collector.add_held(place, ready(number, sample), samples[number].first_number(run))
             held.append(left)
-            digest.update(left.digest)
             stats.append(finish(own, collector.finish()))
             collected.append(collector.collected)
-    return Calibration(tuple(stats), tuple(held), kept.samples(), inputs, digest.hexdigest(), tuple(collected), views, seen)
+    digest = digest_of_entries([left.digest for left in held])
+    return Calibration(tuple(stats), tuple(held), kept.samples(), inputs, digest, tuple(collected), views, seen)
+
+
+def digest_of_entries(digests: Sequence[bytes]) -> str:
+    """What tells the samples of all entries from others, of what does so for each."""
+    return hashlib.sha256(b"".join(digests)).hexdigest()

@@ -2,33 +2,24 @@
 
     Statistics of samples 0..9   merge   Statistics of samples 10..19   =   Statistics of samples 0..19, bit for bit
 
-Tensors are named by where they are in the model (`tensor_keys`), so that statistics can be saved, and read where the
-same model has been loaded anew. (Of a model that keeps state between runs, each shard starts from none: what it shows is not
-what one run would have.)
+Tensors are named by where they are in the model (`tensor_keys`). (Of a model that keeps state between runs, each shard starts
+from none: what it shows is not what one run would have.)
 """
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
-from fullint.calibration.clipping import METHODS
 from fullint.calibration.masks import MASK
 from fullint.calibration.range_methods import MinMax, RangeMethod
 from fullint.errors import UsageError
-from fullint.files import write_atomically
 from fullint.model.ir import Array, Model, Tensor
 from fullint.model.ranges import Range
-
-FILE_VERSION = 2
-_HEADER = "header"
 
 
 @dataclass(frozen=True)
@@ -139,54 +130,6 @@ class Statistics:
 
     def _groups(self) -> tuple[Mapping[str, RangeMethod], ...]:
         return self.ranges, self.channels, self.rows, self.states
-
-    def save(self, path: str | Path) -> None:
-        """Write them to a file (a NumPy archive), whole or not at all.
-
-        Raises:
-            UsageError: the file cannot be written.
-        """
-        arrays: dict[str, Array] = {}
-        groups = []
-        for number, group in enumerate(self._groups()):
-            groups.append([[key, method.name] for key, method in group.items()])
-            for place, method in enumerate(group.values()):
-                arrays |= {f"{number}.{place}.{name}": array for name, array in method.arrays().items()}
-        header = json.dumps({"version": FILE_VERSION, "count": self.count, "numbers": self.numbers, "groups": groups})
-        out = io.BytesIO()
-        np.savez(out, allow_pickle=False, **{_HEADER: np.frombuffer(header.encode(), np.uint8)}, **arrays)
-        write_atomically(path, out.getvalue())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Statistics:
-        """Read what `save` has written.
-
-        Raises:
-            UsageError: the file cannot be read, or holds no statistics of this version.
-        """
-        try:
-            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            header = json.loads(arrays.pop(_HEADER).tobytes())
-            if header["version"] != FILE_VERSION:
-                raise UsageError(f"{path}: statistics of version {header['version']}; this fullint reads {FILE_VERSION}")
-            owned: dict[str, dict[str, Array]] = {}
-            for name, array in arrays.items():
-                owner, _, own = name.rpartition(".")
-                owned.setdefault(owner, {})[own] = array
-            ranges, *others = (
-                {key: METHODS[method].of_arrays(owned[f"{number}.{place}"]) for place, (key, method) in enumerate(rows)}
-                for number, rows in enumerate(header["groups"])
-            )
-            channels, rows, states = ({k: m for k, m in group.items() if isinstance(m, MinMax)} for group in others)
-            numbers = tuple((int(a), int(b)) for a, b in header["numbers"])
-            return cls(int(header["count"]), ranges, channels, rows, states, numbers)
-        except OSError as e:
-            raise UsageError(f"{path}: cannot be read: {e.strerror or e}") from e
-        except UsageError:
-            raise
-        except Exception as e:  # whatever zipfile, zlib, json and NumPy make of a damaged file
-            raise UsageError(f"{path}: not a file of calibration statistics, or a damaged one") from e
 
 
 def joined_ranges(numbers: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -15,6 +15,7 @@ _MODULES = {
     "audit": "audit",
     "benchmark": "benchmark",
     "cache": "fleets",
+    "calibrate": "calibrate",
     "compare": "compare",
     "convert": "frontends",
     "demo": "quantize",

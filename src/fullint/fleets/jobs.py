@@ -156,7 +156,7 @@ def normal(path: Path) -> str:
     return os.path.normpath(path.absolute())
 
 
-PATHS = ("samples", "labels", "recipe")
+PATHS = ("samples", "labels", "recipe", "stats")
 """Options that name a file; samples may name what is in it, behind a colon, or be several, by signature."""
 
 

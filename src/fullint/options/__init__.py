@@ -2,12 +2,14 @@
 
 from fullint.options.choices import ConvertOptions, QuantizeOptions, RepairOptions, RunOptions, recipe_of_run, with_recipe
 from fullint.options.flags import Flag, flag_of, takes
+from fullint.options.of_calibration import CalibrateOptions
 from fullint.options.of_samples import ModelOptions, Progress, SampleOptions, numbers
 from fullint.options.of_sensitivity import SensitivityOptions
 from fullint.options.recipes import Recipe, RecipeRule
 from fullint.options.reported import model_name, reported
 
 __all__ = [
+    "CalibrateOptions",
     "ConvertOptions",
     "Flag",
     "ModelOptions",

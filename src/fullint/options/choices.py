@@ -204,6 +204,14 @@ class RunOptions(SampleOptions):
 class QuantizeOptions(RunOptions):
     """Choices of `fullint.quantize`."""
 
+    stats: Any = field(
+        default=None,
+        metadata=said(
+            "Ranges from this calibration file, which `fullint calibrate` makes where the samples lie; what -c gives besides, a "
+            "few, is for rounding weights, correcting biases and the certificate.",
+            metavar="STATS.npz",
+        ),
+    )
     split_outputs: bool = field(
         default=False,
         metadata=said(

@@ -24,6 +24,7 @@ def reported(options: RunOptions) -> dict[str, Any]:
     chosen = {f.name: getattr(options, f.name) for f in fields(options) if flag_of(f).reported}
     chosen |= {"recipe": recipe_of(options.recipe).tables() if options.recipe is not None else None}
     chosen |= {name: list(numbers(chosen[name])) for name in ("mean", "std") if not isinstance(chosen[name], int | float)}
+    chosen |= {"stats": _source(chosen["stats"])} if "stats" in chosen else {}
     labels = options.labels
     named = isinstance(labels, str) and not Path(labels).exists()
     given = {"model": _source(options.model), "samples": _source(options.samples), "labels": labels if named else _source(labels)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -192,7 +193,8 @@ def _judge(
     options, every = loaded.options, loaded.request.require_every_output
     causes = FoundCauses(bench, written, certificate, judged.samples)
     try:
-        warnings += verdict(certificate, options.min_sqnr, causes, require_every_output=every, accepted=options.accepted)
+        bar = -math.inf if calibrated.uncertified else options.min_sqnr
+        warnings += verdict(certificate, bar, causes, require_every_output=every, accepted=options.accepted)
     except AccuracyError as e:
         said = [str(e), *(f"  about the samples: {f.text}" for f in findings)]
         if every and not calibrated.bounded:

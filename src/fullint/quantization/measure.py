@@ -11,29 +11,25 @@ from dataclasses import replace
 import numpy as np
 
 from fullint.calibration.collect import has_state, held_number
-from fullint.calibration.observed import observed_tensors
 from fullint.calibration.outliers import find_outliers
-from fullint.calibration.run import Calibration, Wanted, calibrate_entries
+from fullint.calibration.run import Calibration, calibrate_entries
 from fullint.calibration.samples import ImageOptions, Reading, Samples, open_samples, slots, synthetic
 from fullint.calibration.signatures import samples_of, with_graph
 from fullint.calibration.statistics import Narrowed
-from fullint.errors import NotIntegerError, SamplesError
-from fullint.model.ir import Array, Model, Op, Tensor
+from fullint.errors import NotIntegerError
+from fullint.model.ir import Array, Model, Tensor
 from fullint.model.numerics import representable
 from fullint.model.ranges import Range
-from fullint.ops import traits_of
 from fullint.options import numbers
 from fullint.quantization.equalization import equalize as rescale
 from fullint.quantization.feasibility import unmeasured
 from fullint.quantization.given_ranges import given_by_training
-from fullint.quantization.pairs import operators_to_refine, sample_count
-from fullint.quantization.range_selection import left_as_they_are, methods_for, to_be_tried
+from fullint.quantization.range_selection import left_as_they_are
 from fullint.quantization.room import with_room
 from fullint.quantization.stage_values import Calibrated, Channels, Loaded, Prepared
-from fullint.quantization.streams import streams
+from fullint.quantization.wanted import ToMeasure, to_measure
 from fullint.quantization.whole_numbers import whole_ranges, whole_tensors
 from fullint.quantization.workbench import Workbench
-from fullint.verification.kernel_outputs import as_read
 
 SYNTHETIC_SAMPLES = 32
 ENOUGH_VALUES = 1000
@@ -51,69 +47,51 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
     model, options = prepared.model, prepared.loaded.options
     if prepared.loaded.request.samples is None and not options.synthetic:
         return given_by_training(prepared)
+    asked = to_measure(prepared)
     samples = open_all(prepared.loaded, model)
     with bench.stage("calibrate"):
-        found = [s for s in streams(model.main) if prepared.pinned.keys().isdisjoint(s.tensors)]
-        by_channel = {t for s in found for t in s.tensors if t.shape[-1] == s.channels}
-        keep = sample_count(model, operators_to_refine(model.main, prepared.effort, prepared.pinned))
-        ends_float = options.float_ends
-        measured = observed_tensors(model, ends_float)
-        methods, idle = methods_for(model, measured, prepared.ranges, prepared.is_wide, options.activations)
-        searched = options.effort == "best" and options.activations == "int8"
-        others = to_be_tried(model, measured, methods, prepared.is_wide) if searched else {}
-        wanted = Wanted(measured, by_channel, keep, {**others, **methods}, prepared.pinned)
-        given = prepared.loaded.entries
-        compared = any(traits_of(op.kind).compares and _reads_int32(op) for _, op in model.ops())
+        given = (model, samples, asked.wanted, bench.worker, options.workers, bench.progress, asked.ready, options.seed)
+        done = calibrate_entries(*given)
+    return calibrated_by(asked, done, samples)
 
-        def ready(number: int, sample: list[Array]) -> list[Array]:
-            require_ids(sample, given[number].inputs, model.entries[number].inputs, whole=compared)
-            return as_read(sample, given[number].inputs, model.entries[number].inputs)
 
-        done = calibrate_entries(model, samples, wanted, bench.worker, options.workers, bench.progress, ready, options.seed)
-    missing = unmeasured(model, done.stats.ranges, ends_float)
+def calibrated_by(asked: ToMeasure, done: Calibration, samples: Sequence[Samples]) -> Calibrated:
+    """What was calibrated, of what the samples have shown.
+
+    Args:
+        asked: what was to be measured.
+        done: what came of it.
+        samples: at hand, of each entry, as they were opened.
+
+    Raises:
+        NotIntegerError: no sample reaches an operator.
+    """
+    prepared, options = asked.prepared, asked.prepared.loaded.options
+    missing = unmeasured(prepared.model, done.stats.ranges, options.float_ends)
     if missing:
         raise NotIntegerError(missing)
 
     def calibrated(done: Calibration) -> Calibrated:
         stats = done.stats
-        could_be = {t: n for t, n in stats.narrowed.items() if t in others}
+        could_be = {t: n for t, n in stats.narrowed.items() if t in asked.others}
         ranges = {**stats.ranges, **{t: n.plain for t, n in could_be.items()}}
         found_so = Calibrated(
             prepared,
-            model,
+            prepared.model,
             replace(stats.measured, ranges=ranges),
             done.held,
             tuple(done.kept.values()),
-            Channels(tuple(found), stats.channels, done.inputs, done.held[0].calibrated),
-            warnings=(*warn_of_unseen(stats.unseen), *idle, *left_as_they_are(methods, stats)),
+            Channels(asked.streams, stats.channels, done.inputs, done.count),
+            warnings=(*warn_of_unseen(stats.unseen), *asked.idle, *left_as_they_are(asked.methods, stats)),
             digest=done.digest,
             samples=tuple(samples),
             seen=done.seen,
             could_be=could_be,
             growth=done.growth(),
         )
-        return with_narrowed(found_so, {t: n for t, n in stats.narrowed.items() if t not in others})
+        return with_narrowed(found_so, {t: n for t, n in stats.narrowed.items() if t not in asked.others})
 
     return with_outliers(done, calibrated, drop=options.drop_outliers)
-
-
-def _reads_int32(op: Op) -> bool:
-    return any(t is not None and t.dtype == "int32" for t in op.inputs)
-
-
-def require_ids(sample: Sequence[Array], given: Sequence[Tensor], now: Sequence[Tensor], *, whole: bool) -> None:
-    """Raise SamplesError where a float input that carries ids is given something that int32 does not hold.
-
-    Fractions are dropped, as the CAST of the model does; but they count where something is compared (`whole`).
-    """
-    for array, before, after in zip(sample, given, now, strict=True):
-        if before.dtype != "float32" or after.dtype != "int32":
-            continue
-        if (np.abs(array) >= 2**31).any() or (whole and (array != np.trunc(array)).any()):
-            raise SamplesError(
-                f'input "{before.name}" carries ids, since the model makes integers of it, and the result takes int32; a sample '
-                "holds fractions, or numbers that int32 does not hold; give whole numbers, as the application does"
-            )
 
 
 def with_outliers(done: Calibration, calibrated: Callable[[Calibration], Calibrated], *, drop: bool) -> Calibrated:
@@ -129,16 +107,18 @@ def with_outliers(done: Calibration, calibrated: Callable[[Calibration], Calibra
     if found is None:
         return calibrated(done)
     numbers, held = {n for n in found.numbers if n >= 0}, {held_number(n) for n in found.numbers if n < 0}
-    judges = done.held[0]
-    runs = [*(judges.calibrated_runs[n] for n in numbers), *(judges.runs[n] for n in held)]
     rest = calibrated(done.without(numbers, held))
     whole = replace(calibrated(done), growth={})  # ranges that reach to outliers have room enough
+    chosen, other = (rest, None) if drop else (whole, rest)
+    if done.elsewhere:  # the samples themselves are not at hand
+        return replace(chosen, outliers=found, outlier_samples=tuple(sorted(numbers)), rest=other)
+    judges = done.held[0]
+    runs = [*(judges.calibrated_runs[n] for n in numbers), *(judges.runs[n] for n in held)]
     named = tuple(sorted(whole.samples[0].first_number(run) for run in runs))
     places = held if judges.held_back else numbers
     apart = [sample for place, sample in enumerate(judges.samples) if place in places]
     apart += [sample for number, sample in judges.also if number in numbers]
-    chosen = rest if drop else whole
-    return replace(chosen, outliers=found, outlier_samples=named, left_apart=tuple(apart), rest=None if drop else rest)
+    return replace(chosen, outliers=found, outlier_samples=named, left_apart=tuple(apart), rest=other)
 
 
 def with_narrowed(calibrated: Calibrated, narrowed: Mapping[Tensor, Narrowed]) -> Calibrated:

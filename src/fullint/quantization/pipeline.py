@@ -15,9 +15,10 @@ from fullint.options import Progress, QuantizeOptions, recipe_of_run, takes, wit
 from fullint.quantization.build import build
 from fullint.quantization.certify import certify
 from fullint.quantization.decide import decide
+from fullint.quantization.from_stats import calibrate
 from fullint.quantization.head_start import head_start
 from fullint.quantization.load import hand_on_integer, load, require_float, split
-from fullint.quantization.measure import calibrate, equalize
+from fullint.quantization.measure import equalize
 from fullint.quantization.mixed import mix
 from fullint.quantization.on_target import require_target
 from fullint.quantization.plan import Plan

@@ -29,8 +29,10 @@ from fullint.targets import Target, target_of
 
 def require_samples(bench: Workbench, loaded: Loaded) -> Loaded:
     """Raise UsageError where there is nothing to calibrate on, not even parameters of training, or too much."""
-    samples, synthetic = loaded.request.samples, loaded.options.synthetic
-    if samples is None and not synthetic and not rounds_values(loaded.model):
+    samples, synthetic, stats = loaded.request.samples, loaded.options.synthetic, loaded.options.stats
+    if stats is not None and synthetic:
+        raise UsageError("give stats or synthetic, not both")
+    if samples is None and stats is None and not synthetic and not rounds_values(loaded.model):
         raise UsageError("no representative samples; " + WAYS)
     if samples is not None and synthetic:
         raise UsageError("give samples or synthetic, not both")

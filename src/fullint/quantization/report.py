@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +218,7 @@ def _of_run(bench: Workbench, loaded: Loaded, data: bytes) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "fullint": __version__,
         "versions": _versions(),
-        "options": reported(loaded.request.options),
+        "options": reported(replace(loaded.request.options, effort=loaded.options.effort)),
         "sizes": {"before": before, "after": len(data)},
         "seconds": dict(bench.seconds),
         "peak_memory_bytes": _own_peak() + bench.peak_memory(),
@@ -249,8 +249,8 @@ def _samples(calibrated: Calibrated) -> dict[str, Any]:
     return {
         "seed": calibrated.prepared.loaded.options.seed,
         "left_out": list(calibrated.outlier_samples) if calibrated.prepared.loaded.options.drop_outliers else [],
-        "calibrated": sum(h.calibrated for h in held),
-        "total": sum(h.total for h in held),
+        "calibrated": sum(h.calibrated for h in held) if calibrated.elsewhere is None else calibrated.elsewhere,
+        "total": sum(h.total for h in held) + (calibrated.elsewhere or 0),
         "held_back": all(h.held_back for h in held),
         "sha256": calibrated.digest,
     }

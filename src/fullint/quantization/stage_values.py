@@ -235,6 +235,8 @@ class Calibrated:
         form: how it is to be carried out.
         before: the same, not yet equalized.
         mixed: which operators were chosen for int16, where that was asked for.
+        elsewhere: how many samples calibrated that are not at hand, their statistics are; None where all are at hand.
+        uncertified: whether ranges come from samples, and none of them is at hand to judge the result on.
     """
 
     prepared: Prepared
@@ -262,6 +264,8 @@ class Calibrated:
     form: Form = AS_USUAL
     before: Calibrated | None = None
     mixed: MixedReport | None = None
+    elsewhere: int | None = None
+    uncertified: bool = False
 
     @property
     def found_rules(self) -> tuple[RecipeRule, ...]:

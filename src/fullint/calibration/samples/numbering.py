@@ -12,6 +12,10 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import overload
 
+import numpy as np
+
+from fullint.model.ir import Array
+
 
 class Numbering(Sequence[int]):
     """A sequence of numbers that is only appended to; each stretch of neighbours takes 16 bytes."""
@@ -57,6 +61,13 @@ class Numbering(Sequence[int]):
         return isinstance(other, Numbering) and self.stretches == other.stretches
 
     __hash__ = None  # type: ignore[assignment]
+
+    def at(self, places: Array) -> Array:
+        """The numbers at some places of the sequence, int64."""
+        starts, numbers = np.frombuffer(self._places, np.int64), np.frombuffer(self._numbers, np.int64)
+        found = np.searchsorted(starts, places, side="right") - 1
+        at: Array = numbers[found] + places - starts[found]
+        return at
 
     @property
     def stretches(self) -> list[tuple[int, int]]:

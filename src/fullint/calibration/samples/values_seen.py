@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,6 +11,23 @@ from fullint.calibration.samples.slots import Slot
 from fullint.model.ir import Array
 from fullint.model.numerics import RANGES
 from fullint.model.ranges import Range
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """What values are like: how many, smallest and largest, whether all are whole numbers, how often each of 256 codes came."""
+
+    count: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    whole: bool = True
+    codes: Array | None = None
+
+    def merge(self, other: Counted) -> Counted:
+        """What the values of both are like."""
+        codes = self.codes if other.codes is None else other.codes if self.codes is None else self.codes + other.codes
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return Counted(self.count + other.count, low, high, self.whole and other.whole, codes)
 
 
 class ValuesSeen:
@@ -38,6 +56,16 @@ class ValuesSeen:
             self.whole = bool((array == np.floor(array)).all())
         if self.codes is not None:
             self.codes += np.bincount(array.reshape(-1).astype(np.int64) - RANGES[self.slot.dtype][0], minlength=256)
+
+    @property
+    def counted(self) -> Counted:
+        """All of it as a value."""
+        return Counted(self.count, self.low, self.high, self.whole, self.codes)
+
+    def take(self, others: Counted) -> None:
+        """Take in what others have seen."""
+        both = self.counted.merge(others)
+        self.count, self.low, self.high, self.whole, self.codes = both.count, both.low, both.high, both.whole, both.codes
 
     @property
     def span(self) -> Range | None:
