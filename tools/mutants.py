@@ -78,8 +78,8 @@ TABLE = """
 - ranges[t] = span.union(ranges.get(t, span))
 + ranges[t] = Range(min(span.low, ranges.get(t, span).low), span.high)
 18 calibration/samples/held_back.py (samples): Of a stream in sequence, one sample less is left for the certificate.
-- len(waiting) > _held_back(run + 1, sample)
-+ len(waiting) >= _held_back(run + 1, sample)
+- len(waiting) > _held_back(one.run + 1, one.sample)
++ len(waiting) >= _held_back(one.run + 1, one.sample)
 19 calibration/masks.py (probes rewrites): The usual mask of -10000 is not taken for one, and takes all codes for itself.
 - MASK = 1e3
 + MASK = 1e5
@@ -174,8 +174,8 @@ TABLE = """
 - if place < len(held):
 + if False:
 50 calibration/samples/held_back.py (samples): A sample that comes again counts as a new one.
-- key = digest_of(sample) if self.count else run.to_bytes(8, "big")
-+ key = run.to_bytes(8, "big")
+- digest = digest_of(sample)
++ digest = run.to_bytes(8, "big")
 51 calibration/outermost.py (outliers): The first values at a place are kept, and not the largest.
 - else _largest(self.keys)
 + else self.keys[:MOST]
@@ -359,6 +359,21 @@ TABLE = """
 111 verification/paired_runs.py (head_start): Outputs that are known go to other samples.
 - known = self.waiting.popleft()
 + known = self.waiting.pop()
+112 calibration/value_keys.py (stats_files): Networks with other weights are taken for the same.
+- _hash("constant", t.buffer.data, *_form(t))
++ _hash("constant", *_form(t))
+113 calibration/entry_stats.py (stats_files): Samples of a second shard have the numbers of the first.
+- lambda numbers: numbers + one.total
++ lambda numbers: numbers
+114 calibration/entry_stats.py (stats_files): Samples that were held back make no range elsewhere.
+- new.add(held_runs[place], [vector])
++ new.add(-1, [vector])
+115 quantization/certify.py (stats_files): A result that no sample judges is judged on random ones.
+- bar = -math.inf if calibrated.uncertified else options.min_sqnr
++ bar = options.min_sqnr
+116 calibration/samples/held_back.py (samples): Samples are remembered without end.
+- len(self.times) < REMEMBERED
++ len(self.times) >= 0
 """
 ROW = re.compile(r"^ *(\d+) (\S+) \(([a-z_ 0-9]+)\): (.+)\n- (.+)\n\+ ?(.*)$", re.MULTILINE)
 
