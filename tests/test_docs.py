@@ -98,7 +98,7 @@ def test_python_of_the_readme_is_typed(tmp_path: Path) -> None:
     assert not ours, done.stdout
 
 
-OF_FLEETS = ("manifest", "processes", "cache")
+OF_FLEETS = ("manifest", "processes", "cache", "scheduler", "shared")
 """Options of commands that are run on many models; `fullint.run_jobs` has them."""
 TOP = click.Context(main)
 COMMANDS = {name: command for name in main.list_commands(TOP) if (command := main.get_command(TOP, name))}

@@ -28,6 +28,7 @@ ROOMS = (
     "model",
     "ops",
     "runtime",
+    "cluster",
     "passes",
     "calibration",
     "verification",

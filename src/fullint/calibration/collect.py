@@ -205,7 +205,7 @@ class Collector:
         if self.probes:  # none where the tensors are those of other entries
             together = is_large(self.model) or has_state(self.model)
             self._path = self._stack.enter_context(model_file(as_trained(measuring, self.rounding)))
-            self.worker.send(Measure(self._path, self.threads, _empty(self.probes, self.methods), together))
+            self.worker.send(Measure(self._path, self.threads, empty_vector(self.probes, self.methods), together))
             self._opening = True
         return self
 
@@ -302,7 +302,7 @@ def state_tensors(model: Model) -> list[Tensor]:
     ]
 
 
-def _empty(probes: Sequence[Probe], methods: Mapping[Tensor, RangeMethod]) -> MeasuredVector:
+def empty_vector(probes: Sequence[Probe], methods: Mapping[Tensor, RangeMethod]) -> MeasuredVector:
     """Before the first sample."""
     ends = [p for p in probes if p.what is not Seen.VALUES]
     places = sum(p.size for p in ends)

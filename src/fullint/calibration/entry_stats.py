@@ -113,7 +113,7 @@ class EntryStats:
         found = None
         if one.found is not None and two.found is not None:
             theirs = arranged(two, one.stretches)
-            found = one.found.merge(_renumbered(theirs, lambda numbers: numbers + one.total))
+            found = one.found.merge(renumbered(theirs, lambda numbers: numbers + one.total))
         inputs = []
         for a, b in zip(one.inputs, two.inputs, strict=True):
             later = [(n + one.total, values) for n, values in b.taken]
@@ -175,13 +175,14 @@ def with_starts(stretches: Iterable[Stretch]) -> Iterator[tuple[int, Stretch]]:
         at += s.size
 
 
-def _renumbered(found: MeasuredVector, number: Callable[[Array], Array]) -> MeasuredVector:
+def renumbered(found: MeasuredVector, number: Callable[[Array], Array]) -> MeasuredVector:
+    """The same with other numbers of its samples; see `Outermost.renumbered`."""
     highest, lowest, farthest = (o.renumbered(number) for o in (found.highest, found.lowest, found.farthest))
     return replace(found, highest=highest, lowest=lowest, farthest=farthest)
 
 
 def _folded(found: MeasuredVector, runs: Numbering, held_runs: Sequence[int]) -> MeasuredVector:
-    new = replace(_renumbered(found, runs.at), ends=copy.copy(found.ends), methods=[], held={}, held_methods=[])
+    new = replace(renumbered(found, runs.at), ends=copy.copy(found.ends), methods=[], held={}, held_methods=[])
     for place, vector in sorted(found.held.items()):
         new.add(held_runs[place], [vector])
     merged = (method if held is None else method.merge(held) for method, held in _both(found))

@@ -54,6 +54,8 @@ def run_fleet(
         from fullint.fleets.pipeline import run_jobs
 
         require_json_for_details(as_json)
+        scheduler, shared = options.get("scheduler", fleet.scheduler), options.get("shared", fleet.shared)
+        options = {name: value for name, value in options.items() if name not in ("scheduler", "shared")}
         if alone and any(alone.values()):
             one = "one model" if COMMANDS[command].models == 1 else "one pair of models"
             raise UsageError(f"{' and '.join(alone)} {'is' if len(alone) == 1 else 'are'} for {one}")
@@ -66,7 +68,9 @@ def run_fleet(
             jobs = jobs_of_models(command, models, output, options, leave_out)
         require_fitting(jobs)
         with _told(len(jobs)) as told:
-            report = run_jobs(jobs, fleet.processes, cache=fleet.cache, force=force, told=told)
+            report = run_jobs(
+                jobs, fleet.processes, cache=fleet.cache, force=force, scheduler=scheduler, shared=shared, told=told
+            )
         present(report, as_json)
         sys.exit(report.exit_code)
 

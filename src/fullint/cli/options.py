@@ -59,17 +59,23 @@ models = click.argument("models", nargs=-1, type=click.Path(), metavar="MODEL|FO
 """One, several, or folders that hold some."""
 
 
+_WITH_CLUSTER = ("quantize", "sensitivity")
+"""Commands whose calls take a cluster, too; the others only spread models over it."""
+
+
 class OfFleet(NamedTuple):
     """What a command line says of many models."""
 
     manifest: str | None
     processes: int | None
     cache: str | None
+    scheduler: str | None = None
+    shared: bool = False
 
     @property
     def asked(self) -> bool:
         """Whether it says anything of them."""
-        return any(one is not None for one in self)
+        return any(one is not None for one in (self.manifest, self.processes, self.cache, self.scheduler))
 
     def wanted(self, models: Sequence[str]) -> bool:
         """Whether a command line is about many models, or asks for what only these have."""
@@ -108,12 +114,14 @@ def of_fleet(command: str) -> Decorator:
             metavar="DIR",
             help="Keep finished work here, and do nothing again that is there; see fullint cache.",
         ),
+        *([] if command in _WITH_CLUSTER else [_of_quantize("scheduler", "shared")]),
     )
 
     def apply(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def call(*, manifest: str | None, processes: int | None, cache: str | None, **others: Any) -> Any:
-            return function(fleet=OfFleet(manifest, processes, cache), **others)
+            own = {name: others.pop(name) for name in ("scheduler", "shared") if command not in _WITH_CLUSTER}
+            return function(fleet=OfFleet(manifest, processes, cache, **own), **others)
 
         return flags(call)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import sys
 import threading
@@ -17,16 +16,7 @@ import threading
 from fullint.fleets.cache import Cache
 from fullint.fleets.jobs import Job
 from fullint.fleets.perform import perform
-from fullint.temporary import remove_own
-
-
-def _watch(pipe: int) -> None:
-    """End at once where the other end of the input is closed: what is running is worth nothing to anybody."""
-    poll = select.poll()
-    poll.register(pipe, 0)  # only whether it is closed
-    poll.poll()
-    remove_own()
-    os._exit(1)
+from fullint.runtime.spawn import end_with_input
 
 
 def main() -> None:
@@ -39,8 +29,7 @@ def main() -> None:
     os.dup2(2, 1)
     os.close(0)
     os.open(os.devnull, os.O_RDONLY)
-    if hasattr(select, "poll"):
-        threading.Thread(target=_watch, args=(source.fileno(),), daemon=True).start()
+    threading.Thread(target=end_with_input, args=(source.fileno(),), daemon=True).start()
     for line in source:
         given = json.loads(line)
         job = Job(given["command"], tuple(given["models"]), given["output"], given["options"])

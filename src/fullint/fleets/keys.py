@@ -101,12 +101,23 @@ def _there(path: str | Path) -> bool:
 def _model_digest(path: Path) -> str:
     made = hashlib.sha256()
     _update(made, path)
-    for group in read_model(path).external_groups or ():  # type: ignore[attr-defined]
-        name = group.name.decode("utf-8", "surrogateescape") if isinstance(group.name, bytes) else group.name or ""
+    for name in _outside(path):
         made.update(f"\0{name}\0".encode("utf-8", "surrogateescape"))
         if (path.parent / name).is_file():
             _update(made, path.parent / name)
     return made.hexdigest()
+
+
+def files_of_model(path: Path) -> list[Path]:
+    """A model's file, and those that its constants lie in."""
+    outside = _outside(path) if is_tflite(path) else []
+    return [path, *(path.parent / name for name in outside if (path.parent / name).is_file())]
+
+
+def _outside(path: Path) -> list[str]:
+    """Names of the files that constants of a .tflite lie in, besides itself."""
+    groups: Any = read_model(path).external_groups or ()
+    return [g.name.decode("utf-8", "surrogateescape") if isinstance(g.name, bytes) else g.name or "" for g in groups]
 
 
 def _update(made: Any, path: Path) -> None:

@@ -25,13 +25,16 @@ from fullint.fleets.outcome import JobOutcome
 from fullint.reporting import to_json
 
 
-def perform(job: Job, cache: Cache | None = None, *, force: bool = False) -> JobOutcome:
+def perform(
+    job: Job, cache: Cache | None = None, *, force: bool = False, call: Callable[[Job], CachedWork] | None = None
+) -> JobOutcome:
     """Do a job; what goes wrong is part of the outcome.
 
     Args:
         job: what to do.
         cache: of finished work.
         force: whether an output that is there is overwritten.
+        call: makes the call somewhere else; here, if it is None.
     """
     start = time.perf_counter()
 
@@ -44,7 +47,7 @@ def perform(job: Job, cache: Cache | None = None, *, force: bool = False) -> Job
         there = job.output is not None and Path(job.output).exists() and not force
         if there and not (known is not None and known.model == Path(job.output or "").read_bytes()):
             raise OutputExistsError(f"{job.output} exists; --force overwrites it")
-        work = known or _called(job)
+        work = known or (call or called)(job)
         if known is None and key is not None and key_of(job) != key:
             raise SamplesError("a file that it reads was changed meanwhile; run again when that is complete")
         if job.output is not None and work.model is not None and not there:
@@ -61,8 +64,8 @@ def perform(job: Job, cache: Cache | None = None, *, force: bool = False) -> Job
         return outcome("failed", e.exit_code if isinstance(e, FullintError) else 2, {}, message_of(e))
 
 
-def _called(job: Job) -> CachedWork:
-    """The call made."""
+def called(job: Job) -> CachedWork:
+    """The call made, here."""
     options = {n: tuple(v) if isinstance(v, list) else v for n, v in job.options.items() if n not in OF_SUMMARIES}
     done = call_of(job.command)(*job.models, **options)
     report, model = getattr(done, "report", done), getattr(done, "model", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -25,36 +26,54 @@ def run_jobs(
     *,
     cache: str | Path | None = None,
     force: bool = False,
+    scheduler: str | None = None,
+    shared: bool = False,
     told: Told | None = None,
 ) -> FleetReport:
     """Do jobs of one command by a pool of processes; one that fails does not stop the others.
 
     Args:
         jobs: see `jobs_of_models` and `read_manifest`.
-        processes: that work at the same time; half of the cores by default, since each model uses two.
+        processes: that work at the same time; half of the cores by default, since each model uses two. On a cluster, jobs that
+            are with its workers; as many as these have threads by default.
         cache: folder of finished work: what is there is not done again.
         force: overwrite outputs that exist.
+        scheduler: of a Dask cluster whose workers do them, tcp://HOST:PORT.
+        shared: whether these read models and samples themselves, by paths that all of them see.
         told: of each that ends.
 
     Raises:
-        UsageError: there are no jobs, `processes` makes no sense, or outputs or the cache cannot be written.
+        UsageError: there are no jobs, `processes` makes no sense, outputs or the cache cannot be written, or the cluster cannot
+            be used.
     """
     if not jobs:
         raise UsageError("there is nothing to do: no model was given")
-    count = processes if processes is not None else max(1, (os.cpu_count() or 1) // 2)
+    cores = os.cpu_count() or 1
+    count = processes if processes is not None else max(1, cores // 2)
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise UsageError(f"jobs must be a whole number from 1 on, not {count!r}")
     require_apart(jobs)
     if cache is not None:
         Cache(cache).begin()
-    count = min(count, len(jobs))
-    jobs = [_with_threads(job, max(1, (os.cpu_count() or 1) // count)) for job in jobs]
     start = time.perf_counter()
     found: dict[int, JobOutcome] = {}
-    for number, outcome in outcomes(jobs, count, cache, force=force):
-        found[number] = outcome
-        if told is not None:
-            told(len(found), len(jobs), outcome)
+    with contextlib.ExitStack() as stack:
+        if scheduler is not None:
+            from fullint.cluster.connection import Cluster
+            from fullint.fleets.on_cluster import outcomes_there  # mostly not needed
+
+            cluster = stack.enter_context(Cluster(scheduler))
+            count = min(processes or cluster.threads, len(jobs))
+            jobs = [_with_threads(job, 1) for job in jobs]
+            done_so_far = outcomes_there(cluster, jobs, count, cache, force=force, shared=shared)
+        else:
+            count = min(count, len(jobs))
+            jobs = [_with_threads(job, max(1, cores // count)) for job in jobs]
+            done_so_far = outcomes(jobs, count, cache, force=force)
+        for number, outcome in done_so_far:
+            found[number] = outcome
+            if told is not None:
+                told(len(found), len(jobs), outcome)
     done = tuple(found[number] for number in range(len(jobs)))
     return FleetReport(jobs[0].command, done, count, round(time.perf_counter() - start, 2))
 

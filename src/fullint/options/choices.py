@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from fullint.errors import UsageError
 from fullint.options.flags import flag_of, said
 from fullint.options.of_ranges import RangeChoice, parse_ranges
-from fullint.options.of_samples import SAMPLES_SPELLING, ModelOptions, SampleOptions, is_default, numbers, one_of
+from fullint.options.of_samples import ModelOptions, SampleOptions, is_default, numbers, one_of
 from fullint.options.recipes import Recipe, RecipeRule, RecipeSource, recipe_of
 from fullint.options.toml_tables import require_known
 from fullint.targets import TARGETS, names_of_targets, target_of
@@ -204,6 +204,22 @@ class RunOptions(SampleOptions):
 class QuantizeOptions(RunOptions):
     """Choices of `fullint.quantize`."""
 
+    scheduler: str | None = field(
+        default=None,
+        metadata=said(
+            "Spread the work over the workers of this Dask cluster: models, where there are several; the samples of one.",
+            metavar="tcp://HOST:PORT",
+            reported=False,
+        ),
+    )
+    shared: bool = field(
+        default=False,
+        metadata=said(
+            "With --scheduler: workers read models and samples themselves, by paths that all of them see; without it, what they "
+            "need is sent.",
+            reported=False,
+        ),
+    )
     stats: Any = field(
         default=None,
         metadata=said(
@@ -298,62 +314,8 @@ class QuantizeOptions(RunOptions):
         return (*(c for c in given if c.of is None), *ruled, *(c for c in given if c.of is not None))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class RepairOptions(RunOptions):
-    """Choices of `fullint.repair`."""
-
-    model: str | Path | bytes = field(
-        kw_only=False, metadata=said("Path or bytes of a .tflite that a quantizer made.", reported=False)
-    )
-    samples: Any = field(
-        default=None,
-        kw_only=False,
-        metadata=said(
-            "Samples to measure what the file does not say, and to judge the result on; as in quantize.", **SAMPLES_SPELLING
-        ),
-    )
-    keep_float: str | int | Sequence[str | int] | None = field(
-        default=None, metadata=said("Operators that stay as they are.", metavar="NAME|TYPE|INDEX,...")
-    )
-    min_sqnr: float = field(
-        default=15.0,
-        metadata=said(
-            "Write nothing below this SQNR against the given model, in dB; three times as many as for quantize, since the given "
-            "model is quantized already, and little more than rounding should differ.",
-            metavar="DB",
-            parse=float,
-        ),
-    )
-    only: str | Sequence[str] | None = field(
-        default=None, metadata=said("Fix the findings of these rules only.", metavar="RULE,...", several=True)
-    )
-    skip: str | Sequence[str] | None = field(
-        default=None, metadata=said("Leave the findings of these rules as they are.", metavar="RULE,...", several=True)
-    )
-    unsafe_fixes: bool = field(
-        default=False,
-        metadata=said("Also apply fixes that change what the model computes, to what its file says; by default they are listed."),
-    )
-    weights: str = field(
-        default="auto",
-        metadata=said("Scales of weights; auto: per tensor where the whole file has it so, else per channel.", choices=WEIGHTS),
-    )
-
-    def check(self) -> None:
-        """Raise UsageError where a value makes no sense."""
-        super().check()
-        if not isinstance(self.unsafe_fixes, bool):
-            raise UsageError(f"unsafe_fixes must be true or false, not {self.unsafe_fixes!r}")
-        one_of("weights", self.weights, WEIGHTS)
-
-    def of_quantize(self) -> QuantizeOptions:
-        """The same for the stages that `repair` and `quantize` share."""
-        common = {f.name: getattr(self, f.name) for f in fields(RunOptions)}
-        return QuantizeOptions(**common)
-
-
 AnyRun = TypeVar("AnyRun", bound=RunOptions)
-NOT_IN_RECIPES = ("recipe", "threads")
+NOT_IN_RECIPES = ("recipe", "threads", "stats")
 
 
 def with_recipe(options: AnyRun) -> AnyRun:

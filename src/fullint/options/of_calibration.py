@@ -40,6 +40,8 @@ class CalibrateOptions(ModelOptions):
     split_outputs: bool = field(default=_default("split_outputs"), metadata=_metadata("split_outputs"))
     target: str = field(default=_default("target"), metadata=_metadata("target"))
     threads: int | None = field(default=_default("threads"), metadata=_metadata("threads"))
+    scheduler: str | None = field(default=_default("scheduler"), metadata=_metadata("scheduler"))
+    shared: bool = field(default=_default("shared"), metadata=_metadata("shared"))
     effort: str = field(default=_default("effort"), metadata=_metadata("effort"))
     recipe: RecipeSource | None = field(default=_default("recipe"), metadata=_metadata("recipe"))
 

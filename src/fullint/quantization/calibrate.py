@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from fullint.calibration.from_stats import stats_of
-from fullint.calibration.run import calibrate_entries
 from fullint.calibration.stats_files import CalibrationStats, read_stats
 from fullint.errors import UsageError
 from fullint.options import CalibrateOptions, takes, with_recipe
 from fullint.quantization.load import load, require_float, split
-from fullint.quantization.measure import open_all
+from fullint.quantization.measure import measured
+from fullint.quantization.opened import open_all
 from fullint.quantization.pipeline import Stage, run
 from fullint.quantization.prepare import prepare, require_feasible
 from fullint.quantization.stage_values import Prepared, Request
@@ -32,11 +32,9 @@ def measure_all(bench: Workbench, prepared: Prepared) -> CalibrationStats:
     Raises:
         SamplesError: samples do not fit, or drive a value to NaN or infinity.
     """
-    model, options, asked = prepared.model, prepared.loaded.options, to_measure(prepared)
-    samples = open_all(prepared.loaded, model)
-    with bench.stage("calibrate"):
-        given = (model, samples, asked.wanted, bench.worker, options.workers, bench.progress, asked.ready, options.seed)
-        return stats_of(model, calibrate_entries(*given))
+    asked = to_measure(prepared)
+    done, _ = measured(bench, asked, open_all(prepared.loaded, prepared.model))
+    return stats_of(prepared.model, done)
 
 
 CALIBRATE: tuple[Stage, ...] = (load, require_float, split, prepare, require_feasible, measure_all)

@@ -15,8 +15,9 @@ from fullint.calibration.stats_files import CalibrationStats, read_stats
 from fullint.calibration.value_keys import value_keys
 from fullint.errors import UsageError
 from fullint.quantization.given_ranges import DRAWN, drawn_inputs
-from fullint.quantization.measure import calibrate as measured
-from fullint.quantization.measure import calibrated_by, open_all
+from fullint.quantization.measure import calibrate as calibrate_here
+from fullint.quantization.measure import calibrated_by
+from fullint.quantization.opened import open_all
 from fullint.quantization.stage_values import Calibrated, Prepared
 from fullint.quantization.wanted import to_measure
 from fullint.quantization.workbench import Workbench
@@ -36,7 +37,7 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         SamplesError: samples do not fit.
         NotIntegerError: no sample reaches an operator.
     """
-    return measured(bench, prepared) if prepared.loaded.options.stats is None else _from_file(bench, prepared)
+    return calibrate_here(bench, prepared) if prepared.loaded.options.stats is None else _from_file(bench, prepared)
 
 
 def _from_file(bench: Workbench, prepared: Prepared) -> Calibrated:

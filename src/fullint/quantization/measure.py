@@ -10,28 +10,27 @@ from dataclasses import replace
 
 import numpy as np
 
-from fullint.calibration.collect import has_state, held_number
+from fullint.calibration.collect import held_number
 from fullint.calibration.outliers import find_outliers
 from fullint.calibration.run import Calibration, calibrate_entries
-from fullint.calibration.samples import ImageOptions, Reading, Samples, open_samples, slots, synthetic
-from fullint.calibration.signatures import samples_of, with_graph
+from fullint.calibration.samples import Samples
+from fullint.calibration.signatures import with_graph
 from fullint.calibration.statistics import Narrowed
 from fullint.errors import NotIntegerError
-from fullint.model.ir import Array, Model, Tensor
+from fullint.model.ir import Array, Tensor
 from fullint.model.numerics import representable
 from fullint.model.ranges import Range
-from fullint.options import numbers
 from fullint.quantization.equalization import equalize as rescale
 from fullint.quantization.feasibility import unmeasured
 from fullint.quantization.given_ranges import given_by_training
+from fullint.quantization.opened import open_all
 from fullint.quantization.range_selection import left_as_they_are
 from fullint.quantization.room import with_room
-from fullint.quantization.stage_values import Calibrated, Channels, Loaded, Prepared
+from fullint.quantization.stage_values import Calibrated, Channels, Prepared
 from fullint.quantization.wanted import ToMeasure, to_measure
 from fullint.quantization.whole_numbers import whole_ranges, whole_tensors
 from fullint.quantization.workbench import Workbench
 
-SYNTHETIC_SAMPLES = 32
 ENOUGH_VALUES = 1000
 """Values of an input of which fewer do not tell that it holds whole numbers only."""
 
@@ -49,10 +48,28 @@ def calibrate(bench: Workbench, prepared: Prepared) -> Calibrated:
         return given_by_training(prepared)
     asked = to_measure(prepared)
     samples = open_all(prepared.loaded, model)
+    done, said = measured(bench, asked, samples)
+    found = calibrated_by(asked, done, samples)
+    return replace(found, warnings=(*found.warnings, *said))
+
+
+def measured(bench: Workbench, asked: ToMeasure, samples: Sequence[Samples]) -> tuple[Calibration, tuple[str, ...]]:
+    """What all samples show, measured here or on a cluster; and what is to be said of that.
+
+    Raises:
+        UsageError: there is no such cluster, or a worker has other releases, or cannot read the samples.
+        SamplesError: samples do not fit, or drive a value to NaN or infinity.
+    """
+    prepared, options = asked.prepared, asked.prepared.loaded.options
     with bench.stage("calibrate"):
-        given = (model, samples, asked.wanted, bench.worker, options.workers, bench.progress, asked.ready, options.seed)
-        done = calibrate_entries(*given)
-    return calibrated_by(asked, done, samples)
+        if options.scheduler is not None:
+            from fullint.quantization.on_cluster import NOT_SHARDED, measured_on_cluster  # mostly not needed
+
+            done = measured_on_cluster(bench, asked, samples)
+            if done is not None:
+                return done, ()
+        given = (prepared.model, samples, asked.wanted, bench.worker, options.workers, bench.progress, asked.ready, options.seed)
+        return calibrate_entries(*given), (NOT_SHARDED,) if options.scheduler is not None else ()
 
 
 def calibrated_by(asked: ToMeasure, done: Calibration, samples: Sequence[Samples]) -> Calibrated:
@@ -128,21 +145,6 @@ def with_narrowed(calibrated: Calibrated, narrowed: Mapping[Tensor, Narrowed]) -
     ranges = {**calibrated.ranges, **{t: n.plain for t, n in narrowed.items()}}
     plain = replace(calibrated, measured=replace(calibrated.measured, ranges=ranges))
     return replace(calibrated, narrowed=narrowed, plain=plain)
-
-
-def open_all(loaded: Loaded, model: Model) -> list[Samples]:
-    """The samples of each entry of a model, opened and not yet read."""
-    o, found, in_order = loaded.options, [], has_state(model)
-    for entry in loaded.entries:
-        labels = o.labels if entry.number == 0 else None
-        inputs = slots(entry.view(model), entry.inputs)
-        if o.synthetic:
-            found.append(synthetic(inputs, o.num_samples or SYNTHETIC_SAMPLES))
-        else:
-            own = samples_of(loaded.request.samples, entry, loaded.entries)
-            images = ImageOptions(numbers(o.mean), numbers(o.std), o.layout)
-            found.append(open_samples(own, inputs, Reading(o.num_samples, images, o.batch, labels, o.seed, in_order)))
-    return found
 
 
 def warn_of_unseen(unseen: Sequence[Tensor]) -> tuple[str, ...]:

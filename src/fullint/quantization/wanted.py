@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,10 +61,13 @@ class ToMeasure:
         Raises:
             SamplesError: an input that carries ids is given something else.
         """
-        model, given = self.prepared.model, self.prepared.loaded.entries[number].inputs
-        now = model.entries[number].inputs
-        require_ids(sample, given, now, whole=self.compares)
-        return as_read(sample, given, now)
+        return self.each_ready[number](sample)
+
+    @functools.cached_property
+    def each_ready(self) -> list[Callable[[list[Array]], list[Array]]]:
+        """`ready` of each entry, as a function that another process can have."""
+        ends = zip(self.prepared.loaded.entries, self.prepared.model.entries, strict=True)
+        return [functools.partial(as_taken, e.inputs, tuple(graph.inputs), self.compares) for e, graph in ends]
 
 
 def to_measure(prepared: Prepared) -> ToMeasure:
@@ -76,6 +80,12 @@ def to_measure(prepared: Prepared) -> ToMeasure:
     others = to_be_tried(model, measured, methods, prepared.is_wide) if searched else {}
     compares = any(traits_of(op.kind).compares and _reads_int32(op) for _, op in model.ops())
     return ToMeasure(prepared, measured, found, methods, others, idle, compares)
+
+
+def as_taken(given: Sequence[Tensor], now: Sequence[Tensor], whole: bool, sample: list[Array]) -> list[Array]:
+    """A sample for inputs `given` as inputs `now` take it; `whole`: see `require_ids`."""
+    require_ids(sample, given, now, whole=whole)
+    return as_read(sample, given, now)
 
 
 def _reads_int32(op: Op) -> bool:

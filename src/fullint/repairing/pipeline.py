@@ -25,8 +25,8 @@ from fullint.quantization.build import build
 from fullint.quantization.certify import certify
 from fullint.quantization.decide import decide
 from fullint.quantization.load import load, require_float
-from fullint.quantization.measure import open_all
 from fullint.quantization.on_target import require_target
+from fullint.quantization.opened import open_all
 from fullint.quantization.pipeline import DECIDE, Stage, run
 from fullint.quantization.prepare import prepare, require_feasible
 from fullint.quantization.report import Result, given_bytes, report_unchanged

@@ -19,7 +19,8 @@ from fullint.model.ir import Array, Model, Op, Tensor, Uses
 from fullint.model.ranges import Range
 from fullint.quantization.decide import GIVE_SAMPLES
 from fullint.quantization.given_ranges import JUDGED, drawn_inputs, known_ranges, unknown
-from fullint.quantization.measure import open_all, warn_of_unseen, with_outliers
+from fullint.quantization.measure import warn_of_unseen, with_outliers
+from fullint.quantization.opened import open_all
 from fullint.quantization.stage_values import Calibrated, Prepared
 from fullint.quantization.workbench import Workbench
 from fullint.repairing.interval_bounds import bounds

@@ -33,10 +33,16 @@ def open_interpreter(path: str, kernels: str, threads: int, shapes: Sequence[Seq
     return runner
 
 
-def invoke(runner: Any, arrays: Sequence[Array]) -> None:
-    """Set the inputs, in graph order, and run the model once."""
-    for detail, array in zip(runner.get_input_details(), arrays, strict=True):
-        runner.set_tensor(detail["index"], array)
+def ends_of(runner: Any) -> tuple[list[int], list[int]]:
+    """Indices of its inputs and of its outputs, in graph order; to ask for them takes longer than a small network's run."""
+    return [d["index"] for d in runner.get_input_details()], [d["index"] for d in runner.get_output_details()]
+
+
+def invoke(runner: Any, arrays: Sequence[Array], inputs: Sequence[int] | None = None) -> None:
+    """Set the inputs, in graph order, and run the model once; their indices are asked for where they are not given."""
+    found = [d["index"] for d in runner.get_input_details()] if inputs is None else inputs
+    for index, array in zip(found, arrays, strict=True):
+        runner.set_tensor(index, array)
     runner.invoke()
 
 

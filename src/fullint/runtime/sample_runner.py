@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fullint.model.ir import Array
-from fullint.runtime.interpreter import invoke, open_interpreter
+from fullint.runtime.interpreter import ends_of, invoke, open_interpreter
 from fullint.runtime.messages import Accumulator
 from fullint.runtime.watch import Watch
 
@@ -66,14 +66,16 @@ class SampleRunner:
         self.work.put((index, arrays))
 
     def _loop(self, path: str, accumulator: Accumulator, runner: Any) -> None:
+        ends: tuple[list[int], list[int]] | None = None
         while (item := self.work.get()) is not None:
             if self.error is not None:
                 continue
             try:
                 runner = runner or open_interpreter(path, "xnnpack", self.threads_of_each)
+                ends = ends or ends_of(runner)
                 with self.watch.run():
-                    invoke(runner, item[1])
-                accumulator.add(item[0], [runner.get_tensor(d["index"]) for d in runner.get_output_details()])
+                    invoke(runner, item[1], ends[0])
+                accumulator.add(item[0], [runner.get_tensor(index) for index in ends[1]])
             except Exception as e:  # handed to the parent by the next command
                 self.error = SampleError(*item, e)
 

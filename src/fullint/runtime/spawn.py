@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 from fullint.limits import Limits
-from fullint.temporary import token
+from fullint.temporary import remove_own, token
 
 F_SETPIPE_SZ, PIPE_BYTES = 1031, 2**20
 """Linux: enlarge pipes to 1 MiB, so that a sample is passed in one piece and not in many."""
@@ -116,6 +117,17 @@ def start(module: str, arguments: Sequence[str], more: Mapping[str, str] | None 
             with contextlib.suppress(OSError):
                 fcntl.fcntl(pipe.fileno(), F_SETPIPE_SZ, PIPE_BYTES)
     return Child(process, log)
+
+
+def end_with_input(pipe: int) -> None:
+    """In a child, on a thread: end at once where the other end of the input is closed; nobody waits for what is running."""
+    if not hasattr(select, "poll"):
+        return
+    poll = select.poll()
+    poll.register(pipe, 0)  # only whether it is closed
+    poll.poll()
+    remove_own()
+    os._exit(1)
 
 
 def _import_path() -> str:

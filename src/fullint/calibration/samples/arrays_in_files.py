@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import os
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -107,13 +108,22 @@ class FileRows:
         return self.shape[0] if self.shape else 0
 
     def __iter__(self) -> Iterator[Array]:
+        yield from self.rows(range(len(self)))
+
+    def rows(self, numbers: Sequence[int]) -> Iterator[Array]:
+        """Some rows, by ascending numbers; those between are not read, but in compressed files."""
         if self.header.fortran and len(self.shape) > 1:
-            yield from self.whole(READ_WHOLE_BYTES)
+            whole = self.whole(READ_WHOLE_BYTES)
+            yield from (whole[n] for n in numbers)
             return
         shape = self.shape[1:]
         size = math.prod(shape) * int(self.dtype.itemsize)
         with self._reading(), self._opened() as f:
-            for _ in range(len(self)):
+            at = 0
+            for n in numbers:
+                if n != at:
+                    f.seek((n - at) * size, os.SEEK_CUR)
+                at = n + 1
                 yield np.frombuffer(_exactly(f, size), self.dtype).reshape(shape)
 
     def whole(self, most: int) -> Array:

@@ -104,7 +104,7 @@ def split(samples: Samples, calibrate: Calibrate, seed: int = 0, *, in_order: bo
     Raises:
         SamplesError: there are none, or one does not fit.
     """
-    seen = _Seen(count=not in_order)
+    seen = SamplesKnown(count=not in_order)
     division = _Division(calibrate)
     for one, held in _in_sequence(samples, seen) if in_order else _drawn(samples, seen, np.random.default_rng(seed)):
         division.add(one, held=held)
@@ -119,14 +119,14 @@ class _New(NamedTuple):
     digest: bytes
 
 
-class _Seen:
+class SamplesKnown:
     """What samples there were, so that one that comes again is not used again.
 
     Args:
         count: whether samples that are alike count as the same.
     """
 
-    def __init__(self, *, count: bool) -> None:
+    def __init__(self, *, count: bool = True) -> None:
         self.total = self.distinct = 0
         self.times: dict[bytes, int] = {}
         self.count = count
@@ -148,16 +148,33 @@ class _Seen:
                 yield _New(run, sample, digest)
 
 
+class Also:
+    """The first samples that calibrated, as many as may be kept to judge."""
+
+    def __init__(self) -> None:
+        self.samples: list[Numbered] = []
+        self._bytes = 0
+
+    def add(self, number: int, sample: list[Array]) -> bool:
+        """Keep a sample, if there is room for it."""
+        size = sum(a.nbytes for a in sample)
+        few = len(self.samples) < LEAST
+        if not few and (len(self.samples) >= KEPT or self._bytes + size > KEPT_BYTES):
+            return False
+        self.samples.append((number, sample))
+        self._bytes += size
+        return True
+
+
 class _Division:
     """Takes samples one by one, each known to be held back or not."""
 
     def __init__(self, calibrate: Calibrate) -> None:
         self.calibrate = calibrate
         self.held: list[_New] = []
-        self.also: list[Numbered] = []
+        self.also = Also()
         self.runs = Numbering()
         self.digest = hashlib.sha256()
-        self.room = 0
 
     def add(self, one: _New, *, held: bool) -> None:
         """Hold a sample back, or calibrate on it."""
@@ -167,15 +184,12 @@ class _Division:
             self._calibrate(one)
 
     def _calibrate(self, one: _New) -> None:
-        size = sum(a.nbytes for a in one.sample)
-        if len(self.also) < LEAST or (len(self.also) < KEPT and self.room + size <= KEPT_BYTES):
-            self.also.append((len(self.runs), one.sample))
-            self.room += size
+        self.also.add(len(self.runs), one.sample)
         self.digest.update(one.digest)
         self.calibrate(len(self.runs), one.sample, one.run)
         self.runs.append(one.run)
 
-    def done(self, seen: _Seen) -> Held:
+    def done(self, seen: SamplesKnown) -> Held:
         """What is left for the certificate."""
         if not seen.total:
             raise SamplesError("there are no samples: give at least one")
@@ -183,20 +197,32 @@ class _Division:
             fewer, self.held = self.held, []
             for one in fewer:
                 self._calibrate(one)
-        kept = bool(self.held)
-        judging = [one[:2] for one in self.held] if kept else [(self.runs[number], sample) for number, sample in self.also]
-        return Held(
-            [sample for _, sample in judging],
-            tuple(run for run, _ in judging),
-            len(self.runs),
-            seen.total,
-            kept,
-            also=tuple(self.also) if kept else (),
-            calibrated_runs=self.runs,
-            most_alike=max(seen.times.values(), default=1),
-            distinct=seen.distinct,
-            digest=self.digest.digest(),
-        )
+        return held_of([one[:2] for one in self.held], self.also.samples, self.runs, seen, self.digest.digest())
+
+
+def held_of(held: Sequence[Numbered], also: Sequence[Numbered], runs: Numbering, known: SamplesKnown, digest: bytes) -> Held:
+    """What is left for the certificate.
+
+    Args:
+        held: (run, sample) of those held back; none where all calibrate.
+        also: (number in the order of calibration, sample) of some that calibrated.
+        runs: that calibrated, in their order.
+        known: all samples.
+        digest: of those that calibrated.
+    """
+    judging = [*held] or [(runs[number], sample) for number, sample in also]
+    return Held(
+        [sample for _, sample in judging],
+        tuple(run for run, _ in judging),
+        len(runs),
+        known.total,
+        bool(held),
+        also=tuple(also) if held else (),
+        calibrated_runs=runs,
+        most_alike=max(known.times.values(), default=1),
+        distinct=known.distinct,
+        digest=digest,
+    )
 
 
 def digest_of(sample: Sequence[Array]) -> bytes:
@@ -207,7 +233,7 @@ def digest_of(sample: Sequence[Array]) -> bytes:
     return made.digest()[:16]
 
 
-def _drawn(samples: Samples, seen: _Seen, rng: np.random.Generator) -> Iterator[tuple[_New, bool]]:
+def _drawn(samples: Samples, seen: SamplesKnown, rng: np.random.Generator) -> Iterator[tuple[_New, bool]]:
     """The samples, each with whether it is drawn to be held back."""
     count = samples.count
     if count is None:
@@ -259,7 +285,7 @@ def _drawn_of_stream(samples: Iterable[_New], rng: np.random.Generator) -> Itera
     yield from ((one, True) for one in sorted(held, key=lambda one: one.run))
 
 
-def _in_sequence(samples: Samples, seen: _Seen) -> Iterator[tuple[_New, bool]]:
+def _in_sequence(samples: Samples, seen: SamplesKnown) -> Iterator[tuple[_New, bool]]:
     """The samples in their order, the last tenth to be held back."""
     waiting: list[_New] = []
     for one in seen.new(samples):

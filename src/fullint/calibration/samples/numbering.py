@@ -69,6 +69,14 @@ class Numbering(Sequence[int]):
         at: Array = numbers[found] + places - starts[found]
         return at
 
+    def places(self, numbers: Array) -> Array:
+        """Where some of its numbers stand in the sequence, int64; none of them stands there twice."""
+        starts, firsts = np.frombuffer(self._places, np.int64), np.frombuffer(self._numbers, np.int64)
+        order = np.argsort(firsts)
+        found = order[np.searchsorted(firsts[order], numbers, side="right") - 1]
+        at: Array = starts[found] + numbers - firsts[found]
+        return at
+
     @property
     def stretches(self) -> list[tuple[int, int]]:
         """(first, one after the last) of each stretch, in the order of the sequence."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fullint.calibration.samples.arrays_in_files import NpyRows, open_npz
+from fullint.calibration.samples.arrays_in_files import FileRows, NpyRows, open_npz
 from fullint.calibration.samples.images import ImageFolder
 from fullint.calibration.samples.labels import read_labels
 from fullint.calibration.samples.python_file import from_function
@@ -183,13 +183,22 @@ def _from_arrays(arrays: Sequence[Any], inputs: Sequence[Slot]) -> RawSamples:
         raise SamplesError(f"the inputs have different numbers of samples: {sorted(counts)}")
 
     def pick(numbers: Sequence[int]) -> Iterator[list[Any]]:
-        wanted = set(numbers)  # arrays of compressed files can only be read from their beginning
-        return (row for number, row in enumerate(rows()) if number in wanted)
+        return (list(row) for row in zip(*(_picked(a, numbers) for a in arrays), strict=True))
 
     def rows() -> Iterator[list[Any]]:
         return (list(row) for row in zip(*arrays, strict=True))
 
     return RawSamples(rows(), counts.pop(), pick)
+
+
+def _picked(array: Any, numbers: Sequence[int]) -> Iterable[Any]:
+    """Some rows of an array, by ascending numbers."""
+    if isinstance(array, FileRows):
+        return array.rows(numbers)
+    if isinstance(array, np.ndarray):
+        return (array[n] for n in numbers)
+    wanted = set(numbers)
+    return (row for number, row in enumerate(array) if number in wanted)
 
 
 def _check_rows(array: Any, slot: Slot) -> None:

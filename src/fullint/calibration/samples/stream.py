@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,6 +37,8 @@ class Samples:
         labels: the right class of each sample, int64, in the order of `raw`.
         images: how pixels became values, where the samples are a folder of images.
         reach: by the number of a quantized input, smallest and largest real value that was given for it so far.
+        pick: raw samples by their numbers in the source, in ascending order; None for a stream.
+        size: number of samples, None if unknown before reading.
     """
 
     inputs: Sequence[Slot]
@@ -47,6 +49,14 @@ class Samples:
     labels: Array | None = None
     images: ImageOptions | None = None
     reach: dict[int, Range] = field(default_factory=dict)
+    pick: Callable[[Sequence[int]], Iterable[Any]] | None = None
+    size: int | None = None
+
+    def between(self, first: int, last: int) -> Iterator[list[Array]]:
+        """Some runs, of a source whose samples can be picked."""
+        assert self.pick is not None and self.size is not None
+        numbers = [self.number(index) for index in range(first * self.batch, min(last * self.batch, self.size))]
+        return iter(replace(self, raw=self.pick(numbers), numbers=numbers, count=last - first, size=len(numbers)))
 
     def __iter__(self) -> Iterator[list[Array]]:
         items = ((self.number(index), item) for index, item in enumerate(self.raw))
@@ -137,17 +147,20 @@ def open_samples(source: Any, inputs: Sequence[Slot], reading: Reading | None = 
     labels = found.labels(how.labels)
     if found.count == 0:
         raise SamplesError("there are no samples: give at least one")
-    given = Samples(inputs, found.items, _runs(found.count, how.batch), how.batch, labels=labels)
+    given = Samples(
+        inputs, found.items, _runs(found.count, how.batch), how.batch, labels=labels, pick=found.pick, size=found.count
+    )
     given = replace(given, images=how.images if found.images is not None else None)
     if how.num_samples is None or (found.count is not None and how.num_samples >= found.count):
         return given
     if found.count is None or found.pick is None or how.in_order:
         count = None if found.count is None else how.num_samples
-        return replace(given, raw=itertools.islice(found.items, how.num_samples), count=_runs(count, how.batch))
+        return replace(given, raw=itertools.islice(found.items, how.num_samples), count=_runs(count, how.batch), size=count)
     drawn = np.sort(np.random.default_rng(how.seed).choice(found.count, how.num_samples, replace=False))
     numbers = [int(n) for n in drawn]
     labels = None if labels is None else labels[drawn]
-    return replace(given, raw=found.pick(numbers), count=_runs(len(numbers), how.batch), numbers=numbers, labels=labels)
+    count = len(numbers)
+    return replace(given, raw=found.pick(numbers), count=_runs(count, how.batch), numbers=numbers, labels=labels, size=count)
 
 
 def _runs(count: int | None, batch: int) -> int | None:

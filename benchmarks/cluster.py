@@ -1,0 +1,124 @@
+"""How calibration and many models scale over the workers of a Dask cluster on this machine.
+
+    python benchmarks/cluster.py [--samples 200000] [--models 24] [--workers 1 2 4] [--repeats 1]
+
+Starts a scheduler and workers of one thread each, as a user would, and prints wall seconds, samples or models per second, the
+ratio to one worker, and the bytes that go over the network. A row without workers is the plain command with one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+import fullint
+from fullint.fleets.jobs import Job
+from fullint.fleets.parcels import pack
+from fullint.ops.builder import Builder
+
+
+def network() -> bytes:
+    """A small network: 0.3 million multiply-accumulates."""
+    g = Builder()
+    x = g.input(1, 16, 16, 3)
+    for filters in (8, 8, 16):
+        x = g.conv(x, filters, activation="RELU", stride=2)
+    g.output(g.dense(g.reshape(x, 1, -1), 10))
+    return g.bytes()
+
+
+def started(stack: ExitStack, workers: int, folder: Path) -> str:
+    """Address of a scheduler with so many workers."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: str) -> Path:
+        log = folder / f"{len(processes)}-{time.monotonic_ns()}.log"
+        with open(log, "wb") as f:
+            command = [sys.executable, "-m", f"distributed.cli.dask_{words[0]}", *words[1:], "--no-dashboard"]
+            processes.append(subprocess.Popen(command, stdout=f, stderr=f, cwd=folder))
+        return log
+
+    def said(log: Path, pattern: str) -> str:
+        while not (found := re.search(pattern, log.read_text(errors="replace"))):
+            time.sleep(0.05)
+        return found[1]
+
+    stack.callback(lambda: [(p.kill(), p.wait()) for p in processes])
+    address = said(start("scheduler", "--host", "127.0.0.1", "--port", "0"), r"Scheduler at:\s+(tcp://\S+)")
+    logs = [start("worker", address, "--nthreads", "1", "--memory-limit", "0", "--no-nanny") for _ in range(workers)]
+    for log in logs:
+        said(log, r"(Registered) to:|(Starting established) connection")
+    return address
+
+
+def timed(call: Callable[[], object], repeats: int) -> float:
+    """Wall seconds, the least of several."""
+    found = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--samples", type=int, default=200_000)
+    parser.add_argument("--models", type=int, default=24)
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4])
+    parser.add_argument("--repeats", type=int, default=1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model, data = folder / "model.tflite", folder / "samples.npy"
+        model.write_bytes(network())
+        rows = np.lib.format.open_memmap(data, "w+", np.float32, (given.samples, 16, 16, 3))
+        rng = np.random.default_rng(0)
+        for first in range(0, given.samples, 10_000):
+            rows[first : first + 10_000] = rng.normal(size=rows[first : first + 10_000].shape)
+        rows.flush()
+        np.save(folder / "few.npy", rows[:64])
+        del rows
+        print(f"{os.cpu_count()} cores; {given.samples} samples of {data.stat().st_size / given.samples / 1000:.1f} kB\n")
+        print("| workers | calibrate s | samples/s | x | models s | models/s | x |\n|---|---|---|---|---|---|---|")
+        first: tuple[float, float] | None = None
+        for workers in [0, *given.workers]:
+            with ExitStack() as stack:
+                address = started(stack, workers, folder) if workers else None
+
+                def calibrate(address: str | None = address) -> None:
+                    fullint.calibrate(model, data, threads=1, scheduler=address, shared=address is not None)
+
+                def models(address: str | None = address) -> None:
+                    options = {"samples": str(folder / "few.npy"), "threads": 1}
+                    some = [
+                        Job("quantize", (str(model),), str(folder / f"{i}.tflite"), {**options, "seed": i})
+                        for i in range(given.models)
+                    ]
+                    fullint.run_jobs(some, 1 if address is None else None, force=True, scheduler=address)
+
+                seconds = timed(calibrate, given.repeats), timed(models, given.repeats)
+                first = seconds if workers == given.workers[0] else first
+                ratios = [f"{a / b:.2f}" if workers and first else "" for a, b in zip(first or seconds, seconds, strict=True)]
+                cells = (f"{workers or 'none'}", f"{seconds[0]:.1f}", f"{given.samples / seconds[0]:.0f}", ratios[0])
+                more = (f"{seconds[1]:.1f}", f"{given.models / seconds[1]:.2f}", ratios[1])
+                print(f"| {' | '.join((*cells, *more))} |", flush=True)
+        parcel = pack(Job("quantize", (str(model),), None, {"samples": str(folder / "few.npy")}))
+        print(f"\nsent with a model: {len(pickle.dumps(parcel)) / 1e6:.2f} MB")
+        print(f"largest process here: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

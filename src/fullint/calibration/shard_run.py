@@ -1,0 +1,263 @@
+"""A calibration whose samples are measured in shards, by workers: which shards there are, and one result of them all.
+
+See `shards` for what one of them does.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from fullint.calibration.collect import Collected, empty_vector, has_state, probed
+from fullint.calibration.entry_stats import renumbered
+from fullint.calibration.input_values import MOST, InputValues
+from fullint.calibration.run import Calibration, Wanted, digest_of_entries
+from fullint.calibration.samples import Held, Samples
+from fullint.calibration.samples.held_back import LEAST, Also, SamplesKnown, drawn, held_of
+from fullint.calibration.samples.numbering import Numbering
+from fullint.calibration.samples.spread import Spread
+from fullint.calibration.samples.values_seen import ValuesSeen
+from fullint.calibration.shards import DIGEST_BYTES, AsTaken, SampleFile, ShardJob, ShardResult, Shipped
+from fullint.calibration.signatures import view
+from fullint.calibration.statistics import finish, tensor_keys
+from fullint.errors import SamplesError
+from fullint.model.ir import Array, Model
+from fullint.model.tflite import write_model
+from fullint.options import Progress
+from fullint.passes.as_trained import as_trained
+
+MEASURE_SHARD = "fullint.calibration.shards:measure_shard"
+SHARDS_EACH = 6
+"""For each worker's thread: so many that a slow one keeps nobody waiting for long, and so few that starting costs little."""
+FEWEST, MOST_RUNS = 256, 100_000
+"""Runs of a shard; to start a process for one takes half a second."""
+SHIPPED_BYTES = 64 * 2**20
+"""Of the samples that are sent with a shard."""
+
+Stretches = list[tuple[int, int]]
+
+
+class Engine(Protocol):
+    """What calls a function elsewhere, for many arguments."""
+
+    @property
+    def threads(self) -> int:
+        """Calls at the same time."""
+
+    def each(self, function: str, count: int, argument: Callable[[int], Any]) -> Iterator[tuple[int, Any]]:
+        """(number, result) of each call, in the order in which they end."""
+
+
+def can_be_sharded(model: Model, samples: Sequence[Samples]) -> bool:
+    """Whether samples can be measured apart from one another: their number is known, and no run depends on those before it."""
+    return not has_state(model) and all(s.pick is not None and s.count is not None for s in samples)
+
+
+def calibrate_in_shards(
+    model: Model,
+    samples: Sequence[Samples],
+    sources: Sequence[SampleFile | None],
+    ready: Sequence[AsTaken],
+    wanted: Wanted,
+    engine: Engine,
+    progress: Progress,
+    seed: int = 0,
+) -> Calibration:
+    """What `run.calibrate_entries` finds, measured elsewhere.
+
+    Args:
+        model: prepared.
+        samples: of each entry, that can be sharded.
+        sources: of each entry, where workers read samples themselves; None where they are sent.
+        ready: of each entry, makes a sample what the model takes; it goes to the workers.
+        wanted: what to measure.
+        engine: that calls the workers.
+        progress: told of the samples that are done.
+        seed: of the draw of samples that are held back.
+    """
+    kept = Spread(wanted.keep)
+    inputs, held, each, collected, seen = InputValues(), [], [], [], []
+    views = tuple(view(model, graph) for graph in model.entries)
+    for number, own in enumerate(views):
+        run = _Entry(own, samples[number], sources[number], ready[number], wanted, engine)
+        found = run.measured(seed, progress)
+        left = run.held(found)
+        held.append(left)
+        collected.append(found.collected(own))
+        each.append(finish(own, collected[-1].statistics()))
+        seen.append(run.take_inputs(found, inputs))
+        if number == 0:
+            for index in range(len(found.runs)):
+                kept.add(index, [])
+    numbers = [*kept.samples()]
+    main = held[0].calibrated_runs
+    fetched = zip(numbers, _fetched(samples[0], [main[n] for n in numbers]), strict=True)
+    digest = digest_of_entries([left.digest for left in held])
+    return Calibration(tuple(each), tuple(held), dict(fetched), inputs, digest, tuple(collected), views, tuple(seen))
+
+
+def _fetched(samples: Samples, runs: Sequence[int]) -> Iterator[list[Array]]:
+    for run in runs:
+        yield from samples.between(run, run + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """What came of the shards of an entry.
+
+    Attributes:
+        results: in the order of calibration.
+        runs: that calibrated, in that order.
+        held_runs: those held back.
+        known: all samples.
+        digests: of all samples, uint8 [runs, DIGEST_BYTES].
+        probes: of the measuring model.
+    """
+
+    results: Sequence[ShardResult]
+    held: ShardResult | None
+    runs: Numbering
+    held_runs: Sequence[int]
+    known: SamplesKnown
+    digests: Array
+    probes: Sequence[Any]
+
+    def collected(self, own: Model) -> Collected:
+        """What the samples have shown, numbered in the order of calibration."""
+        found = functools.reduce(lambda one, other: one.merge(other), (r.found for r in self.results))
+        found = renumbered(found, self.runs.places)
+        if self.held is not None:
+            found = replace(found, held=self.held.found.held, held_methods=self.held.found.held_methods)
+        return Collected(self.probes, found, tensor_keys(own), set(), ((0, len(self.runs)),))
+
+
+class _Entry:
+    """The shards of one graph that is run."""
+
+    def __init__(
+        self, own: Model, samples: Samples, source: SampleFile | None, ready: AsTaken, wanted: Wanted, engine: Engine
+    ) -> None:
+        self.own, self.samples, self.source, self.ready, self.engine = own, samples, source, ready, engine
+        measuring, self.probes = probed(own, wanted.tensors, wanted.by_channel, set(wanted.methods))
+        self.model = write_model(as_trained(measuring, wanted.rounding))
+        self.empty = empty_vector(self.probes, wanted.methods)
+        assert samples.count is not None
+        self.count = samples.count
+
+    def measured(self, seed: int, progress: Progress) -> _Measured:
+        """Measure all shards, those again that took what came again for new, and the samples that are held back."""
+        rng = np.random.default_rng(seed)
+        first = next(self.samples.between(0, 1))
+        apart = drawn(self.count, first, rng)
+        size = math.ceil(self.count / (SHARDS_EACH * self.engine.threads))
+        size = min(max(size, FEWEST), MOST_RUNS)
+        if self.source is None:
+            size = min(size, max(SHIPPED_BYTES // max(sum(a.nbytes for a in first), 1), 1))
+        shards = [[(a, min(a + size, self.count))] for a in range(0, self.count, size)]
+        done: dict[int, ShardResult] = {}
+        finished = 0
+        for n, result in self._each([(s, frozenset(r for r in apart if s[0][0] <= r < s[0][1]), False) for s in shards]):
+            done[n] = result
+            finished += shards[n][0][1] - shards[n][0][0]
+            progress("calibrate", finished, self.count)
+        digests = np.frombuffer(b"".join(done[n].digests for n in range(len(shards))), np.uint8).reshape(-1, DIGEST_BYTES)
+        known = SamplesKnown()
+        new = [known.is_new(digest.tobytes()) for digest in digests]
+        held = [run for run in sorted(apart) if new[run]]
+        late = held if len(held) < LEAST else []  # most of what was drawn had been seen before: it calibrates, after all others
+        held = [] if late else held
+        for n, result in self._again(shards, done, new, apart):
+            done[n] = result
+        results = [done[n] for n in range(len(shards))]
+        more = [(_stretches(late), frozenset[int](), True)] if late else []
+        results += [result for _, result in self._each(more)]
+        apart_jobs = [(_stretches(held), frozenset[int](), True)] if held else []
+        held_result = next((result for _, result in self._each(apart_jobs, held=True)), None)
+        runs = Numbering()
+        for result in results:
+            for run in result.calibrated:
+                runs.append(run)
+        self._require_finite([*results])
+        return _Measured(results, held_result, runs, held, known, digests, self.probes)
+
+    def _again(
+        self, shards: Sequence[Stretches], done: dict[int, ShardResult], new: Sequence[bool], apart: set[int]
+    ) -> Iterator[tuple[int, ShardResult]]:
+        """Shards that calibrated on samples which had come before, in another."""
+        wrong, jobs = [], []
+        for n, [(first, last)] in enumerate(shards):
+            left_out = frozenset(run for run in range(first, last) if not new[run] or run in apart)
+            if [*done[n].calibrated] != [run for run in range(first, last) if run not in left_out]:
+                wrong.append(n)
+                jobs.append(([(first, last)], left_out, True))
+        for i, result in self._each(jobs):
+            yield wrong[i], result
+
+    def _each(
+        self, jobs: Sequence[tuple[Stretches, frozenset[int], bool]], *, held: bool = False
+    ) -> Iterator[tuple[int, ShardResult]]:
+        def job(n: int) -> ShardJob:
+            runs, left_out, again = jobs[n]
+            source: SampleFile | Shipped | None = self.source
+            if source is None:
+                samples = [s for first, last in runs for s in self.samples.between(first, last)]
+                source = Shipped(self.samples.inputs, samples)
+            return ShardJob(self.model, self.empty, self.ready, source, runs, left_out, again=again, held=held)
+
+        for n, result in self.engine.each(MEASURE_SHARD, len(jobs), job):
+            for position, span in result.reach.items():
+                self.samples.reach[position] = span.union(self.samples.reach.get(position, span))
+            yield n, result
+
+    def _require_finite(self, results: Sequence[ShardResult]) -> None:
+        bad = min((r.found.not_finite for r in results if r.found.not_finite is not None), default=None)
+        if bad is not None:
+            run, position = bad
+            tensor = next(p.tensor for p in self.probes if p.start <= position < p.start + p.size)
+            number = self.samples.first_number(run)
+            raise SamplesError(f'sample {number} drives tensor "{tensor.name}" to a value that is not finite')
+
+    def held(self, found: _Measured) -> Held:
+        """The samples that are left for the certificate."""
+        held = [*zip(found.held_runs, _fetched(self.samples, found.held_runs), strict=True)]
+        also = Also()
+        for number, run in enumerate(found.runs):
+            if not also.add(number, next(self.samples.between(run, run + 1))):
+                break
+        order = np.fromiter(found.runs, np.int64, len(found.runs))
+        digest = hashlib.sha256(found.digests[order].tobytes()).digest()
+        return held_of(held, also.samples, found.runs, found.known, digest)
+
+    def take_inputs(self, found: _Measured, values: InputValues) -> tuple[ValuesSeen, ...]:
+        """Some of the values that the inputs were given, and what all are like."""
+        seen = []
+        for place, (t, slot) in enumerate(zip(self.own.main.inputs, self.samples.inputs, strict=True)):
+            one = ValuesSeen(slot)
+            for result in found.results:
+                one.take(result.inputs[place].seen)
+                for run, some in _first(result.inputs[place].taken, values.count.get(t, 0)):
+                    values.take(t, int(found.runs.places(np.array([run]))[0]), some)
+            seen.append(one)
+        return tuple(seen)
+
+
+def _first(taken: Iterable[tuple[int, Array]], count: int) -> Iterator[tuple[int, Array]]:
+    """The values that one run over all samples would still have kept."""
+    for run, some in taken:
+        if count >= MOST:
+            return
+        yield run, some
+        count += some.size
+
+
+def _stretches(runs: Sequence[int]) -> Stretches:
+    found = Numbering()
+    for run in runs:
+        found.append(run)
+    return found.stretches
