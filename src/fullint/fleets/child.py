@@ -16,7 +16,10 @@ import threading
 from fullint.fleets.cache import Cache
 from fullint.fleets.jobs import Job
 from fullint.fleets.perform import perform
-from fullint.runtime.spawn import end_with_input
+from fullint.runtime.spawn import end_with_input, kept_warm
+
+_WORKERS = 2
+"""Processes that run models, which go from job to job."""
 
 
 def main() -> None:
@@ -30,8 +33,9 @@ def main() -> None:
     os.close(0)
     os.open(os.devnull, os.O_RDONLY)
     threading.Thread(target=end_with_input, args=(source.fileno(),), daemon=True).start()
-    for line in source:
-        given = json.loads(line)
-        job = Job(given["command"], tuple(given["models"]), given["output"], given["options"])
-        sink.write(json.dumps(perform(job, cache, force=bool(force)).plain(), default=str) + "\n")
-        sink.flush()
+    with kept_warm(_WORKERS):
+        for line in source:
+            given = json.loads(line)
+            job = Job(given["command"], tuple(given["models"]), given["output"], given["options"])
+            sink.write(json.dumps(perform(job, cache, force=bool(force)).plain(), default=str) + "\n")
+            sink.flush()

@@ -25,8 +25,8 @@ from fullint.errors import RuntimeFailure, UsageError
 from fullint.limits import OVERDUE, Limits, limits
 from fullint.model.ir import Model
 from fullint.model.tflite import write_file
-from fullint.runtime.messages import Answer, Message, Sample
-from fullint.runtime.spawn import Child, worker_child
+from fullint.runtime.messages import Answer, FinishMeasuring, Measure, Message, Sample
+from fullint.runtime.spawn import Child, put_by, worker_child
 from fullint.temporary import temporary_file
 
 OUT_OF_MEMORY = (-signal.SIGABRT, -signal.SIGSEGV)
@@ -50,12 +50,15 @@ class WorkerProcess:
         """Types of the messages not yet answered, oldest first."""
         self.patience: float | None = None
         """Seconds to wait for an answer; None means no limit."""
+        self._sound = True
         self._start()
 
     def restart(self) -> None:
         """Replace a crashed or failed child by a new one; pending answers are lost."""
+        self._sound = False
         self.close()
         self.waiting.clear()
+        self._sound = True
         self._start()
 
     def _start(self) -> None:
@@ -70,6 +73,7 @@ class WorkerProcess:
     def send(self, message: Message[Answer]) -> None:
         """Send a message; `receive` waits for its answer."""
         self.waiting.append(type(message))
+        self._sound &= not isinstance(message, Measure)  # until its end has been answered
         self._write(message, flush=True)
 
     def post(self, sample: Sample) -> None:
@@ -94,6 +98,7 @@ class WorkerProcess:
         Raises:
             RuntimeFailure: the runtime rejected the request, the child crashed, or it took longer than `patience`.
         """
+        sound, self._sound = self._sound or asked is FinishMeasuring, False
         kind = self.waiting.popleft()
         assert kind is asked, f"{kind.__name__} is to be answered next, not {asked.__name__}"
         assert self._process.stdout is not None
@@ -122,6 +127,7 @@ class WorkerProcess:
             said = value.text.strip() or "it gives no reason"
             hint = self._memory_hint() if said != value.text or any(word in said for word in ABOUT_MEMORY) else ""
             raise RuntimeFailure(f"LiteRT rejects {self.what}: {said}{hint}", sample=value.sample)
+        self._sound = sound
         answer: Answer = value
         return answer
 
@@ -138,8 +144,11 @@ class WorkerProcess:
         return 0
 
     def close(self) -> None:
-        """End the child process."""
-        Child(self._process, self._log).end()
+        """End the child process, or let it wait for other work (`spawn.kept_warm`)."""
+        child, self._sound = Child(self._process, self._log), self._sound and not self.waiting
+        if not (self._sound and put_by(child, self.limits)):
+            child.end()
+        self._sound = False
 
     def _crash(self) -> RuntimeFailure:
         code = self._process.wait()

@@ -5,7 +5,11 @@
         WorkerProcess()                             has the first of them
         WorkerProcess()                             has the second
 
-What nobody took is ended with the context.
+What nobody took is ended with the context. Where one job follows the other, workers go from each to the next:
+
+    with kept_warm(2):
+        WorkerProcess().close()                 nothing was wrong with it: it waits
+        WorkerProcess()                         has it again
 """
 
 from __future__ import annotations
@@ -69,26 +73,72 @@ class Child(NamedTuple):
         self.log.close()
 
 
-_EARLY: ContextVar[deque[Child] | None] = ContextVar("fullint_early_workers", default=None)
+class _Spares(NamedTuple):
+    """Workers that wait for work: each with how often it was used; at most so many come back."""
+
+    waiting: deque[tuple[Child, int]]
+    most: int
+    uses: dict[int, int]
+    """Of those that are at work, by process."""
+
+
+_SPARES: ContextVar[_Spares | None] = ContextVar("fullint_spare_workers", default=None)
+_MOST_USES = 100
+"""Then a worker is ended, so that memory which the runtime holds on to does not pile up."""
 
 
 @contextlib.contextmanager
 def started_early(count: int) -> Iterator[None]:
     """A context whose first workers, with the default limits, have been started when it begins."""
-    children = deque(_started(Limits()) for _ in range(count))
-    before = _EARLY.set(children)
+    with _with_spares([_started(Limits()) for _ in range(count)], 0):
+        yield
+
+
+@contextlib.contextmanager
+def kept_warm(most: int) -> Iterator[None]:
+    """A context in which workers that are closed, and that nothing is wrong with, wait for the next; at most so many."""
+    with _with_spares([], most):
+        yield
+
+
+@contextlib.contextmanager
+def _with_spares(children: Sequence[Child], most: int) -> Iterator[None]:
+    spares = _Spares(deque((child, 0) for child in children), most, {})
+    before = _SPARES.set(spares)
     try:
         yield
     finally:
-        _EARLY.reset(before)
-        for child in children:
+        _SPARES.reset(before)
+        for child, _ in spares.waiting:
             child.end()
 
 
 def worker_child(limits: Limits) -> Child:
-    """A worker's process: one that was started early, or a new one."""
-    early = _EARLY.get()
-    return early.popleft() if early and limits == Limits() else _started(limits)
+    """A worker's process: one that waits for work, or a new one."""
+    spares = _SPARES.get()
+    while spares is not None and spares.waiting and limits == Limits():
+        child, uses = spares.waiting.popleft()
+        if child.process.poll() is None:
+            spares.uses[child.process.pid] = uses
+            return child
+        child.end()
+    return _started(limits)
+
+
+def put_by(child: Child, limits: Limits) -> bool:
+    """Let a worker wait for other work, where that is wanted; nothing may be wrong with it, and no answer be missing."""
+    spares = _SPARES.get()
+    if spares is None or limits != Limits() or child.process.poll() is not None:
+        return False
+    uses = spares.uses.pop(child.process.pid, 0) + 1
+    if len(spares.waiting) >= spares.most or uses >= _MOST_USES:
+        return False
+    child.log.seek(0)
+    child.log.truncate()
+    with contextlib.suppress(OSError):  # its peak memory is that of its next work
+        Path(f"/proc/{child.process.pid}/clear_refs").write_text("5")
+    spares.waiting.append((child, uses))
+    return True
 
 
 def _started(limits: Limits) -> Child:
