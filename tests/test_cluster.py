@@ -354,8 +354,13 @@ def test_the_commands(four: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = runner.invoke(main, ["quantize", str(RESIDUAL), str(NETWORKS / "spread_residual.tflite"), *given, "-o", str(out)])
     assert done.exit_code in (0, 1, 2) and len([*out.glob("*.tflite")]) >= 1, done.output
+    assert "2 models: " in done.stdout and "with 2 processes" in done.stdout
     done = runner.invoke(main, ["calibrate", str(RESIDUAL), *given, "-o", str(tmp_path / "s.npz")])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "s.npz").read_bytes() == fullint.calibrate(RESIDUAL, tmp_path / "s.npy").packed()
     done = runner.invoke(main, ["audit", str(out), "--scheduler", four])
-    assert done.exit_code in (0, 1), done.output
+    assert done.exit_code in (0, 1) and "process" in done.stdout, done.output
+    fullint.quantize(RESIDUAL, tmp_path / "s.npy").save(tmp_path / "int8.tflite")
+    words = ["compare", str(RESIDUAL), str(tmp_path / "int8.tflite"), "-c", str(tmp_path / "s.npy")]
+    done = runner.invoke(main, [*words, "--scheduler", four])
+    assert done.exit_code in (0, 1) and "1 model: 1 done" in done.stdout and "with 1 process\n" in done.stdout, done.output

@@ -42,7 +42,7 @@ def compare(
     Example:
       fullint compare model.tflite model_int8.tflite -c samples.npz
     """
-    if fleet.manifest is not None:
+    if fleet.manifest is not None or (fleet.scheduler is not None and integer is not None):
         given = [m for m in (model, integer) if m is not None]
         run_fleet("compare", given, None, fleet, options, force=force, as_json=as_json, alone={"--csv": csv is not None})
     with errors(as_json), progress() as bar:

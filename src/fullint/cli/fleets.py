@@ -49,7 +49,7 @@ def run_fleet(
     """
     with errors(as_json):
         from fullint.fleets.fitting import require_fitting
-        from fullint.fleets.jobs import COMMANDS, absolute, jobs_of_models
+        from fullint.fleets.jobs import COMMANDS, absolute, job_of_pair, jobs_of_models
         from fullint.fleets.manifest import read_manifest
         from fullint.fleets.pipeline import run_jobs
 
@@ -63,6 +63,8 @@ def run_fleet(
             raise UsageError("a manifest names models and outputs: give it, or them")
         if fleet.manifest is not None:
             jobs = read_manifest(fleet.manifest, command, absolute(options))
+        elif COMMANDS[command].models > 1:
+            jobs = [job_of_pair(command, models, options)]
         else:
             leave_out = [fleet.cache] if fleet.cache is not None else []
             jobs = jobs_of_models(command, models, output, options, leave_out)

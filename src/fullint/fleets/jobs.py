@@ -112,6 +112,18 @@ def jobs_of_models(
     return jobs
 
 
+def job_of_pair(command: str, models: Sequence[str | Path], options: Mapping[str, Any]) -> Job:
+    """The job of a command that takes several models, on some.
+
+    Raises:
+        UsageError: there are too few or too many.
+    """
+    wanted = COMMANDS[command].models
+    if len(models) != wanted:
+        raise UsageError(f"{command} takes {wanted} models, not {len(models)}")
+    return Job(command, tuple(normal(Path(m)) for m in models), None, absolute(options))
+
+
 def require_apart(jobs: Sequence[Job]) -> None:
     """Raise UsageError where two results would be one, or a result would take the place of a model, or of a folder."""
     models = {os.path.realpath(m): m for job in jobs for m in job.models}

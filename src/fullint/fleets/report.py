@@ -60,9 +60,8 @@ class FleetReport(Report):
         yield Line("")
         counts = Counter(job.status for job in self.jobs)
         states = ", ".join(f"{count} {status}" for status, count in counts.items())
-        yield Line(
-            f"{many(len(self.jobs), 'model')}: {states}; {self.seconds:.1f} s with {many(self.processes, 'process')}", "title"
-        )
+        processes = "1 process" if self.processes == 1 else f"{self.processes} processes"
+        yield Line(f"{many(len(self.jobs), 'model')}: {states}; {self.seconds:.1f} s with {processes}", "title")
 
 
 def _short_names(jobs: Sequence[JobOutcome]) -> list[str]:
