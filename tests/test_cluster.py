@@ -364,3 +364,17 @@ def test_the_commands(four: str, tmp_path: Path) -> None:
     words = ["compare", str(RESIDUAL), str(tmp_path / "int8.tflite"), "-c", str(tmp_path / "s.npy")]
     done = runner.invoke(main, [*words, "--scheduler", four])
     assert done.exit_code in (0, 1) and "1 model: 1 done" in done.stdout and "with 1 process\n" in done.stdout, done.output
+
+
+@pytest.mark.parametrize("by", ["operator", "layer"])
+def test_units_are_measured_there(four: str, by: str) -> None:
+    data = rows(60)
+    local, there = (fullint.sensitivity(RESIDUAL, data, by=by, scheduler=s, effort="fast") for s in (None, four))
+    assert there.units == local.units and there.remedies == local.remedies and there.sqnr_db == local.sqnr_db
+
+
+def test_a_budget_ends_the_measuring_there(four: str) -> None:
+    begun = time.monotonic()
+    there = fullint.sensitivity(RESIDUAL, rows(60), scheduler=four, budget=0.5)
+    assert there.measured < len(there.units) and any("the time was over" in note for note in there.notes)
+    assert time.monotonic() - begun < 30

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 from fullint.documents import many
 from fullint.errors import UsageError
-from fullint.model.ir import Op
 from fullint.ops import has_int16
 from fullint.options import SensitivityOptions, reported, takes, with_recipe
 from fullint.quantization.build import build
@@ -33,6 +32,7 @@ from fullint.quantization.variants import could_be_float, in_float, in_int16
 from fullint.quantization.workbench import Workbench
 from fullint.reporting import SCHEMA_VERSION
 from fullint.runtime.damaged_models import diagnosing
+from fullint.sensitivities.forms import ALONE, FLOAT, INT16, float_but, form_of
 from fullint.sensitivities.report import Remedy, SensitivityReport, UnitCost
 from fullint.sensitivities.trials import Outcome, Trials, Variant
 from fullint.sensitivities.units import Unit, units_of
@@ -43,7 +43,6 @@ from fullint.version import __version__
 __all__ = ["SensitivityReport", "sensitivity"]
 
 FEWEST_JUDGES, MOST_JUDGES = 4, 256
-FLOAT, INT16, ALONE = "float", "int16", "alone"
 PATIENCE_SECONDS = 60.0
 """For rounding weights anew in each trial; where it takes longer, they are carried over."""
 CHEAP = 1.2
@@ -146,19 +145,15 @@ class _Search:
         self.notes.append(
             f"{many(inside, 'operator')} in loops, branches or other signatures are integer in all variants, not measured"
         )
-        measured = [m for _, m in trials.measure([Variant("loops", self._float_but(()))]) if m is not None]
+        measured = [m for _, m in trials.measure([Variant("loops", float_but(self.calibrated, self.ops, ()))]) if m is not None]
         return measured[0].noise if measured else ()
-
-    def _float_but(self, ops: Sequence[Op]) -> Calibrated:
-        """All in float but some; no error is there to be corrected before it."""
-        return replace(in_float(self.calibrated, {op for op in self.ops if op not in ops}), refining=())
 
     def _measure(self, trials: Trials) -> None:
         order = self._order(trials) if self.end < math.inf else self.costs
         by_unit = {c.unit: c for c in order}
         total = sum(len(self._ways(c.unit)) for c in order)
         self.bench.told("sensitivity", 0, total)
-        found = trials.measure(self._variants([c.unit for c in order]))
+        found = trials.measure(self._variants([c.unit for c in order])) if not self.options.scheduler else self._there(order)
         try:
             for done, ((unit, how), measured) in enumerate(found, 1):
                 by_unit[unit].found[how] = measured
@@ -176,17 +171,25 @@ class _Search:
                     return
                 yield Variant((unit, how), self._as(unit, how), () if how == ALONE else self.known)
 
+    def _there(self, order: Sequence[_Cost]) -> Iterator[tuple[UnitTrial, Outcome | None]]:
+        """The same, measured by the workers of a cluster."""
+        from fullint.sensitivities.on_cluster import UnitsJob, units_there  # mostly not needed
+
+        place = {c.unit: n for n, c in enumerate(self.costs)}
+        wanted = [(place[c.unit], how) for c in order for how in self._ways(c.unit)]
+        job = UnitsJob(self.calibrated, self.judges, self.known, str(self.options.by), self.factor)
+        for n, how, outcome in units_there(str(self.options.scheduler), job, wanted):
+            yield (self.costs[n].unit, how), outcome
+            if time.monotonic() > self.end:
+                return
+
     def _ways(self, unit: Unit) -> list[str]:
         wide = any(map(has_int16, unit.ops))
         possible = wide and self.options.activations == "int8" and target_of(self.options.target).int16
         return [ALONE, FLOAT, *([INT16] if possible else [])]
 
     def _as(self, unit: Unit, how: str) -> Calibrated:
-        if how == FLOAT:
-            return in_float(self.calibrated, {*unit.ops})
-        if how == INT16:
-            return in_int16(self.calibrated, {op.origin for op in unit.ops if has_int16(op)})
-        return self._float_but(unit.ops)
+        return form_of(self.calibrated, self.ops, unit, how)
 
     def _order(self, trials: Trials) -> list[_Cost]:
         """The units, those first that lie in parts of the network that have most noise alone."""
