@@ -231,7 +231,7 @@ def test_a_worker_that_is_killed(own: Started, tmp_path: Path, small_shards: Non
 
 def test_a_worker_ten_times_slower(own: Started, tmp_path: Path) -> None:
     own.more(3).more(1, preload=SLOW)
-    np.save(tmp_path / "s.npy", rows(2000))
+    np.save(tmp_path / "s.npy", rows(1200))
     there = fullint.calibrate(RESIDUAL, tmp_path / "s.npy", scheduler=own.address, shared=True)
     assert there.packed() == fullint.calibrate(RESIDUAL, tmp_path / "s.npy").packed()
 
@@ -295,13 +295,13 @@ def bytes_of(made: Sequence[Job]) -> list[bytes]:
 @pytest.mark.parametrize("shared", [False, True], ids=["sent", "shared"])
 def test_models_are_spread(four: str, tmp_path: Path, shared: bool) -> None:
     (tmp_path / "there").mkdir()
-    local, there = jobs(tmp_path, 6), jobs(tmp_path / "there", 6)
+    local, there = jobs(tmp_path, 4), jobs(tmp_path / "there", 4)
     fullint.run_jobs(local)
     report = fullint.run_jobs(there, scheduler=four, shared=shared, cache=tmp_path / "cache")
-    assert [j.status for j in report.jobs] == ["done"] * 6 and report.processes == 4
+    assert [j.status for j in report.jobs] == ["done"] * 4 and report.processes == 4
     assert bytes_of(there) == bytes_of(local)
     again = fullint.run_jobs(there, scheduler=four, cache=tmp_path / "cache")
-    assert [j.status for j in again.jobs] == ["kept"] * 6
+    assert [j.status for j in again.jobs] == ["kept"] * 4
 
 
 def test_one_that_fails_does_not_stop_the_rest(four: str, tmp_path: Path) -> None:
@@ -366,10 +366,9 @@ def test_the_commands(four: str, tmp_path: Path) -> None:
     assert done.exit_code in (0, 1) and "1 model: 1 done" in done.stdout and "with 1 process\n" in done.stdout, done.output
 
 
-@pytest.mark.parametrize("by", ["operator", "layer"])
-def test_units_are_measured_there(four: str, by: str) -> None:
+def test_units_are_measured_there(four: str) -> None:
     data = rows(60)
-    local, there = (fullint.sensitivity(RESIDUAL, data, by=by, scheduler=s, effort="fast") for s in (None, four))
+    local, there = (fullint.sensitivity(RESIDUAL, data, scheduler=s, effort="fast") for s in (None, four))
     assert there.units == local.units and there.remedies == local.remedies and there.sqnr_db == local.sqnr_db
 
 
@@ -378,3 +377,23 @@ def test_a_budget_ends_the_measuring_there(four: str) -> None:
     there = fullint.sensitivity(RESIDUAL, rows(60), scheduler=four, budget=0.5)
     assert there.measured < len(there.units) and any("the time was over" in note for note in there.notes)
     assert time.monotonic() - begun < 30
+
+
+def test_trials_of_the_best_effort_are_made_there(four: str) -> None:
+    data = rows(80)
+    local, there = (fullint.quantize(RESIDUAL, data, effort="best", scheduler=s) for s in (None, four))
+    assert there.model == local.model and there.report.trials == local.report.trials
+    assert any(t.kept for t in there.report.trials)
+
+
+def test_trials_end_where_the_scheduler_does(own: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there by then is kept."""
+    monkeypatch.setattr(connection, "AWAY_SECONDS", 1.0)
+    own.more(1)
+
+    def progress(stage: str, number: int, total: int | None) -> None:
+        if stage == "search" and number == 1:
+            own.end()
+
+    result = fullint.quantize(RESIDUAL, rows(80), effort="best", scheduler=own.address, progress=progress)
+    assert any("effort best: ended after" in w and "no scheduler answers" in w for w in result.report.warnings)

@@ -17,7 +17,7 @@ import fullint
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder
 from fullint.quantization.forms import Form
-from fullint.quantization.search import _Found, _gain
+from fullint.quantization.search import _gain
 from fullint.verification.kernel_outputs import integer_inputs, real
 
 
@@ -128,8 +128,8 @@ def test_ctrl_c_writes_the_best_so_far(tmp_path: Path, g: Builder) -> None:
     assert (tmp_path / "out.tflite").exists()
 
 
-def found(errors: list[float]) -> _Found:
-    return _Found(Form(), None, np.array(errors)[:, None])  # type: ignore[arg-type]
+def found(errors: list[float]) -> np.ndarray:
+    return np.array(errors)[:, None]
 
 
 def test_better_by_more_than_chance() -> None:

@@ -182,10 +182,11 @@ class Cluster:
 
     def _workers(self) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
+            found: dict[str, Any] = self._client.scheduler_info(n_workers=-1)
         except TypeError:  # an older release tells all
-            found = self._client.scheduler_info()["workers"]
-        return found
+            found = self._client.scheduler_info()
+        workers: dict[str, Any] = found.get("workers", {})  # nothing of a scheduler that is gone
+        return workers
 
     def _everywhere(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         """What each worker answers, by its address."""

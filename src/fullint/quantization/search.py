@@ -12,7 +12,8 @@ samples it was chosen on is thus left out, and with few samples nothing is tried
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,12 +21,11 @@ import numpy as np
 
 from fullint.errors import FullintError
 from fullint.model.ir import Array, Tensor
-from fullint.quantization.build import build
-from fullint.quantization.decide import decide
 from fullint.quantization.forms import Form
 from fullint.quantization.judges import WORTH_DB, Judges, judges_of
-from fullint.quantization.measure import equalize, with_narrowed
+from fullint.quantization.refine import Refined
 from fullint.quantization.stage_values import Calibrated, TriedForm, Written
+from fullint.quantization.trial import built_in_form
 from fullint.quantization.workbench import Workbench
 
 FEWEST_JUDGES = 16
@@ -42,6 +42,46 @@ class _Found:
     form: Form
     written: Written
     errors: Array
+
+    @property
+    def before(self) -> Calibrated:
+        """What was calibrated, not yet equalized."""
+        before = self.written.assigned.calibrated.before
+        assert before is not None
+        return before
+
+
+_Change = tuple[str, Callable[[Form], Form]]
+_Trial = tuple[_Change, "Array | None", "_Found | None"]
+"""A change, the errors that it has, and the run in that form, where that is here."""
+_Several = Callable[[Workbench, Judges, _Found, Sequence[_Change]], Iterator[_Trial]]
+
+
+@contextlib.contextmanager
+def _engine(calibrated: Calibrated) -> Iterator[_Several]:
+    """What tries changes of a run as it is, in order, and says their errors: here, or several at once on a cluster."""
+    scheduler = calibrated.prepared.loaded.options.scheduler
+    if scheduler is None:
+        yield _one_by_one
+        return
+    from fullint.cluster.connection import Cluster
+    from fullint.quantization.search_there import errors_there  # mostly not needed
+
+    with Cluster(scheduler) as cluster:
+
+        def there(bench: Workbench, judges: Judges, now: _Found, changes: Sequence[_Change]) -> Iterator[_Trial]:
+            some = changes[: cluster.threads]
+            forms = [change(now.form) for _, change in some]
+            errors = errors_there(cluster, now.before, judges, [(form, _carried(now, form)) for form in forms])
+            yield from ((change, one, None) for change, one in zip(some, errors, strict=True))
+
+        yield there
+
+
+def _one_by_one(bench: Workbench, judges: Judges, now: _Found, changes: Sequence[_Change]) -> Iterator[_Trial]:
+    for what, change in changes:
+        tried = _tried(bench, judges, now, change(now.form), anew=False)
+        yield (what, change), None if tried is None else tried.errors, tried
 
 
 def search(bench: Workbench, written: Written) -> Written:
@@ -71,21 +111,26 @@ def _best(bench: Workbench, written: Written, judges: Judges) -> Written:
     trials: list[TriedForm] = []
     said: tuple[str, ...] = ()
     try:
-        for number, (what, change) in enumerate(changes):
-            bench.told("search", number, len(changes) + 1)
-            tried = _tried(bench, judges, now, change(now.form), anew=False)
-            gain, better = _gain(now, tried, choosing)
-            trials.append(TriedForm(what, gain, better))
-            now = tried if better and tried is not None else now
+        with _engine(written.assigned.calibrated) as several:
+            while len(trials) < len(changes):
+                for (what, change), errors, found in several(bench, judges, now, changes[len(trials) :]):
+                    bench.told("search", len(trials), len(changes) + 1)
+                    gain, better = _gain(now.errors, errors, choosing)
+                    trials.append(TriedForm(what, gain, better))
+                    if better:
+                        now = found or _tried(bench, judges, now, change(now.form), anew=False) or now
+                        break
         bench.told("search", len(changes), len(changes) + 1)
         if now.form.narrow:  # so far, weights were carried over where they fitted
             now = _tried(bench, judges, now, now.form, anew=True) or now
     except KeyboardInterrupt:
         bench.restart()
         said = (f"effort best: interrupted after {len(trials)} of {len(changes)} trials; the best so far is kept",)
+    except FullintError as e:  # of a cluster: those of trials are results
+        said = (f"effort best: ended after {len(trials)} of {len(changes)} trials; the best so far is kept: {e}",)
     if now is first:
         return replace(written, trials=tuple(trials), warnings=(*written.warnings, *said))
-    gain, _ = _gain(first, now, ~choosing)
+    gain, _ = _gain(first.errors, now.errors, ~choosing)
     if gain is None or gain <= 0:
         trials, now = [replace(t, kept=False) for t in trials], first
         said = (*said, "effort best: what half of the samples chose was not better on the other half; nothing of it is kept")
@@ -94,34 +139,29 @@ def _best(bench: Workbench, written: Written, judges: Judges) -> Written:
 
 def _tried(bench: Workbench, judges: Judges, now: _Found, form: Form, *, anew: bool) -> _Found | None:
     """The run in another form; None where no model comes of it."""
-    before = now.written.assigned.calibrated.before
-    assert before is not None
-    known = now.written.refined if not anew and replace(form, narrow=now.form.narrow) == now.form else ()
+    known = () if anew else _carried(now, form)
     try:
-        written = build(bench, decide(bench, equalize(bench, of_form(before, form))), known)
+        written = built_in_form(bench, now.before, form, known)
         return _Found(form, written, judges.errors(bench.worker, written))
     except FullintError:
         return None
 
 
-def of_form(before: Calibrated, form: Form) -> Calibrated:
-    """What was calibrated, to be carried out in a form.
+def _carried(now: _Found, form: Form) -> tuple[Refined, ...]:
+    """Weights that a form only moves ranges of."""
+    return now.written.refined if replace(form, narrow=now.form.narrow) == now.form else ()
+
+
+def _gain(old: Array, new: Array | None, which: Array) -> tuple[float | None, bool]:
+    """How much nearer the new answers are to those of the float model, in dB, and whether by more than chance.
 
     Args:
-        before: not yet equalized.
-        form: how.
+        old, new: squared errors, [samples, outputs]; None where no model came of it.
+        which: samples that count.
     """
-    narrowed = {**before.narrowed, **{t: n for t, n in before.could_be.items() if t in form.narrow}}
-    ranges = {**before.ranges, **{t: n.span for t, n in narrowed.items()}}
-    found = replace(before, form=form, narrowed={}, plain=None, measured=replace(before.measured, ranges=ranges))
-    return with_narrowed(found, narrowed)
-
-
-def _gain(old: _Found, new: _Found | None, which: Array) -> tuple[float | None, bool]:
-    """How much nearer the new answers are to those of the float model, in dB, and whether by more than chance."""
-    if new is None or old.errors.shape != new.errors.shape:
+    if new is None or old.shape != new.shape:
         return None, False
-    a, b = old.errors[which], new.errors[which]
+    a, b = old[which], new[which]
     each = 10 * np.log10(b / a).mean(axis=1)
     mean, chance = float(each.mean()), float(each.std(ddof=1) / np.sqrt(len(each)))
     better = mean < -WORTH_DB and mean < -chance and bool((b.sum(axis=0) <= a.sum(axis=0)).all())
