@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from test_input_forms import floats_and_none, two_entries
 
 import fullint
 from fullint.calibration import shard_run
@@ -192,6 +193,23 @@ def test_samples_of_unknown_number_are_measured_here(four: str) -> None:
     there = fullint.quantize(RESIDUAL, (row for row in data[:, None]), scheduler=four)
     assert any(w.startswith("scheduler: the samples were measured here") for w in there.report.warnings)
     assert there.model == fullint.quantize(RESIDUAL, (row for row in data[:, None])).model
+
+
+def test_a_signature_without_anything_to_be_measured(four: str) -> None:
+    rng = np.random.default_rng(0)
+    samples = {"one": rng.normal(size=(24, 1, 8)).astype(np.float32), "two": np.arange(24 * 4, dtype=np.int32).reshape(24, 1, 4)}
+    there, local = (fullint.quantize(floats_and_none(), samples, scheduler=s) for s in (four, None))
+    assert there.model == local.model and any("nothing to be measured" in w for w in there.report.warnings)
+
+
+def test_several_signatures_in_shards(four: str, small_shards: None) -> None:
+    rng = np.random.default_rng(0)
+    samples = {
+        "encode": rng.normal(size=(70, 1, 8)).astype(np.float32),
+        "decode": rng.uniform(-1, 1, size=(50, 1, 4)).astype(np.float32),
+    }
+    there, local = (fullint.calibrate(two_entries(), samples, scheduler=s) for s in (four, None))
+    assert there.packed() == local.packed()
 
 
 def test_a_sample_that_is_wrong_is_named(four: str, tmp_path: Path) -> None:

@@ -195,8 +195,8 @@ def test_signatures_on_the_command_line(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
-def test_a_signature_without_floats_beside_one_with_them(tmp_path: Path) -> None:
-    """Nothing is to be measured there."""
+def floats_and_none() -> bytes:
+    """one(x) = A x, two(a) = a + a of int32: a signature with floats, and one without."""
     g = Builder()
     g.output(g.dense(g.input(1, 8), 4))
     model = g.model()
@@ -208,11 +208,16 @@ def test_a_signature_without_floats_beside_one_with_them(tmp_path: Path) -> None
         Signature("one", model.main, [("x", model.main.inputs[0])], [("y", model.main.outputs[0])]),
         Signature("two", other, [("a", a)], [("b", b)]),
     ]
+    return write_model(model)
+
+
+def test_a_signature_without_floats_beside_one_with_them() -> None:
+    """Nothing is to be measured there."""
     samples = {
         "one": [np.random.default_rng(i).normal(size=(1, 8)).astype(np.float32) for i in range(12)],
         "two": [np.full((1, 4), i, np.int32) for i in range(12)],
     }
-    result = fullint.quantize(write_model(model), samples)
+    result = fullint.quantize(floats_and_none(), samples)
     assert result.report.float_operators == 0
     assert [s.key for s in read_bytes(result.model).signatures] == ["one", "two"]
 

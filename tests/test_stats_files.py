@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_input_forms import two_entries
+from test_input_forms import floats_and_none, two_entries
 
 import fullint
 from fullint import CalibrationStats, read_stats
@@ -105,6 +105,20 @@ def test_several_signatures(tmp_path: Path) -> None:
     assert fullint.quantize(data, samples, stats=stats).model == fullint.quantize(data, samples).model
     halves = [fullint.calibrate(data, {e: s[part] for e, s in samples.items()}) for part in (slice(13), slice(13, None))]
     assert same(fullint.merge_stats(halves), stats.folded())
+
+
+def test_a_signature_without_anything_to_be_measured() -> None:
+    """Its samples show nothing, and are not missed."""
+    data = floats_and_none()
+    rng = np.random.default_rng(0)
+    samples = {
+        "one": [[rng.normal(size=(1, 8)).astype(np.float32)] for _ in range(24)],
+        "two": [[np.full((1, 4), i, np.int32)] for i in range(24)],
+    }
+    stats = fullint.calibrate(data, samples)
+    assert [e.found is None for e in stats.entries] == [False, True]
+    assert fullint.quantize(data, samples, stats=stats).model == fullint.quantize(data, samples).model
+    assert same(fullint.merge_stats([stats, stats]), fullint.merge_stats([stats.folded(), stats]))
 
 
 def exported_anew(model: Model, seed: int) -> Model:

@@ -305,6 +305,8 @@ class _ProbeWriter:
     def finish(self) -> Tensor:
         """The output: a float32 vector of all probes, in their order, joined in groups: LiteRT plans few tensors faster."""
         parts = self.vectors()
+        if not parts:  # what is to be seen is in other graphs
+            return Tensor("ranges", (0,), "float32")
         while len(parts) > JOINED:
             parts = [self._joined(parts[i : i + JOINED], "") for i in range(0, len(parts), JOINED)]
         return self._joined(parts, "ranges")

@@ -54,9 +54,15 @@ class Engine(Protocol):
         """(number, result) of each call, in the order in which they end."""
 
 
-def can_be_sharded(model: Model, samples: Sequence[Samples]) -> bool:
-    """Whether samples can be measured apart from one another: their number is known, and no run depends on those before it."""
-    return not has_state(model) and all(s.pick is not None and s.count is not None for s in samples)
+def can_be_sharded(model: Model, samples: Sequence[Samples], wanted: Wanted) -> bool:
+    """Whether samples can be measured apart from one another.
+
+    Their number has to be known, no run may depend on those before it, and each graph needs something to be measured.
+    """
+    if has_state(model) or not all(s.pick is not None and s.count is not None for s in samples):
+        return False
+    views = (view(model, graph) for graph in model.entries)
+    return all(probed(own, wanted.tensors, wanted.by_channel, set(wanted.methods))[1] for own in views)
 
 
 def calibrate_in_shards(

@@ -17,7 +17,10 @@ from fullint.quantization.stage_values import Loaded
 from fullint.quantization.wanted import ToMeasure
 from fullint.quantization.workbench import Workbench
 
-NOT_SHARDED = "scheduler: the samples were measured here: their number is not known before, or each run depends on the one before"
+NOT_SHARDED = (
+    "scheduler: the samples were measured here: their number is not known before, or each run depends on the one before, "
+    "or a signature has nothing to be measured"
+)
 
 
 def measured_on_cluster(bench: Workbench, asked: ToMeasure, samples: Sequence[Samples]) -> Calibration | None:
@@ -28,7 +31,7 @@ def measured_on_cluster(bench: Workbench, asked: ToMeasure, samples: Sequence[Sa
         SamplesError: samples do not fit, or drive a value to NaN or infinity.
     """
     prepared, options = asked.prepared, asked.prepared.loaded.options
-    if options.scheduler is None or not can_be_sharded(prepared.model, samples):
+    if options.scheduler is None or not can_be_sharded(prepared.model, samples, asked.wanted):
         return None
     sources = _sources(prepared.loaded, samples) if options.shared else [None for _ in samples]
     with Cluster(options.scheduler) as cluster:
