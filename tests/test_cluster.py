@@ -297,7 +297,8 @@ def test_a_crash_of_the_process_is_said_and_ends_no_worker(four: str) -> None:
             cluster.call("fractions:Fraction", "1/0")
         with pytest.raises(FullintError):
             cluster.call("fullint:read_model", "/none.tflite")
-        assert len(dict(cluster.each("math:sqrt", 20, float))) == 20 and cluster.threads == 4
+        assert next(iter(cluster.each("math:sqrt", 9, float)))  # the rest is not wanted
+        assert len(dict(cluster.each("math:sqrt", 9, float))) == 9 and cluster.threads == 4
 
 
 def jobs(tmp_path: Path, count: int, **options: object) -> list[Job]:

@@ -67,8 +67,13 @@ class Cluster:
                     f"worker {address} cannot read {missing[0]}; give a path that all workers see, or leave --shared out"
                 )
 
-    def call(self, function: str, argument: Any) -> Any:
+    def call(self, function: str, argument: Any, ended: threading.Event | None = None) -> Any:
         """What a function makes of an argument, somewhere.
+
+        Args:
+            function: module:name, of fullint.
+            argument: pickled, it is sent.
+            ended: set where nobody waits for it anymore.
 
         Raises:
             FullintError: what the function has raised; or the worker, or the scheduler, is gone.
@@ -77,7 +82,7 @@ class Cluster:
         for _ in range(TRIES):
             client = self._client
             with suppress(_Lost):
-                return answered(self._awaited(client, function, payload))
+                return answered(self._awaited(client, function, payload, ended or self._ended))
             self._reconnect(client)
         raise RuntimeFailure(f"{self.address}: the scheduler has lost a task {TRIES} times; look at its log")
 
@@ -91,21 +96,21 @@ class Cluster:
         """
         numbers = iter(range(count))
         running: dict[Future[Any], int] = {}
+        ended = threading.Event()
         most = IN_FLIGHT * self.threads
         with ThreadPoolExecutor(most) as pool:
             try:
                 while True:
                     while len(running) < most and (number := next(numbers, None)) is not None:
-                        running[pool.submit(self.call, function, argument(number))] = number
+                        running[pool.submit(self.call, function, argument(number), ended)] = number
                     if not running:
                         return
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         yield running.pop(future), future.result()
-            except BaseException:
-                self._ended.set()
-                raise
+            finally:  # also where the rest is not wanted
+                ended.set()
 
-    def _awaited(self, client: Any, function: str, payload: bytes) -> bytes:
+    def _awaited(self, client: Any, function: str, payload: bytes, ended: threading.Event) -> bytes:
         """The answer of a task.
 
         Raises:
@@ -118,7 +123,7 @@ class Cluster:
             while not future.done():
                 if client.status != "running" or future.status in ("cancelled", "lost"):
                     raise _Lost
-                if self._ended.wait(POLL_SECONDS):
+                if ended.wait(POLL_SECONDS) or self._ended.is_set():
                     raise RuntimeFailure("ended")
             if future.status in ("cancelled", "lost"):
                 raise _Lost
