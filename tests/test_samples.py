@@ -7,8 +7,10 @@ import pytest
 
 from fullint.calibration.samples import Held, ImageOptions, Reading, Samples, Slot, held_back, open_samples, split, synthetic
 from fullint.calibration.samples.numbering import Numbering
+from fullint.calibration.shards import SampleFile
 from fullint.errors import SamplesError
 from fullint.model.ir import Quant
+from fullint.model.ranges import Range
 
 ONE = [Slot("image", ("img",), (1, 4, 2), "float32")]
 TWO = [Slot("a", (), (1, 4), "float32"), Slot("b", (), (1, 2), "int32")]
@@ -305,6 +307,24 @@ def test_numbers_that_follow_one_another(numbers: list[int]) -> None:
     assert len(Numbering(found.stretches)._places) == len(found.stretches) <= max(len(numbers), 1)
     with pytest.raises(IndexError):
         found[len(numbers)]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_some_runs_are_those_of_all(tmp_path: Path, batch: int) -> None:
+    """Also of a run that is filled up, and of compressed arrays."""
+    np.savez_compressed(tmp_path / "s.npz", image=rows(10, 4, 2))
+    slots = [Slot("image", (), (batch, 4, 2), "float32")]
+    every = [s[0] for s in open_samples(tmp_path / "s.npz", slots, Reading(batch=batch))]
+    runs = [0, len(every) // 2, len(every) - 1]
+    some = [s[0] for s in open_samples(tmp_path / "s.npz", slots, Reading(batch=batch)).some(runs)]
+    np.testing.assert_array_equal(some, [every[run] for run in runs])
+
+
+def test_how_far_values_reach_is_known_of_samples_that_are_read_elsewhere(tmp_path: Path) -> None:
+    np.save(tmp_path / "s.npy", np.float32([[-1, 0], [2, 5]]))
+    slots, reach = [Slot("x", (), (1, 2), "int8", Quant.of(0.1))], {}
+    assert [run for run, _ in SampleFile(str(tmp_path / "s.npy"), slots, Reading()).runs([(0, 2)], reach)] == [0, 1]
+    assert reach == {0: Range(-1.0, 5.0)}
 
 
 def test_calibrated_samples_are_kept_to_judge() -> None:

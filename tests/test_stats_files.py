@@ -18,10 +18,12 @@ from test_input_forms import floats_and_none, two_entries
 import fullint
 from fullint import CalibrationStats, read_stats
 from fullint.calibration import stats_files
+from fullint.calibration.input_values import InputValues
 from fullint.calibration.value_keys import value_keys
 from fullint.cli import main
 from fullint.errors import SamplesError, UsageError
-from fullint.model.ir import Model
+from fullint.model.ir import Model, Tensor
+from fullint.model.ranges import Range
 from fullint.model.subgraphs import copy_model
 from fullint.model.tflite import read_bytes, write_model
 from fullint.ops.builder import Builder
@@ -105,6 +107,25 @@ def test_several_signatures(tmp_path: Path) -> None:
     assert fullint.quantize(data, samples, stats=stats).model == fullint.quantize(data, samples).model
     halves = [fullint.calibrate(data, {e: s[part] for e, s in samples.items()}) for part in (slice(13), slice(13, None))]
     assert same(fullint.merge_stats(halves), stats.folded())
+
+
+def test_values_of_inputs_are_those_of_the_direct_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each signature, those that calibrated alone, where the samples are those of the file."""
+    data, shown = two_entries(), list[dict[str, bytes]]()
+    rng = np.random.default_rng(0)
+    inputs = {s.key: s.graph.inputs for s in read_bytes(data).signatures}
+    samples = {str(k): [[rng.normal(size=t.shape).astype(np.float32) for t in ts] for _ in range(30)] for k, ts in inputs.items()}
+
+    def clipped(self: InputValues, t: Tensor, span: Range) -> Range:
+        shown[-1][t.name] = np.concatenate([values for _, values in self.values[t]]).tobytes()
+        return span
+
+    monkeypatch.setattr(InputValues, "clipped", clipped)
+    stats = fullint.calibrate(data, samples)
+    for given in (None, stats):
+        shown.append({})
+        fullint.quantize(data, samples, stats=given)
+    assert shown[0] == shown[1] and {name: len(values) for name, values in shown[0].items()} == {"x": 26 * 32, "h": 26 * 16}
 
 
 def test_a_signature_without_anything_to_be_measured() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
@@ -20,7 +20,7 @@ from fullint.calibration.probes import Probe, Seen, measuring_model
 from fullint.calibration.range_methods import MinMax, RangeMethod
 from fullint.calibration.samples.bad_samples import blamed
 from fullint.calibration.samples.numbering import Numbering
-from fullint.calibration.statistics import Statistics, ranges_without, tensor_keys
+from fullint.calibration.statistics import Statistics, count_of, ranges_without, tensor_keys
 from fullint.errors import RuntimeFailure, SamplesError
 from fullint.model.ir import Array, Model, Tensor
 from fullint.ops import ROWS
@@ -136,7 +136,7 @@ class Collected:
     @property
     def count(self) -> int:
         """How many samples there were."""
-        return sum(last - first for first, last in self.numbers)
+        return count_of(self.numbers)
 
     def statistics(self, without: AbstractSet[int] = frozenset()) -> Statistics:
         """What the samples have shown, or all but some of them."""
@@ -272,12 +272,18 @@ class Collector:
         except RuntimeFailure as e:
             raise self._of_sample(e) from e
         assert isinstance(found, MeasuredVector)
-        if found.not_finite is not None:
-            sample, position = found.not_finite
-            tensor = next(p.tensor for p in self.probes if p.start <= position < p.start + p.size)
-            raise SamplesError(f'sample {self._called(sample)} drives tensor "{tensor.name}" to a value that is not finite')
+        require_finite(self.probes, found, self._called)
         self.collected = Collected(self.probes, found, tensor_keys(self.model), set(self.states), self.numbers.stretches)
         return self.collected.statistics()
+
+
+def require_finite(probes: Sequence[Probe], found: MeasuredVector, called: Callable[[int], int]) -> None:
+    """Raise SamplesError where a sample drives a tensor to NaN or infinity; `called`: what messages call a sample."""
+    if found.not_finite is None:
+        return
+    sample, position = found.not_finite
+    tensor = next(p.tensor for p in probes if p.start <= position < p.start + p.size)
+    raise SamplesError(f'sample {called(sample)} drives tensor "{tensor.name}" to a value that is not finite')
 
 
 def is_large(model: Model) -> bool:
@@ -352,5 +358,4 @@ def _statistics(
     variables = {keys[t]: ends.pop(keys[t]) for t in states if keys[t] in ends}
     others = {key: ends[key] for key in ranges if key in ends}
     ranges |= {key: method for key, method in ends.items() if key not in ranges}
-    count = sum(last - first for first, last in numbers)
-    return Statistics(count, ranges, others, rows, variables, numbers)
+    return Statistics(count_of(numbers), ranges, others, rows, variables, numbers)

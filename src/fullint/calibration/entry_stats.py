@@ -21,7 +21,7 @@ from fullint.calibration.probes import Seen
 from fullint.calibration.range_methods import MinMax, RangeMethod
 from fullint.calibration.samples.numbering import Numbering
 from fullint.calibration.samples.values_seen import Counted
-from fullint.calibration.statistics import joined_ranges
+from fullint.calibration.statistics import count_of, joined_ranges
 from fullint.errors import UsageError
 from fullint.model.ir import Array
 
@@ -83,7 +83,7 @@ class EntryStats:
     @property
     def count(self) -> int:
         """How many samples calibrated."""
-        return sum(last - first for first, last in self.numbers)
+        return count_of(self.numbers)
 
     def folded(self) -> EntryStats:
         """The same with the samples that were held back among the others, numbered by runs."""

@@ -18,7 +18,6 @@ from fullint.calibration.input_values import InputValues, some_values
 from fullint.calibration.probes import Probe, Seen
 from fullint.calibration.run import Calibration, Ready, Wanted, digest_of_entries
 from fullint.calibration.samples import Held, Samples, Slot, split
-from fullint.calibration.samples.numbering import Numbering
 from fullint.calibration.samples.spread import Spread
 from fullint.calibration.samples.values_seen import ValuesSeen
 from fullint.calibration.signatures import view
@@ -57,12 +56,9 @@ def _entry_stats(model: Model, done: Calibration, keys: Mapping[Tensor, str], nu
             if sample[place].dtype == np.float32:
                 taken.append((held_number(at), some_values(sample[place])))
         inputs.append(InputStats(tuple(taken), done.seen[number][place].counted, values.counted))
-    runs = Numbering()
-    for run in held.calibrated_runs:
-        runs.append(run)
     found = collected.found if collected is not None else None
-    count = len(runs)
-    return EntryStats(stretches, found, tuple(inputs), ((0, count),), runs, held_runs, held.total, held.digest)
+    runs = held.calibrated_runs
+    return EntryStats(stretches, found, tuple(inputs), ((0, len(runs)),), runs, held_runs, held.total, held.digest)
 
 
 def _require_finite(collected: Collected | None, held: Held) -> None:
@@ -116,7 +112,7 @@ def calibration_of(
         seen.append(tuple(_seen(slot, one) for slot, one in zip(own_slots, entry.inputs, strict=True)))
         for t, one in zip(graph.inputs, entry.inputs, strict=True):
             for number, values in one.taken:
-                if number >= 0 or graph is not model.main:
+                if number >= 0:  # not held back
                     inputs.take(t, number, values)
     digest = digest_of_entries([e.digest for e in used.entries])
     return Calibration(each, held, kept.samples(), inputs, digest, collected, views, tuple(seen), elsewhere=not same)

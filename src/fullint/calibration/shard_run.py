@@ -10,23 +10,23 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 
-from fullint.calibration.collect import Collected, empty_vector, has_state, probed
+from fullint.calibration.collect import Collected, empty_vector, has_state, probed, require_finite
 from fullint.calibration.entry_stats import renumbered
 from fullint.calibration.input_values import MOST, InputValues
 from fullint.calibration.run import Calibration, Wanted, digest_of_entries
 from fullint.calibration.samples import Held, Samples
-from fullint.calibration.samples.held_back import LEAST, Also, SamplesKnown, drawn, held_of
+from fullint.calibration.samples.held_back import KEPT, LEAST, Also, SamplesKnown, drawn, held_of
 from fullint.calibration.samples.numbering import Numbering
 from fullint.calibration.samples.spread import Spread
 from fullint.calibration.samples.values_seen import ValuesSeen
 from fullint.calibration.shards import DIGEST_BYTES, AsTaken, SampleFile, ShardJob, ShardResult, Shipped
 from fullint.calibration.signatures import view
 from fullint.calibration.statistics import finish, tensor_keys
-from fullint.errors import SamplesError
 from fullint.model.ir import Array, Model
 from fullint.model.tflite import write_model
 from fullint.options import Progress
@@ -93,9 +93,9 @@ def calibrate_in_shards(
     for number, own in enumerate(views):
         run = _Entry(own, samples[number], sources[number], ready[number], wanted, engine)
         found = run.measured(seed, progress)
+        collected.append(found.collected(own, samples[number].first_number))
         left = run.held(found)
         held.append(left)
-        collected.append(found.collected(own))
         each.append(finish(own, collected[-1].statistics()))
         seen.append(run.take_inputs(found, inputs))
         if number == 0:
@@ -108,9 +108,15 @@ def calibrate_in_shards(
     return Calibration(tuple(each), tuple(held), dict(fetched), inputs, digest, tuple(collected), views, tuple(seen))
 
 
-def _fetched(samples: Samples, runs: Sequence[int]) -> Iterator[list[Array]]:
+def _fetched(samples: Samples, runs: Iterable[int]) -> Iterator[list[Array]]:
+    """Some runs, in one pass as long as they ascend: compressed files are read from their beginning."""
+    part: list[int] = []
     for run in runs:
-        yield from samples.between(run, run + 1)
+        if part and run < part[-1]:
+            yield from samples.some(part)
+            part = []
+        part.append(run)
+    yield from samples.some(part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,9 +140,18 @@ class _Measured:
     digests: Array
     probes: Sequence[Any]
 
-    def collected(self, own: Model) -> Collected:
-        """What the samples have shown, numbered in the order of calibration."""
+    def collected(self, own: Model, called: Callable[[int], int]) -> Collected:
+        """What the samples have shown, numbered in the order of calibration.
+
+        Args:
+            own: the graph.
+            called: what messages call a run.
+
+        Raises:
+            SamplesError: one drives a tensor to NaN or infinity.
+        """
         found = functools.reduce(lambda one, other: one.merge(other), (r.found for r in self.results))
+        require_finite(self.probes, found, called)
         found = renumbered(found, self.runs.places)
         if self.held is not None:
             found = replace(found, held=self.held.found.held, held_methods=self.held.found.held_methods)
@@ -159,7 +174,7 @@ class _Entry:
     def measured(self, seed: int, progress: Progress) -> _Measured:
         """Measure all shards, those again that took what came again for new, and the samples that are held back."""
         rng = np.random.default_rng(seed)
-        first = next(self.samples.between(0, 1))
+        first = next(self.samples.some([0]))
         apart = drawn(self.count, first, rng)
         size = math.ceil(self.count / (SHARDS_EACH * self.engine.threads))
         size = min(max(size, FEWEST), MOST_RUNS)
@@ -181,15 +196,11 @@ class _Entry:
         for n, result in self._again(shards, done, new, apart):
             done[n] = result
         results = [done[n] for n in range(len(shards))]
-        more = [(_stretches(late), frozenset[int](), True)] if late else []
+        more = [(Numbering.of(late).stretches, frozenset[int](), True)] if late else []
         results += [result for _, result in self._each(more)]
-        apart_jobs = [(_stretches(held), frozenset[int](), True)] if held else []
+        apart_jobs = [(Numbering.of(held).stretches, frozenset[int](), True)] if held else []
         held_result = next((result for _, result in self._each(apart_jobs, held=True)), None)
-        runs = Numbering()
-        for result in results:
-            for run in result.calibrated:
-                runs.append(run)
-        self._require_finite([*results])
+        runs = Numbering.of(run for result in results for run in result.calibrated)
         return _Measured(results, held_result, runs, held, known, digests, self.probes)
 
     def _again(
@@ -212,7 +223,7 @@ class _Entry:
             runs, left_out, again = jobs[n]
             source: SampleFile | Shipped | None = self.source
             if source is None:
-                samples = [s for first, last in runs for s in self.samples.between(first, last)]
+                samples = [s for first, last in runs for s in self.samples.some(range(first, last))]
                 source = Shipped(self.samples.inputs, samples)
             return ShardJob(self.model, self.empty, self.ready, source, runs, left_out, again=again, held=held)
 
@@ -221,20 +232,12 @@ class _Entry:
                 self.samples.reach[position] = span.union(self.samples.reach.get(position, span))
             yield n, result
 
-    def _require_finite(self, results: Sequence[ShardResult]) -> None:
-        bad = min((r.found.not_finite for r in results if r.found.not_finite is not None), default=None)
-        if bad is not None:
-            run, position = bad
-            tensor = next(p.tensor for p in self.probes if p.start <= position < p.start + p.size)
-            number = self.samples.first_number(run)
-            raise SamplesError(f'sample {number} drives tensor "{tensor.name}" to a value that is not finite')
-
     def held(self, found: _Measured) -> Held:
         """The samples that are left for the certificate."""
         held = [*zip(found.held_runs, _fetched(self.samples, found.held_runs), strict=True)]
         also = Also()
-        for number, run in enumerate(found.runs):
-            if not also.add(number, next(self.samples.between(run, run + 1))):
+        for number, sample in enumerate(_fetched(self.samples, islice(found.runs, KEPT))):
+            if not also.add(number, sample):
                 break
         order = np.fromiter(found.runs, np.int64, len(found.runs))
         digest = hashlib.sha256(found.digests[order].tobytes()).digest()
@@ -260,10 +263,3 @@ def _first(taken: Iterable[tuple[int, Array]], count: int) -> Iterator[tuple[int
             return
         yield run, some
         count += some.size
-
-
-def _stretches(runs: Sequence[int]) -> Stretches:
-    found = Numbering()
-    for run in runs:
-        found.append(run)
-    return found.stretches

@@ -12,7 +12,7 @@ A shard leaves out the runs that are held back, which are drawn before, by their
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,11 +48,11 @@ class SampleFile:
     inputs: Sequence[Slot]
     reading: Reading
 
-    def runs(self, stretches: Sequence[tuple[int, int]]) -> Iterator[tuple[int, list[Array]]]:
-        """(run, sample) of some runs."""
-        opened = open_samples(self.path, self.inputs, self.reading)
+    def runs(self, stretches: Sequence[tuple[int, int]], reach: dict[int, Range]) -> Iterator[tuple[int, list[Array]]]:
+        """(run, sample) of some runs; `reach` gets what `Samples.reach` has."""
+        opened = replace(open_samples(self.path, self.inputs, self.reading), reach=reach)
         for first, last in stretches:
-            yield from enumerate(opened.between(first, last), first)
+            yield from enumerate(opened.some(range(first, last)), first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +67,12 @@ class Shipped:
     inputs: Sequence[Slot]
     samples: Sequence[list[Array]]
 
-    def runs(self, stretches: Sequence[tuple[int, int]]) -> Iterator[tuple[int, list[Array]]]:
-        """(run, sample) of the job's runs."""
+    def runs(
+        self,
+        stretches: Sequence[tuple[int, int]],
+        reach: dict[int, Range],  # noqa: ARG002 - as SampleFile has it
+    ) -> Iterator[tuple[int, list[Array]]]:
+        """(run, sample) of the job's runs; how far they reach is known where they come from."""
         return zip((run for first, last in stretches for run in range(first, last)), self.samples, strict=True)
 
 
@@ -84,7 +88,7 @@ class ShardJob:
         runs: of the source, as ranges (first, one after the last).
         left_out: runs that do not calibrate.
         again: whether `left_out` has all that come again; else what comes again among these runs is left out besides.
-        held: whether these runs are held back, and are numbered by their place.
+        held: whether these runs are held back, and are numbered by their place; then, `again` is set.
     """
 
     model: bytes
@@ -113,7 +117,7 @@ class ShardResult:
     digests: bytes
     calibrated: Numbering
     inputs: tuple[InputStats, ...]
-    reach: dict[int, Range] = field(default_factory=dict)
+    reach: dict[int, Range]
 
 
 def measure_shard(job: ShardJob) -> ShardResult:
@@ -126,15 +130,15 @@ def measure_shard(job: ShardJob) -> ShardResult:
     found, known, calibrated, digests = job.empty, SamplesKnown(), Numbering(), bytearray()
     seen = [ValuesSeen(slot) for slot in job.source.inputs]
     taken: list[list[tuple[int, Array]]] = [[] for _ in seen]
-    counts = [0 for _ in seen]
+    counts, reach = [0 for _ in seen], dict[int, Range]()
     with temporary_file(".tflite") as path:
         path.write_bytes(job.model)
         runner = open_interpreter(str(path), "xnnpack", 1)
         ends, outputs = ends_of(runner)
-        for place, (run, sample) in enumerate(job.source.runs(job.runs)):
+        for place, (run, sample) in enumerate(job.source.runs(job.runs, reach)):
             digest = digest_of(sample)
             digests += digest
-            new = job.again or job.held or known.is_new(digest)
+            new = job.again or known.is_new(digest)
             if not new or run in job.left_out:
                 continue
             for i, array in enumerate(sample):
@@ -149,4 +153,4 @@ def measure_shard(job: ShardJob) -> ShardResult:
             found.add(held_number(place) if job.held else run, [runner.get_tensor(i) for i in outputs])
             calibrated.append(run)
     inputs = tuple(InputStats(tuple(t), s.counted) for t, s in zip(taken, seen, strict=True))
-    return ShardResult(found, bytes(digests), calibrated, inputs)
+    return ShardResult(found, bytes(digests), calibrated, inputs, reach)

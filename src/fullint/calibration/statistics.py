@@ -132,6 +132,11 @@ class Statistics:
         return self.ranges, self.channels, self.rows, self.states
 
 
+def count_of(ranges: Sequence[tuple[int, int]]) -> int:
+    """How many numbers are in ranges (first, one after the last)."""
+    return sum(last - first for first, last in ranges)
+
+
 def joined_ranges(numbers: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """Ranges (first, one after the last) in ascending order, those that touch as one."""
     found: list[tuple[int, int]] = []

@@ -23,16 +23,15 @@ LAST_LINES = 2
 
 
 class Failure(NamedTuple):
-    """An error that crosses the network: its class, by name, its text, and the exit code it asks for."""
+    """An error that crosses the network: its class, by name, and its text."""
 
     kind: str
     text: str
-    code: int
 
     @classmethod
     def of(cls, error: FullintError) -> Failure:
         """What is told of an error."""
-        return cls(type(error).__name__, str(error), error.exit_code)
+        return cls(type(error).__name__, str(error))
 
     def error(self) -> FullintError:
         """The same error again, with nothing but its text."""

@@ -64,7 +64,7 @@ def _from_file(bench: Workbench, prepared: Prepared) -> Calibrated:
     found = calibrated_by(asked, done, samples)
     said = [NOT_TRIED] if len(asked.others) < tried else []
     said += [UNCERTIFIED] if not samples else []
-    elsewhere = sum(e.count for e in stats.folded().entries) if done.elsewhere else None
+    elsewhere = stats.count if done.elsewhere else None
     return _with(found, tuple(said), elsewhere, uncertified=not samples)
 
 

@@ -64,7 +64,7 @@ class Held:
     held_back: bool = True
     drawn: bool = False
     also: tuple[Numbered, ...] = ()
-    calibrated_runs: Sequence[int] = field(default_factory=Numbering)
+    calibrated_runs: Numbering = field(default_factory=Numbering)
     most_alike: int = 1
     distinct: int = 0
     digest: bytes = b""

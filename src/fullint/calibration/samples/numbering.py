@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
 import numpy as np
@@ -25,6 +25,14 @@ class Numbering(Sequence[int]):
         for first, last in stretches:
             self._begin(first)
             self._size += last - first
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> Numbering:
+        """A sequence of some numbers."""
+        found = cls()
+        for number in numbers:
+            found.append(number)
+        return found
 
     def append(self, number: int) -> None:
         """Add a number behind all others."""

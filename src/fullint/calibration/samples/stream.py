@@ -52,11 +52,12 @@ class Samples:
     pick: Callable[[Sequence[int]], Iterable[Any]] | None = None
     size: int | None = None
 
-    def between(self, first: int, last: int) -> Iterator[list[Array]]:
-        """Some runs, of a source whose samples can be picked."""
+    def some(self, runs: Sequence[int]) -> Iterator[list[Array]]:
+        """Some runs, in ascending order, of a source whose samples can be picked."""
         assert self.pick is not None and self.size is not None
-        numbers = [self.number(index) for index in range(first * self.batch, min(last * self.batch, self.size))]
-        return iter(replace(self, raw=self.pick(numbers), numbers=numbers, count=last - first, size=len(numbers)))
+        ends = ((run * self.batch, min((run + 1) * self.batch, self.size)) for run in runs)
+        numbers = [self.number(index) for first, last in ends for index in range(first, last)]
+        return iter(replace(self, raw=self.pick(numbers), numbers=numbers, count=len(runs), size=len(numbers)))
 
     def __iter__(self) -> Iterator[list[Array]]:
         items = ((self.number(index), item) for index, item in enumerate(self.raw))
