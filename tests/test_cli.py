@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from half import Half
 from test_quantize import network
+from timings import cpu_seconds, settled
 
 from fullint.model.tflite import read_bytes, read_model
 from fullint.ops.builder import Builder, samples_like
@@ -173,22 +173,11 @@ def test_files_of_the_user_do_not_get_in_the_way(home: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def seconds(*command: str, cwd: Path | None = None) -> float:
-    """The fastest of five runs of a process, in which it does what it should; with bytecode, as installed packages have it."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    best = 9.0
-    for _ in range(5):
-        start = time.perf_counter()
-        words = [sys.executable, *command]
-        assert subprocess.run(words, cwd=cwd, env=environment, capture_output=True, check=False).returncode == 0
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
 @pytest.mark.alone
 def test_help_starts_quickly() -> None:
     """Little more than the interpreter and the library of commands take by themselves."""
-    assert seconds("-m", "fullint", "--help") < 2.0 * seconds("-c", "import click; click.Context(click.Command('x')).get_help()")
+    plain = "import click; click.Context(click.Command('x')).get_help()"
+    settled(lambda: (cpu_seconds("-m", "fullint", "--help"), cpu_seconds("-c", plain)), 0.0, 1.4, turns=20)
 
 
 def test_importing_fullint_imports_nothing_heavy() -> None:
@@ -273,8 +262,11 @@ def test_audit_of_a_large_model_looks_at_its_weights_once(tmp_path: Path) -> Non
         g.output(x)
         (tmp_path / f"{channels}.tflite").write_bytes(g.bytes())
     assert (tmp_path / "256.tflite").stat().st_size > 14_000_000
-    small, large = (seconds("-m", "fullint", "audit", f"{n}.tflite", cwd=tmp_path) for n in (8, 256))
-    assert large < 2.0 * small
+
+    def audit(channels: int) -> float:
+        return cpu_seconds("-m", "fullint", "audit", f"{channels}.tflite", cwd=tmp_path)
+
+    settled(lambda: (audit(256), audit(8)), 0.0, 2.0)
 
 
 def test_explain(halves: Path) -> None:

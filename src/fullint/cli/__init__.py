@@ -11,37 +11,42 @@ import click
 
 from fullint.version import __version__
 
-_MODULES = {
-    "audit": "audit",
-    "benchmark": "benchmark",
-    "cache": "fleets",
-    "calibrate": "calibrate",
-    "compare": "compare",
-    "convert": "frontends",
-    "demo": "quantize",
-    "explain": "audit",
-    "inspect": "quantize",
-    "partition": "delegates",
-    "quantize": "quantize",
-    "readlog": "delegates",
-    "repair": "audit",
-    "report": "report",
-    "sensitivity": "sensitivity",
-    "setup": "frontends",
+_COMMANDS = {
+    "audit": ("audit", "Find what is not integer in a model, or integer and wrong."),
+    "benchmark": ("benchmark", "Measure models on LiteRT, operator by operator."),
+    "cache": ("fleets", "List, check or prune a cache of finished work."),
+    "calibrate": ("calibrate", "Measure a model where its samples lie."),
+    "compare": ("compare", "Compare an integer model with its float model."),
+    "convert": ("frontends", "Make a .tflite of a Keras, PyTorch or ONNX model."),
+    "demo": ("quantize", "Quantize a small trained network that comes with fullint."),
+    "explain": ("audit", "Print the manual page of an audit rule."),
+    "inspect": ("quantize", "Show what is in a model."),
+    "partition": ("delegates", "Show how a delegate would cut a model."),
+    "quantize": ("quantize", "Make a model all integer."),
+    "readlog": ("delegates", "Read a log of benchmark_model."),
+    "repair": ("audit", "Make a half-quantized or faulty model all integer."),
+    "report": ("report", "Join reports in one page."),
+    "sensitivity": ("sensitivity", "Show what each operator costs in accuracy as an integer."),
+    "setup": ("frontends", "Make the environment in which models are converted."),
 }
+"""Module and summary of each command: the list of commands is shown without importing any of them."""
 
 
 class _Commands(click.Group):
-    """The commands, each imported when it is called for, or listed."""
+    """The commands, each imported when it is called for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
-        return list(_MODULES)
+        return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _MODULES:
+        if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"fullint.cli.{_MODULES[cmd_name]}"), cmd_name)
+        command: click.Command = getattr(import_module(f"fullint.cli.{_COMMANDS[cmd_name][0]}"), cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
