@@ -16,8 +16,8 @@ from fullint.model.ir import Array, Quant
 
 FINEST = 127
 """Codes beyond which no steps are looked for."""
-FIRST, FEW, FEWEST = 3, 24, 6
-"""Weights of a row that are looked at first, then, and that are not zero: fewer are whole numbers of something by chance."""
+FEW, FEWEST = 24, 6
+"""Weights of a row that are looked at after the first, and that are not zero: fewer are whole numbers of something by chance."""
 AT_ONCE = 256
 """Rows that all codes are tried on together."""
 NEAR_WHOLE = 1e-4
@@ -93,10 +93,11 @@ def _largest_codes(rows: Array, peak: Array, most: int) -> Array:
     if most > FINEST or not rows.size:
         return found
     unit = rows[:, :FEW] / peak[:, None]
+    telling = unit[np.arange(len(unit)), ((unit > 0) & (unit < 1)).argmax(axis=1)]  # any code is whole for 0 and for the peak
     waiting = np.flatnonzero(np.count_nonzero(rows, axis=1) >= FEWEST)
     codes, known = np.arange(most, 1, -1), np.zeros(len(rows), bool)
     for part in np.array_split(waiting, -(-len(waiting) // AT_ONCE) or 1):
-        likely = _whole(unit[part, :FIRST] * codes.astype(unit.dtype)[:, None, None])
+        likely = _whole(telling[part, None] * codes.astype(unit.dtype)[:, None, None])
         at, row = np.nonzero(likely)
         likely[at, row] = _whole(unit[part[row]] * codes.astype(unit.dtype)[at, None])
         for i in np.flatnonzero(likely.any(axis=1)):

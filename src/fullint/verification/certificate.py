@@ -135,12 +135,13 @@ def certify(
         VerificationError: a rule of the contract is broken, or a kernel set disagrees for no known reason.
         RuntimeFailure: the original does not run.
     """
-    problems = list(contract_problems(result, float_io, kept or {})) if check else []
-    if problems:
-        raise VerificationError(problems)
     with model_file(data) as path:
         run = _Run(original, given, path, result, worker, other, parts, slow=slow, known=known)
-        run.compare(held, also)
+        run.start(held)
+        problems = list(contract_problems(result, float_io, kept or {})) if check else []  # while the slow kernels run
+        if problems:
+            raise VerificationError(problems)
+        run.compare(also)
         joined = run.judge_also(also)
         sets = run.kernel_sets()
     trial = run.trials["xnnpack"]
@@ -198,45 +199,68 @@ class _Run:
         self.failures: dict[str, RuntimeFailure] = {}
         self.first: Sequence[Array] = ()
         self.loops = any(BODY in op.options for _, op in result.ops())
+        self.macs = max(total_macs(result), 1)
         self.alike: dict[str, Trial] = {}
         self.judged = [JudgedOutput(p) for p in parts]
         self.answers = [Answers.of(t) for t in result.main.outputs]
         self.alone: list[Score] = []
 
-    def compare(self, held: Iterable[Sequence[Array]], also: Sequence[Sequence[Array]] = ()) -> None:
-        """Run everything on the samples that judge, keeping both child processes busy.
+    def start(self, held: Iterable[Sequence[Array]]) -> None:
+        """Start the slow kernels on a few of the samples that judge.
 
         worker     float model, then XNNPACK on the first samples     float model on the rest, and on more (`judge_also`)
         other      reference, builtin on a few of them                XNNPACK on the rest
+
+        Where the float model's outputs are known already, it is the result that the one process runs while the other is busy.
         """
-        budget = max(1, min(SLOW_SET_SAMPLES, SLOW_SET_MACS // max(total_macs(self.result), 1)))
-        samples = iter(held)
-        first = list(itertools.islice(samples, FIRST_SAMPLES))
-        if not first:
+        self.held = iter(held)
+        self.beginning = list(itertools.islice(self.held, FIRST_SAMPLES))
+        if not self.beginning:
             raise VerificationError(["no sample is left to judge the result on"])
-        self.first = first[0]
-        shapes = [a.shape for a in self.first]
-        self.pairs = PairedRuns(self.original, self.path, self.worker, self.other, shapes, self._inputs, self.known)
-        ready = [self._inputs(sample) for sample in first]
-        slow = SlowKernels(self.slow, self.other, self.path, ready[:budget])
+        self.first = self.beginning[0]
+        self.shapes = [a.shape for a in self.first]
+        self.pairs = PairedRuns(self.original, self.path, self.worker, self.other, self.shapes, self._inputs, self.known)
+        self.ready = [self._inputs(sample) for sample in self.beginning]
+        count = max(1, min(SLOW_SET_SAMPLES, SLOW_SET_MACS // self.macs))
+        self.slow_kernels = SlowKernels(self.slow, self.other, self.path, self.ready[:count])
+
+    def compare(self, also: Sequence[Sequence[Array]] = ()) -> None:
+        """Run everything on the samples that judge, keeping both child processes busy."""
         started = time.perf_counter()
-        references = self._references(first, shapes)
+        references = self._references()
         self.worker.patience = self.other.patience = PATIENCE + SLOWER * (time.perf_counter() - started) if self.loops else None
         self._call(self.worker, Open(self.path, "xnnpack", THREADS))
-        results = [self._call(self.worker, Run(sample)) for sample in ready]
-        rest = list(itertools.islice(samples, BEGUN))
-        self.pairs.begin(rest or also[: max(0, ENOUGH - len(first))])
-        outputs = {name: slow.outputs(self.failures) for name in self.slow}
+        results = [self._call(self.worker, Run(sample)) for sample in self.ready]
+        rest = list(itertools.islice(self.held, BEGUN))
+        self._run_ahead(rest or also[: self._surely(len(also))])
+        outputs = {name: self.slow_kernels.outputs(self.failures) for name in self.slow}
         self._score_first(references, results, outputs)
-        for reference, result in self.pairs.results(itertools.chain(rest, samples)):
+        for reference, result in self.pairs.results(itertools.chain(rest, self.held)):
             self._add(self.trials["xnnpack"], reference, result)
 
-    def _references(self, first: Sequence[Sequence[Array]], shapes: list[tuple[int, ...]]) -> list[list[Array]]:
+    def _surely(self, most: int) -> int:
+        """How many samples `judge_also` asks for in any case, where the first are all that was held back."""
+        return min(most, max(ENOUGH - len(self.beginning), min(self._budget(), LEAST_KNOWN - len(self.beginning))))
+
+    def _run_ahead(self, samples: Sequence[Sequence[Array]]) -> None:
+        """While the slow kernels run: the result where the float model has answered already, and the float model elsewhere."""
+        if self.slow:
+            for sample in samples[:BEGUN]:
+                if self.pairs.known_of(sample) is not None:
+                    self.pairs.answered[id(sample)] = self._call(self.worker, Run(self._inputs(sample)))
+        self.pairs.begin(samples)
+
+    def _references(self) -> list[list[Array]]:
         """What the original answers to the first samples."""
-        found = [self.pairs.known_of(sample) for sample in first]
+        found = [self.pairs.known_of(sample) for sample in self.beginning]
         if any(outputs is None for outputs in found):
-            self.worker.call(Open(self.original, "xnnpack", THREADS, shapes))
-        return [self.worker.call(Run(list(s))) if known is None else known for s, known in zip(first, found, strict=True)]
+            self.worker.call(Open(self.original, "xnnpack", THREADS, self.shapes))
+        pairs = zip(self.beginning, found, strict=True)
+        return [self.worker.call(Run(list(s))) if known is None else known for s, known in pairs]
+
+    def _budget(self) -> int:
+        """How many calibrated samples may judge beside those held back."""
+        return max(1, JUDGED_MACS // self.macs)
 
     def _score_first(self, references: list[list[Array]], results: list[list[Array]], slow: dict[str, list[list[Array]]]) -> None:
         for reference, result in zip(references, results, strict=True):
@@ -263,7 +287,7 @@ class _Run:
         if not also or not held:
             self.pairs.end()
             return 0
-        budget = max(1, JUDGED_MACS // max(total_macs(self.result), 1))
+        budget = self._budget()
         needed = max(LEAST_SAMPLES, -(-LEAST_VALUES // min((t.size for t in self.result.main.outputs if t.size), default=1)))
 
         def wanted() -> bool:

@@ -86,8 +86,10 @@ class PairedRuns:
         self.open = {"original": False, "path": False}
         self.begun = 0
         """Runs of the float model that `results` has not come to."""
-        self.waiting: deque[list[Array] | None] = deque()
-        """For each run that is not yet answered, the outputs of the float model, where they are known."""
+        self.answered: dict[int, list[Array]] = {}
+        """What the result has answered already, to samples for which the float model's outputs are known, by `id`."""
+        self.waiting: deque[tuple[list[Array] | None, list[Array] | None]] = deque()
+        """For each run in order, the outputs of the float model and of the result, where they are known."""
 
     def known_of(self, sample: Sequence[Array]) -> list[Array] | None:
         """Outputs of the float model, where they are known."""
@@ -95,10 +97,10 @@ class PairedRuns:
 
     def begin(self, samples: Sequence[Sequence[Array]]) -> None:
         """Start the float model on samples that `results` will be asked for next, while `other` is busy."""
-        for sample in samples[:BEGUN]:
-            if self.known_of(sample) is None:
-                self._run_original(sample)
-                self.begun += 1
+        unknown = [sample for sample in samples if self.known_of(sample) is None]
+        for sample in unknown[:BEGUN]:
+            self._run_original(sample)
+            self.begun += 1
 
     def results(self, samples: Iterable[Sequence[Array]]) -> Generator[tuple[list[Array], list[Array]], None, None]:
         """(outputs of the float model, outputs of the result) of each sample.
@@ -138,6 +140,9 @@ class PairedRuns:
         self.worker.send(Run(list(sample)))
 
     def _run_result(self, sample: Sequence[Array], known: list[Array] | None) -> None:
+        if (answered := self.answered.pop(id(sample), None)) is not None:
+            self.waiting.append((known, answered))
+            return
         try:
             if not self.open["path"]:
                 self.open["path"] = True
@@ -148,13 +153,13 @@ class PairedRuns:
                 with contextlib.suppress(RuntimeFailure):
                     self.worker.receive(Run)  # of the sample that has no answer of the result
             raise VerificationError([f"XNNPACK: {e}"]) from e
-        self.waiting.append(known)
+        self.waiting.append((known, None))
 
     def _answers(self) -> tuple[list[Array], list[Array]]:
-        known = self.waiting.popleft()
-        failure = result = None
+        known, result = self.waiting.popleft()
+        failure = None
         try:
-            result = self.other.receive(Run)
+            result = self.other.receive(Run) if result is None else result
         except RuntimeFailure as e:
             failure = e
         reference = self.worker.receive(Run) if known is None else known
