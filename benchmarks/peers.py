@@ -15,6 +15,9 @@ threads: no tool that calibrates on them can be faster. Printed per network and 
     memory    resident memory of all processes together at its peak (what they share counts once), against the limit's + the model
     latency   of the results on XNNPACK, against TensorFlow's: interleaved runs, median of the pairwise ratios
 
+A second table says where the wall seconds of `fast` go, of the run with the median time: what is outside of all stages (Python's
+start, imports, ending), and each stage; and what the goal leaves for them.
+
 Without FULLINT_CORPUS there are no peers, and the network is a made one, shaped like a MobileNet.
 
 --keep writes the table to benchmarks/peers.json; --check prints each row beside the one that is kept there, and names what takes
@@ -104,11 +107,12 @@ def tree_memory(pid: int) -> int:
 
 
 class Cost(NamedTuple):
-    """Of a whole process and its children: seconds of wall and CPU, and bytes at the peak."""
+    """Of a whole process and its children: seconds of wall and CPU, bytes at the peak, and what it printed."""
 
     wall: float
     cpu: float
     memory: int
+    said: str = ""
 
 
 def cost_of(command: list[str], more: Mapping[str, str] | None = None) -> Cost:
@@ -116,7 +120,7 @@ def cost_of(command: list[str], more: Mapping[str, str] | None = None) -> Cost:
     peak = 0
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | dict(more or {})
     before, start = os.times(), time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
     def watch() -> None:
         nonlocal peak
@@ -126,13 +130,13 @@ def cost_of(command: list[str], more: Mapping[str, str] | None = None) -> Cost:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    said = process.communicate()[1]
+    printed, said = process.communicate()
     wall, after = time.perf_counter() - start, os.times()
     watcher.join()
     if process.returncode:
         raise SystemExit(f"{' '.join(command[:4])} failed: {said[-2000:]}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Cost(wall, cpu, peak)
+    return Cost(wall, cpu, peak, printed)
 
 
 def accepted_losses(ours: list[str]) -> list[str]:
@@ -160,8 +164,10 @@ def made_network() -> bytes:
     return g.bytes()
 
 
-def compare(network: Path, samples: Path, peers: Mapping[str, list[str]], out: Path, repeats: int) -> dict[str, float]:
-    """One network and one set of samples: medians.
+def compare(
+    network: Path, samples: Path, peers: Mapping[str, list[str]], out: Path, repeats: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """One network and one set of samples: medians, and where the time of a run goes.
 
     Args:
         network: a float model.
@@ -173,7 +179,7 @@ def compare(network: Path, samples: Path, peers: Mapping[str, list[str]], out: P
     data = [str(network), str(samples)]
     ours = [sys.executable, "-m", "fullint", "quantize", data[0], "-c", data[1], "-o", str(out / "ours.tflite"), "--force"]
     ours += accepted_losses(ours)
-    commands = {"limit": [sys.executable, "-c", LIMIT, *data], "fast": [*ours, "--effort", "fast"], "balanced": ours}
+    commands = {"limit": [sys.executable, "-c", LIMIT, *data], "fast": [*ours, "--effort", "fast", "--json"], "balanced": ours}
     commands |= {name: [*words, *data, str(out / f"{name}.tflite")] for name, words in peers.items()}
     rows = [{name: cost_of(command) for name, command in commands.items()} for _ in range(repeats + 1)][1:]
 
@@ -195,7 +201,14 @@ def compare(network: Path, samples: Path, peers: Mapping[str, list[str]], out: P
         found[f"balanced/{name}"] = median(lambda r, name=name: r["balanced"].wall / r[name].wall)
     if "tf" in peers:
         found["latency/tf"] = beside(out / "ours.tflite", out / "tf.tflite")
-    return found
+    middle = sorted(rows, key=lambda r: r["fast"].wall)[len(rows) // 2]
+    return found, stages(middle["fast"], 1.25 * middle["limit"].wall + 0.25)
+
+
+def stages(run: Cost, goal: float) -> dict[str, float]:
+    """Wall seconds of a run, by stage of the command, beside the goal for all."""
+    spent = json.loads(run.said)["seconds"]
+    return {"goal s": goal, "fast s": run.wall, "outside": run.wall - sum(spent.values()), **spent}
 
 
 def beside(one: Path, other: Path) -> float:
@@ -291,9 +304,9 @@ def prepared(envs: Path, folder: Path) -> tuple[dict[str, list[str]], dict[str, 
 def main() -> None:
     """Run the comparison and print one row per network and number of samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--envs", type=Path, help="folder of the peers' environments, made if it is not there")
-    what.add_argument("--against", metavar="COMMIT", help="compare with this commit of fullint, and not with peers")
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--envs", type=Path, help="folder of the peers' environments, made if it is not there")
+    task.add_argument("--against", metavar="COMMIT", help="compare with this commit of fullint, and not with peers")
     parser.add_argument("--samples", type=int, nargs="+", default=[50, 200])
     parser.add_argument("--models", nargs="+", help="networks of the peers' comparison; paths of models with --against")
     parser.add_argument("--repeats", type=int, default=3)
@@ -306,6 +319,7 @@ def main() -> None:
         compare_commits(arguments.against, models, arguments.samples, arguments.repeats)
         return
     rows: dict[str, dict[str, float]] = {}
+    profiles: dict[str, dict[str, float]] = {}
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         peers, networks = prepared(arguments.envs, Path(folder))
@@ -313,13 +327,18 @@ def main() -> None:
             samples = Path(folder, f"samples{count}.npz")
             np.savez(samples, x=np.random.default_rng(0).normal(size=(count, 224, 224, 3)).astype(np.float32))
             for name in arguments.models or networks:
-                row = compare(networks[name], samples, peers, Path(folder), arguments.repeats)
+                what = f"{name}, {count} samples"
+                row, profiles[what] = compare(networks[name], samples, peers, Path(folder), arguments.repeats)
                 if not rows:
                     print("| network | samples | " + " | ".join(row) + " |\n|" + "---|" * (len(row) + 2))
-                rows[f"{name}, {count} samples"] = row
+                rows[what] = row
                 print(f"| {name} | {count} | " + " | ".join(f"{x:.2f}" for x in row.values()) + " |", flush=True)
-                if arguments.check and (then := kept.get(f"{name}, {count} samples")):
+                if arguments.check and (then := kept.get(what)):
                     print("| kept | | " + " | ".join(f"{then.get(h, math.nan):.2f}" for h in row) + " |", flush=True)
+    heads = list(dict.fromkeys(head for profile in profiles.values() for head in profile))
+    print("\n| network, samples | " + " | ".join(heads) + " |\n|" + "---|" * (len(heads) + 1))
+    for name, profile in profiles.items():
+        print(f"| {name} | " + " | ".join(f"{profile.get(h, 0.0):.2f}" for h in heads) + " |")
     if arguments.keep:
         KEPT.write_text(json.dumps({**kept, **rows}, indent=1) + "\n")
     found = slower(rows, kept) if arguments.check else []

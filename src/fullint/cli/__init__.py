@@ -5,6 +5,7 @@ Heavy imports wait until a command runs.
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
 
 import click
@@ -30,6 +31,10 @@ _COMMANDS = {
     "setup": ("frontends", "Make the environment in which models are converted."),
 }
 """Module and summary of each command: the list of commands is shown without importing any of them."""
+
+
+COLLECT_RARELY = (50_000, 20, 20)
+"""What a model is read into lives until the end; to look for garbage in it again and again takes a twentieth of it."""
 
 
 class _Commands(click.Group):
@@ -58,6 +63,7 @@ def main() -> None:
     Example:
       fullint quantize model.tflite -c samples.npz -o model_int8.tflite
     """
+    gc.set_threshold(*COLLECT_RARELY)
 
 
 __all__ = ["main"]
