@@ -17,12 +17,15 @@ import fullint
 from fullint.errors import SamplesError, UsageError
 from fullint.fleets import perform as performing
 from fullint.fleets.cache import Cache, CachedWork
+from fullint.fleets.cores import shares, usable
 from fullint.fleets.fitting import require_fitting
 from fullint.fleets.jobs import Job, jobs_of_models
 from fullint.fleets.keys import key_of
+from fullint.fleets.local_pool import CHILD
 from fullint.fleets.manifest import read_manifest
 from fullint.fleets.pipeline import run_jobs
 from fullint.ops.builder import Builder
+from fullint.runtime.spawn import start
 
 FULLINT = [sys.executable, "-m", "fullint"]
 HALF = Path(fullint.__file__).parent / "demo" / "half.tflite"
@@ -432,3 +435,36 @@ def test_a_run_that_is_killed_loses_what_was_running_and_no_more(folder: Path) -
         below = model.relative_to(folder / "models")
         made = folder / "out" / below.with_name(f"{below.stem}_int8.tflite")
         assert made.read_bytes() == fullint.quantize(model, folder / "samples.npz").model
+
+
+@pytest.mark.parametrize(
+    ("processes", "threads", "cores", "expected"),
+    [
+        (2, 1, (0, 1), [(0,), (1,)]),
+        (2, 2, (1, 3, 4, 6), [(1, 3), (4, 6)]),
+        (2, 1, (0, 1, 2, 3), [(), ()]),  # what it leaves free may be at work for another command
+        (1, 1, (0,), [()]),
+        (3, 1, (0, 1), [(), (), ()]),
+    ],
+)
+def test_processes_that_take_all_cores_share_them(
+    processes: int, threads: int, cores: tuple[int, ...], expected: list[tuple[int, ...]]
+) -> None:
+    jobs = [Job("quantize", (f"{i}.tflite",), f"{i}_int8.tflite", {"threads": threads}) for i in range(4)]
+    assert shares(processes, jobs, cores) == expected
+    assert shares(processes, [*jobs, Job("quantize", ("x",), "y", {"threads": 7})], cores) == [()] * processes
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux only")
+def test_a_process_keeps_to_its_cores() -> None:
+    core = usable()[-1]
+    for asked, expected in ((str(core), {core}), ("", set(usable())), ("9999", set(usable()))):
+        child = start(CHILD, ("", "", asked))
+        try:
+            job = {"command": "audit", "models": ["/no/such.tflite"], "output": None, "options": {}}
+            child.process.stdin.write(json.dumps(job).encode() + b"\n")
+            child.process.stdin.flush()
+            assert json.loads(child.process.stdout.readline())["exit_code"] == 2
+            assert os.sched_getaffinity(child.process.pid) == expected
+        finally:
+            child.end()

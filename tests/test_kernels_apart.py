@@ -9,7 +9,8 @@ from half import Half
 
 from fullint.model.ir import Model, Quant
 from fullint.runtime.process import WorkerProcess
-from fullint.verification import certificate
+from fullint.verification import kernel_verdicts
+from fullint.verification.kernel_verdicts import SLOW, KernelTrials
 from fullint.verification.kernels_apart import parting
 
 
@@ -58,11 +59,10 @@ def test_sets_that_agree_do_not_part() -> None:
         assert parting(worker, g.model(), ("xnnpack", "reference"), [np.arange(16, dtype=np.int8)[None]]) is None
 
 
-def test_the_certificate_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_certificate_says_it() -> None:
     """Where the sets are far apart, in the error or among the facts."""
     model = normalization()
     seed = next(s for s in range(30) if steps(model, s, "reference") > 10)
-    made = object.__new__(certificate._Run)
-    made.result, made.first, made.ends = model, sample(seed), list(model.main.inputs)
-    assert made._parting("reference").startswith('; they part at RSQRT "root"')
-    assert made._parting("xnnpack") == ""
+    tried = KernelTrials(model, "", sample(seed), sample(seed), SLOW, {}, {}, {})
+    assert kernel_verdicts._parting(tried, "reference").startswith('; they part at RSQRT "root"')
+    assert kernel_verdicts._parting(tried, "xnnpack") == ""

@@ -357,8 +357,8 @@ TABLE = """
 - if place else f.default
 + if place else 0
 111 verification/paired_runs.py (head_start): Outputs that are known go to other samples.
-- known = self.waiting.popleft()
-+ known = self.waiting.pop()
+- known, result = self.waiting.popleft()
++ known, result = self.waiting.pop()
 112 calibration/value_keys.py (stats_files): Networks with other weights are taken for the same.
 - _hash("constant", t.buffer.data, *_form(t))
 + _hash("constant", *_form(t))
@@ -374,6 +374,12 @@ TABLE = """
 116 calibration/samples/held_back.py (samples): Samples are remembered without end.
 - len(self.times) < REMEMBERED
 + len(self.times) >= 0
+117 verification/paired_runs.py (head_start): What the result has answered ahead goes to other samples.
+- self.answered.pop(id(sample), None)
++ (self.answered.popitem()[1] if self.answered else None)
+118 fleets/cores.py (fleets): All processes of a pool keep to the first's cores.
+- cores[i * threads : (i + 1) * threads]
++ cores[:threads]
 """
 ROW = re.compile(r"^ *(\d+) (\S+) \(([a-z_ 0-9]+)\): (.+)\n- (.+)\n\+ ?(.*)$", re.MULTILINE)
 

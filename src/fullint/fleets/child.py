@@ -7,6 +7,7 @@ What anything else prints goes to the error stream. It ends when its input does.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -23,9 +24,12 @@ _WORKERS = 2
 
 
 def main() -> None:
-    """Serve. Arguments of the command line: the cache's folder, or nothing; "force" to overwrite outputs."""
+    """Serve. Arguments of the command line: the cache's folder, or nothing; "force" to overwrite outputs; cores to keep to."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what ends
-    folder, force = sys.argv[1:]
+    folder, force, cores = sys.argv[1:]
+    if cores:
+        with contextlib.suppress(OSError):  # of a core that was taken away meanwhile
+            os.sched_setaffinity(0, map(int, cores.split(",")))
     cache = Cache(folder) if folder else None
     source = os.fdopen(os.dup(0), "r", encoding="utf-8")
     sink = os.fdopen(os.dup(1), "w", encoding="utf-8")

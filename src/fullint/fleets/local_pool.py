@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fullint.fleets.cores import Cores
 from fullint.fleets.jobs import Job
 from fullint.fleets.outcome import JobOutcome
 from fullint.runtime.spawn import Child, start
@@ -25,13 +26,13 @@ LAST_WORDS = 400
 
 
 def outcomes(
-    jobs: Sequence[Job], processes: int, cache: str | Path | None = None, *, force: bool = False
+    jobs: Sequence[Job], processes: Sequence[Cores], cache: str | Path | None = None, *, force: bool = False
 ) -> Iterator[tuple[int, JobOutcome]]:
     """(number of a job, its outcome), in the order in which they end.
 
     Args:
         jobs: to do.
-        processes: that work at the same time.
+        processes: the cores of each that works at the same time; none where it may go anywhere.
         cache: folder of finished work.
         force: whether outputs are overwritten.
     """
@@ -39,7 +40,8 @@ def outcomes(
     for number in range(len(jobs)):
         waiting.put(number)
     done: queue.SimpleQueue[tuple[int, JobOutcome] | BaseException] = queue.SimpleQueue()
-    slots = [_Slot(jobs, waiting, done, str(cache or ""), "force" if force else "") for _ in range(min(processes, len(jobs)))]
+    rest = str(cache or ""), "force" if force else ""
+    slots = [_Slot(jobs, waiting, done, (*rest, ",".join(map(str, cores)))) for cores in processes[: len(jobs)]]
     try:
         for slot in slots:
             slot.thread.start()
@@ -61,10 +63,9 @@ class _Slot:
         jobs: Sequence[Job],
         waiting: queue.SimpleQueue[int],
         done: queue.SimpleQueue[tuple[int, JobOutcome] | BaseException],
-        cache: str,
-        force: str,
+        arguments: Sequence[str],
     ) -> None:
-        self.jobs, self.waiting, self.done, self.arguments = jobs, waiting, done, (cache, force)
+        self.jobs, self.waiting, self.done, self.arguments = jobs, waiting, done, arguments
         self.child: Child | None = None
         self.ended = False
         self.thread = threading.Thread(target=self._serve, daemon=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from fullint.errors import UsageError
 from fullint.fleets.cache import Cache
+from fullint.fleets.cores import shares, usable
 from fullint.fleets.jobs import Job, require_apart
 from fullint.fleets.local_pool import outcomes
 from fullint.fleets.outcome import JobOutcome
@@ -48,8 +48,8 @@ def run_jobs(
     """
     if not jobs:
         raise UsageError("there is nothing to do: no model was given")
-    cores = os.cpu_count() or 1
-    count = processes if processes is not None else max(1, cores // 2)
+    cores = usable()
+    count = processes if processes is not None else max(1, len(cores) // 2)
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise UsageError(f"jobs must be a whole number from 1 on, not {count!r}")
     require_apart(jobs)
@@ -68,8 +68,8 @@ def run_jobs(
             done_so_far = outcomes_there(cluster, jobs, count, cache, force=force, shared=shared)
         else:
             count = min(count, len(jobs))
-            jobs = [_with_threads(job, max(1, cores // count)) for job in jobs]
-            done_so_far = outcomes(jobs, count, cache, force=force)
+            jobs = [_with_threads(job, max(1, len(cores) // count)) for job in jobs]
+            done_so_far = outcomes(jobs, shares(count, jobs, cores), cache, force=force)
         for number, outcome in done_so_far:
             found[number] = outcome
             if told is not None:

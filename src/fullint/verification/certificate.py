@@ -12,10 +12,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,17 +28,15 @@ from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.answers import Answers
 from fullint.verification.contract import contract_problems
 from fullint.verification.judged_parts import JudgedOutput
-from fullint.verification.kernel_outputs import FAR_STEPS, count_far, integer_inputs, largest_steps, real
-from fullint.verification.kernels_apart import known_faults, parting
+from fullint.verification.kernel_outputs import count_far, integer_inputs, largest_steps, real
+from fullint.verification.kernel_verdicts import SLOW, KernelTrials, Trial, kernel_sets
 from fullint.verification.metrics import Score, known_to, mean_sqnr, worse_than
 from fullint.verification.output_parts import OutputParts
 from fullint.verification.paired_runs import BEGUN, ExactOutputs, PairedRuns
 from fullint.verification.qualities import mean_interval, quality
-from fullint.verification.report import Certificate, KernelSet
+from fullint.verification.report import Certificate
 from fullint.verification.slow_kernels import SlowKernels
 
-SLOW = ("reference", "builtin")
-SKIPPED = "not run, as asked (--certify fast): its kernels are proved for each operator, and not on this model"
 SLOW_SET_MACS = 150_000_000
 SLOW_SET_SAMPLES = 4
 FIRST_SAMPLES, THREADS = 8, 2
@@ -60,33 +57,9 @@ CHECKED = (
     "static shapes",
     "operator versions",
 )
-DISAGREEMENT_DB = 6.0
-WRONG_DB, UNEVEN_DB = 10.0, 20.0
-"""A kernel set is wrong if its SQNR is below `WRONG_DB`, `DISAGREEMENT_DB` below XNNPACK's, and more than `FAR_SHARE` of its
-values differ from XNNPACK's by more than `FAR_STEPS`. Below `UNEVEN_DB` the difference is only reported: operators that
-divide or compare amplify a difference of one step."""
 PATIENCE, SLOWER = 20.0, 200.0
 """Time limit for models with loops: `PATIENCE` seconds plus `SLOWER` times the float model's time. A loop condition that
 integer values never meet would run forever."""
-FAR_SHARE = 0.1
-
-
-@dataclass
-class Trial:
-    """The result's figures on one kernel set, accumulated over samples."""
-
-    name: str
-    samples: int = 0
-    scores: list[Score] = field(default_factory=list)
-    steps: int = 0
-    values: int = 0
-    far: int = 0
-    """Number of values that differ from XNNPACK's by more than `FAR_STEPS` steps, out of `values` compared."""
-
-    @property
-    def sqnr(self) -> float | None:
-        """Mean SQNR of the float outputs, in dB."""
-        return mean_sqnr(self.scores)
 
 
 def certify(
@@ -143,7 +116,7 @@ def certify(
             raise VerificationError(problems)
         run.compare(also)
         joined = run.judge_also(also)
-        sets = run.kernel_sets()
+        sets = kernel_sets(run.tried())
     trial = run.trials["xnnpack"]
     scored = zip(result.main.outputs, trial.scores, run.judged, run.alone or trial.scores, strict=True)
     qualities = [quality(t, s, j, alone) for t, s, j, alone in scored]
@@ -347,53 +320,7 @@ class _Run:
         if trial is self.trials["xnnpack"]:
             self._judge(reference, outputs)
 
-    def kernel_sets(self) -> tuple[KernelSet, ...]:
-        """The verdict for each kernel set; an unexplained failure or disagreement is a VerificationError."""
-        return tuple(self._verdict(name) for name in KERNEL_SETS)
-
-    def _verdict(self, name: str) -> KernelSet:
-        trial, failure = self.trials[name], self.failures.get(name)
-        absent, wrong = known_faults(self.result, name)
-        facts = tuple(absent + wrong)
-        if name in SLOW and name not in self.slow:
-            return KernelSet(name, "absent" if absent else "skipped", facts=(*facts, SKIPPED))
-        if failure is not None:
-            if not facts:
-                if not self._given_fails(name):
-                    raise VerificationError([f"{name} kernels: {failure}"])
-                absent = [f"the given model does not run there either: {failure}"]
-                facts = tuple(absent)
-            return KernelSet(name, "absent" if absent else "faulty", facts=facts)
-        base = mean_sqnr(self.trials["xnnpack"].scores)
-        own = trial.sqnr if trial.sqnr is not None else math.inf
-        apart = own < UNEVEN_DB and trial.steps > FAR_STEPS and self._apart(name)
-        text = f"the {name} kernels reach {own:.1f} dB, XNNPACK {base:.1f} dB{self._parting(name)}" if apart else ""
-        if apart and not wrong and own < WRONG_DB and trial.far > FAR_SHARE * trial.values:
-            raise VerificationError([text])
-        facts = (*facts, text) if apart and not wrong else facts
-        status = "faulty" if apart and wrong else "ran"
-        return KernelSet(name, status, trial.samples, trial.sqnr, trial.steps, facts)
-
-    def _parting(self, name: str) -> str:
-        """Where a kernel set parts from XNNPACK, on the first sample; "" where no operator alone is why."""
-        try:
-            with WorkerProcess("the result") as worker:
-                found = parting(worker, self.result, ("xnnpack", name), self._inputs(self.first))
-        except RuntimeFailure:
-            return ""
-        return f"; {found}" if found is not None else ""
-
-    def _given_fails(self, name: str) -> bool:
-        """Whether a kernel set does not run the given model either."""
-        with WorkerProcess("the given model") as worker:
-            try:
-                worker.call(Open(self.original, name, 1, [a.shape for a in self.first]))
-                worker.call(Run(list(self.first)))
-            except RuntimeFailure:
-                return True
-        return False
-
-    def _apart(self, name: str) -> bool:
-        """Whether a slow kernel set is `DISAGREEMENT_DB` below XNNPACK on the same samples."""
-        base, own = self.alike[name].sqnr, self.trials[name].sqnr
-        return base is not None and own is not None and own < base - DISAGREEMENT_DB
+    def tried(self) -> KernelTrials:
+        """What was run."""
+        first = self._inputs(self.first)
+        return KernelTrials(self.result, self.original, self.first, first, self.slow, self.trials, self.alike, self.failures)
