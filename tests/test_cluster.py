@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from fullint.calibration import shard_run
 from fullint.cli import main
 from fullint.cluster import connection
 from fullint.cluster.connection import Cluster
+from fullint.comparing import output_runs
 from fullint.errors import FullintError, RuntimeFailure, SamplesError, UsageError
 from fullint.fleets.jobs import Job
 from fullint.fleets.outcome import JobOutcome
@@ -379,10 +381,41 @@ def test_the_commands(four: str, tmp_path: Path) -> None:
     assert (tmp_path / "s.npz").read_bytes() == fullint.calibrate(RESIDUAL, tmp_path / "s.npy").packed()
     done = runner.invoke(main, ["audit", str(out), "--scheduler", four])
     assert done.exit_code in (0, 1) and "process" in done.stdout, done.output
-    fullint.quantize(RESIDUAL, tmp_path / "s.npy").save(tmp_path / "int8.tflite")
-    words = ["compare", str(RESIDUAL), str(tmp_path / "int8.tflite"), "-c", str(tmp_path / "s.npy")]
-    done = runner.invoke(main, [*words, "--scheduler", four])
-    assert done.exit_code in (0, 1) and "1 model: 1 done" in done.stdout and "with 1 process\n" in done.stdout, done.output
+
+
+def test_a_pair_is_compared_there(four: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same figures, with labels, too; samples that cannot be spread are run here, which is said."""
+    monkeypatch.setattr(output_runs, "FEWEST", 10)
+    data, calls = rows(150), []
+    np.save(tmp_path / "s.npy", data)
+    each = Cluster.each
+    monkeypatch.setattr(Cluster, "each", lambda self, f, n, job: (calls.append((f, n)), each(self, f, n, job))[1])
+    integer = fullint.quantize(RESIDUAL, data, effort="fast").model
+    labels = np.arange(150) % 3
+    local = fullint.compare(RESIDUAL, integer, data, labels=labels)
+    assert fullint.compare(RESIDUAL, integer, data, labels=labels, scheduler=four) == local
+    assert fullint.compare(RESIDUAL, integer, tmp_path / "s.npy", labels=labels, scheduler=four, shared=True) == local
+    assert calls == [(output_runs.RUN_PAIRS, 8), (output_runs.RUN_PAIRS, 7)] * 2
+    here = fullint.compare(RESIDUAL, integer, (x[None] for x in data[:20]), scheduler=four)
+    assert output_runs.NOT_SPREAD in here.notes and here.samples == 20
+    with pytest.raises(UsageError, match="samples that workers read are files"):
+        fullint.compare(RESIDUAL, integer, data, scheduler=four, shared=True)
+    (tmp_path / "int8.tflite").write_bytes(integer)
+    words = ["compare", str(RESIDUAL), str(tmp_path / "int8.tflite"), "-c", str(tmp_path / "s.npy"), "--scheduler", four]
+    done = CliRunner().invoke(main, [*words, "--json"])
+    assert done.exit_code in (0, 1) and json.loads(done.stdout)["samples"] == 150 and len(calls) == 6, done.output
+
+
+def test_what_goes_wrong_there_is_what_would_go_wrong_here(four: str) -> None:
+    integer = fullint.quantize(RESIDUAL, rows(40), effort="fast").model
+    data = rows(200)
+    data[170] = np.nan
+    said = []
+    for scheduler in (None, four):
+        with pytest.raises(SamplesError) as e:
+            fullint.compare(RESIDUAL, integer, data, scheduler=scheduler)
+        said.append(str(e.value))
+    assert said[0] == said[1] and "170" in said[0]
 
 
 def test_units_are_measured_there(four: str) -> None:

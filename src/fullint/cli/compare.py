@@ -42,13 +42,13 @@ def compare(
     Example:
       fullint compare model.tflite model_int8.tflite -c samples.npz
     """
-    if fleet.manifest is not None or (fleet.scheduler is not None and integer is not None):
+    if fleet.manifest is not None:
         given = [m for m in (model, integer) if m is not None]
         run_fleet("compare", given, None, fleet, options, force=force, as_json=as_json, alone={"--csv": csv is not None})
     with errors(as_json), progress() as bar:
         if model is None or integer is None:
             raise UsageError("which models? give FLOAT and INT, or --manifest FILE with pairs")
-        if fleet.asked:
+        if fleet.processes is not None or fleet.cache is not None:
             raise UsageError("--jobs and --cache are for several pairs: give --manifest FILE")
         if csv is not None:
             check_output(csv, force)
@@ -57,7 +57,7 @@ def compare(
         with started_early(2):
             from fullint.comparing.pipeline import compare as run
 
-            report = run(model, integer, progress=bar, **options)
+            report = run(model, integer, progress=bar, scheduler=fleet.scheduler, shared=fleet.shared, **options)
         if csv is not None:
             write_atomically(csv, report.to_csv().encode(), over=force)
         present(report, as_json, (model, integer), options)

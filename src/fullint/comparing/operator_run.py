@@ -24,6 +24,7 @@ from fullint.comparing.figures import Codes, Sums
 from fullint.comparing.groups import OperatorGroup
 from fullint.comparing.isolated import Isolated, isolated, rounded
 from fullint.comparing.matching import Matching
+from fullint.comparing.output_runs import MODELS
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import NUMPY_TYPES, Array, Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import RANGES, quantize, representable
@@ -126,7 +127,7 @@ class Bench:
         self._stack.close()
 
 
-_WHAT = ("the float model", "the integer model", "operators of the integer model", "operators of the float model")
+_WHAT = (*MODELS, "operators of the integer model", "operators of the float model")
 
 
 def measure_groups(

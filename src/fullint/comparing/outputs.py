@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from fullint.calibration.samples import Samples
 from fullint.comparing.ends import PairedEnds
 from fullint.comparing.figures import Sums
 from fullint.comparing.operator_run import Bench
+from fullint.comparing.output_runs import Pair, pairs_here
 from fullint.comparing.report import ComparedOutput
 from fullint.errors import SamplesError
 from fullint.model.ir import Array, Model, Tensor
@@ -81,8 +83,24 @@ class Outputs:
     kept: tuple[list[Array], ...]
 
 
-def compare_outputs(bench: Bench, ends: PairedEnds, given: Samples, told: Progress, *, labels: bool) -> Outputs:
+def compare_outputs(
+    bench: Bench,
+    ends: PairedEnds,
+    given: Samples,
+    told: Progress,
+    *,
+    labels: bool,
+    elsewhere: Iterable[Pair] | None = None,
+) -> Outputs:
     """Run both models side by side on all samples.
+
+    Args:
+        bench: processes.
+        ends: the models.
+        given: samples.
+        told: of each that is done.
+        labels: whether they have labels.
+        elsewhere: what the models give for them, where it is not found out here.
 
     Raises:
         SamplesError: there are none, or they have labels that no output fits.
@@ -99,26 +117,27 @@ def compare_outputs(bench: Bench, ends: PairedEnds, given: Samples, told: Progre
     parts = output_parts(ends.integer, evaluate)
     pairs = [(a, b, OutputComparison(exact[a], integer[b], parts[b])) for a, b in ends.outputs]
     most = max(1, min(MOST_KEPT, OPERATOR_MACS // max(total_macs(ends.exact), 1)))
-    kept: list[list[Array]] = []
+    kept: list[list[Array]] = [] if elsewhere is None else [*given.some(range(min(most, given.count or 0)))]
     known: list[Array] = []
     count = 0
-    with model_file(ends.exact) as one, model_file(ends.integer) as two:
-        first.call(Open(one, "xnnpack", 1))
-        second.call(Open(two, "xnnpack", 1))
-        for number, sample in enumerate(given):
-            second.send(Run(ends.converted(sample)))
-            f, q = first.call(Run(sample)), second.receive(Run)
-            for a, b, pair in pairs:
-                _require_finite(exact[a], f[a], number)
-                pair.add(f[a], q[b])
-            count += 1
-            kept += [sample] if len(kept) < most else []
-            known += [given.labels_of(number)] if labels else []
-            told("outputs", count, given.count)
+    for f, q in pairs_here(first, second, ends, _first(given, most, kept)) if elsewhere is None else elsewhere:
+        for a, b, pair in pairs:
+            _require_finite(exact[a], f[a], count)
+            pair.add(f[a], q[b])
+        known += [given.labels_of(count)] if labels else []
+        count += 1
+        told("outputs", count, given.count)
     if not count:
         raise SamplesError("there are no samples: give at least one")
     accuracy = accuracy_of([p.answers for _, _, p in pairs], known) if labels else None
     return Outputs(tuple(p.found() for _, _, p in pairs), accuracy, count, tuple(kept))
+
+
+def _first(samples: Iterable[list[Array]], most: int, kept: list[list[Array]]) -> Iterator[list[Array]]:
+    """The samples; the first are kept."""
+    for sample in samples:
+        kept += [sample] if len(kept) < most else []
+        yield sample
 
 
 def _require_finite(t: Tensor, value: Array, sample: int) -> None:

@@ -9,15 +9,18 @@ What an operator adds is measured with exact inputs, so that the first one that 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fullint.calibration.collect import has_state
 from fullint.calibration.samples import ImageOptions, Reading, draw_samples, open_samples, slots
+from fullint.cluster.connection import Cluster
 from fullint.comparing.ends import PairedEnds, sizes_given
 from fullint.comparing.operator_run import Bench
 from fullint.comparing.operators import compare_operators
+from fullint.comparing.output_runs import NOT_SPREAD, can_be_spread, pairs_there, read_there
 from fullint.comparing.outputs import compare_outputs
 from fullint.comparing.report import CompareReport
 from fullint.errors import UsageError
@@ -59,6 +62,8 @@ def compare(
     layout: str = "NHWC",
     worker_memory: float | None = None,
     worker_seconds: float | None = None,
+    scheduler: str | None = None,
+    shared: bool = False,
     progress: Progress | None = None,
 ) -> CompareReport:
     """Compare an integer model with the float model that it was made of, by any tool: outputs, parts, and each operator.
@@ -73,27 +78,38 @@ def compare(
         mean, std, layout: of images, as in `quantize`.
         worker_memory, worker_seconds: limits of each process that runs a model, in GB and seconds of one run; as in
             `quantize`.
+        scheduler: of a Dask cluster whose workers run both models on the samples, tcp://HOST:PORT; operators are compared
+            here, on a few of them.
+        shared: whether the workers read the samples themselves, by a path that all of them see.
         progress: called with (stage, done, total).
 
     Raises:
         ModelFormatError: a file is no model.
         ConversionError: a front end cannot make a `.tflite` of the model.
-        UsageError: the models have other inputs or outputs than each other.
+        UsageError: the models have other inputs or outputs than each other, or the cluster cannot be used.
         SamplesError: the samples do not fit.
         RuntimeFailure: LiteRT does not run one of the models.
     """
     told: Progress = progress or (lambda stage, done, total: None)
     told("read", 0, None)
-    with limited(worker_memory, worker_seconds), Bench() as bench:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(limited(worker_memory, worker_seconds))
+        bench = stack.enter_context(Bench())
         ends = _paired(bench, _read(_converted(model, told)), _read(integer))
         own = slots(ends.exact, tuple(ends.exact.main.inputs))
+        in_order = has_state(ends.exact) or has_state(ends.integer)
+        reading = Reading(num_samples, ImageOptions(numbers(mean), numbers(std), layout), 1, labels, seed, in_order)
         if samples is None:
             given = draw_samples(own, ends.spans(), num_samples or DRAWN_SAMPLES)
         else:
-            in_order = has_state(ends.exact) or has_state(ends.integer)
-            images = ImageOptions(numbers(mean), numbers(std), layout)
-            given = open_samples(samples, own, Reading(num_samples, images, 1, labels, seed, in_order))
-        whole = compare_outputs(bench, ends, given, told, labels=labels is not None)
+            given = open_samples(samples, own, reading)
+        elsewhere, wanted = None, scheduler is not None and samples is not None
+        if scheduler is not None and wanted and can_be_spread(ends, given):
+            source = read_there(samples, own, reading) if shared else None
+            cluster = stack.enter_context(Cluster(scheduler))
+            cluster.require_readable([source.path] if source is not None else [])
+            elsewhere = pairs_there(cluster, ends, given, source)
+        whole = compare_outputs(bench, ends, given, told, labels=labels is not None, elsewhere=elsewhere)
         computed = PairedEnds.of(_with_float_constants(ends.exact), ends.integer)
         operators = compare_operators(bench, computed, whole.kept, told)
     return CompareReport(
@@ -110,7 +126,7 @@ def compare(
         operators=operators.ranked,
         unmatched=operators.unmatched,
         equalized=operators.equalized,
-        notes=operators.notes,
+        notes=(*operators.notes, *([NOT_SPREAD] if wanted and elsewhere is None else [])),
     )
 
 
