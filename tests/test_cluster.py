@@ -194,6 +194,8 @@ def test_samples_of_unknown_number_are_measured_here(four: str) -> None:
     data = rows(40)
     there = fullint.quantize(RESIDUAL, (row for row in data[:, None]), scheduler=four)
     assert any(w.startswith("scheduler: the samples were measured here") for w in there.report.warnings)
+    [note] = fullint.calibrate(RESIDUAL, (x[None] for x in rows(40)), scheduler=four).notes
+    assert note.startswith("scheduler: the samples were measured here")
     assert there.model == fullint.quantize(RESIDUAL, (row for row in data[:, None])).model
 
 
@@ -384,18 +386,19 @@ def test_the_commands(four: str, tmp_path: Path) -> None:
 
 
 def test_a_pair_is_compared_there(four: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same figures, with labels, too; samples that cannot be spread are run here, which is said."""
-    monkeypatch.setattr(output_runs, "FEWEST", 10)
-    data, calls = rows(150), []
+    """The same figures, with labels, too, whatever the shards; samples that cannot be spread are run here, which is said."""
+    data, calls = rows(45), []
     np.save(tmp_path / "s.npy", data)
     each = Cluster.each
     monkeypatch.setattr(Cluster, "each", lambda self, f, n, job: (calls.append((f, n)), each(self, f, n, job))[1])
     integer = fullint.quantize(RESIDUAL, data, effort="fast").model
-    labels = np.arange(150) % 3
+    labels = np.arange(45) % 3
     local = fullint.compare(RESIDUAL, integer, data, labels=labels)
+    monkeypatch.setattr(output_runs, "FEWEST_PAIRS", 5)
     assert fullint.compare(RESIDUAL, integer, data, labels=labels, scheduler=four) == local
+    monkeypatch.setattr(output_runs, "FEWEST_PAIRS", 25)
     assert fullint.compare(RESIDUAL, integer, tmp_path / "s.npy", labels=labels, scheduler=four, shared=True) == local
-    assert calls == [(output_runs.RUN_PAIRS, 8), (output_runs.RUN_PAIRS, 7)] * 2
+    assert [n for _, n in calls] == [8, 1, 2]
     here = fullint.compare(RESIDUAL, integer, (x[None] for x in data[:20]), scheduler=four)
     assert output_runs.NOT_SPREAD in here.notes and here.samples == 20
     with pytest.raises(UsageError, match="samples that workers read are files"):
@@ -403,19 +406,20 @@ def test_a_pair_is_compared_there(four: str, tmp_path: Path, monkeypatch: pytest
     (tmp_path / "int8.tflite").write_bytes(integer)
     words = ["compare", str(RESIDUAL), str(tmp_path / "int8.tflite"), "-c", str(tmp_path / "s.npy"), "--scheduler", four]
     done = CliRunner().invoke(main, [*words, "--json"])
-    assert done.exit_code in (0, 1) and json.loads(done.stdout)["samples"] == 150 and len(calls) == 6, done.output
+    assert done.exit_code in (0, 1) and json.loads(done.stdout)["samples"] == 45 and len(calls) == 4, done.output
 
 
-def test_what_goes_wrong_there_is_what_would_go_wrong_here(four: str) -> None:
+def test_what_goes_wrong_there_is_what_would_go_wrong_here(four: str, tmp_path: Path) -> None:
     integer = fullint.quantize(RESIDUAL, rows(40), effort="fast").model
-    data = rows(200)
-    data[170] = np.nan
+    data = rows(80)
+    data[70] = np.nan
+    np.save(tmp_path / "s.npy", data)
     said = []
     for scheduler in (None, four):
         with pytest.raises(SamplesError) as e:
-            fullint.compare(RESIDUAL, integer, data, scheduler=scheduler)
+            fullint.compare(RESIDUAL, integer, tmp_path / "s.npy", scheduler=scheduler, shared=scheduler is not None)
         said.append(str(e.value))
-    assert said[0] == said[1] and "170" in said[0]
+    assert said[0] == said[1] and "70" in said[0]
 
 
 def test_units_are_measured_there(four: str) -> None:

@@ -43,9 +43,11 @@ class CalibrationStats:
 
     Attributes:
         entries: of each graph that is run.
+        notes: how they were measured, where it is not as asked for; a file does not have them.
     """
 
     entries: tuple[EntryStats, ...]
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"CalibrationStats({self.count} samples)"

@@ -39,12 +39,14 @@ class CalibrationReport(Report):
         file: its path, absolute.
         bytes: its size.
         entries: a row for each graph that is run.
+        notes: how it was measured, where it is not as asked for.
         schema_version, fullint: of the report, and of the package.
     """
 
     file: str
     bytes: int
     entries: tuple[EntryRow, ...]
+    notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
     fullint: str = __version__
 
@@ -55,7 +57,7 @@ class CalibrationReport(Report):
             EntryRow(i, e.count + len(e.held_runs), len(e.held_runs), len({s.key for s in e.stretches}), e.digest.hex())
             for i, e in enumerate(stats.entries)
         )
-        return cls(str(Path(path).absolute()), written, tuple(rows))
+        return cls(str(Path(path).absolute()), written, tuple(rows), stats.notes)
 
     def rows(self) -> tuple[EntryRow, ...]:
         """A row for each graph."""
@@ -73,3 +75,5 @@ class CalibrationReport(Report):
             yield Line("")
         samples, tensors = sum(e.samples for e in self.entries), sum(e.tensors for e in self.entries)
         yield Line(f"{self.file}: {many(samples, 'sample')}, {many(tensors, 'value')}, {size(self.bytes)}", "title")
+        for note in self.notes:
+            yield Line(note, "note")

@@ -27,16 +27,18 @@ from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 
 RUN_PAIRS = "fullint.comparing.output_runs:run_pairs"
-FEWEST = 64
+FEWEST_PAIRS = 64
 """Runs of a shard; to start the processes for one takes a second."""
 MODELS = ("the float model", "the integer model")
 NOT_SPREAD = "scheduler: the samples were run here: their number is not known before, or each run depends on the one before"
 
-Pair = tuple[list[Array], list[Array]]
+BothOutputs = tuple[list[Array], list[Array]]
 """What the float model gave for a sample, and what the integer one gave."""
 
 
-def pairs_here(first: WorkerProcess, second: WorkerProcess, ends: PairedEnds, samples: Iterable[list[Array]]) -> Iterator[Pair]:
+def pairs_here(
+    first: WorkerProcess, second: WorkerProcess, ends: PairedEnds, samples: Iterable[list[Array]]
+) -> Iterator[BothOutputs]:
     """Run both models on each sample, side by side.
 
     Args:
@@ -72,7 +74,7 @@ class PairsJob:
     within: Limits
 
 
-def run_pairs(job: PairsJob) -> list[Pair]:
+def run_pairs(job: PairsJob) -> list[BothOutputs]:
     """Run a shard."""
     with contextlib.ExitStack() as stack:
         first, second = (stack.enter_context(WorkerProcess(what, job.within)) for what in MODELS)
@@ -85,7 +87,7 @@ def can_be_spread(ends: PairedEnds, samples: Samples) -> bool:
     return samples.pick is not None and samples.count is not None and not has_state(ends.exact) and not has_state(ends.integer)
 
 
-def pairs_there(engine: Engine, ends: PairedEnds, samples: Samples, source: SampleFile | None) -> Iterator[Pair]:
+def pairs_there(engine: Engine, ends: PairedEnds, samples: Samples, source: SampleFile | None) -> Iterator[BothOutputs]:
     """Run both models on all samples, in shards; some shards at a time, so that what is known early does not pile up.
 
     Args:
@@ -98,7 +100,7 @@ def pairs_there(engine: Engine, ends: PairedEnds, samples: Samples, source: Samp
         RuntimeFailure: one of the models does not run.
     """
     count = samples.count or 0
-    size = max(FEWEST, math.ceil(count / (SHARDS_EACH * engine.threads)))
+    size = max(FEWEST_PAIRS, math.ceil(count / (SHARDS_EACH * engine.threads)))
     size = max(1, min(size, SHIPPED_BYTES // max(_bytes_of_run(ends), 1)))
     shards = [(first, min(first + size, count)) for first in range(0, count, size)]
     at_once = 2 * engine.threads

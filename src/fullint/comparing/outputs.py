@@ -11,7 +11,7 @@ from fullint.calibration.samples import Samples
 from fullint.comparing.ends import PairedEnds
 from fullint.comparing.figures import Sums
 from fullint.comparing.operator_run import Bench
-from fullint.comparing.output_runs import Pair, pairs_here
+from fullint.comparing.output_runs import BothOutputs, pairs_here
 from fullint.comparing.report import ComparedOutput
 from fullint.errors import SamplesError
 from fullint.model.ir import Array, Model, Tensor
@@ -90,7 +90,7 @@ def compare_outputs(
     told: Progress,
     *,
     labels: bool,
-    elsewhere: Iterable[Pair] | None = None,
+    elsewhere: Iterable[BothOutputs] | None = None,
 ) -> Outputs:
     """Run both models side by side on all samples.
 

@@ -6,6 +6,7 @@ model, samples  --load ... require_feasible-->  Prepared  --measure_all-->  Cali
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ def measure_all(bench: Workbench, prepared: Prepared) -> CalibrationStats:
         SamplesError: samples do not fit, or drive a value to NaN or infinity.
     """
     asked = to_measure(prepared)
-    done, _ = measured(bench, asked, open_all(prepared.loaded, prepared.model))
-    return stats_of(prepared.model, done)
+    done, said = measured(bench, asked, open_all(prepared.loaded, prepared.model))
+    return replace(stats_of(prepared.model, done), notes=said)
 
 
 CALIBRATE: tuple[Stage, ...] = (load, require_float, split, prepare, require_feasible, measure_all)
