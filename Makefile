@@ -19,7 +19,7 @@ BIN := .venv/bin
 KERAS_BIN := .venv-keras/bin
 export FULLINT_ENVIRONMENTS ?= $(CURDIR)/.environments
 
-.PHONY: bench demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-keras-command test-keras-drop-in test-torch test-onnx test-torch-core test-onnx-core test-tflm test-ethos-u test-qualcomm test-openvino test-frontends page test-page clean
+.PHONY: bench demo test test-all check fuzz fuzz-reader lint types docs site test-keras test-keras-command test-keras-drop-in test-keras-scripts test-torch test-onnx test-torch-core test-onnx-core test-tflm test-ethos-u test-qualcomm test-openvino test-frontends page test-page clean
 
 demo: $(BIN)/fullint
 	$(BIN)/fullint demo
@@ -63,14 +63,17 @@ site: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # TensorFlow beside fullint, as a user of the drop-in has it; and in fullint's own environment, as a user of the command has it
-test-keras: test-keras-command test-keras-drop-in
+test-keras: test-keras-command test-keras-drop-in test-keras-scripts
 
 test-keras-command: .venv/dev
 	$(BIN)/fullint setup keras
 	$(BIN)/python -m pytest -q -s frontend_tests/test_keras_command.py frontend_tests/test_keras_2.py
 
 test-keras-drop-in: .venv/dev .venv-keras/dev
-	$(KERAS_BIN)/python -m pytest -q -s -W default frontend_tests/test_keras.py frontend_tests/test_scripts.py frontend_tests/test_notebooks.py -k "not pytorch and not onnx"
+	$(KERAS_BIN)/python -m pytest -q -s -W default frontend_tests/test_keras.py
+
+test-keras-scripts: .venv/dev .venv-keras/dev
+	$(KERAS_BIN)/python -m pytest -q -s -W default frontend_tests/test_scripts.py frontend_tests/test_notebooks.py -k "not pytorch and not onnx"
 
 test-torch: .venv/dev
 	$(BIN)/fullint setup torch
