@@ -24,7 +24,7 @@ from fullint.calibration import shard_run
 from fullint.cli import main
 from fullint.cluster import connection
 from fullint.cluster.connection import Cluster
-from fullint.comparing import output_runs
+from fullint.comparing import on_cluster
 from fullint.errors import FullintError, RuntimeFailure, SamplesError, UsageError
 from fullint.fleets.jobs import Job
 from fullint.fleets.outcome import JobOutcome
@@ -394,13 +394,13 @@ def test_a_pair_is_compared_there(four: str, tmp_path: Path, monkeypatch: pytest
     integer = fullint.quantize(RESIDUAL, data, effort="fast").model
     labels = np.arange(45) % 3
     local = fullint.compare(RESIDUAL, integer, data, labels=labels)
-    monkeypatch.setattr(output_runs, "FEWEST_PAIRS", 5)
+    monkeypatch.setattr(on_cluster, "FEWEST_PAIRS", 5)
     assert fullint.compare(RESIDUAL, integer, data, labels=labels, scheduler=four) == local
-    monkeypatch.setattr(output_runs, "FEWEST_PAIRS", 25)
+    monkeypatch.setattr(on_cluster, "FEWEST_PAIRS", 25)
     assert fullint.compare(RESIDUAL, integer, tmp_path / "s.npy", labels=labels, scheduler=four, shared=True) == local
     assert [n for _, n in calls] == [8, 1, 2]
     here = fullint.compare(RESIDUAL, integer, (x[None] for x in data[:20]), scheduler=four)
-    assert output_runs.NOT_SPREAD in here.notes and here.samples == 20
+    assert on_cluster.NOT_SPREAD in here.notes and here.samples == 20
     with pytest.raises(UsageError, match="samples that workers read are files"):
         fullint.compare(RESIDUAL, integer, data, scheduler=four, shared=True)
     (tmp_path / "int8.tflite").write_bytes(integer)

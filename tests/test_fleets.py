@@ -17,7 +17,7 @@ import fullint
 from fullint.errors import SamplesError, UsageError
 from fullint.fleets import perform as performing
 from fullint.fleets.cache import Cache, CachedWork
-from fullint.fleets.cores import shares, usable
+from fullint.fleets.cores import shares
 from fullint.fleets.fitting import require_fitting
 from fullint.fleets.jobs import Job, jobs_of_models
 from fullint.fleets.keys import key_of
@@ -25,6 +25,7 @@ from fullint.fleets.local_pool import CHILD
 from fullint.fleets.manifest import read_manifest
 from fullint.fleets.pipeline import run_jobs
 from fullint.ops.builder import Builder
+from fullint.options.choices import usable_cores
 from fullint.runtime.spawn import start
 
 FULLINT = [sys.executable, "-m", "fullint"]
@@ -457,8 +458,8 @@ def test_processes_that_take_all_cores_share_them(
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux only")
 def test_a_process_keeps_to_its_cores() -> None:
-    core = usable()[-1]
-    for asked, expected in ((str(core), {core}), ("", set(usable())), ("9999", set(usable()))):
+    core = usable_cores()[-1]
+    for asked, expected in ((str(core), {core}), ("", set(usable_cores())), ("9999", set(usable_cores()))):
         child = start(CHILD, ("", "", asked))
         try:
             job = {"command": "audit", "models": ["/no/such.tflite"], "output": None, "options": {}}

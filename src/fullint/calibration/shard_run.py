@@ -59,7 +59,7 @@ def can_be_sharded(model: Model, samples: Sequence[Samples], wanted: Wanted) -> 
 
     Their number has to be known, no run may depend on those before it, and each graph needs something to be measured.
     """
-    if has_state(model) or not all(s.pick is not None and s.count is not None for s in samples):
+    if has_state(model) or not all(s.can_be_picked for s in samples):
         return False
     views = (view(model, graph) for graph in model.entries)
     return all(probed(own, wanted.tensors, wanted.by_channel, set(wanted.methods))[1] for own in views)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +25,7 @@ from fullint.calibration.samples import Reading, Slot, open_samples
 from fullint.calibration.samples.held_back import SamplesKnown, digest_of
 from fullint.calibration.samples.numbering import Numbering
 from fullint.calibration.samples.values_seen import ValuesSeen
-from fullint.errors import RuntimeFailure
+from fullint.errors import RuntimeFailure, UsageError
 from fullint.model.ir import Array
 from fullint.model.ranges import Range
 from fullint.runtime.interpreter import ends_of, invoke, open_interpreter
@@ -47,6 +49,17 @@ class SampleFile:
     path: str
     inputs: Sequence[Slot]
     reading: Reading
+
+    @classmethod
+    def of(cls, given: Any, inputs: Sequence[Slot], reading: Reading) -> SampleFile:
+        """What a user gave as samples.
+
+        Raises:
+            UsageError: they are in no file.
+        """
+        if not isinstance(given, str | Path):
+            raise UsageError("shared: samples that workers read are files or folders; leave it out to send them")
+        return cls(str(Path(given).absolute()), inputs, reading)
 
     def runs(self, stretches: Sequence[tuple[int, int]], reach: dict[int, Range]) -> Iterator[tuple[int, list[Array]]]:
         """(run, sample) of some runs; `reach` gets what `Samples.reach` has."""

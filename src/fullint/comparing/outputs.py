@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from fullint.calibration.samples import Samples
+from fullint.calibration.samples import Samples, keeping_first
 from fullint.comparing.ends import PairedEnds
 from fullint.comparing.figures import Sums
 from fullint.comparing.operator_run import Bench
@@ -120,7 +120,7 @@ def compare_outputs(
     kept: list[list[Array]] = [] if elsewhere is None else [*given.some(range(min(most, given.count or 0)))]
     known: list[Array] = []
     count = 0
-    for f, q in pairs_here(first, second, ends, _first(given, most, kept)) if elsewhere is None else elsewhere:
+    for f, q in pairs_here(first, second, ends, keeping_first(given, most, kept)) if elsewhere is None else elsewhere:
         for a, b, pair in pairs:
             _require_finite(exact[a], f[a], count)
             pair.add(f[a], q[b])
@@ -131,13 +131,6 @@ def compare_outputs(
         raise SamplesError("there are no samples: give at least one")
     accuracy = accuracy_of([p.answers for _, _, p in pairs], known) if labels else None
     return Outputs(tuple(p.found() for _, _, p in pairs), accuracy, count, tuple(kept))
-
-
-def _first(samples: Iterable[list[Array]], most: int, kept: list[list[Array]]) -> Iterator[list[Array]]:
-    """The samples; the first are kept."""
-    for sample in samples:
-        kept += [sample] if len(kept) < most else []
-        yield sample
 
 
 def _require_finite(t: Tensor, value: Array, sample: int) -> None:

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fullint.calibration.collect import has_state
 from fullint.calibration.samples import ImageOptions, Reading, draw_samples, open_samples, slots
-from fullint.cluster.connection import Cluster
+from fullint.calibration.shards import SampleFile
 from fullint.comparing.ends import PairedEnds, sizes_given
 from fullint.comparing.operator_run import Bench
 from fullint.comparing.operators import compare_operators
-from fullint.comparing.output_runs import NOT_SPREAD, can_be_spread, pairs_there, read_there
 from fullint.comparing.outputs import compare_outputs
 from fullint.comparing.report import CompareReport
 from fullint.errors import UsageError
@@ -103,12 +103,16 @@ def compare(
             given = draw_samples(own, ends.spans(), num_samples or DRAWN_SAMPLES)
         else:
             given = open_samples(samples, own, reading)
-        elsewhere, wanted = None, scheduler is not None and samples is not None
-        if scheduler is not None and wanted and can_be_spread(ends, given):
-            source = read_there(samples, own, reading) if shared else None
-            cluster = stack.enter_context(Cluster(scheduler))
-            cluster.require_readable([source.path] if source is not None else [])
-            elsewhere = pairs_there(cluster, ends, given, source)
+        elsewhere = None
+        said: tuple[str, ...] = ()
+        if scheduler is not None and samples is not None:
+            from fullint.comparing.on_cluster import NOT_SPREAD, can_be_spread, pairs_there  # mostly not needed
+
+            if can_be_spread(ends, given):
+                source = SampleFile.of(samples, own, replace(reading, labels=None)) if shared else None
+                elsewhere = stack.enter_context(contextlib.closing(pairs_there(scheduler, ends, given, source)))
+            else:
+                said = (NOT_SPREAD,)
         whole = compare_outputs(bench, ends, given, told, labels=labels is not None, elsewhere=elsewhere)
         computed = PairedEnds.of(_with_float_constants(ends.exact), ends.integer)
         operators = compare_operators(bench, computed, whole.kept, told)
@@ -126,7 +130,7 @@ def compare(
         operators=operators.ranked,
         unmatched=operators.unmatched,
         equalized=operators.equalized,
-        notes=(*operators.notes, *([NOT_SPREAD] if wanted and elsewhere is None else [])),
+        notes=(*operators.notes, *said),
     )
 
 

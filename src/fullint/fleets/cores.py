@@ -4,7 +4,7 @@
     -j 2 --threads 2, 4 cores        job 1: cores 0, 1      job 2: cores 2, 3
     -j 2 --threads 1, 4 cores        all: where the system has room; another command may be at work as well
 
-Only where the pool takes all cores: small models take 15 % less time then.
+Only where the pool takes all cores: small models take a quarter less time then.
 """
 
 from __future__ import annotations
@@ -15,11 +15,6 @@ from collections.abc import Sequence
 from fullint.fleets.jobs import Job
 
 Cores = tuple[int, ...]
-
-
-def usable() -> Cores:
-    """The cores that this process may use."""
-    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else tuple(range(os.cpu_count() or 1))
 
 
 def shares(processes: int, jobs: Sequence[Job], cores: Cores) -> list[Cores]:

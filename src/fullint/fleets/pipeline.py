@@ -10,11 +10,12 @@ from pathlib import Path
 
 from fullint.errors import UsageError
 from fullint.fleets.cache import Cache
-from fullint.fleets.cores import shares, usable
+from fullint.fleets.cores import shares
 from fullint.fleets.jobs import Job, require_apart
 from fullint.fleets.local_pool import outcomes
 from fullint.fleets.outcome import JobOutcome
 from fullint.fleets.report import FleetReport
+from fullint.options.choices import usable_cores
 
 Told = Callable[[int, int, JobOutcome], None]
 """(how many are done, of how many, the last one's outcome)."""
@@ -48,7 +49,7 @@ def run_jobs(
     """
     if not jobs:
         raise UsageError("there is nothing to do: no model was given")
-    cores = usable()
+    cores = usable_cores()
     count = processes if processes is not None else max(1, len(cores) // 2)
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise UsageError(f"jobs must be a whole number from 1 on, not {count!r}")

@@ -197,7 +197,12 @@ class RunOptions(SampleOptions):
         """Samples run at the same time."""
         if self.threads is not None:
             return self.threads
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return len(usable_cores())
+
+
+def usable_cores() -> tuple[int, ...]:
+    """The cores that this process may use."""
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else tuple(range(os.cpu_count() or 1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

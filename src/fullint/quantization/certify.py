@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fullint.calibration.collect import has_state
-from fullint.calibration.samples import Held
+from fullint.calibration.samples import Held, keeping_first
 from fullint.calibration.samples.findings import SampleFinding
 from fullint.calibration.signatures import Entry
 from fullint.errors import AccuracyError, RuntimeFailure
@@ -138,7 +138,7 @@ def _once(
                 (entry.inputs, entry.outputs),
                 own,
                 written.data if main else write_model(own),
-                _first(judges.samples, shown),
+                keeping_first(judges.samples, TRIED, shown),
                 bench.worker,
                 bench.second_worker(),
                 parts=output_parts(entry.view(written.emitted.model), bench.evaluate),
@@ -170,14 +170,6 @@ def _judged(
     runs = (*runs, *(held.calibrated_runs[number] for number, _ in also))
     samples = [*shown, *(sample for _, sample in also)] if len(shown) < TRIED else shown
     return Judged(samples[:count], runs[:count], answers)
-
-
-def _first(samples: Iterable[list[Array]], shown: list[list[Array]]) -> Iterator[list[Array]]:
-    """The samples; the first are kept in `shown`."""
-    for sample in samples:
-        if len(shown) < TRIED:
-            shown.append(sample)
-        yield sample
 
 
 def _judge(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from fullint.calibration.run import Calibration
 from fullint.calibration.samples import Samples
@@ -11,7 +10,6 @@ from fullint.calibration.shard_run import calibrate_in_shards, can_be_sharded
 from fullint.calibration.shards import SampleFile
 from fullint.calibration.signatures import samples_of
 from fullint.cluster.connection import Cluster
-from fullint.errors import UsageError
 from fullint.quantization.opened import reading_of
 from fullint.quantization.stage_values import Loaded
 from fullint.quantization.wanted import ToMeasure
@@ -49,7 +47,5 @@ def _sources(loaded: Loaded, samples: Sequence[Samples]) -> list[SampleFile]:
     found = []
     for entry, own in zip(loaded.entries, samples, strict=True):
         given = None if loaded.options.synthetic else samples_of(loaded.request.samples, entry, loaded.entries)
-        if not isinstance(given, str | Path):
-            raise UsageError("shared: samples that workers read are files or folders; leave it out to send them")
-        found.append(SampleFile(str(Path(given).absolute()), own.inputs, reading_of(loaded, entry)))
+        found.append(SampleFile.of(given, own.inputs, reading_of(loaded, entry)))
     return found

@@ -170,7 +170,6 @@ class _Run:
         self.worker, self.other = worker, other
         self.trials = {name: Trial(name, scores=[Score() for _ in result.main.outputs]) for name in KERNEL_SETS}
         self.failures: dict[str, RuntimeFailure] = {}
-        self.first: Sequence[Array] = ()
         self.loops = any(BODY in op.options for _, op in result.ops())
         self.macs = max(total_macs(result), 1)
         self.alike: dict[str, Trial] = {}
@@ -190,8 +189,7 @@ class _Run:
         self.beginning = list(itertools.islice(self.held, FIRST_SAMPLES))
         if not self.beginning:
             raise VerificationError(["no sample is left to judge the result on"])
-        self.first = self.beginning[0]
-        self.shapes = [a.shape for a in self.first]
+        self.shapes = [a.shape for a in self.beginning[0]]
         self.pairs = PairedRuns(self.original, self.path, self.worker, self.other, self.shapes, self._inputs, self.known)
         self.ready = [self._inputs(sample) for sample in self.beginning]
         count = max(1, min(SLOW_SET_SAMPLES, SLOW_SET_MACS // self.macs))
@@ -322,5 +320,5 @@ class _Run:
 
     def tried(self) -> KernelTrials:
         """What was run."""
-        first = self._inputs(self.first)
-        return KernelTrials(self.result, self.original, self.first, first, self.slow, self.trials, self.alike, self.failures)
+        sample, inputs = self.beginning[0], self.ready[0]
+        return KernelTrials(self.result, self.original, sample, inputs, self.slow, self.trials, self.alike, self.failures)

@@ -12,7 +12,7 @@ of samples. Each sample is checked: shape, type, and that all values are finite.
 
 from fullint.calibration.samples.held_back import Held, split
 from fullint.calibration.samples.slots import ImageOptions, Slot, slots
-from fullint.calibration.samples.stream import WAYS, Reading, Samples, draw_samples, open_samples, synthetic
+from fullint.calibration.samples.stream import WAYS, Reading, Samples, draw_samples, keeping_first, open_samples, synthetic
 
 __all__ = [
     "WAYS",
@@ -22,6 +22,7 @@ __all__ = [
     "Samples",
     "Slot",
     "draw_samples",
+    "keeping_first",
     "open_samples",
     "slots",
     "split",

@@ -52,6 +52,11 @@ class Samples:
     pick: Callable[[Sequence[int]], Iterable[Any]] | None = None
     size: int | None = None
 
+    @property
+    def can_be_picked(self) -> bool:
+        """Whether any run can be read by itself; then their number is known."""
+        return self.pick is not None and self.count is not None
+
     def some(self, runs: Sequence[int]) -> Iterator[list[Array]]:
         """Some runs, in ascending order, of a source whose samples can be picked."""
         assert self.pick is not None and self.size is not None
@@ -162,6 +167,14 @@ def open_samples(source: Any, inputs: Sequence[Slot], reading: Reading | None = 
     labels = None if labels is None else labels[drawn]
     count = len(numbers)
     return replace(given, raw=found.pick(numbers), count=_runs(count, how.batch), numbers=numbers, labels=labels, size=count)
+
+
+def keeping_first(samples: Iterable[list[Array]], most: int, kept: list[list[Array]]) -> Iterator[list[Array]]:
+    """The samples; the first are kept."""
+    for sample in samples:
+        if len(kept) < most:
+            kept.append(sample)
+        yield sample
 
 
 def _runs(count: int | None, batch: int) -> int | None:
