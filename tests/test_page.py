@@ -8,11 +8,13 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from half import Half
 
 import fullint
+from fullint.cli import main
 from fullint.documents import Document, Fact, Line, Table
 from fullint.documents.html import render
 from fullint.errors import UsageError
@@ -201,6 +203,33 @@ def test_commands_write_pages_and_reports_are_joined(tmp_path: Path) -> None:
     again = command("report", "a.json", "-o", "both.html", cwd=tmp_path)
     assert again.returncode == 2 and "--force" in again.stderr
     assert command("audit", "half.tflite", "--details", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("audit", "half.tflite"),
+        ("inspect", "half.tflite"),
+        ("explain", "shared-constant-conflict"),
+        ("partition", "half.tflite"),
+        ("benchmark", "half.tflite", "--csv", "--num-runs", "1"),
+    ],
+)
+def test_a_page_that_is_there_is_overwritten_where_that_is_asked_for(words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "half.tflite").write_bytes(half())
+    (tmp_path / "page.html").write_text("mine")
+    refused = command(*words, "--html", "page.html", cwd=tmp_path)
+    assert refused.returncode == 2 and "--force overwrites it" in refused.stderr
+    assert (tmp_path / "page.html").read_text() == "mine"
+    done = command(*words, "--html", "page.html", "--force", cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    assert "<html" in (tmp_path / "page.html").read_text()
+
+
+def test_every_command_that_writes_a_page_can_overwrite_it() -> None:
+    commands = {name: main.get_command(click.Context(main), name) for name in main.list_commands(click.Context(main))}
+    flags = {name: {flag for p in command.params for flag in p.opts} for name, command in commands.items() if command}
+    assert [name for name, own in flags.items() if "--html" in own and "--force" not in own] == []
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from fullint.options import RepairOptions
 @option.of_workers
 @option.of_fleet("audit")
 @option.output_forms("Print the findings as JSON.")
+@option.force_forms
 def audit(
     models: tuple[str, ...],
     rule: tuple[str, ...],
@@ -68,6 +69,7 @@ def audit(
 @click.command()
 @click.argument("rule", required=False)
 @option.output_forms("Print the page as JSON.")
+@option.force_forms
 def explain(rule: str | None, as_json: bool) -> None:
     """Print the manual page of an audit RULE: what, why, where it was seen, the fix. Without RULE, list them all.
 

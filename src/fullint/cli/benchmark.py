@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fullint.cli import options as option
-from fullint.cli.shell import check_output, errors, present, show
+from fullint.cli.shell import check_output, errors, present
 from fullint.errors import UsageError
 from fullint.files import unreadable, write_atomically
 
@@ -133,16 +133,14 @@ def benchmark(
         for file in files:
             as_csv = file == profiling_output_csv_file or in_csv
             write_atomically(file, (report.to_csv() if as_csv else _logs(report, profile=True)).encode(), over=force)
-        if not as_json and (log or graph):
-            show(_logs(report, profile=op_profiling_output_file is None and not in_csv))
-            if in_csv and op_profiling_output_file is None:
-                show(report.to_csv())
-            for line in report.device_commands:
-                show(f"on the device: {line}")
-        elif csv and not as_json:
-            show(report.to_csv())
-        else:
-            present(report, as_json, models)
+        text = None
+        if log or graph:
+            own = op_profiling_output_file is None
+            lines = [_logs(report, profile=own and not in_csv), *([report.to_csv()] if own and in_csv else [])]
+            text = "\n".join([*lines, *(f"on the device: {line}" for line in report.device_commands)])
+        elif csv:
+            text = report.to_csv()
+        present(report, as_json, models, text=text)
 
 
 def _spell(how: dict[str, Any], use_xnnpack: bool | None, use_nnapi: bool | None) -> None:

@@ -35,6 +35,7 @@ class TargetName(click.ParamType):  # type: ignore[type-arg]
 @option.samples("Samples for --after, where it needs some; as in quantize.")
 @option.of_workers
 @option.output_forms("Print everything as JSON.")
+@option.force_forms
 def partition(
     model: str,
     target: str,
@@ -61,6 +62,7 @@ def partition(
 @click.argument("log", type=click.Path())
 @click.argument("model", type=click.Path(), required=False)
 @option.output_forms("Print everything as JSON.")
+@option.force_forms
 def readlog(log: str, model: str | None, as_json: bool) -> None:
     """Read a LOG of benchmark_model: where the time goes, how much of it is float, and how much integers could save at most.
 

@@ -123,6 +123,7 @@ def _told(count: int) -> Iterator[Told]:
 @click.option("--days", type=float, help="prune: also what is older than so many days.")
 @click.option("--most-bytes", type=int, help="prune: also the oldest, until no more than so many bytes are left.")
 @option.output_forms("Print the entries as JSON.")
+@option.force_forms
 def cache(action: str, folder: str, days: float | None, most_bytes: int | None, as_json: bool) -> None:
     """List, check or prune DIR, a cache of finished work (--cache).
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from fullint.cli.shell import ASKED, DETAILS
+from fullint.cli.shell import ASKED, DETAILS, OVER
 from fullint.documents.renderings import RENDERINGS, Rendering
 from fullint.options import Flag, QuantizeOptions, flag_of
 
@@ -190,6 +190,16 @@ def output_forms(text: str) -> Decorator:
     """--json, with its help, and a flag for each rendering that goes to a file."""
     as_json = click.option("--json", "as_json", is_flag=True, help=text)
     return stacked(as_json, _details(), *(_rendering(name, rendering) for name, rendering in RENDERINGS.items()))
+
+
+def _over(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    context.meta[OVER] = wanted
+
+
+force_forms = click.option(
+    "--force", is_flag=True, expose_value=False, callback=_over, help="Overwrite the files that these options name."
+)
+"""Of a command that writes no other files; it stands behind `output_forms`."""
 
 
 def _details() -> Decorator:

@@ -81,6 +81,7 @@ def quantize(
     help="Measure what it takes there, too: arena, flash, and the operators to register.",
 )
 @option.output_forms("Print everything as JSON.")
+@option.force_forms
 def inspect(model: str, snippet: str | None, target: str | None, as_json: bool) -> None:
     """Show what is in MODEL: operators, types, sizes, MACs, signatures. Nothing is run.
 

@@ -43,6 +43,8 @@ ASKED = "fullint.renderings"
 """Where a command's context holds the files that renderings go to, by the name of the rendering."""
 DETAILS = "fullint.details"
 """Where it holds whether JSON is to have the document, too."""
+OVER = "fullint.over"
+"""Where it holds whether these files may be overwritten, of a command that writes no others."""
 
 
 def check_c_array(name: str | None, target: str, force: bool) -> None:
@@ -107,7 +109,11 @@ def show(text: str) -> None:
 
 
 def present(
-    report: Report, as_json: bool, models: Sequence[str | Path | bytes] = (), options: Mapping[str, Any] | None = None
+    report: Report,
+    as_json: bool,
+    models: Sequence[str | Path | bytes] = (),
+    options: Mapping[str, Any] | None = None,
+    text: str | None = None,
 ) -> None:
     """Print a report on standard output, as text or JSON, and write the renderings that were asked for to their files.
 
@@ -116,6 +122,7 @@ def present(
         as_json: whether it goes out as JSON.
         models: those that it is about, for pictures of them; what is no `.tflite` has none.
         options: of the command, with samples for histograms, and how they are read.
+        text: printed in the place of the report's own.
     """
     from fullint.documents.renderings import RENDERINGS
     from fullint.documents.text import show as show_document
@@ -132,13 +139,15 @@ def present(
         shown_models = [m for m in models if is_tflite(m)]
         document = pictured(report, shown_models, given.get("samples"), reading_of(given))
         for name, path in files.items():
-            over = bool(context.params.get("force"))
+            over = _over(context)
             write_atomically(path, RENDERINGS[name].render(document).encode(), over=over)
             for word, text in RENDERINGS[name].beside(document).items():
                 beside = Path(path)
                 write_atomically(beside.with_name(f"{beside.stem}.{word}{beside.suffix}"), text.encode(), over=over)
     if as_json:
         show(report.to_json(document if details else None))
+    elif text is not None:
+        show(text)
     else:
         show_document(report.document())
 
@@ -154,6 +163,10 @@ def _asked(context: click.Context) -> dict[str, str]:
     return found
 
 
+def _over(context: click.Context) -> bool:
+    return bool(context.params.get("force") or context.meta.get(OVER))
+
+
 @contextlib.contextmanager
 def errors(as_json: bool) -> Iterator[None]:
     """Turn an error into one message and an exit code; first of all, one of the files that renderings are to go to."""
@@ -161,7 +174,7 @@ def errors(as_json: bool) -> Iterator[None]:
     _end_cleanly()
     try:
         for path in _asked(context).values():
-            check_output(path, force=bool(context.params.get("force")))
+            check_output(path, force=_over(context))
         yield
     except FullintError as e:
         _fail(e, as_json)
