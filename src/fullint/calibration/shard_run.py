@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -41,6 +41,15 @@ SHIPPED_BYTES = 64 * 2**20
 """Of the samples that are sent with a shard."""
 
 Stretches = list[tuple[int, int]]
+
+
+class _Part(NamedTuple):
+    """Some runs of the source, and what `ShardJob` says of them."""
+
+    runs: Stretches
+    left_out: frozenset[int] = frozenset()
+    again: bool = False
+    held: bool = False
 
 
 class Engine(Protocol):
@@ -180,54 +189,54 @@ class _Entry:
         size = min(max(size, FEWEST), MOST_RUNS)
         if self.source is None:
             size = min(size, max(SHIPPED_BYTES // max(sum(a.nbytes for a in first), 1), 1))
-        shards = [[(a, min(a + size, self.count))] for a in range(0, self.count, size)]
-        done: dict[int, ShardResult] = {}
-        finished = 0
-        for n, result in self._each([(s, frozenset(r for r in apart if s[0][0] <= r < s[0][1]), False) for s in shards]):
+        shards = [(a, min(a + size, self.count)) for a in range(0, self.count, size)]
+        parts = [_Part([s], frozenset(r for r in apart if s[0] <= r < s[1])) for s in shards]
+        done, known, new, finished = dict[int, ShardResult](), SamplesKnown(), list[bool](), 0
+        # those drawn are measured beside the others, since they are hardly ever like one before them
+        for n, result in self._each([*parts, *_held(sorted(apart))]):
             done[n] = result
-            finished += shards[n][0][1] - shards[n][0][0]
-            progress("calibrate", finished, self.count)
-        digests = np.frombuffer(b"".join(done[n].digests for n in range(len(shards))), np.uint8).reshape(-1, DIGEST_BYTES)
-        known = SamplesKnown()
-        new = [known.is_new(digest.tobytes()) for digest in digests]
+            if n < len(shards):
+                finished += shards[n][1] - shards[n][0]
+                progress("calibrate", finished, self.count)
+            while len(new) < self.count and (digests := _next_digests(done, shards, len(new))) is not None:
+                new += [known.is_new(digest.tobytes()) for digest in digests]
         held = [run for run in sorted(apart) if new[run]]
         late = held if len(held) < LEAST else []  # most of what was drawn had been seen before: it calibrates, after all others
         held = [] if late else held
+        held_result = done.pop(len(shards), None)
         for n, result in self._again(shards, done, new, apart):
             done[n] = result
         results = [done[n] for n in range(len(shards))]
-        more = [(Numbering.of(late).stretches, frozenset[int](), True)] if late else []
-        results += [result for _, result in self._each(more)]
-        apart_jobs = [(Numbering.of(held).stretches, frozenset[int](), True)] if held else []
-        held_result = next((result for _, result in self._each(apart_jobs, held=True)), None)
+        results += [result for _, result in self._each([_Part(Numbering.of(late).stretches, again=True)] if late else [])]
+        if len(held) != len(apart):
+            held_result = next((result for _, result in self._each(_held(held))), None)
         runs = Numbering.of(run for result in results for run in result.calibrated)
+        digests = np.concatenate([_digests(done[n]) for n in range(len(shards))])
         return _Measured(results, held_result, runs, held, known, digests, self.probes)
 
     def _again(
-        self, shards: Sequence[Stretches], done: dict[int, ShardResult], new: Sequence[bool], apart: set[int]
+        self, shards: Sequence[tuple[int, int]], done: dict[int, ShardResult], new: Sequence[bool], apart: set[int]
     ) -> Iterator[tuple[int, ShardResult]]:
         """Shards that calibrated on samples which had come before, in another."""
-        wrong, jobs = [], []
-        for n, [(first, last)] in enumerate(shards):
+        wrong, parts = [], []
+        for n, (first, last) in enumerate(shards):
             left_out = frozenset(run for run in range(first, last) if not new[run] or run in apart)
             if [*done[n].calibrated] != [run for run in range(first, last) if run not in left_out]:
                 wrong.append(n)
-                jobs.append(([(first, last)], left_out, True))
-        for i, result in self._each(jobs):
+                parts.append(_Part([(first, last)], left_out, again=True))
+        for i, result in self._each(parts):
             yield wrong[i], result
 
-    def _each(
-        self, jobs: Sequence[tuple[Stretches, frozenset[int], bool]], *, held: bool = False
-    ) -> Iterator[tuple[int, ShardResult]]:
+    def _each(self, parts: Sequence[_Part]) -> Iterator[tuple[int, ShardResult]]:
         def job(n: int) -> ShardJob:
-            runs, left_out, again = jobs[n]
+            runs, left_out, again, held = parts[n]
             source: SampleFile | Shipped | None = self.source
             if source is None:
                 samples = [s for first, last in runs for s in self.samples.some(range(first, last))]
                 source = Shipped(self.samples.inputs, samples)
             return ShardJob(self.model, self.empty, self.ready, source, runs, left_out, again=again, held=held)
 
-        for n, result in self.engine.each(MEASURE_SHARD, len(jobs), job):
+        for n, result in self.engine.each(MEASURE_SHARD, len(parts), job):
             for position, span in result.reach.items():
                 self.samples.reach[position] = span.union(self.samples.reach.get(position, span))
             yield n, result
@@ -254,6 +263,22 @@ class _Entry:
                     values.take(t, int(found.runs.places(np.array([run]))[0]), some)
             seen.append(one)
         return tuple(seen)
+
+
+def _held(runs: Sequence[int]) -> list[_Part]:
+    """Samples that are held back, if there are any."""
+    return [_Part(Numbering.of(runs).stretches, again=True, held=True)] if runs else []
+
+
+def _digests(result: ShardResult) -> Array:
+    """Of all its samples, uint8 [runs, DIGEST_BYTES]."""
+    return np.frombuffer(result.digests, np.uint8).reshape(-1, DIGEST_BYTES)
+
+
+def _next_digests(done: Mapping[int, ShardResult], shards: Sequence[tuple[int, int]], first: int) -> Array | None:
+    """Digests of the shard that begins with a run; None where it is not measured yet."""
+    number = first // (shards[0][1] - shards[0][0])
+    return _digests(done[number]) if number in done else None
 
 
 def _first(taken: Iterable[tuple[int, Array]], count: int) -> Iterator[tuple[int, Array]]:
