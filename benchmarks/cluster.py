@@ -1,9 +1,10 @@
 """How calibration and many models scale over the workers of a Dask cluster on this machine.
 
-    python benchmarks/cluster.py [--samples 200000] [--models 24] [--workers 1 2 4] [--repeats 1]
+    python benchmarks/cluster.py [--samples 200000] [--models 24] [--workers 0 1 2 4] [--repeats 1]
 
 Starts a scheduler and workers of one thread each, as a user would, and prints wall seconds, samples or models per second, the
-ratio to one worker, and the bytes that go over the network. A row without workers is the plain command with one thread.
+ratio to one worker, and the bytes that go over the network. 0 workers: the plain command with one thread. Of several repeats,
+which go through the rows in turns, the least counts: a neighbour on the machine only adds.
 """
 
 from __future__ import annotations
@@ -63,21 +64,29 @@ def started(stack: ExitStack, workers: int, folder: Path) -> str:
     return address
 
 
-def timed(call: Callable[[], object], repeats: int) -> float:
-    """Wall seconds, the least of several."""
-    found = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        found.append(time.perf_counter() - start)
-    return min(found)
+def timed(call: Callable[[], object]) -> float:
+    """Wall seconds."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def measured(folder: Path, workers: int, models: int) -> tuple[float, float]:
+    """Seconds of a calibration, and of so many models, on so many workers; 0: here, by one thread."""
+    model, options = str(folder / "model.tflite"), {"samples": str(folder / "few.npy"), "threads": 1}
+    jobs = [Job("quantize", (model,), str(folder / f"{i}.tflite"), {**options, "seed": i}) for i in range(models)]
+    with ExitStack() as stack:
+        address = started(stack, workers, folder) if workers else None
+        data = folder / "samples.npy"
+        one = timed(lambda: fullint.calibrate(model, data, threads=1, scheduler=address, shared=address is not None))
+        return one, timed(lambda: fullint.run_jobs(jobs, 1 if address is None else None, force=True, scheduler=address))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--samples", type=int, default=200_000)
     parser.add_argument("--models", type=int, default=24)
-    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4])
+    parser.add_argument("--workers", type=int, nargs="*", default=[0, 1, 2, 4])
     parser.add_argument("--repeats", type=int, default=1)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -93,28 +102,19 @@ def main() -> None:
         del rows
         print(f"{os.cpu_count()} cores; {given.samples} samples of {data.stat().st_size / given.samples / 1000:.1f} kB\n")
         print("| workers | calibrate s | samples/s | x | models s | models/s | x |\n|---|---|---|---|---|---|---|")
-        first: tuple[float, float] | None = None
-        for workers in [0, *given.workers]:
-            with ExitStack() as stack:
-                address = started(stack, workers, folder) if workers else None
-
-                def calibrate(address: str | None = address) -> None:
-                    fullint.calibrate(model, data, threads=1, scheduler=address, shared=address is not None)
-
-                def models(address: str | None = address) -> None:
-                    options = {"samples": str(folder / "few.npy"), "threads": 1}
-                    some = [
-                        Job("quantize", (str(model),), str(folder / f"{i}.tflite"), {**options, "seed": i})
-                        for i in range(given.models)
-                    ]
-                    fullint.run_jobs(some, 1 if address is None else None, force=True, scheduler=address)
-
-                seconds = timed(calibrate, given.repeats), timed(models, given.repeats)
-                first = seconds if workers == given.workers[0] else first
-                ratios = [f"{a / b:.2f}" if workers and first else "" for a, b in zip(first or seconds, seconds, strict=True)]
-                cells = (f"{workers or 'none'}", f"{seconds[0]:.1f}", f"{given.samples / seconds[0]:.0f}", ratios[0])
-                more = (f"{seconds[1]:.1f}", f"{given.models / seconds[1]:.2f}", ratios[1])
-                print(f"| {' | '.join((*cells, *more))} |", flush=True)
+        turns: dict[int, list[tuple[float, float]]] = {workers: [] for workers in given.workers}
+        for _ in range(given.repeats):
+            for workers, seconds in turns.items():
+                seconds.append(measured(folder, workers, given.models))
+                print(f"{workers} workers: {seconds[-1][0]:.1f} s, {seconds[-1][1]:.1f} s", file=sys.stderr, flush=True)
+        least = {workers: tuple(map(min, zip(*seconds, strict=True))) for workers, seconds in turns.items()}
+        for workers, (calibrating, quantizing) in least.items():
+            ratios = (
+                [f"{a / b:.2f}" for a, b in zip(least[1], least[workers], strict=True)] if workers and 1 in least else ["", ""]
+            )
+            cells = (f"{workers or 'none'}", f"{calibrating:.1f}", f"{given.samples / calibrating:.0f}", ratios[0])
+            more = (f"{quantizing:.1f}", f"{given.models / quantizing:.2f}", ratios[1])
+            print(f"| {' | '.join((*cells, *more))} |")
         parcel = pack(Job("quantize", (str(model),), None, {"samples": str(folder / "few.npy")}))
         print(f"\nsent with a model: {len(pickle.dumps(parcel)) / 1e6:.2f} MB")
         print(f"largest process here: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")

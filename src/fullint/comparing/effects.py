@@ -18,10 +18,11 @@ from fullint.calibration.portions import bytes_of, portions
 from fullint.calibration.signatures import with_outputs
 from fullint.comparing.diagnosis import COUNTS_DB
 from fullint.comparing.groups import OperatorGroup
-from fullint.comparing.isolated import Isolated, isolated
+from fullint.comparing.isolated import isolated
 from fullint.comparing.operator_run import Bench, MatchedModels
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Array, Graph, Model, Tensor, twin
+from fullint.model.operators_alone import Isolated
 from fullint.ops.macs import total_macs
 from fullint.options import Progress
 from fullint.runtime.messages import Open, Run

@@ -1,40 +1,23 @@
 """Every group as it is alone: all groups side by side in one model, each with inputs of its own.
 
-    integer   x' --A--> a' --B--> b'        =>        x' --A--> a'      a' --B--> b'
+    integer   x' --A--> a' --B--> b'        =>        x' --A--> a'      a' --B--> b'      (`model.operators_alone`)
                                                           (inputs: x' and a', from the float model, quantized)
 
-The error of a group is then its own; nothing that came before it counts. Beside it, the float group is run on the same
-inputs after rounding, with its weights rounded: the error that no such integer group avoids. What is cut off of an input is the
-fault of the group that made it.
+The error of a group is then its own. Beside it, the float group is run on the same inputs after rounding, with its weights
+rounded: the error that no such integer group avoids. What is cut off of an input is the fault of the group that made it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fullint.comparing.groups import OperatorGroup
-from fullint.model.ir import Array, Graph, Model, Op, Tensor, constant, twin
-from fullint.model.subgraphs import below
+from fullint.model.ir import Array, Op, Tensor, constant, twin
+from fullint.model.operators_alone import Isolated, copied, joined
 from fullint.model.weights import PerAxis, PerTensor, WeightSpec
 from fullint.ops import ROWS
-
-
-@dataclass(frozen=True, eq=False)
-class Isolated:
-    """Groups side by side.
-
-    Attributes:
-        model: the model to run.
-        inputs: activations of the integer model that its inputs stand for, in order.
-        outputs: those that its outputs stand for.
-    """
-
-    model: Model
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
 
 
 def isolated(groups: Sequence[OperatorGroup], version: int) -> Isolated:
@@ -44,9 +27,9 @@ def isolated(groups: Sequence[OperatorGroup], version: int) -> Isolated:
     results: dict[Tensor, Tensor] = {}
     for group in groups:
         made = {t: given.setdefault(t, twin(t)) for t in group.takes}
-        ops += [_copied(op, made, {}) for op in group.ops]
+        ops += [copied(op, made, {}) for op in group.ops]
         results |= {t: made[t] for t in group.gives}
-    return _joined(given, ops, results, version)
+    return joined(given, ops, results, version)
 
 
 def rounded(groups: Sequence[OperatorGroup], exact: Mapping[Tensor, Tensor], version: int) -> Isolated:
@@ -61,23 +44,9 @@ def rounded(groups: Sequence[OperatorGroup], exact: Mapping[Tensor, Tensor], ver
             made[exact[t]] = own
         maker = weighted(group.ops)
         weights = constant_weights(maker) if maker is not None else None
-        ops += [_copied(op, made, _rounded_weights(op, weights)) for op in group.exact]
+        ops += [copied(op, made, _rounded_weights(op, weights)) for op in group.exact]
         results |= {t: made[exact[t]] for t in group.gives}
-    return _joined(given, ops, results, version)
-
-
-def _joined(given: Mapping[Tensor, Tensor], ops: list[Op], results: Mapping[Tensor, Tensor], version: int) -> Isolated:
-    graph = Graph("isolated", [], [*given.values()], [*results.values()], ops)
-    graph.sync_tensors()
-    return Isolated(Model(below(graph), version=version), tuple(given), tuple(results))
-
-
-def _copied(op: Op, made: dict[Tensor, Tensor], instead: Mapping[Tensor, Tensor]) -> Op:
-    """An operator that reads and makes tensors of its own; what it makes is added to `made`."""
-    inputs = [None if t is None else made.get(t, instead.get(t, t)) for t in op.inputs]
-    outputs = [twin(t) for t in op.outputs]
-    made.update(zip(op.outputs, outputs, strict=True))
-    return replace(op, inputs=inputs, outputs=outputs, options={**op.options})
+    return joined(given, ops, results, version)
 
 
 def weighted(ops: Sequence[Op]) -> Op | None:

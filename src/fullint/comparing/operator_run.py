@@ -22,12 +22,13 @@ from fullint.calibration.signatures import with_outputs
 from fullint.comparing.channel_factors import Factors
 from fullint.comparing.figures import Codes, Sums
 from fullint.comparing.groups import OperatorGroup
-from fullint.comparing.isolated import Isolated, isolated, rounded
+from fullint.comparing.isolated import isolated, rounded
 from fullint.comparing.matching import Matching
 from fullint.comparing.output_runs import MODELS
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import NUMPY_TYPES, Array, Model, Op, Quant, Tensor, Uses
 from fullint.model.numerics import RANGES, quantize, representable
+from fullint.model.operators_alone import Isolated
 from fullint.ops import ROWS, traits_of
 from fullint.ops.base import plain_scale
 from fullint.ops.make import CLAMPS

@@ -3,8 +3,8 @@
     SQNR = 10 log10( sum ref^2 / sum (ref - out)^2 )  dB      over all samples together, per output
 
 The float model and the result run in child processes. XNNPACK runs all held-back samples; the other kernel sets are slow
-and run as many as the model's multiply-accumulates allow. Where a kernel set lacks an operator or is known to compute one
-wrong, the op table and the certificate say so.
+and run as many as the model's multiply-accumulates allow; of a large model, one operator of each form (`kernel_forms`). Where a
+kernel set lacks an operator or is known to compute one wrong, the op table and the certificate say so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fullint.errors import RuntimeFailure, SamplesError, VerificationError
-from fullint.model.ir import Array, Model, Tensor
+from fullint.model.ir import Array, Model, Op, Tensor
 from fullint.ops import KERNEL_SETS
 from fullint.ops.control_flow import BODY
 from fullint.ops.macs import total_macs
@@ -28,19 +28,19 @@ from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.answers import Answers
 from fullint.verification.contract import contract_problems
 from fullint.verification.judged_parts import JudgedOutput
+from fullint.verification.kernel_forms import WHOLE_MACS, Forms, forms_of, stands_alone
 from fullint.verification.kernel_outputs import count_far, integer_inputs, largest_steps, real
 from fullint.verification.kernel_verdicts import SLOW, KernelTrials, Trial, kernel_sets
 from fullint.verification.metrics import Score, known_to, mean_sqnr, worse_than
 from fullint.verification.output_parts import OutputParts
-from fullint.verification.paired_runs import BEGUN, ExactOutputs, PairedRuns
+from fullint.verification.paired_runs import BEGUN, THREADS, ExactOutputs, PairedRuns
 from fullint.verification.qualities import mean_interval, quality
 from fullint.verification.report import Certificate
 from fullint.verification.slow_kernels import SlowKernels
 
-SLOW_SET_MACS = 150_000_000
 SLOW_SET_SAMPLES = 4
-FIRST_SAMPLES, THREADS = 8, 2
-"""The reference kernels do about a giga-MAC per second; one sample is always run."""
+"""Most samples for the slow kernels, as long as `WHOLE_MACS` allow them: they do about a giga-MAC per second."""
+FIRST_SAMPLES = 8
 ENOUGH = 24
 """Samples from which on parts of outputs, and answers, are judged on those held back alone."""
 LEAST_SAMPLES, LEAST_VALUES, NEAR_DB = 4, 200, 1.5
@@ -108,9 +108,10 @@ def certify(
         VerificationError: a rule of the contract is broken, or a kernel set disagrees for no known reason.
         RuntimeFailure: the original does not run.
     """
-    with model_file(data) as path:
+    with contextlib.ExitStack() as files:
+        path = files.enter_context(model_file(data))
         run = _Run(original, given, path, result, worker, other, parts, slow=slow, known=known)
-        run.start(held)
+        run.start(held, files)
         problems = list(contract_problems(result, float_io, kept or {})) if check else []  # while the slow kernels run
         if problems:
             raise VerificationError(problems)
@@ -176,8 +177,9 @@ class _Run:
         self.judged = [JudgedOutput(p) for p in parts]
         self.answers = [Answers.of(t) for t in result.main.outputs]
         self.alone: list[Score] = []
+        self.forms: Forms | None = None
 
-    def start(self, held: Iterable[Sequence[Array]]) -> None:
+    def start(self, held: Iterable[Sequence[Array]], files: contextlib.ExitStack) -> None:
         """Start the slow kernels on a few of the samples that judge.
 
         worker     float model, then XNNPACK on the first samples     float model on the rest, and on more (`judge_also`)
@@ -192,8 +194,18 @@ class _Run:
         self.shapes = [a.shape for a in self.beginning[0]]
         self.pairs = PairedRuns(self.original, self.path, self.worker, self.other, self.shapes, self._inputs, self.known)
         self.ready = [self._inputs(sample) for sample in self.beginning]
-        count = max(1, min(SLOW_SET_SAMPLES, SLOW_SET_MACS // self.macs))
-        self.slow_kernels = SlowKernels(self.slow, self.other, self.path, self.ready[:count])
+        count = max(1, min(SLOW_SET_SAMPLES, WHOLE_MACS // self.macs))
+        path, ready = self.path, self.ready[:count]
+        if self.slow and (alone := stands_alone(self.result)):
+            self.forms = self._formed(alone)
+            path, ready = files.enter_context(model_file(self.forms.alone.model)), [self.forms.given]
+        self.slow_kernels = SlowKernels(self.slow, self.other, path, ready)
+
+    def _formed(self, alone: Sequence[Op]) -> Forms:
+        try:
+            return forms_of(self.other, self.result, alone, self.ready[0])
+        except RuntimeFailure as e:
+            raise VerificationError([f"XNNPACK: {e}"]) from e
 
     def compare(self, also: Sequence[Sequence[Array]] = ()) -> None:
         """Run everything on the samples that judge, keeping both child processes busy."""
@@ -237,6 +249,9 @@ class _Run:
         for reference, result in zip(references, results, strict=True):
             self._add(self.trials["xnnpack"], reference, result)
         for name, outputs in slow.items():
+            if self.forms is not None:
+                self.trials[name].forms = [trial for output in outputs for trial in self.forms.compare(output)]
+                continue
             for reference, result, output in zip(references, results, outputs, strict=False):
                 self._add(self.trials[name], reference, output)
                 self.trials[name].steps = max(self.trials[name].steps, largest_steps(result, output))

@@ -33,6 +33,7 @@ def join_certificates(certificates: Sequence[Certificate]) -> Certificate:
 
 
 def _joined_set(sets: Sequence[KernelSet]) -> KernelSet:
+    alone = [s.operators for s in sets if s.operators is not None]
     steps = [s.disagreement_steps for s in sets if s.disagreement_steps is not None]
     return KernelSet(
         sets[0].name,
@@ -41,4 +42,5 @@ def _joined_set(sets: Sequence[KernelSet]) -> KernelSet:
         joined_quality(s.sqnr_db for s in sets),
         max(steps, default=None),
         tuple(dict.fromkeys(f for s in sets for f in s.facts)),
+        sum(alone) if alone else None,
     )

@@ -2,8 +2,9 @@
 
     wrong = SQNR < 10 dB  and  6 dB below XNNPACK's  and  more than a tenth of its values more than `FAR_STEPS` from XNNPACK's
 
-Where a kernel set is known to lack an operator or to compute one wrong, by the op table, that is said; what nothing explains
-is an error.
+A large network's operators run by themselves there (`kernel_forms`), on what XNNPACK computed; the bounds are the same, XNNPACK's
+outputs being exact then. Where a kernel set is known to lack an operator or to compute one wrong, by the op table, that is said;
+what nothing explains is an error.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from fullint.model.ir import Array, Model
 from fullint.ops import KERNEL_SETS
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess
+from fullint.verification.kernel_forms import FormTrial
 from fullint.verification.kernel_outputs import FAR_STEPS
 from fullint.verification.kernels_apart import known_faults, parting
 from fullint.verification.metrics import Score, mean_sqnr
@@ -43,6 +45,8 @@ class Trial:
     values: int = 0
     far: int = 0
     """Number of values that differ from XNNPACK's by more than `FAR_STEPS` steps, out of `values` compared."""
+    forms: Sequence[FormTrial] = ()
+    """Operators that ran by themselves, where the network did not run as a whole."""
 
     @property
     def sqnr(self) -> float | None:
@@ -96,6 +100,8 @@ def _verdict(tried: KernelTrials, name: str) -> KernelSet:
             absent = [f"the given model does not run there either: {failure}"]
             facts = tuple(absent)
         return KernelSet(name, "absent" if absent else "faulty", facts=facts)
+    if trial.forms:
+        return _of_forms(trial, facts, known=bool(wrong))
     base = mean_sqnr(tried.trials["xnnpack"].scores)
     own = trial.sqnr if trial.sqnr is not None else math.inf
     apart = own < UNEVEN_DB and trial.steps > FAR_STEPS and _apart(tried, name)
@@ -105,6 +111,23 @@ def _verdict(tried: KernelTrials, name: str) -> KernelSet:
     facts = (*facts, text) if apart and not wrong else facts
     status = "faulty" if apart and wrong else "ran"
     return KernelSet(name, status, trial.samples, trial.sqnr, trial.steps, facts)
+
+
+def _of_forms(trial: Trial, facts: Sequence[str], *, known: bool) -> KernelSet:
+    """The verdict where operators ran by themselves.
+
+    Args:
+        trial: of the kernel set.
+        facts: what is known of its kernels.
+        known: whether one of them is known to be wrong.
+    """
+    wrong = [str(f) for f in trial.forms if f.sqnr_db < WRONG_DB and f.far > FAR_SHARE]
+    apart = [str(f) for f in trial.forms if f.sqnr_db < UNEVEN_DB and f.steps > FAR_STEPS]
+    if wrong and not known:
+        raise VerificationError([f"the {trial.name} kernels, given the same inputs as XNNPACK's: {text}" for text in wrong])
+    steps = max(f.steps for f in trial.forms)
+    told = (*facts, *(() if known else apart))
+    return KernelSet(trial.name, "faulty" if wrong else "ran", 1, None, steps, told, len(trial.forms))
 
 
 def _parting(tried: KernelTrials, name: str) -> str:

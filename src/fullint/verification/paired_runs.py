@@ -19,7 +19,7 @@ from fullint.model.ir import Array
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess
 
-AHEAD = 2
+AHEAD, THREADS = 2, 2
 BEGUN = 24
 """Most samples that the float model is begun on: their outputs wait in the process."""
 
@@ -136,7 +136,7 @@ class PairedRuns:
     def _run_original(self, sample: Sequence[Array]) -> None:
         if not self.open["original"]:
             self.open["original"] = True
-            self.worker.call(Open(self.original, "xnnpack", 1, self.shapes))
+            self.worker.call(Open(self.original, "xnnpack", THREADS, self.shapes))
         self.worker.send(Run(list(sample)))
 
     def _run_result(self, sample: Sequence[Array], known: list[Array] | None) -> None:

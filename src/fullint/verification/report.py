@@ -18,6 +18,8 @@ class KernelSet:
         disagreement_steps: largest difference from XNNPACK's outputs, in output steps; of a target, from the reference
             kernels' outputs.
         facts: what is known about its kernels for the operators of this model.
+        operators: how many operators it ran by themselves, one of each form, on what XNNPACK computed before them, since the
+            whole network is large; None where it ran as a whole. `disagreement_steps` is of their outputs then.
     """
 
     name: str
@@ -26,6 +28,7 @@ class KernelSet:
     sqnr_db: float | None = None
     disagreement_steps: int | None = None
     facts: tuple[str, ...] = ()
+    operators: int | None = None
 
 
 @dataclass(frozen=True)

@@ -61,4 +61,7 @@ def _of_kernels(k: KernelSet) -> str:
         return "; ".join(k.facts)
     beside = {"xnnpack": "", "builtin": "XNNPACK", "reference": "XNNPACK"}.get(k.name, "the reference kernels")
     apart = f", at most {many(k.disagreement_steps or 0, 'step')} from {beside}" if beside else ""
-    return many(k.samples, "sample") + apart
+    ran = many(k.samples, "sample")
+    if k.operators is not None:
+        ran += f", {many(k.operators, 'operator')} by themselves, one of each form"
+    return ran + apart
