@@ -4,7 +4,8 @@
 
 Starts a scheduler and workers of one thread each, as a user would, and prints wall seconds, samples or models per second, the
 ratio to one worker, and the bytes that go over the network. 0 workers: the plain command with one thread. Of several repeats,
-which go through the rows in turns, the least counts: a neighbour on the machine only adds.
+which go through the rows in turns, the least counts: a neighbour on the machine only adds. The last lines have what the machine
+gives by itself: the throughput of plain Python in as many processes as there are cores, over that of one, in the same turns.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ import fullint
 from fullint.fleets.jobs import Job
 from fullint.fleets.parcels import pack
 from fullint.ops.builder import Builder
+
+LOOP = "x = 0\nfor i in range(40_000_000): x += i * i % 7"
 
 
 def network() -> bytes:
@@ -56,7 +59,12 @@ def started(stack: ExitStack, workers: int, folder: Path) -> str:
             time.sleep(0.05)
         return found[1]
 
-    stack.callback(lambda: [(p.kill(), p.wait()) for p in processes])
+    def end() -> None:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+    stack.callback(end)
     address = said(start("scheduler", "--host", "127.0.0.1", "--port", "0"), r"Scheduler at:\s+(tcp://\S+)")
     logs = [start("worker", address, "--nthreads", "1", "--memory-limit", "0", "--no-nanny") for _ in range(workers)]
     for log in logs:
@@ -69,6 +77,17 @@ def timed(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
+
+
+def machine() -> tuple[float, float]:
+    """Seconds of a loop in one process, and in as many at once as there are cores."""
+
+    def run(count: int) -> None:
+        loops = [subprocess.Popen([sys.executable, "-c", LOOP]) for _ in range(count)]
+        for loop in loops:
+            loop.wait()
+
+    return timed(lambda: run(1)), timed(lambda: run(os.cpu_count() or 1))
 
 
 def measured(folder: Path, workers: int, models: int) -> tuple[float, float]:
@@ -103,7 +122,10 @@ def main() -> None:
         print(f"{os.cpu_count()} cores; {given.samples} samples of {data.stat().st_size / given.samples / 1000:.1f} kB\n")
         print("| workers | calibrate s | samples/s | x | models s | models/s | x |\n|---|---|---|---|---|---|---|")
         turns: dict[int, list[tuple[float, float]]] = {workers: [] for workers in given.workers}
+        loops = []
         for _ in range(given.repeats):
+            loops.append(machine())
+            print(f"the machine: {loops[-1][0]:.1f} s, {loops[-1][1]:.1f} s", file=sys.stderr, flush=True)
             for workers, seconds in turns.items():
                 seconds.append(measured(folder, workers, given.models))
                 print(f"{workers} workers: {seconds[-1][0]:.1f} s, {seconds[-1][1]:.1f} s", file=sys.stderr, flush=True)
@@ -115,6 +137,8 @@ def main() -> None:
             cells = (f"{workers or 'none'}", f"{calibrating:.1f}", f"{given.samples / calibrating:.0f}", ratios[0])
             more = (f"{quantizing:.1f}", f"{given.models / quantizing:.2f}", ratios[1])
             print(f"| {' | '.join((*cells, *more))} |")
+        one, all_cores = map(min, zip(*loops, strict=True))
+        print(f"\nthe machine: {(os.cpu_count() or 1) * one / all_cores:.2f} times one process of plain Python on all cores")
         parcel = pack(Job("quantize", (str(model),), None, {"samples": str(folder / "few.npy")}))
         print(f"\nsent with a model: {len(pickle.dumps(parcel)) / 1e6:.2f} MB")
         print(f"largest process here: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
