@@ -22,6 +22,7 @@ from fullint.ops.macs import macs, total_macs
 from fullint.runtime.messages import Open, Run
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.kernel_outputs import count_far, largest_steps, real
+from fullint.verification.kernels_apart import in_words
 from fullint.verification.metrics import decibels
 
 WHOLE_MACS = 150_000_000
@@ -57,10 +58,9 @@ class Forms:
         """
         found = dict(zip(self.alone.outputs, outputs, strict=True))
         for op in self.ops:
-            pairs = [(self.values[t], found[t]) for t in op.outputs]
-            one, other = [a for a, _ in pairs], [b for _, b in pairs]
-            exact = [real(self.values[t], t).astype(np.float64) for t in op.outputs]
-            errors = [real(found[t], t).astype(np.float64) - x for t, x in zip(op.outputs, exact, strict=True)]
+            one, other = [self.values[t] for t in op.outputs], [found[t] for t in op.outputs]
+            exact = [real(a, t).astype(np.float64) for t, a in zip(op.outputs, one, strict=True)]
+            errors = [real(b, t).astype(np.float64) - x for t, b, x in zip(op.outputs, other, exact, strict=True)]
             size = max(sum(a.size for a in one), 1)
             sqnr = decibels(sum(float((x * x).sum()) for x in exact), sum(float((e * e).sum()) for e in errors))
             yield FormTrial(op, largest_steps(one, other), count_far(one, other) / size, sqnr)
@@ -83,8 +83,7 @@ class FormTrial:
     sqnr_db: float
 
     def __str__(self) -> str:
-        named = f'{self.op.kind} "{self.op.output_name}"' + (f", op {self.op.origin}" if self.op.origin >= 0 else "")
-        return f"{named}: {self.sqnr_db:.1f} dB from XNNPACK's outputs, up to {self.steps} steps"
+        return f"{in_words(self.op)}: {self.sqnr_db:.1f} dB from XNNPACK's outputs, up to {self.steps} steps"
 
 
 def stands_alone(model: Model) -> list[Op]:
@@ -95,9 +94,9 @@ def stands_alone(model: Model) -> list[Op]:
     for op in model.main.ops:
         if any(True for _ in op.subgraphs()) or all(t is None or t.is_constant for t in op.inputs):
             return []
-        best = found.setdefault(_form(op), op)
-        if _work(op) < _work(best):
-            found[_form(op)] = op
+        form = _form(op)
+        if form not in found or _work(op) < _work(found[form]):
+            found[form] = op
     chosen = {*found.values()}
     return [op for op in model.main.ops if op in chosen]
 

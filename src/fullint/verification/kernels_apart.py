@@ -48,8 +48,12 @@ class Parting:
 
     def __str__(self) -> str:
         what = "the variance of a normalization, " if self.variance else ""
-        named = f'{self.op.kind} "{self.op.output_name}"' + (f", op {self.op.origin}" if self.op.origin >= 0 else "")
-        return f'they part at {named}: {self.steps} steps, of {self.given} in {what}"{self.of.name}"'
+        return f'they part at {in_words(self.op)}: {self.steps} steps, of {self.given} in {what}"{self.of.name}"'
+
+
+def in_words(op: Op) -> str:
+    """An operator in a message, with its index in the given file where it comes from there."""
+    return f'{op.kind} "{op.output_name}"' + (f", op {op.origin}" if op.origin >= 0 else "")
 
 
 def parting(worker: WorkerProcess, model: Model, kernels: Sequence[str], sample: Sequence[Array]) -> Parting | None:
