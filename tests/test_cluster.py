@@ -445,6 +445,7 @@ def test_trials_of_the_best_effort_are_made_there(four: str) -> None:
 def test_trials_end_where_the_scheduler_does(own: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is there by then is kept."""
     monkeypatch.setattr(connection, "AWAY_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 1.0)
     own.more(1)
 
     def progress(stage: str, number: int, total: int | None) -> None:

@@ -23,6 +23,8 @@ from fullint.errors import FullintError, RuntimeFailure, UsageError
 CONNECT_SECONDS = 10.0
 AWAY_SECONDS = 40.0
 """How long a scheduler may be away, or without workers, before it is given up."""
+ANSWER_SECONDS = 5.0
+"""How long it may take to tell of its workers."""
 POLL_SECONDS = 0.02
 TRIES = 3
 """Of a task that a scheduler has lost."""
@@ -43,6 +45,7 @@ class Cluster:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._client: Any = None
+        self._threads = 1
 
     def __enter__(self) -> Cluster:
         self._client = self._connected(CONNECT_SECONDS)
@@ -56,8 +59,10 @@ class Cluster:
 
     @property
     def threads(self) -> int:
-        """Tasks that the workers do at the same time."""
-        return max(sum(int(w["nthreads"]) for w in self._workers().values()), 1)
+        """Tasks that the workers do at the same time; as last told, where the scheduler tells nothing."""
+        told = sum(int(w["nthreads"]) for w in self._workers().values())
+        self._threads = told or self._threads
+        return self._threads
 
     def require_readable(self, paths: Sequence[str]) -> None:
         """Raise UsageError where a worker cannot read a path; it names both."""
@@ -186,12 +191,13 @@ class Cluster:
         raise RuntimeFailure("ended")
 
     def _workers(self) -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = self._client.scheduler_info(n_workers=-1)
-        except TypeError:  # an older release tells all
-            found = self._client.scheduler_info()
-        workers: dict[str, Any] = found.get("workers", {})  # nothing of a scheduler that is gone
-        return workers
+        """What the scheduler tells of its workers, by address; nothing where it does not answer soon."""
+        asked: Future[Any] = Future()
+        threading.Thread(target=_ask_for_workers, args=(self._client, asked), daemon=True).start()
+        with suppress(Exception):
+            found: dict[str, Any] = asked.result(ANSWER_SECONDS).get("workers", {})
+            return found
+        return {}
 
     def _everywhere(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         """What each worker answers, by its address."""
@@ -210,6 +216,18 @@ class Cluster:
                 raise UsageError(
                     f"worker {address} has {differs}; install the same releases on all, so that results are the same"
                 )
+
+
+def _ask_for_workers(client: Any, asked: Future[Any]) -> None:
+    """Ask a scheduler for its workers. The client waits for one that is gone, for ten seconds or more: nobody has to."""
+    try:
+        try:
+            told = client.scheduler_info(n_workers=-1)
+        except TypeError:  # an older release tells all
+            told = client.scheduler_info()
+        asked.set_result(told)
+    except Exception as e:
+        asked.set_exception(e)
 
 
 class _Lost(Exception):

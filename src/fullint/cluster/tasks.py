@@ -15,11 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fullint import errors
+from fullint.cluster.children import NoAnswer, of_this_worker
 from fullint.errors import FullintError, RuntimeFailure, UsageError, message_of
-from fullint.runtime.spawn import start
-
-_CHILD = "fullint.cluster.child"
-LAST_LINES = 2
 
 
 class Failure(NamedTuple):
@@ -81,25 +78,10 @@ def _answer(function: str, payload: bytes, versions: Mapping[str, str]) -> bytes
     differs = difference(versions, versions_here())
     if differs:
         return pickle.dumps(Failure.of(UsageError(f"a worker has {differs}")))
-    child = start(_CHILD, [function])
-    process = child.process
-    assert process.stdin is not None and process.stdout is not None
-    found, size = b"", -1
     try:
-        process.stdin.write(len(payload).to_bytes(8, "big"))
-        process.stdin.write(payload)
-        process.stdin.flush()
-        size = int.from_bytes(process.stdout.read(8), "big")
-        found = process.stdout.read(size)
-    except OSError:  # it has ended
-        size = -1
-    try:
-        if not found or len(found) != size:
-            said = ": ".join([f"the process that did it ended ({child.cause()})", *child.last_words(LAST_LINES)])
-            return pickle.dumps(Failure.of(RuntimeFailure(said)))
-        return found
-    finally:
-        child.end()
+        return of_this_worker().answer(function, payload)
+    except NoAnswer as e:
+        return pickle.dumps(Failure.of(RuntimeFailure(str(e))))
 
 
 def answered(answer: bytes) -> Any:
