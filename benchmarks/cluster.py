@@ -3,9 +3,10 @@
     python benchmarks/cluster.py [--samples 200000] [--models 24] [--workers 0 1 2 4] [--repeats 1]
 
 Starts a scheduler and workers of one thread each, as a user would, and prints wall seconds, samples or models per second, the
-ratio to one worker, and the bytes that go over the network. 0 workers: the plain command with one thread. Of several repeats,
-which go through the rows in turns, the least counts: a neighbour on the machine only adds. The last lines have what the machine
-gives by itself: the throughput of plain Python in as many processes as there are cores, over that of one, in the same turns.
+ratio to one worker, and the bytes that go over the network. 0 workers: the plain command with one thread. Repeats go through the
+rows in turns: the seconds are the least, as a neighbour on the machine only adds, and a ratio is the median of the turns' own, as
+the least of one row can be from an hour in which the machine was faster. The last lines have what the machine gives by itself: the
+throughput of plain Python in as many processes as there are cores, over that of one, in the same turns.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import os
 import pickle
 import re
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -101,6 +103,11 @@ def measured(folder: Path, workers: int, models: int) -> tuple[float, float]:
         return one, timed(lambda: fullint.run_jobs(jobs, 1 if address is None else None, force=True, scheduler=address))
 
 
+def ratios_of(ones: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]) -> list[float]:
+    """How many times faster the others were: the median of the turns, for each of the two figures."""
+    return [statistics.median(ones[n][i] / other[i] for n, other in enumerate(others)) for i in range(2)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--samples", type=int, default=200_000)
@@ -131,14 +138,12 @@ def main() -> None:
                 print(f"{workers} workers: {seconds[-1][0]:.1f} s, {seconds[-1][1]:.1f} s", file=sys.stderr, flush=True)
         least = {workers: tuple(map(min, zip(*seconds, strict=True))) for workers, seconds in turns.items()}
         for workers, (calibrating, quantizing) in least.items():
-            ratios = (
-                [f"{a / b:.2f}" for a, b in zip(least[1], least[workers], strict=True)] if workers and 1 in least else ["", ""]
-            )
+            ratios = [f"{r:.2f}" for r in ratios_of(turns[1], turns[workers])] if workers and 1 in turns else ["", ""]
             cells = (f"{workers or 'none'}", f"{calibrating:.1f}", f"{given.samples / calibrating:.0f}", ratios[0])
             more = (f"{quantizing:.1f}", f"{given.models / quantizing:.2f}", ratios[1])
             print(f"| {' | '.join((*cells, *more))} |")
-        one, all_cores = map(min, zip(*loops, strict=True))
-        print(f"\nthe machine: {(os.cpu_count() or 1) * one / all_cores:.2f} times one process of plain Python on all cores")
+        gain = statistics.median((os.cpu_count() or 1) * one / all_cores for one, all_cores in loops)
+        print(f"\nthe machine: {gain:.2f} times one process of plain Python on all cores")
         parcel = pack(Job("quantize", (str(model),), None, {"samples": str(folder / "few.npy")}))
         print(f"\nsent with a model: {len(pickle.dumps(parcel)) / 1e6:.2f} MB")
         print(f"largest process here: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
