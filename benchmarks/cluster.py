@@ -5,8 +5,8 @@
 Starts a scheduler and workers of one thread each, as a user would, and prints wall seconds, samples or models per second, the
 ratio to one worker, and the bytes that go over the network. 0 workers: the plain command with one thread. Repeats go through the
 rows in turns: the seconds are the least, as a neighbour on the machine only adds, and a ratio is the median of the turns' own, as
-the least of one row can be from an hour in which the machine was faster. The last lines have what the machine gives by itself: the
-throughput of plain Python in as many processes as there are cores, over that of one, in the same turns.
+the least of one row can be from a minute in which the machine was faster. The last lines have what the machine gives by itself:
+the throughput of plain Python in as many processes as there are cores, over that of one, in the same turns.
 """
 
 from __future__ import annotations

@@ -17,8 +17,6 @@ _CHILD = "fullint.cluster.child"
 AGAIN, LAST = b"a", b"l"
 """How an answer begins: whether its child serves again."""
 IDLE_SECONDS = 10.0
-LAST_LINES = 2
-"""Of what a child that has crashed said."""
 
 
 class NoAnswer(Exception):
@@ -55,9 +53,9 @@ class Children:
         child = self._taken() or start(_CHILD, ())
         found, again = _asked(child, function, payload)
         if found is None:
-            said = ": ".join([f"the process that did it ended ({child.cause()})", *child.last_words(LAST_LINES)])
+            said = child.account()
             child.end()
-            raise NoAnswer(said)
+            raise NoAnswer(f"the process that did it {said}")
         if not (again and self._put_by(child)):
             child.end()
         return found

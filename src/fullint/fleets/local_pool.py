@@ -21,8 +21,6 @@ from fullint.fleets.outcome import JobOutcome
 from fullint.runtime.spawn import Child, start
 
 CHILD = "fullint.fleets.child"
-LAST_WORDS = 400
-"""Characters of what a crashed process has said last."""
 
 
 def outcomes(
@@ -103,7 +101,7 @@ class _Slot:
             line = b""
         if line.endswith(b"\n"):
             return JobOutcome.of_plain(json.loads(line))
-        message = ": ".join([f"its process ended ({child.cause()})", *(w[:LAST_WORDS] for w in child.last_words(1))])
+        message = f"its process {child.account()}"
         self._stop()
         return JobOutcome(job.models, job.output, "crashed", 2, round(time.perf_counter() - begun, 3), {}, message)
 

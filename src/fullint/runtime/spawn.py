@@ -41,7 +41,8 @@ _BOOT = "import sys; sys.path[:] = filter(None, sys.path); from {} import main; 
 """The current folder is removed from the path, so that a user's file with the name of a module is not imported."""
 _NOISE = ("INFO:", "WARNING:", "W0000", "I0000", "VERBOSE:")
 """How lines begin that LiteRT writes in any run."""
-_LAST_BYTES = 4000
+_LAST_BYTES, _LAST_LINES, _LONGEST_LINE = 4000, 2, 400
+"""Of what a process that has crashed said."""
 
 
 class Child(NamedTuple):
@@ -54,12 +55,16 @@ class Child(NamedTuple):
         """The last lines that it has said."""
         self.log.seek(0)
         lines = self.log.read()[-_LAST_BYTES:].decode(errors="replace").splitlines()
-        return [line.strip() for line in lines if line.strip() and not line.startswith(_NOISE)][-most:]
+        return [line.strip()[:_LONGEST_LINE] for line in lines if line.strip() and not line.startswith(_NOISE)][-most:]
 
     def cause(self) -> str:
         """How it ended, in words; it is waited for."""
         code = self.process.wait()
         return signal.strsignal(-code) or f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def account(self) -> str:
+        """That it ended, how, and the last that it has said; it is waited for."""
+        return ": ".join([f"ended ({self.cause()})", *self.last_words(_LAST_LINES)])
 
     def end(self) -> None:
         """End it, and forget what it said."""
