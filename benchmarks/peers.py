@@ -15,8 +15,8 @@ threads: no tool that calibrates on them can be faster. Printed per network and 
     memory    resident memory of all processes together at its peak (what they share counts once), against the limit's + the model
     latency   of the results on XNNPACK, against TensorFlow's: interleaved runs, median of the pairwise ratios
 
-A second table says where the wall seconds of `fast` go, of the run with the median time: what is outside of all stages (Python's
-start, imports, ending), and each stage; and what the goal leaves for them.
+A second table says where the wall seconds of both efforts go, of the run with the median time: what is outside of all stages
+(Python's start, imports, ending), and each stage; and, for `fast`, what the goal leaves for them.
 
 Without FULLINT_CORPUS there are no peers, and the network is a made one, shaped like a MobileNet.
 
@@ -47,6 +47,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+EFFORTS = ("fast", "balanced")
 NETWORKS = ("mobilenet_v2", "efficientnet_b0", "resnet50", "mobilenet_v3s")
 OURS = """
 import sys, fullint
@@ -142,7 +143,7 @@ def cost_of(command: list[str], more: Mapping[str, str] | None = None) -> Cost:
 def accepted_losses(ours: list[str]) -> list[str]:
     """Options that accept what cannot be kept of random weights: class scores that hardly move."""
     accepted: list[str] = []
-    for effort in ("fast", "balanced"):
+    for effort in EFFORTS:
         command = [*ours, "--effort", effort, *accepted, "--json"]
         lost = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout).get("lost", [])
         accepted += [word for part in lost for word in ("--allow-lost", part)]
@@ -166,8 +167,8 @@ def made_network() -> bytes:
 
 def compare(
     network: Path, samples: Path, peers: Mapping[str, list[str]], out: Path, repeats: int
-) -> tuple[dict[str, float], dict[str, float]]:
-    """One network and one set of samples: medians, and where the time of a run goes.
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """One network and one set of samples: medians, and where the time of a run with each effort goes.
 
     Args:
         network: a float model.
@@ -179,7 +180,8 @@ def compare(
     data = [str(network), str(samples)]
     ours = [sys.executable, "-m", "fullint", "quantize", data[0], "-c", data[1], "-o", str(out / "ours.tflite"), "--force"]
     ours += accepted_losses(ours)
-    commands = {"limit": [sys.executable, "-c", LIMIT, *data], "fast": [*ours, "--effort", "fast", "--json"], "balanced": ours}
+    commands = {"limit": [sys.executable, "-c", LIMIT, *data]}
+    commands |= {effort: [*ours, "--effort", effort, "--json"] for effort in EFFORTS}
     commands |= {name: [*words, *data, str(out / f"{name}.tflite")] for name, words in peers.items()}
     rows = [{name: cost_of(command) for name, command in commands.items()} for _ in range(repeats + 1)][1:]
 
@@ -201,14 +203,16 @@ def compare(
         found[f"balanced/{name}"] = median(lambda r, name=name: r["balanced"].wall / r[name].wall)
     if "tf" in peers:
         found["latency/tf"] = beside(out / "ours.tflite", out / "tf.tflite")
-    middle = sorted(rows, key=lambda r: r["fast"].wall)[len(rows) // 2]
-    return found, stages(middle["fast"], 1.25 * middle["limit"].wall + 0.25)
+    middle = {effort: sorted(rows, key=lambda r, e=effort: r[e].wall)[len(rows) // 2] for effort in EFFORTS}
+    profiles = {effort: stages(row[effort]) for effort, row in middle.items()}
+    profiles["fast"] = {"goal": 1.25 * middle["fast"]["limit"].wall + 0.25, **profiles["fast"]}
+    return found, profiles
 
 
-def stages(run: Cost, goal: float) -> dict[str, float]:
-    """Wall seconds of a run, by stage of the command, beside the goal for all."""
+def stages(run: Cost) -> dict[str, float]:
+    """Wall seconds of a run, all and by stage of the command."""
     spent = json.loads(run.said)["seconds"]
-    return {"goal s": goal, "fast s": run.wall, "outside": run.wall - sum(spent.values()), **spent}
+    return {"all": run.wall, "outside": run.wall - sum(spent.values()), **spent}
 
 
 def beside(one: Path, other: Path) -> float:
@@ -328,7 +332,8 @@ def main() -> None:
             np.savez(samples, x=np.random.default_rng(0).normal(size=(count, 224, 224, 3)).astype(np.float32))
             for name in arguments.models or networks:
                 what = f"{name}, {count} samples"
-                row, profiles[what] = compare(networks[name], samples, peers, Path(folder), arguments.repeats)
+                row, each = compare(networks[name], samples, peers, Path(folder), arguments.repeats)
+                profiles |= {f"{what}, {effort}": profile for effort, profile in each.items()}
                 if not rows:
                     print("| network | samples | " + " | ".join(row) + " |\n|" + "---|" * (len(row) + 2))
                 rows[what] = row
@@ -336,9 +341,9 @@ def main() -> None:
                 if arguments.check and (then := kept.get(what)):
                     print("| kept | | " + " | ".join(f"{then.get(h, math.nan):.2f}" for h in row) + " |", flush=True)
     heads = list(dict.fromkeys(head for profile in profiles.values() for head in profile))
-    print("\n| network, samples | " + " | ".join(heads) + " |\n|" + "---|" * (len(heads) + 1))
+    print("\n| seconds | " + " | ".join(heads) + " |\n|" + "---|" * (len(heads) + 1))
     for name, profile in profiles.items():
-        print(f"| {name} | " + " | ".join(f"{profile.get(h, 0.0):.2f}" for h in heads) + " |")
+        print(f"| {name} | " + " | ".join(f"{profile[h]:.2f}" if h in profile else "" for h in heads) + " |")
     if arguments.keep:
         KEPT.write_text(json.dumps({**kept, **rows}, indent=1) + "\n")
     found = slower(rows, kept) if arguments.check else []
