@@ -16,14 +16,15 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from fullint.errors import FullintError, ModelFormatError, RuntimeFailure
 from fullint.limits import limited
 from fullint.model.ir import Tensor
 from fullint.model.tflite import is_tflite, read_model
-from fullint.runtime.messages import Declared, LoadedTensor
-from fullint.runtime.process import WorkerProcess, model_file
+
+if TYPE_CHECKING:
+    from fullint.runtime.messages import LoadedTensor
 
 Arguments = ParamSpec("Arguments")
 Answered = TypeVar("Answered")
@@ -88,6 +89,9 @@ def _fault(args: Sequence[object], kwargs: Mapping[str, object], *, loads: bool 
 
 def _lies(source: str | Path | bytes) -> Iterator[str]:
     """What a model says of tensors of its main graph that LiteRT finds to be otherwise."""
+    from fullint.runtime.messages import Declared  # commands that run nothing need none of this
+    from fullint.runtime.process import WorkerProcess, model_file
+
     model = read_model(source)
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(model_file(source)) if isinstance(source, bytes) else str(source)
