@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from fullint.cluster import children
-from fullint.cluster.children import Children, NoAnswer
+from fullint.cluster.children import Children
 from fullint.cluster.tasks import answered, run_here, versions_here
-from fullint.errors import UsageError
+from fullint.errors import RuntimeFailure, UsageError
 
 
 def pid_of(_: object) -> int:
@@ -53,14 +53,12 @@ def soon(what: Callable[[], bool]) -> bool:
 
 @pytest.fixture
 def one(monkeypatch: pytest.MonkeyPatch) -> Children:
-    """One child may wait, for half a second."""
-    monkeypatch.setattr(children, "IDLE_SECONDS", 0.5)
+    """One child may wait, for two seconds."""
+    monkeypatch.setattr(children, "IDLE_SECONDS", 2.0)
     return Children(1)
 
 
-def test_the_next_task_has_the_child_of_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "IDLE_SECONDS", 2.0)
-    one = Children(1)
+def test_the_next_task_has_the_child_of_the_last(one: Children) -> None:
     first = asked(one, "pid_of")
     assert first != os.getpid() and asked(one, "pid_of") == first
     assert soon(lambda: not alive(first))
@@ -82,7 +80,7 @@ def test_a_child_that_failed_does_not_come_back(one: Children) -> None:
 
 def test_a_child_that_crashes_is_said_and_replaced(one: Children) -> None:
     first = asked(one, "pid_of")
-    with pytest.raises(NoAnswer, match=r"the process that did it ended \(exit code 3\)"):
+    with pytest.raises(RuntimeFailure, match=r"the process that did it ended \(exit code 3\)"):
         one.answer("os:_exit", pickle.dumps(3))
     os.kill(second := asked(one, "pid_of"), signal.SIGKILL)
     os.waitid(os.P_PID, second, os.WEXITED | os.WNOWAIT)

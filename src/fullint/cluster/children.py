@@ -11,16 +11,13 @@ from __future__ import annotations
 import threading
 from typing import NamedTuple
 
+from fullint.errors import RuntimeFailure
 from fullint.runtime.spawn import Child, start
 
 _CHILD = "fullint.cluster.child"
 AGAIN, LAST = b"a", b"l"
 """How an answer begins: whether its child serves again."""
 IDLE_SECONDS = 10.0
-
-
-class NoAnswer(Exception):
-    """A child has ended; why, in words."""
 
 
 class _Waiting(NamedTuple):
@@ -48,14 +45,14 @@ class Children:
             payload: its pickled argument.
 
         Raises:
-            NoAnswer: the child has ended.
+            RuntimeFailure: the child has ended.
         """
         child = self._taken() or start(_CHILD, ())
         found, again = _asked(child, function, payload)
         if found is None:
             said = child.account()
             child.end()
-            raise NoAnswer(f"the process that did it {said}")
+            raise RuntimeFailure(f"the process that did it {said}")
         if not (again and self._put_by(child)):
             child.end()
         return found

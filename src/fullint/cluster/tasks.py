@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fullint import errors
-from fullint.cluster.children import NoAnswer, of_this_worker
+from fullint.cluster.children import of_this_worker
 from fullint.errors import FullintError, RuntimeFailure, UsageError, message_of
 
 
@@ -69,19 +69,13 @@ def run_here(function: str, payload: bytes, versions: Mapping[str, str]) -> byte
         versions: that the caller has.
     """
     try:
-        return _answer(function, payload, versions)
+        if differs := difference(versions, versions_here()):
+            raise UsageError(f"a worker has {differs}")
+        return of_this_worker().answer(function, payload)
+    except FullintError as e:
+        return pickle.dumps(Failure.of(e))
     except Exception as e:
         return pickle.dumps(Failure.of(RuntimeFailure(f"a worker failed: {message_of(e)}")))
-
-
-def _answer(function: str, payload: bytes, versions: Mapping[str, str]) -> bytes:
-    differs = difference(versions, versions_here())
-    if differs:
-        return pickle.dumps(Failure.of(UsageError(f"a worker has {differs}")))
-    try:
-        return of_this_worker().answer(function, payload)
-    except NoAnswer as e:
-        return pickle.dumps(Failure.of(RuntimeFailure(str(e))))
 
 
 def answered(answer: bytes) -> Any:
