@@ -2,9 +2,10 @@
 
     python benchmarks/growth.py [--operators 500 2000 8000] [--samples 32 128 512] [--megabytes 8 32 128]
 
-Made models: a chain of residual blocks (CONV_2D, RELU, ADD, MUL) for operators, one FULLY_CONNECTED for constants. A row is a
-command with CPU seconds and peak memory of the process and its children, and the exponent of growth between the last two sizes,
-log(t2 / t1) / log(n2 / n1), of what a call takes beyond that of a model with one operator: 1 is linear. The table is Markdown.
+Made models: a chain of residual blocks (CONV_2D, RELU, ADD, MUL) for operators; for constants, one FULLY_CONNECTED, or a chain
+of them, which loses so much accuracy that ways out are looked for. A row is a command with CPU seconds and peak memory of the
+process and all it starts, and the exponent of growth between the last two sizes, log(t2 / t1) / log(n2 / n1), of what a call
+takes beyond that of a model with one operator: 1 is linear. The table is Markdown.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import math
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 import fullint
+from fullint.model.ir import Array
 from fullint.ops.builder import Builder
 
 COMMANDS = {
@@ -33,6 +35,11 @@ COMMANDS = {
     "inspect, as a page": ("inspect", "--html", "{int8}.html", "--force"),
 }
 """{int8}: what `quantize` makes of the model."""
+WITH_LITTLE_ACCURACY = {
+    "quantize, fast": ("quantize", "-c", "deep.npy", "--min-sqnr", "-100", "--effort", "fast", "-o", "{int8}", "--force"),
+    "quantize": ("quantize", "-c", "deep.npy", "--min-sqnr", "-100", "-o", "{int8}", "--force"),
+}
+DEEP_INPUT = 1024
 STAGES = ("read", "prepare", "calibrate", "equalize", "assign", "rewrite", "refine", "certify", "question")
 
 
@@ -51,6 +58,21 @@ def wide(megabytes: int) -> bytes:
     g = Builder()
     g.output(g.dense(g.input(1, 1024), megabytes * 256))
     return g.bytes()
+
+
+def deep(megabytes: int) -> bytes:
+    """Layers of 4 MB each, one after the other. Every one adds its noise: the result has less than 15 dB."""
+    g = Builder()
+    x = g.input(1, DEEP_INPUT)
+    for _ in range(max(megabytes // 4, 1)):
+        x = g.dense(x, 1024)
+    g.output(x)
+    return g.bytes()
+
+
+def deep_samples() -> Array:
+    """Random ones for `deep`."""
+    return np.random.default_rng(0).normal(size=(20, DEEP_INPUT)).astype(np.float32)
 
 
 FEW_SECONDS = 3.0
@@ -92,16 +114,18 @@ def row(name: str, words: Sequence[str], models: Sequence[Path], sizes: Sequence
     return f"| {name} | {cells} | {growth:.2f} |"
 
 
-def table(title: str, sizes: Sequence[int], make: Callable[[int], bytes], folder: Path, names: Sequence[str]) -> None:
+def table(
+    title: str, sizes: Sequence[int], make: Callable[[int], bytes], folder: Path, commands: Mapping[str, Sequence[str]] = COMMANDS
+) -> None:
     """Rows for all commands."""
     models = []
     for n in (1, *sizes):
-        models.append(folder / f"{title.split()[0]}{n}.tflite")
+        models.append(folder / f"{title.replace(' ', '_')}{n}.tflite")
         models[-1].write_bytes(make(n))
     print(f"\n| {title} | " + " | ".join(f"{n:,}" for n in sizes) + " | growth |")
     print("|---" * (len(sizes) + 2) + "|")
-    for name in names:
-        print(row(name, COMMANDS[name], models[1:], sizes, models[0]), flush=True)
+    for name, words in commands.items():
+        print(row(name, words, models[1:], sizes, models[0]), flush=True)
 
 
 def stages_table(sizes: Sequence[int], folder: Path) -> None:
@@ -145,10 +169,12 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if len(args.operators) > 1:
-            table("operators", args.operators, chain, Path(folder), tuple(COMMANDS))
+            table("operators", args.operators, chain, Path(folder))
             stages_table(args.operators, Path(folder))
         if len(args.megabytes) > 1:
-            table("megabytes of weights", args.megabytes, wide, Path(folder), tuple(COMMANDS))
+            table("megabytes of weights", args.megabytes, wide, Path(folder))
+            np.save(Path(folder) / "deep.npy", deep_samples())
+            table("megabytes in a chain", args.megabytes, deep, Path(folder), WITH_LITTLE_ACCURACY)
         if len(args.samples) > 1:
             samples_table(args.samples, Path(folder))
 

@@ -12,6 +12,7 @@ import fullint
 from fullint.errors import AccuracyError, NotIntegerError, SamplesError
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder, samples_like
+from fullint.quantization import trial_costs
 
 TRIED = re.compile(r"(without )?--([a-z0-9-]+)(?: ([^:;\n]+?))?: (all parts kept|-?[0-9.]+ dB)")
 
@@ -92,6 +93,52 @@ def test_a_warning_offers_too() -> None:
     [(more, promised)] = offers(warning.replace("; tried", "\ntried"))
     assert more == {"activations": "int16"}
     assert fullint.quantize(data, samples, **more).report.certificate.sqnr_db > promised - 3
+
+
+@pytest.mark.parametrize(("effort", "why"), [("fast", "with --effort fast"), ("balanced", "since it takes minutes")])
+def test_what_there_is_no_time_for_is_named(effort: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of parts and of whole outputs, whatever the effort."""
+    monkeypatch.setattr(trial_costs, "FEW_SECONDS", 0.0)
+    monkeypatch.setattr(trial_costs, "MORE_SECONDS", 0.0)
+    for make, options, left in (
+        (two_sizes, {}, "--split-outputs; "),
+        (cancellation, {"min_sqnr": 60}, "--int16 "),
+        (cancellation, {"min_sqnr": -100}, "--mixed"),
+    ):
+        g = Builder()
+        make(g)
+        data = g.bytes()
+        samples = samples_like(read_bytes(data), 60)
+        try:
+            said = "\n".join(fullint.quantize(data, samples, effort=effort, **options).report.warnings)
+        except AccuracyError as e:
+            said = str(e)
+        [named] = re.findall(f"not tried {why}: (.*)", said)
+        assert left in named
+        assert "tried on" not in said
+
+
+def test_time_for_some_ways_is_spent_on_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """About three trials: what the result has, what its weights allow, and the first way. The others are named."""
+    g = Builder()
+    cancellation(g)
+    data = g.bytes()
+    samples = samples_like(read_bytes(data), 60)
+
+    def ways() -> tuple[set[str], set[str]]:
+        with pytest.raises(AccuracyError) as caught:
+            fullint.quantize(data, samples, min_sqnr=60)
+        found = []
+        for word in ("tried on", "not tried"):
+            said = "; ".join(line.partition(": ")[2] for line in str(caught.value).splitlines() if word in line)
+            found.append(set(re.findall(r"--(?!mixed)[a-z0-9-]+ [a-z0-9,]+", said)))
+        return found[0], found[1]
+
+    all_ways, none_left = ways()
+    monkeypatch.setattr(trial_costs, "MORE_SECONDS", 3.5 * trial_costs.trial_seconds(read_bytes(data), 8))
+    tried, left = ways()
+    assert not none_left
+    assert tried and left and tried | left >= all_ways
 
 
 def test_parity_is_exact_without_being_asked_for() -> None:

@@ -1,10 +1,12 @@
 """Time grows with operators and constants as they do, and not with their square."""
 
+import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from timings import settled
 
@@ -14,6 +16,7 @@ from fullint.pages.graphs import graph_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import growth
+import peers
 
 pytestmark = pytest.mark.alone
 FEW, FACTOR = 400, 4
@@ -68,3 +71,35 @@ def test_memory_is_linear_in_constants(command: str, tmp_path: Path) -> None:
         path.write_bytes(growth.wide(megabytes))
         _, peaks[megabytes] = growth.measured(growth.COMMANDS[command], path)
     assert peaks[33] - peaks[1] <= 32 * (4.0 if command == "plan" else 1.7)
+
+
+def fast(megabytes: int, folder: Path) -> tuple[list[str], list[str]]:
+    """Commands: to quantize a network that has little accuracy then, and to run it in LiteRT, on as many samples."""
+    model, samples = folder / f"{megabytes}.tflite", folder / "samples.npz"
+    model.write_bytes(growth.deep(megabytes))
+    np.savez(samples, x=growth.deep_samples())
+    words = ("-m", "fullint", "quantize", str(model), "-c", str(samples), "--effort", "fast", "--min-sqnr", "-100")
+    ours = [sys.executable, *words, "-o", str(folder / "int8.tflite"), "--force", "--json"]
+    return ours, [sys.executable, "-c", peers.LIMIT, str(model), str(samples)]
+
+
+@pytest.mark.parametrize("megabytes", [16, 64])
+def test_advice_takes_no_longer_than_a_fast_run(megabytes: int, tmp_path: Path) -> None:
+    """However large a network: what there is no time for is named, and not tried."""
+    command, _ = fast(megabytes, tmp_path)
+
+    def times() -> tuple[float, float]:
+        cost = peers.cost_of(command)
+        report = json.loads(cost.said)
+        assert any("most accuracy is lost at" in w and "not tried with --effort fast: --" in w for w in report["warnings"])
+        return report["seconds"]["advise"], cost.wall - report["seconds"]["advise"]
+
+    settled(times, 0.0, 1.0)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="the system does not say what processes share")
+def test_memory_is_that_of_the_float_model_and_half(tmp_path: Path) -> None:
+    """Beside a process that runs the float model in LiteRT; both without what a small model takes."""
+    peaks = [[peers.cost_of(command).memory for command in fast(megabytes, tmp_path)] for megabytes in (4, 300)]
+    ours, limit = (many - few for few, many in zip(*peaks, strict=True))
+    assert ours <= limit + 0.5 * 296 * 2**20

@@ -10,6 +10,7 @@ from fullint.quantization.pipeline import QUANTIZE, run
 from fullint.quantization.stage_values import Assigned, Request
 from fullint.quantization.weight_limit import of_weights, weights_limit, with_rounded_weights
 from fullint.runtime.process import WorkerProcess
+from fullint.verification.kernel_outputs import outputs_of
 
 COUNT = 20
 
@@ -23,8 +24,9 @@ def decided(g: Builder, samples: Array, **options: object) -> tuple[Assigned, fl
 
 
 def limit(assigned: Assigned, samples: Array) -> float | None:
+    model, few = assigned.calibrated.model, [[x] for x in samples[:8]]
     with WorkerProcess() as worker:
-        return weights_limit(assigned.calibrated.model, assigned.assignment, [[x] for x in samples[:8]], worker)
+        return weights_limit(model, assigned.assignment, few, outputs_of(worker, model, few), worker)
 
 
 def dense(g: Builder, x: Tensor, largest: float) -> Tensor:
@@ -107,5 +109,6 @@ def test_weights_that_were_refined_are_judged_as_they_are(g: Builder) -> None:
     written = run(QUANTIZE[:-1], Request(options), None)
     model, few = written.assigned.calibrated.model, [[s] for s in samples[:20]]
     with WorkerProcess() as worker:
-        nearest, refined = (weights_limit(model, written.assigned.assignment, few, worker, r) for r in ((), written.refined))
+        given = model, written.assigned.assignment, few, outputs_of(worker, model, few), worker
+        nearest, refined = weights_limit(*given), weights_limit(*given, written.refined)
     assert nearest is not None and refined is not None and refined > nearest + 10

@@ -8,13 +8,14 @@ from fullint.documents import many
 from fullint.model.ir import Array
 from fullint.passes.as_trained import Rounding
 from fullint.quantization.figures import figures_of_result
-from fullint.quantization.mixed import would_reach
+from fullint.quantization.mixed import could_mix, seconds_to_mix, would_reach
 from fullint.quantization.stage_values import Written
+from fullint.quantization.trial_costs import seconds_of_advice, trial_seconds
 from fullint.quantization.ways_out import HELPS_DB, Needed, Tried, ways_for_outputs, ways_for_parts
 from fullint.quantization.weight_limit import of_weights, weights_limit
 from fullint.quantization.workbench import Workbench
 from fullint.verification.kernel_outputs import as_read
-from fullint.verification.layer_errors import worst_operators
+from fullint.verification.layer_errors import LostAt, worst_operators
 from fullint.verification.report import Certificate
 
 STAGE = "advise"
@@ -38,17 +39,19 @@ class FoundCauses:
         given = calibrated.prepared.loaded.entries[0].inputs
         few = [as_read(s, given, calibrated.model.main.inputs) for s in samples[:SHOWN]]
         calibrating = [sample for _, sample in calibrated.held[0].also]
-        self.needed = Needed(written, few, calibrating or [list(s) for s in samples])
+        self.needed = Needed(bench, written, few, calibrating or [list(s) for s in samples])
+        self.effort = calibrated.prepared.loaded.options.effort
 
     @property
     def thorough(self) -> bool:
         """Not where the effort is fast: these trials take as long as the run."""
-        return self.written.assigned.calibrated.prepared.loaded.options.effort != "fast"
+        return self.effort != "fast"
 
     def of_parts(self) -> str:
         """What was tried to keep parts of outputs, as a sentence; "" where nothing was or could be."""
         with self.bench.trials(STAGE):
-            return self._said([t for t in ways_for_parts(self.bench, self.needed, self.certificate) if t.helps])
+            ways = ways_for_parts(self.needed, self.certificate, seconds_of_advice(self.effort))
+            return "; ".join(s for s in (self._said([t for t in ways.tried if t.helps]), self._not_tried(ways.left)) if s)
 
     def of_outputs(self, names: Sequence[str], *, ways: bool) -> list[str]:
         """Where the accuracy of these outputs is lost, and what was tried, as sentences.
@@ -63,36 +66,65 @@ class FoundCauses:
 
     def _of_outputs(self, *, ways: bool) -> list[str]:
         emitted, model = self.written.emitted, self.written.assigned.calibrated.model
-        lost = worst_operators(model, emitted.model, emitted.int8, self.needed.samples, self._rounding())
+        workers = self.bench.worker, self.bench.second_worker()
+        lost = worst_operators(model, emitted.model, emitted.int8, self.needed.samples, workers, self._rounding())
         said = [f"most accuracy is lost at: {'; '.join(map(str, lost)) or 'no operator stands out'}"]
-        if not self.needed.samples:
-            return said
-        now = figures_of_result(self.bench, self.written, self.needed.samples).sqnr
-        limit = self._weights_limit()
-        tried = ways_for_outputs(self.bench, self.needed, lost, now) if ways else []
-        helped = [t for t in tried if t.helps]
-        if limit is not None and any(t.figure > limit + HELPS_DB for t in tried if "int16" in t.option):
+        if self.needed.samples:
+            said += self._of_ways(lost) if ways else self._of_weights_alone()
+        return said
+
+    def _of_weights_alone(self) -> list[str]:
+        """Whether the weights are the limit, where there is time to find out."""
+        if self._time() < 0:
+            return []
+        return [text for text in (of_weights(self._weights_limit(), self._now()),) if text]
+
+    def _of_ways(self, lost: Sequence[LostAt]) -> list[str]:
+        """Whether the weights are the limit, and what other forms of the run give, as long as there is time."""
+        time = self._time()
+        now, limit = (self._now(), self._weights_limit()) if time >= 0 else (0.0, None)
+        ways = ways_for_outputs(self.needed, lost, now, time)
+        if limit is not None and any(t.figure > limit + HELPS_DB for t in ways.tried if "int16" in t.option):
             limit = None  # it is that of these codes and biases; with finer activations they do better
         as_it_is = f", which have {now:.1f} dB as it is"
-        found = self._said(helped, as_it_is) or self._said(tried, f"{as_it_is}, and no help")
-        mixed = self._mixed() if ways else ""
-        return [*said, *(text for text in (of_weights(limit, now), found, mixed) if text)]
+        found = self._said([t for t in ways.tried if t.helps], as_it_is) or self._said(ways.tried, f"{as_it_is}, and no help")
+        given, left = self.needed.calibrated, [*ways.left]
+        mixed = ""
+        if could_mix(given):
+            if ways.seconds + seconds_to_mix(given) <= time:
+                mixed = self._mixed()
+            else:
+                left.append("--mixed")
+        return [text for text in (of_weights(limit, now), found, mixed, self._not_tried(left)) if text]
+
+    def _time(self) -> float:
+        """Seconds for ways, once it is known what the result has and what its weights allow."""
+        return seconds_of_advice(self.effort) - 2 * trial_seconds(self.needed.calibrated.model, len(self.needed.samples))
+
+    def _now(self) -> float:
+        """Mean SQNR of the result on the samples that ways are tried on, in dB."""
+        return figures_of_result(self.bench, self.written, self.needed.samples, self.needed.answers).sqnr
 
     def _mixed(self) -> str:
         """What 16 bits for some operators would give."""
-        given = self.written.assigned.given
+        given = self.needed.calibrated
         missing = given.prepared.loaded.options.min_sqnr - (self.certificate.sqnr_db or 0.0)
         return would_reach(self.bench, given, max(missing, 0.0))
 
     def _weights_limit(self) -> float | None:
         """What the weights alone allow, in dB."""
         assigned = self.written.assigned
-        given = assigned.calibrated.model, assigned.assignment, self.needed.samples, self.bench.worker
+        given = assigned.calibrated.model, assigned.assignment, self.needed.samples, self.needed.answers, self.bench.worker
         return weights_limit(*given, self.written.refined, self._rounding())
 
     def _rounding(self) -> Rounding:
         """Of the float model's training."""
         return self.written.assigned.calibrated.prepared.pinned
+
+    def _not_tried(self, left: Sequence[str]) -> str:
+        """What there was no time for."""
+        why = "with --effort fast" if self.effort == "fast" else "since it takes minutes"
+        return f"not tried {why}: {'; '.join(left)}" if left else ""
 
     def _said(self, tried: Sequence[Tried], more: str = "") -> str:
         if not tried:

@@ -33,8 +33,21 @@ class Figures:
     sqnr: float
 
 
+FloatAnswers = Sequence[Sequence[Array]]
+"""Outputs of the float model, of each sample."""
+
+
+def float_answers(bench: Workbench, calibrated: Calibrated, samples: Sequence[Sequence[Array]]) -> FloatAnswers:
+    """What the prepared float model answers to samples."""
+    return outputs_of(bench.worker, calibrated.as_trained, samples)
+
+
 def figures_of(
-    bench: Workbench, calibrated: Calibrated, samples: Sequence[Sequence[Array]], known: Sequence[Refined] = ()
+    bench: Workbench,
+    calibrated: Calibrated,
+    samples: Sequence[Sequence[Array]],
+    known: Sequence[Refined] = (),
+    answers: FloatAnswers | None = None,
 ) -> Figures:
     """What a run gives that starts from these ranges.
 
@@ -43,16 +56,19 @@ def figures_of(
         calibrated: ranges, and all that was decided before.
         samples: a few, as the prepared model takes them.
         known: what has become of the weights in another form of the run.
+        answers: of the float model to these samples, where they are known.
     """
-    return figures_of_result(bench, build(bench, decide(bench, calibrated), known), samples)
+    return figures_of_result(bench, build(bench, decide(bench, calibrated), known), samples, answers)
 
 
-def figures_of_result(bench: Workbench, written: Written, samples: Sequence[Sequence[Array]]) -> Figures:
+def figures_of_result(
+    bench: Workbench, written: Written, samples: Sequence[Sequence[Array]], answers: FloatAnswers | None = None
+) -> Figures:
     """The same of a result that was written."""
-    model, result = written.assigned.calibrated.as_trained, written.emitted.model
+    result = written.emitted.model
     judged = [JudgedOutput(p) for p in output_parts(result, bench.evaluate)]
     scores = [Score() for _ in judged]
-    references = outputs_of(bench.worker, model, samples)
+    references = answers if answers is not None else float_answers(bench, written.assigned.calibrated, samples)
     results = outputs_of(bench.worker, written.data, [integer_inputs(result, s) for s in samples])
     for reference, output in zip(references, results, strict=True):
         for j, score, t, a, b in zip(judged, scores, result.main.outputs, reference, output, strict=True):

@@ -4,7 +4,8 @@
     worker    the float model up to the first operator to refine    |
     other     the given model on the samples that will judge        | the result ...
 
-Who asks for one of these processes waits until it has done what was begun.
+Who asks for one of these processes waits until it has done what was begun. Of a large model, whose constants are mapped, there is
+no second copy beside the first: the given model waits for the certificate.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def head_start(bench: Workbench, calibrated: Calibrated) -> Calibrated:
     macs = max(total_macs(model), 1)
     held = calibrated.held[0]
     loops = any(BODY in op.options for _, op in model.ops())  # their time is limited by that of the float model, measured then
-    if isinstance(held.samples, list) and not loops and not loaded.corrected:
+    if isinstance(held.samples, list) and not loops and not loaded.corrected and not bench.mapped:
         judges = [*held.samples, *(sample for _, sample in held.also)]
         bench.find_exact(loaded.entries[0].path, judges[: min(BEGUN, AHEAD_MACS // macs)])
     cuts = refined_operators(calibrated)

@@ -26,9 +26,10 @@ from fullint.ops.macs import macs, total_macs
 from fullint.options.choices import ACCURACY
 from fullint.quantization.build import build
 from fullint.quantization.decide import decide
-from fullint.quantization.judges import WORTH_DB, Judges, judges_of
+from fullint.quantization.judges import JUDGE_MACS, WORTH_DB, Judges, judges_of
 from fullint.quantization.latency import latency_ratio
 from fullint.quantization.stage_values import Calibrated, MixedReport, MixedStep, Written
+from fullint.quantization.trial_costs import trial_seconds
 from fullint.quantization.variants import could_be_int16, in_int16
 from fullint.quantization.workbench import Workbench
 from fullint.targets import target_of
@@ -47,8 +48,6 @@ MOST_DEAR = 16
 """Trials of pieces that cost too much."""
 MOST_TRIAL_SECONDS = 30.0
 """Of one trial on all samples, as the table of kernel times has it."""
-ADVICE_MACS, TRIALS = 2_000_000_000_000, 20
-"""Multiply-accumulates in int8 that are spent on telling what --mixed would choose, and about how many trials that takes."""
 MARGIN_DB = 0.5
 """By which the bar is passed where it is what is wanted, since other samples judge in the end."""
 CONFIRMED = 3
@@ -70,8 +69,23 @@ def mix(bench: Workbench, calibrated: Calibrated) -> Calibrated:
         return replace(chosen, mixed=found, before=before, warnings=(*chosen.warnings, *said))
 
 
+def could_mix(calibrated: Calibrated) -> bool:
+    """Whether `--mixed` could do otherwise than the run did."""
+    options = calibrated.prepared.loaded.options
+    possible = options.activations == "int8" and target_of(options.target).int16 and not calibrated.prepared.pinned
+    return options.mixed is None and possible
+
+
+def seconds_to_mix(calibrated: Calibrated) -> float:
+    """How long it takes to tell what `--mixed` would choose, about: each piece once, the samples that there are."""
+    model, held = calibrated.model, calibrated.held[0]
+    samples = min(MOST_JUDGES, JUDGE_MACS // max(total_macs(model), 1), held.total)
+    trials = min(len(model.main.ops), MOST_PIECES)
+    return trials * trial_seconds(model, samples) + trial_seconds(model, samples, model.main.ops)
+
+
 def would_reach(bench: Workbench, calibrated: Calibrated, missing_db: float) -> str:
-    """What `--mixed` would make of a result that is not accurate enough, as a sentence; "" where that cannot be told soon.
+    """What `--mixed` would make of a result that is not accurate enough, as a sentence; "" where no samples can tell.
 
     Args:
         bench: tools of the run.
@@ -79,10 +93,6 @@ def would_reach(bench: Workbench, calibrated: Calibrated, missing_db: float) -> 
         missing_db: by how much it is below the bar.
     """
     options = calibrated.prepared.loaded.options
-    work = total_macs(calibrated.model) * MOST_JUDGES * TRIALS
-    possible = options.activations == "int8" and target_of(options.target).int16 and not calibrated.prepared.pinned
-    if options.mixed is not None or not possible or work > ADVICE_MACS:
-        return ""
     try:
         found = choose(bench, calibrated, missing_db + MARGIN_DB, advice=True)
     except UsageError:

@@ -22,7 +22,7 @@ from fullint.model.tflite.normalization import input_normalizations
 from fullint.ops.macs import total_macs
 from fullint.quantization.build import build
 from fullint.quantization.decide import decide
-from fullint.quantization.figures import figures_of_result
+from fullint.quantization.figures import figures_of_result, float_answers
 from fullint.quantization.measure import equalize
 from fullint.quantization.readings import (
     ACTIVE,
@@ -295,9 +295,11 @@ def of_outliers(bench: Workbench, written: Written) -> list[SampleFinding]:
         if not others:
             return []
         sets_ranges = any(number >= 0 for number in found.numbers)
-        before = figures_of_result(bench, written, others if sets_ranges else [*others, *apart]).sqnr
+        answers = float_answers(bench, calibrated, others)
+        known = answers if sets_ranges or not apart else None
+        before = figures_of_result(bench, written, others if sets_ranges else [*others, *apart], known).sqnr
         without = build(bench, decide(bench, equalize(bench, rest)))
-        after = figures_of_result(bench, without, others).sqnr
+        after = figures_of_result(bench, without, others, answers).sqnr
         own = figures_of_result(bench, without, apart).sqnr if apart else None
     except FullintError:
         return []  # without them, it cannot be told what they cost

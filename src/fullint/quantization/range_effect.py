@@ -13,7 +13,7 @@ from fullint.calibration.statistics import Narrowed
 from fullint.errors import FullintError
 from fullint.model.ir import Array
 from fullint.ops.macs import total_macs
-from fullint.quantization.figures import figures_of, figures_of_result
+from fullint.quantization.figures import figures_of, figures_of_result, float_answers
 from fullint.quantization.measure import equalize
 from fullint.quantization.stage_values import Written
 from fullint.quantization.workbench import Workbench
@@ -76,9 +76,10 @@ def ranges_report(bench: Workbench, written: Written, samples: Sequence[Sequence
     tensors = tuple(_narrowed(t.name, n) for t, n in calibrated.narrowed.items())
     own = plain = None
     if few and calibrated.plain is not None:
-        own = round(figures_of_result(bench, written, few).sqnr, 2)
+        answers = float_answers(bench, calibrated, few)
+        own = round(figures_of_result(bench, written, few, answers).sqnr, 2)
         try:
-            plain = round(figures_of(bench, equalize(bench, calibrated.plain), few).sqnr, 2)
+            plain = round(figures_of(bench, equalize(bench, calibrated.plain), few, answers=answers).sqnr, 2)
         except FullintError:
             plain = None  # no model comes of it
     return RangesReport(tensors, own, plain, len(few))

@@ -64,6 +64,7 @@ def weights_limit(
     model: Model,
     assignment: Assignment,
     samples: Sequence[Sequence[Array]],
+    answers: Sequence[Sequence[Array]],
     worker: WorkerProcess,
     refined: Sequence[Refined] = (),
     rounding: Rounding | None = None,
@@ -74,6 +75,7 @@ def weights_limit(
         model: prepared.
         assignment: with the parameters of its weights.
         samples: of its main graph, as the model takes them.
+        answers: of the model, to these samples.
         worker: an idle child process.
         refined: what has become of its weights.
         rounding: how the model was trained to round.
@@ -83,10 +85,9 @@ def weights_limit(
     """
     if not samples or not any(_weights(op) for _, op in model.ops()):
         return None
-    forms = [model, with_rounded_weights(model, assignment)]
-    forms += [with_rounded_weights(model, assignment, refined)] if any(r.rounded is not None for r in refined) else []
-    reference, *others = (outputs_of(worker, as_trained(form, rounding), samples) for form in forms)
-    found = [_sqnr(reference, other, len(model.main.outputs)) for other in others]
+    rounded = [(), refined] if any(r.rounded is not None for r in refined) else [()]
+    forms = (with_rounded_weights(model, assignment, codes) for codes in rounded)  # one at a time in memory
+    found = [_sqnr(answers, outputs_of(worker, as_trained(f, rounding), samples), len(model.main.outputs)) for f in forms]
     return max((db for db in found if db is not None), default=None)
 
 

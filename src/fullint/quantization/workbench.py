@@ -12,7 +12,7 @@ import numpy as np
 
 from fullint.errors import RuntimeFailure
 from fullint.model.ir import Array, Model, Op
-from fullint.model.tflite.read import READ_BYTES, mapping_of
+from fullint.model.tflite.read import READ_BYTES, give_back, mapping_of
 from fullint.options import Progress
 from fullint.passes.as_trained import Rounding
 from fullint.quantization.side_by_side import SteppedModel
@@ -50,12 +50,12 @@ class Workbench:
 
     @property
     def worker(self) -> WorkerProcess:
-        """The process for the float model; what was begun in it comes to its end first."""
+        """The process for the float model; what was begun in it comes to its end first. Another, where something crashed it."""
         if self._steps is not None:
             steps, self._steps = self._steps, None
             with contextlib.suppress(RuntimeFailure):  # who needs it finds that out again
                 steps.end()
-        return self._worker
+        return _sound(self._worker)
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -63,8 +63,8 @@ class Workbench:
         self.progress(name, 0, None)
         start = time.perf_counter()
         yield
-        for mapped in self.mapped if hasattr(mmap, "MADV_DONTNEED") else ():
-            mapped.madvise(mmap.MADV_DONTNEED)
+        for mapped in self.mapped:
+            give_back(mapped)
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 4)
 
     @contextlib.contextmanager
@@ -125,7 +125,7 @@ class Workbench:
             self._second = self._stack.enter_context(WorkerProcess("the result"))
         if self._exact is not None:
             self._exact[1].collect()
-        return self._second
+        return _sound(self._second)
 
     def begin_steps(
         self, model: Model, cuts: Sequence[Op], samples: Sequence[Sequence[Array]], threads: int, rounding: Rounding
@@ -165,3 +165,10 @@ class Workbench:
         """Largest resident size of the worker so far, bytes."""
         self._peak = max(self._peak, self._worker.peak_memory())
         return self._peak
+
+
+def _sound(worker: WorkerProcess) -> WorkerProcess:
+    """The same, started anew where what was tried in it has crashed it, or was left in the middle."""
+    if not worker.idle:
+        worker.restart()
+    return worker

@@ -53,6 +53,11 @@ class WorkerProcess:
         self._sound = True
         self._start()
 
+    @property
+    def idle(self) -> bool:
+        """Whether it lives, and has nothing left to answer."""
+        return self._process.poll() is None and not self.waiting
+
     def restart(self) -> None:
         """Replace a crashed or failed child by a new one; pending answers are lost."""
         self._sound = False

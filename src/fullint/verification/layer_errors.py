@@ -43,6 +43,7 @@ def worst_operators(
     result: Model,
     integer: Mapping[Tensor, Tensor],
     samples: Sequence[Sequence[Array]],
+    workers: tuple[WorkerProcess, WorkerProcess],
     rounding: Rounding | None = None,
 ) -> list[LostAt]:
     """The `WORST` operators that lose most accuracy, worst first; empty if they cannot be found.
@@ -52,21 +53,28 @@ def worst_operators(
         result: the integer model made of it.
         integer: float activation of `model` -> the integer tensor in `result`.
         samples: those that judged, or the first of them; arrays in graph input order.
+        workers: idle child processes, for the one model and for the other.
         rounding: how the float model was trained to round.
     """
     float_inputs = [t for t in model.main.inputs if t in integer]
     made = [t for op in model.main.ops for t in op.outputs if t in integer and not t.is_constant]
     pairs = [(t, integer[t]) for t in dict.fromkeys(float_inputs + made)]
     scores = [Score() for _ in pairs]
-    try:
-        for sample in samples[:LOOKED_AT]:
-            reference = _all_values(model, [a for a, _ in pairs], integer_inputs(model, sample), rounding)
-            values = _all_values(result, [b for _, b in pairs], integer_inputs(result, sample))
-            for score, (_, b), x, y in zip(scores, pairs, reference, values, strict=True):
-                score.add(x, real(y, b))
-    except RuntimeFailure:
-        return []
     if not samples:
+        return []
+    floats = as_trained(with_outputs(model, [a for a, _ in pairs]), rounding)
+    integers = with_outputs(result, [b for _, b in pairs])
+    try:
+        with model_file(floats) as one, model_file(integers) as other:
+            for worker, path in zip(workers, (one, other), strict=True):
+                worker.call(Open(path, "xnnpack", 1))
+            for sample in samples[:LOOKED_AT]:
+                for worker, form in zip(workers, (model, result), strict=True):
+                    worker.send(Run(integer_inputs(form, sample)))
+                reference, values = (worker.receive(Run) for worker in workers)
+                for score, (_, b), x, y in zip(scores, pairs, reference, values, strict=True):
+                    score.add(x, real(y, b))
+    except RuntimeFailure:
         return []
     noise = {a: min(s.noise / max(s.signal, 1e-30), 1e9) for (a, _), s in zip(pairs, scores, strict=True)}
     lost = []
@@ -81,12 +89,3 @@ def worst_operators(
 
 def _said(noise: float) -> str:
     return f"{-10 * math.log10(noise):.1f} dB" if noise > 0 else "no error"
-
-
-def _all_values(
-    model: Model, tensors: Sequence[Tensor], sample: Sequence[Array], rounding: Rounding | None = None
-) -> list[Array]:
-    with model_file(as_trained(with_outputs(model, tensors), rounding)) as path, WorkerProcess() as worker:
-        worker.call(Open(path, "xnnpack", 1))
-        values: list[Array] = worker.call(Run(list(sample)))
-        return values

@@ -71,6 +71,12 @@ def mapping_of(buffer: Buffer) -> mmap.mmap | None:
     return base if isinstance(base, mmap.mmap) else None
 
 
+def give_back(mapped: mmap.mmap) -> None:
+    """Give the memory of a mapped file back to the system, which reads it again where it is needed again."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
 def is_tflite(source: Any) -> bool:
     """Whether bytes, or the file at a path, have TFLite's identifier, whatever the file's name."""
     if not isinstance(source, str | Path):

@@ -13,6 +13,7 @@ from fullint.model.ir import Buffer, Graph, Model, Op, Quant, Tensor
 from fullint.model.subgraphs import expand_lookups
 from fullint.model.tflite import schema
 from fullint.model.tflite.forward import pack
+from fullint.model.tflite.read import give_back, mapping_of
 from fullint.printable import unescaped
 
 _PAGE = 4096
@@ -58,6 +59,8 @@ def write_file(model: Model, path: str) -> None:
         for offset, buffer in writer.outside:
             f.seek(offset)
             buffer.data.tofile(f)
+            if (mapped := mapping_of(buffer)) is not None:
+                give_back(mapped)
 
 
 def _room_for_tables(model: Model) -> int:
