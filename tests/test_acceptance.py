@@ -40,18 +40,28 @@ class Found:
 
     def __init__(self, *, thorough: bool = True) -> None:
         self.asked, self.thorough = False, thorough
+        self.refused: set[bool] = set()
 
-    def of_parts(self) -> str:
+    def of_parts(self, *, refused: bool) -> str:
         self.asked = True
+        self.refused.add(refused)
         return "tried: --split-outputs"
 
-    def of_outputs(self, names: list[str], *, ways: bool) -> list[str]:
+    def of_outputs(self, names: list[str], *, ways: bool, refused: bool) -> list[str]:
         self.asked = True
+        self.refused.add(refused)
         return ["most accuracy is lost at: CONV_2D"]
 
 
 def warned(*outputs: OutputQuality, min_sqnr: float = 5.0, every: bool = False, **more: bool) -> list[str]:
-    return verdict(certificate(*outputs, **more), min_sqnr, Found(), require_every_output=every)
+    """Warnings; causes are told whether there will be a result."""
+    causes, ends = Found(), True
+    try:
+        said = verdict(certificate(*outputs, **more), min_sqnr, causes, require_every_output=every)
+        ends = False
+    finally:
+        assert causes.refused <= {ends}
+    return said
 
 
 def refused(*outputs: OutputQuality, min_sqnr: float = 5.0, every: bool = False) -> str:

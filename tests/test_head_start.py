@@ -1,5 +1,7 @@
 """What is begun before it is asked for: nothing of the result depends on it, and whoever else needs the process gets it."""
 
+import os
+import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 import fullint
+from fullint.errors import RuntimeFailure
 from fullint.model.ir import Array, Model
 from fullint.model.tflite import read_bytes
 from fullint.ops.builder import Builder
@@ -14,7 +17,7 @@ from fullint.quantization import head_start as starting
 from fullint.quantization import pipeline
 from fullint.quantization.pairs import weighted
 from fullint.quantization.workbench import Workbench
-from fullint.runtime.messages import Open, Run
+from fullint.runtime.messages import Open, Run, TensorShapes
 from fullint.runtime.process import WorkerProcess, model_file
 from fullint.verification.paired_runs import ExactOutputs, PairedRuns
 
@@ -143,3 +146,16 @@ def test_pairs_that_are_left_early_leave_the_processes_usable(g: Builder) -> Non
         for worker in (one, two):
             worker.call(Open(path, "xnnpack", 1))
             assert worker.call(Run(samples[0]))
+
+
+def test_a_process_that_crashed_in_a_trial_is_replaced(g: Builder) -> None:
+    """So that the next trial has one; the same goes for one that was left with something to answer."""
+    with model_file(network(g)) as path, Workbench(None) as bench:
+        for worker in (lambda: bench.worker, bench.second_worker):
+            first = worker()
+            os.kill(first._process.pid, signal.SIGKILL)
+            with pytest.raises(RuntimeFailure, match="crashed on the "):
+                first.call(Open(path, "xnnpack", 1))
+            worker().call(Open(path, "xnnpack", 1))
+            worker().send(Open(path, "xnnpack", 1))
+            assert worker().call(TensorShapes(path))

@@ -47,13 +47,13 @@ class FoundCauses:
         """Not where the effort is fast: these trials take as long as the run."""
         return self.effort != "fast"
 
-    def of_parts(self) -> str:
+    def of_parts(self, *, refused: bool) -> str:
         """What was tried to keep parts of outputs, as a sentence; "" where nothing was or could be."""
         with self.bench.trials(STAGE):
-            ways = ways_for_parts(self.needed, self.certificate, seconds_of_advice(self.effort))
+            ways = ways_for_parts(self.needed, self.certificate, seconds_of_advice(self.effort, refused=refused))
             return "; ".join(s for s in (self._said([t for t in ways.tried if t.helps]), self._not_tried(ways.left)) if s)
 
-    def of_outputs(self, names: Sequence[str], *, ways: bool) -> list[str]:
+    def of_outputs(self, names: Sequence[str], *, ways: bool, refused: bool) -> list[str]:
         """Where the accuracy of these outputs is lost, and what was tried, as sentences.
 
         Only the main entry is looked into: of a model with several signatures, the others are on their own.
@@ -62,27 +62,23 @@ class FoundCauses:
         if own.isdisjoint(names):
             return []
         with self.bench.trials(STAGE):
-            return self._of_outputs(ways=ways)
+            return self._of_outputs(seconds_of_advice(self.effort, refused=refused), ways=ways)
 
-    def _of_outputs(self, *, ways: bool) -> list[str]:
+    def _of_outputs(self, seconds: float, *, ways: bool) -> list[str]:
         emitted, model = self.written.emitted, self.written.assigned.calibrated.model
         workers = self.bench.worker, self.bench.second_worker()
         lost = worst_operators(model, emitted.model, emitted.int8, self.needed.samples, workers, self._rounding())
         said = [f"most accuracy is lost at: {'; '.join(map(str, lost)) or 'no operator stands out'}"]
-        if self.needed.samples:
-            said += self._of_ways(lost) if ways else self._of_weights_alone()
-        return said
-
-    def _of_weights_alone(self) -> list[str]:
-        """Whether the weights are the limit, where there is time to find out."""
-        if self._time() < 0:
-            return []
-        return [text for text in (of_weights(self._weights_limit(), self._now()),) if text]
-
-    def _of_ways(self, lost: Sequence[LostAt]) -> list[str]:
-        """Whether the weights are the limit, and what other forms of the run give, as long as there is time."""
-        time = self._time()
+        if not self.needed.samples:
+            return said
+        time = seconds - 2 * trial_seconds(model, len(self.needed.samples))
         now, limit = (self._now(), self._weights_limit()) if time >= 0 else (0.0, None)
+        if ways:
+            return [*said, *self._of_ways(lost, now, limit, time)]
+        return [*said, *(text for text in (of_weights(limit, now),) if text)]
+
+    def _of_ways(self, lost: Sequence[LostAt], now: float, limit: float | None, time: float) -> list[str]:
+        """Whether the weights are the limit, and what other forms of the run give, as long as there is time."""
         ways = ways_for_outputs(self.needed, lost, now, time)
         if limit is not None and any(t.figure > limit + HELPS_DB for t in ways.tried if "int16" in t.option):
             limit = None  # it is that of these codes and biases; with finer activations they do better
@@ -96,10 +92,6 @@ class FoundCauses:
             else:
                 left.append("--mixed")
         return [text for text in (of_weights(limit, now), found, mixed, self._not_tried(left)) if text]
-
-    def _time(self) -> float:
-        """Seconds for ways, once it is known what the result has and what its weights allow."""
-        return seconds_of_advice(self.effort) - 2 * trial_seconds(self.needed.calibrated.model, len(self.needed.samples))
 
     def _now(self) -> float:
         """Mean SQNR of the result on the samples that ways are tried on, in dB."""
@@ -123,7 +115,7 @@ class FoundCauses:
 
     def _not_tried(self, left: Sequence[str]) -> str:
         """What there was no time for."""
-        why = "with --effort fast" if self.effort == "fast" else "since it takes minutes"
+        why = "with --effort fast" if self.effort == "fast" else "since it takes long"
         return f"not tried {why}: {'; '.join(left)}" if left else ""
 
     def _said(self, tried: Sequence[Tried], more: str = "") -> str:

@@ -109,7 +109,6 @@ class _Tried:
     """Operators in int16, by their indices in the given file, and what comes of it."""
 
     origins: frozenset[int]
-    written: Written
     sqnr: float
     us: float
     accuracy: Accuracy | None = None
@@ -148,8 +147,8 @@ class _Choice:
         self.decided = assigned.calibrated
         self.factor = target_of(options.target).int16_factor
         self.on_litert = options.target == "litert"
-        written = build(bench, assigned)
-        self.base = self.now = self._seen(frozenset(), written)
+        self.written = build(bench, assigned)
+        self.base = self.now = self._seen(frozenset(), self.written)
         self.wanted = math.inf if wanted is None else self.base.sqnr + wanted if wanted else options.min_sqnr
         self.goal = self.wanted if wanted != 0 else self.wanted + MARGIN_DB
         self.pieces = list(pieces(could_be_int16(assigned), self.decided, self.base.us))[:MOST_PIECES]
@@ -159,10 +158,12 @@ class _Choice:
         """Choose, and say what came of it."""
         alone = [] if self._reached(self.base, self.goal) else self._alone()
         aim = self.goal
-        final = self.base
+        final, written = self.base, self.written
         for _ in range(CONFIRMED):
             self._add(alone, aim, MOST_SLOWER)
-            final = self._anew(self.now) if self.now.origins else self.base
+            if self.now.origins:
+                written = self._anew(self.now.origins)
+                final = self._seen(self.now.origins, written)
             if self._reached(final, self.goal) or not self._reached(self.now, aim) or aim == math.inf:
                 break
             aim = self.now.sqnr + self.goal - final.sqnr
@@ -175,7 +176,7 @@ class _Choice:
         measured = None
         if chosen and self.on_litert and not advice:
             sample = self.judges.samples[0]
-            measured = latency_ratio(self.bench.worker, self.base.written, final.written, sample)
+            measured = latency_ratio(self.bench.worker, self.written, written, sample)
         return MixedReport(
             wanted_sqnr_db=None if self.wanted == math.inf else round(self.wanted, 2),
             reached=self._reached(final, self.wanted),
@@ -191,7 +192,7 @@ class _Choice:
 
     def _seen(self, origins: frozenset[int], written: Written) -> _Tried:
         sqnr, right = self.judges.sqnr_and_accuracy(self.bench.worker, written)
-        return _Tried(origins, written, sqnr, model_us(written.emitted.model, self.factor), right)
+        return _Tried(origins, sqnr, model_us(written.emitted.model, self.factor), right)
 
     def _reached(self, tried: _Tried, aim: float) -> bool:
         """Whether it has so many dB; where accuracy is what is wanted, as many right answers as the float model."""
@@ -206,13 +207,13 @@ class _Choice:
             return None
         try:
             assigned = decide(self.bench, in_int16(self.calibrated, origins))
-            return self._seen(origins, build(self.bench, assigned, self.base.written.refined))
+            return self._seen(origins, build(self.bench, assigned, self.written.refined))
         except FullintError:
             return None
 
-    def _anew(self, tried: _Tried) -> _Tried:
-        """The same with weights rounded for it."""
-        return self._seen(tried.origins, build(self.bench, decide(self.bench, in_int16(self.calibrated, tried.origins))))
+    def _anew(self, origins: AbstractSet[int]) -> Written:
+        """The result with these operators in int16, and weights rounded for it."""
+        return build(self.bench, decide(self.bench, in_int16(self.calibrated, origins)))
 
     def _ops(self, origins: AbstractSet[int]) -> list[Op]:
         return [op for op in self.decided.model.main.ops if op.origin in origins]

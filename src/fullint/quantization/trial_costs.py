@@ -15,13 +15,15 @@ from fullint.ops.kernel_times import kernel_us
 
 OPERATOR_SECONDS = 0.45e-3
 BYTE_SECONDS = 5e-9
-FEW_SECONDS, MORE_SECONDS = 0.5, 60.0
+FEW_SECONDS, MORE_SECONDS, MOST_SECONDS = 0.5, 10.0, 60.0
 """A fast run takes two and a half times as long as a trial, and half a second or more until it begins, and at its end."""
 
 
-def seconds_of_advice(effort: str) -> float:
-    """That may be spent on trials of which only words in the report come."""
-    return FEW_SECONDS if effort == "fast" else MORE_SECONDS
+def seconds_of_advice(effort: str, *, refused: bool) -> float:
+    """That may be spent on trials of which only words come: in a warning, or in place of a result."""
+    if effort == "fast":
+        return FEW_SECONDS
+    return MOST_SECONDS if refused else MORE_SECONDS
 
 
 def trial_seconds(model: Model, samples: int, wide: Collection[Op] = ()) -> float:

@@ -31,11 +31,17 @@ class Causes(Protocol):
     def thorough(self) -> bool:
         """Whether ways are tried for parts that are weak, and not lost, too."""
 
-    def of_parts(self) -> str:
+    def of_parts(self, *, refused: bool) -> str:
         """What was tried to keep parts of outputs, as a sentence; "" where nothing was or could be."""
 
-    def of_outputs(self, names: Sequence[str], *, ways: bool) -> list[str]:
-        """Where the accuracy of these outputs is lost, why, and what was tried (`ways`), as sentences."""
+    def of_outputs(self, names: Sequence[str], *, ways: bool, refused: bool) -> list[str]:
+        """Where the accuracy of these outputs is lost, why, and what was tried (`ways`), as sentences.
+
+        Args:
+            names: of outputs.
+            ways: whether anything is tried.
+            refused: whether there will be no result, which is worth more trials than a warning.
+        """
 
 
 def verdict(
@@ -74,10 +80,12 @@ def verdict(
         low = sqnr is not None and sqnr < WARN_SQNR
         return [*warnings, _as_good_as_it_gets(certificate, sqnr)] if low and sqnr is not None else warnings
     names = [o.name for o in weak]  # where a part is lost, what keeps it was tried; what helps the whole may not
-    said = causes.of_outputs(names, ways=not refusals) if not certificate.uncalibrated else []
     floor = min_sqnr if require_every_output else min(min_sqnr, LOST_SQNR)
     failed = weak if sqnr < min_sqnr else [o for o in weak if _below(o, floor)]
-    if failed and not certificate.uncalibrated:
+    failed = failed if not certificate.uncalibrated else []
+    ends = bool(failed or refusals)
+    said = causes.of_outputs(names, ways=not refusals, refused=ends) if not certificate.uncalibrated else []
+    if failed:
         outputs = ", ".join(f'"{o.name}" {o.sqnr_db:.1f} dB' for o in failed)
         head = f"the SQNR against {certificate.reference} is too low: {outputs} (min_sqnr is {min_sqnr:g} dB)"
         refusals.append("\n  ".join([head, *said]))
@@ -110,7 +118,7 @@ def judge_parts(certificate: Certificate, accepted: Collection[str], causes: Cau
         return [], warnings
     refused = gone if not certificate.drawn else []
     weak = causes.thorough and any(p.by_scale and p.name not in accepted for _, p in parts)
-    tried = causes.of_parts() if refused or weak else ""
+    tried = causes.of_parts(refused=bool(refused)) if refused or weak else ""
     said = [tried] if tried else []
     for o, some in _by_output([pair for pair in parts if pair not in refused]):
         warnings.append("; ".join([_of_parts(o, some), *said]))
