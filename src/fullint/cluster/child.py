@@ -16,6 +16,7 @@ from typing import Any
 from fullint.cluster.children import AGAIN, LAST
 from fullint.cluster.tasks import Failure
 from fullint.errors import FullintError, RuntimeFailure, message_of
+from fullint.runtime.pipes import own_pipes
 from fullint.runtime.spawn import end_with_input, kept_warm
 
 _WORKERS = 2
@@ -26,11 +27,9 @@ _MOST_TASKS = 100
 
 def main() -> None:
     """Serve, until a task fails or the input ends."""
-    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    os.close(0)
-    os.open(os.devnull, os.O_RDONLY)
-    threading.Thread(target=end_with_input, args=(source.fileno(),), daemon=True).start()
+    asked, answered = own_pipes()
+    source, sink = os.fdopen(asked, "rb"), os.fdopen(answered, "wb")
+    threading.Thread(target=end_with_input, args=(asked,), daemon=True).start()
     with kept_warm(_WORKERS):
         for left in reversed(range(_MOST_TASKS)):
             function = source.readline().decode().strip()

@@ -17,6 +17,7 @@ import threading
 from fullint.fleets.cache import Cache
 from fullint.fleets.jobs import Job
 from fullint.fleets.perform import perform
+from fullint.runtime.pipes import own_pipes
 from fullint.runtime.spawn import end_with_input, kept_warm
 
 _WORKERS = 2
@@ -31,12 +32,9 @@ def main() -> None:
         with contextlib.suppress(OSError):  # of a core that was taken away meanwhile
             os.sched_setaffinity(0, map(int, cores.split(",")))
     cache = Cache(folder) if folder else None
-    source = os.fdopen(os.dup(0), "r", encoding="utf-8")
-    sink = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    os.close(0)
-    os.open(os.devnull, os.O_RDONLY)
-    threading.Thread(target=end_with_input, args=(source.fileno(),), daemon=True).start()
+    asked, answered = own_pipes()
+    source, sink = os.fdopen(asked, "r", encoding="utf-8"), os.fdopen(answered, "w", encoding="utf-8")
+    threading.Thread(target=end_with_input, args=(asked,), daemon=True).start()
     with kept_warm(_WORKERS):
         for line in source:
             given = json.loads(line)

@@ -25,6 +25,7 @@ from fullint.limits import Limits
 from fullint.model.ir import Array
 from fullint.runtime import messages
 from fullint.runtime.interpreter import invoke, open_interpreter
+from fullint.runtime.pipes import own_pipes
 from fullint.runtime.sample_runner import SampleError, SampleRunner
 from fullint.runtime.steps import Steps
 from fullint.runtime.watch import Parent, Watch
@@ -150,10 +151,9 @@ def main() -> None:
     _take_small_stacks()
     memory, seconds, pid, token, temporary = sys.argv[1:]
     parent = Parent(int(pid), token, temporary, hasattr(os, "getppid") and os.getppid() == int(pid))
-    source = os.fdopen(os.dup(0), "rb")
-    sink = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # the runtime's prints must not mix with the answers
-    watch = Watch(Limits.parse(memory, seconds), parent, source.fileno())
+    asked, answered = own_pipes()  # the runtime's prints must not mix with the answers
+    source, sink = os.fdopen(asked, "rb"), os.fdopen(answered, "wb")
+    watch = Watch(Limits.parse(memory, seconds), parent, asked)
     import ai_edge_litert.interpreter  # noqa: F401 - loaded while the parent prepares its first message
 
     with contextlib.suppress(BrokenPipeError):  # nobody is there to be answered
