@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -48,6 +47,8 @@ SURE_STEPS = 4.0
 SAME_FACTOR, ERRORS = 1.3, 6.0
 """Readers and writers may differ by so much, or by so many standard errors, and mean the same factor; the writers know it better,
 since each row has a scale of its own."""
+BLOCK = 2**20
+"""Weights whose medians are found at a time: more would take ten times their memory."""
 Becomes = Mapping[Op, tuple[Op, OperatorGroup]]
 """Operator with weights of the float model -> the one that it has become, and their group."""
 Factors = Mapping[Tensor, Array]
@@ -139,7 +140,7 @@ def _sizes(stream: Stream, peaks: Mapping[Tensor, Array]) -> Array:
 
 def _middle(rows: Sequence[Array]) -> Array:
     """The median of what several say of each channel; NaN where none knows."""
-    return _median(np.stack(rows))[0]
+    return _median(np.stack(rows, axis=1))[0]
 
 
 def _refined(stream: Stream, integer: Becomes, told: _Told, known: Factors, waiting: AbstractSet[Tensor]) -> Array:
@@ -281,9 +282,9 @@ class _Ratios:
             now, large = b.array, np.abs(b.array) > HARDLY * np.abs(b.array).max(initial=0)
         else:
             return None
-        w = a.array.astype(np.float64)
+        ratios = np.full(now.shape, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.where(w != 0, now / w, np.nan)
+            np.divide(now, a.array, out=ratios, where=a.array != 0, dtype=np.float64)
         return cls(ratios, large)
 
     def times(self, factors: Array) -> _Ratios:
@@ -295,17 +296,36 @@ class _Ratios:
 
         That is the median of the large weights, whose rounding is no matter.
         """
-        values, large = (np.moveaxis(a, axis, -1).reshape(-1, channels) for a in (self.values, self.large))
-        return _median(np.where(large, values, np.nan))
+        values, large = (_by_channel(a, axis, channels) for a in (self.values, self.large))
+        some = max(1, BLOCK * channels // max(values.size, 1))
+        found = []
+        for first in range(0, channels, some):
+            v, known = (np.moveaxis(a[..., first : first + some], -1, 0) for a in (values, large))
+            found.append(_median(np.where(known, v, np.nan).reshape(len(v), -1)))
+        middle, error = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return middle, error
+
+
+def _by_channel(values: Array, axis: int, channels: int) -> Array:
+    """A view with the channels along the last axis; where `axis` repeats them, with the repetitions along the one before."""
+    last = np.moveaxis(values, axis, -1)
+    return last.reshape(*last.shape[:-1], -1, channels)
 
 
 def _median(rows: Array) -> tuple[Array, Array]:
-    """The median of each column, and how many times it may be too large or small; NaN and 0 where there is none."""
+    """The median of each row, and how many times it may be too large or small; NaN and 0 where there is none."""
     known = np.isfinite(rows)
-    masked: Any = np.ma.array(np.where(known, rows, 0.0), mask=~known)
-    median: Any = np.ma.median
-    middle: Array = median(masked, axis=0).filled(np.nan)
-    spread = median(np.ma.abs(masked - middle), axis=0).filled(0.0)
+    count = known.sum(axis=1)
+    middle = _middle_of(np.where(known, rows, np.inf), count)
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = 1 + ERRORS * spread / np.abs(middle) / np.sqrt(np.maximum(known.sum(axis=0), 1))
+        spread = _middle_of(np.where(known, np.abs(rows - middle[:, None]), np.inf), count)
+        error = 1 + ERRORS * spread / np.abs(middle) / np.sqrt(np.maximum(count, 1))
     return middle, np.where(np.isfinite(error), error, 0.0)
+
+
+def _middle_of(rows: Array, count: Array) -> Array:
+    """The median of the `count` smallest values of each row; NaN where there are none."""
+    rows.sort(axis=1)
+    low, high = (np.take_along_axis(rows, k[:, None], axis=1)[:, 0] for k in (np.maximum(count - 1, 0) // 2, count // 2))
+    found: Array = np.where(count > 0, (low + high) / 2, np.nan)
+    return found
