@@ -47,7 +47,7 @@ SURE_STEPS = 4.0
 SAME_FACTOR, ERRORS = 1.3, 6.0
 """Readers and writers may differ by so much, or by so many standard errors, and mean the same factor; the writers know it better,
 since each row has a scale of its own."""
-BLOCK = 2**20
+WEIGHTS_AT_A_TIME = 2**20
 """Weights whose medians are found at a time: more would take ten times their memory."""
 Becomes = Mapping[Op, tuple[Op, OperatorGroup]]
 """Operator with weights of the float model -> the one that it has become, and their group."""
@@ -297,7 +297,7 @@ class _Ratios:
         That is the median of the large weights, whose rounding is no matter.
         """
         values, large = (_by_channel(a, axis, channels) for a in (self.values, self.large))
-        some = max(1, BLOCK * channels // max(values.size, 1))
+        some = max(1, WEIGHTS_AT_A_TIME * channels // max(values.size, 1))
         found = []
         for first in range(0, channels, some):
             v, known = (np.moveaxis(a[..., first : first + some], -1, 0) for a in (values, large))
