@@ -4,20 +4,24 @@
                         operator with the same verdict joins, repeatedly, until none is left
 
 The runtime's "yielding N partitions" counts all epochs; the delegate's kernels are the delegated ones. Operators that use
-resources, and control flow, keep their order (a chain of control edges).
+resources, and control flow, keep their order (a chain of control edges). What is ready waits in a heap for each verdict, so that
+each operator is looked at once; operators come after those that they read, so the first of a heap is the next that joins.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 from fullint.model.ir import Graph, Op, Tensor
 
 CONTROL = ("IF", "WHILE", "CALL_ONCE")
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Subset:
     """One epoch of the partitioning.
 
@@ -28,9 +32,9 @@ class Subset:
     """
 
     taken: bool
-    ops: list[Op] = field(default_factory=list)
-    inputs: list[Tensor] = field(default_factory=list)
-    outputs: list[Tensor] = field(default_factory=list)
+    ops: Sequence[Op]
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Tensor]
 
 
 def subsets(graph: Graph, taken: Collection[Op], *, greedy: bool = True) -> list[Subset]:
@@ -41,7 +45,12 @@ def subsets(graph: Graph, taken: Collection[Op], *, greedy: bool = True) -> list
         taken: the operators the delegate accepts.
         greedy: False keeps the order of execution (the runtime's disable_delegate_clustering).
     """
-    return _Partitioner(graph, set(taken), greedy=greedy).run()
+    accepted = set(taken)
+    if greedy:
+        epochs = _greedy(graph, accepted)
+    else:
+        epochs = [list(ops) for _, ops in itertools.groupby(graph.ops, lambda op: op in accepted)]
+    return _with_borders(graph, epochs, accepted)
 
 
 def has_side_effect(op: Op) -> bool:
@@ -49,61 +58,60 @@ def has_side_effect(op: Op) -> bool:
     return op.kind in CONTROL or any(t.dtype == "resource" for t in op.values())
 
 
-class _Partitioner:
-    """Runs the algorithm once; `run` returns the epochs."""
-
-    def __init__(self, graph: Graph, taken: set[Op], *, greedy: bool) -> None:
-        self.graph, self.taken, self.greedy = graph, taken, greedy
-        self.waiting: set[Tensor] = {t for op in graph.ops for t in op.outputs}
-        self.made: dict[Tensor, Subset] = {}
-        chain = [op for op in graph.ops if has_side_effect(op)]
-        self.before: dict[Op, Op] = dict(zip(chain[1:], chain, strict=False)) if greedy else {}
-        self.done: set[Op] = set()
-        self.found: list[Subset] = []
-
-    def run(self) -> list[Subset]:
-        left: Sequence[Op] = list(self.graph.ops)
-        while left:
-            first = next((op for op in left if self._ready(op)), None)
-            assert first is not None, "an operator waits for itself"
-            self.found.append(Subset(first in self.taken))
-            self._fill(left)
-            left = [op for op in left if op not in self.done]
-        for t in self.graph.outputs:
-            if t in self.made:
-                _add(self.made[t].outputs, t)
-        return self.found
-
-    def _fill(self, left: Sequence[Op]) -> None:
-        while True:
-            joined = False
-            for op in left:
-                if op not in self.done and self._ready(op) and (op in self.taken) == self.found[-1].taken:
-                    self._join(op)
-                    joined = True
-                elif joined and not self.greedy and op not in self.done:
-                    return
-            if not joined:
-                return
-
-    def _ready(self, op: Op) -> bool:
-        return all(t is None or t not in self.waiting for t in op.inputs) and self.before.get(op, op) in {*self.done, op}
-
-    def _join(self, op: Op) -> None:
-        subset = self.found[-1]
-        subset.ops.append(op)
-        self.done.add(op)
-        for t in op.outputs:
-            self.waiting.discard(t)
-            self.made[t] = subset
-        for x in op.inputs:
-            if x is None or self.made.get(x) is subset:
-                continue
-            _add(subset.inputs, x)
-            if x in self.made:
-                _add(self.made[x].outputs, x)
+def _greedy(graph: Graph, taken: AbstractSet[Op]) -> list[list[Op]]:
+    ops = graph.ops
+    waits, readers = _dependencies(graph)
+    ready: dict[bool, list[int]] = {True: [], False: []}
+    for i, op in enumerate(ops):
+        if not waits[i]:
+            ready[op in taken].append(i)
+    epochs: list[list[Op]] = []
+    while ready[True] or ready[False]:
+        heap = min((h for h in ready.values() if h), key=lambda h: h[0])
+        epochs.append([])
+        while heap:
+            i = heapq.heappop(heap)
+            epochs[-1].append(ops[i])
+            for reader in readers[i]:
+                waits[reader] -= 1
+                if not waits[reader]:
+                    heapq.heappush(ready[ops[reader] in taken], reader)
+    assert sum(map(len, epochs)) == len(ops), "an operator waits for itself"
+    return epochs
 
 
-def _add(tensors: list[Tensor], t: Tensor) -> None:
-    if t not in tensors:
-        tensors.append(t)
+def _dependencies(graph: Graph) -> tuple[list[int], list[list[int]]]:
+    """How many other operators each one waits for, and which ones wait for it, by index."""
+    made = {t: i for i, op in enumerate(graph.ops) for t in op.outputs}
+    waits: list[int] = []
+    readers: list[list[int]] = [[] for _ in graph.ops]
+    last: int | None = None
+    for i, op in enumerate(graph.ops):
+        before = {made[t] for t in op.inputs if t is not None and t in made}
+        if has_side_effect(op):
+            before |= {last} if last is not None else set()
+            last = i
+        waits.append(len(before))
+        for j in before:
+            readers[j].append(i)
+    return waits, readers
+
+
+def _with_borders(graph: Graph, epochs: Sequence[Sequence[Op]], taken: AbstractSet[Op]) -> list[Subset]:
+    """The epochs with what enters and leaves them, in the order in which it is read."""
+    enter: list[dict[Tensor, None]] = [{} for _ in epochs]
+    leave: list[dict[Tensor, None]] = [{} for _ in epochs]
+    made: dict[Tensor, int] = {}
+    for number, ops in enumerate(epochs):
+        for op in ops:
+            made |= dict.fromkeys(op.outputs, number)
+            for t in op.inputs:
+                if t is None or made.get(t) == number:
+                    continue
+                enter[number][t] = None
+                if t in made:
+                    leave[made[t]][t] = None
+    for t in graph.outputs:
+        if t in made:
+            leave[made[t]][t] = None
+    return [Subset(ops[0] in taken, ops, [*i], [*o]) for ops, i, o in zip(epochs, enter, leave, strict=True)]
