@@ -12,8 +12,9 @@ import numpy as np
 
 from fullint.calibration.collect import has_state
 from fullint.calibration.samples.held_back import digest_of
-from fullint.model.ir import Array
+from fullint.model.ir import Array, Model
 from fullint.ops.macs import total_macs
+from fullint.quantization.figures import float_answers
 from fullint.quantization.stage_values import Calibrated, Written
 from fullint.quantization.workbench import Workbench
 from fullint.runtime.process import WorkerProcess
@@ -99,7 +100,7 @@ def judges_of(bench: Workbench, calibrated: Calibrated, fewest: int, most: int =
     if has_state(calibrated.model):
         return "the model keeps a state from sample to sample"
     held, entry = calibrated.held[0], calibrated.prepared.loaded.entries[0]
-    most = min(most, JUDGE_MACS // max(total_macs(calibrated.model), 1))
+    most = judges_in_time(calibrated.model, most)
     own = [*held.samples]
     runs = held.runs or tuple(range(len(own)))
     given = [*zip(runs, own, strict=False), *((held.calibrated_runs[number], s) for number, s in held.also)]
@@ -112,4 +113,9 @@ def judges_of(bench: Workbench, calibrated: Calibrated, fewest: int, most: int =
     labelled = calibrated.samples[0] if calibrated.samples and calibrated.samples[0].labels is not None else None
     labels = [labelled.labels_of(run) for run, _ in found] if labelled is not None else None
     samples = [s for _, s in found]
-    return Judges(samples, outputs_of(bench.worker, calibrated.as_trained, samples), labels)
+    return Judges(samples, float_answers(bench, calibrated, samples), labels)
+
+
+def judges_in_time(model: Model, most: int) -> int:
+    """As many samples as there is time to judge one trial on, and no more than `most`."""
+    return min(most, JUDGE_MACS // max(total_macs(model), 1))

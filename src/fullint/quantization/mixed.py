@@ -22,11 +22,11 @@ from fullint.documents import many, spans
 from fullint.errors import FullintError, UsageError
 from fullint.model.ir import Op, Uses
 from fullint.ops.kernel_times import kernel_us, model_us
-from fullint.ops.macs import macs, total_macs
+from fullint.ops.macs import macs
 from fullint.options.choices import ACCURACY
 from fullint.quantization.build import build
 from fullint.quantization.decide import decide
-from fullint.quantization.judges import JUDGE_MACS, WORTH_DB, Judges, judges_of
+from fullint.quantization.judges import WORTH_DB, Judges, judges_in_time, judges_of
 from fullint.quantization.latency import latency_ratio
 from fullint.quantization.stage_values import Calibrated, MixedReport, MixedStep, Written
 from fullint.quantization.trial_costs import trial_seconds
@@ -79,7 +79,7 @@ def could_mix(calibrated: Calibrated) -> bool:
 def seconds_to_mix(calibrated: Calibrated) -> float:
     """How long it takes to tell what `--mixed` would choose, about: each piece once, the samples that there are."""
     model, held = calibrated.model, calibrated.held[0]
-    samples = min(MOST_JUDGES, JUDGE_MACS // max(total_macs(model), 1), held.total)
+    samples = min(judges_in_time(model, MOST_JUDGES), held.total)
     trials = min(len(model.main.ops), MOST_PIECES)
     return trials * trial_seconds(model, samples) + trial_seconds(model, samples, model.main.ops)
 

@@ -16,7 +16,8 @@ from fullint.ops.kernel_times import kernel_us
 OPERATOR_SECONDS = 0.45e-3
 BYTE_SECONDS = 5e-9
 FEW_SECONDS, MORE_SECONDS, MOST_SECONDS = 0.5, 10.0, 60.0
-"""A fast run takes two and a half times as long as a trial, and half a second or more until it begins, and at its end."""
+"""Spent on advice by a fast run, in a warning, and in place of a result. A fast run takes two and a half times as long as a
+trial, and half a second or more before and after its stages."""
 
 
 def seconds_of_advice(effort: str, *, refused: bool) -> float:

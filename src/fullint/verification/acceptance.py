@@ -82,9 +82,11 @@ def verdict(
     names = [o.name for o in weak]  # where a part is lost, what keeps it was tried; what helps the whole may not
     floor = min_sqnr if require_every_output else min(min_sqnr, LOST_SQNR)
     failed = weak if sqnr < min_sqnr else [o for o in weak if _below(o, floor)]
-    failed = failed if not certificate.uncalibrated else []
-    ends = bool(failed or refusals)
-    said = causes.of_outputs(names, ways=not refusals, refused=ends) if not certificate.uncalibrated else []
+    said: list[str] = []
+    if certificate.uncalibrated:
+        failed = []
+    else:
+        said = causes.of_outputs(names, ways=not refusals, refused=bool(failed or refusals))
     if failed:
         outputs = ", ".join(f'"{o.name}" {o.sqnr_db:.1f} dB' for o in failed)
         head = f"the SQNR against {certificate.reference} is too low: {outputs} (min_sqnr is {min_sqnr:g} dB)"
